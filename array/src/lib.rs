@@ -1,0 +1,1 @@
+//! Lazy chunked arrays: expressions, rewriting, lowering to a plan.

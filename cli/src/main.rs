@@ -1,0 +1,2 @@
+//! The graticule command.
+fn main() {}

@@ -1,0 +1,1 @@
+//! Connect to a cluster or embed one, submit arrays, gather results.

@@ -1,0 +1,1 @@
+//! The live dashboard: aggregation, HTTP and the page.

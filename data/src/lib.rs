@@ -1,0 +1,1 @@
+//! Where Graticule's arrays come from and go to: STAC, GeoTIFF, Zarr, PNG.

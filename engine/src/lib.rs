@@ -1,0 +1,1 @@
+//! The scheduler and worker state machines of Graticule, without I/O.

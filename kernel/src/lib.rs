@@ -1,0 +1,1 @@
+//! Runs one Graticule operation on chunks.

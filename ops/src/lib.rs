@@ -1,0 +1,1 @@
+//! What a Graticule task does, as data.

@@ -1,0 +1,1 @@
+//! Graticule's gRPC protocol: generated code and conversions.

@@ -1,0 +1,1 @@
+//! A virtual cluster that runs Graticule's engines under seeded faults.

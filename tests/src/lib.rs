@@ -1,0 +1,1 @@
+//! Graticule's integration tests.

@@ -1,0 +1,1 @@
+//! The worker process: chunk store, CPU pool and transfer around the worker engine.
