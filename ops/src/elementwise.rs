@@ -1,0 +1,233 @@
+use graticule_plan::{DType, Kind};
+use serde::{Deserialize, Serialize};
+
+use crate::OpsError;
+
+/// An operation on each element, named as NumPy's function.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[allow(missing_docs)] // Each variant is the NumPy function of the same name in CamelCase.
+pub enum UnaryOp {
+    Negative,
+    Positive,
+    Absolute,
+    Sign,
+    Square,
+    Reciprocal,
+    LogicalNot,
+    Invert,
+    IsNan,
+    IsFinite,
+    IsInf,
+    Sqrt,
+    Cbrt,
+    Exp,
+    Exp2,
+    Expm1,
+    Log,
+    Log2,
+    Log10,
+    Log1p,
+    Sin,
+    Cos,
+    Tan,
+    Arcsin,
+    Arccos,
+    Arctan,
+    Sinh,
+    Cosh,
+    Tanh,
+    Arcsinh,
+    Arccosh,
+    Arctanh,
+    Floor,
+    Ceil,
+    Trunc,
+    Rint,
+    Deg2rad,
+    Rad2deg,
+}
+
+/// An operation on pairs of elements, named as NumPy's function.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[allow(missing_docs)] // Each variant is the NumPy function of the same name in CamelCase.
+pub enum BinaryOp {
+    Add,
+    Subtract,
+    Multiply,
+    /// True division; operands are floats.
+    Divide,
+    FloorDivide,
+    /// NumPy's `remainder`: the sign of the divisor.
+    Remainder,
+    /// C's `fmod`: the sign of the dividend.
+    Fmod,
+    Power,
+    Minimum,
+    Maximum,
+    Fmin,
+    Fmax,
+    Arctan2,
+    Hypot,
+    Copysign,
+    LogicalAnd,
+    LogicalOr,
+    LogicalXor,
+    BitwiseAnd,
+    BitwiseOr,
+    BitwiseXor,
+    LeftShift,
+    RightShift,
+    Equal,
+    NotEqual,
+    Less,
+    LessEqual,
+    Greater,
+    GreaterEqual,
+}
+
+impl UnaryOp {
+    /// NumPy's name.
+    pub const fn name(self) -> &'static str {
+        match self {
+            UnaryOp::Negative => "negative",
+            UnaryOp::Positive => "positive",
+            UnaryOp::Absolute => "absolute",
+            UnaryOp::Sign => "sign",
+            UnaryOp::Square => "square",
+            UnaryOp::Reciprocal => "reciprocal",
+            UnaryOp::LogicalNot => "logical_not",
+            UnaryOp::Invert => "invert",
+            UnaryOp::IsNan => "isnan",
+            UnaryOp::IsFinite => "isfinite",
+            UnaryOp::IsInf => "isinf",
+            UnaryOp::Sqrt => "sqrt",
+            UnaryOp::Cbrt => "cbrt",
+            UnaryOp::Exp => "exp",
+            UnaryOp::Exp2 => "exp2",
+            UnaryOp::Expm1 => "expm1",
+            UnaryOp::Log => "log",
+            UnaryOp::Log2 => "log2",
+            UnaryOp::Log10 => "log10",
+            UnaryOp::Log1p => "log1p",
+            UnaryOp::Sin => "sin",
+            UnaryOp::Cos => "cos",
+            UnaryOp::Tan => "tan",
+            UnaryOp::Arcsin => "arcsin",
+            UnaryOp::Arccos => "arccos",
+            UnaryOp::Arctan => "arctan",
+            UnaryOp::Sinh => "sinh",
+            UnaryOp::Cosh => "cosh",
+            UnaryOp::Tanh => "tanh",
+            UnaryOp::Arcsinh => "arcsinh",
+            UnaryOp::Arccosh => "arccosh",
+            UnaryOp::Arctanh => "arctanh",
+            UnaryOp::Floor => "floor",
+            UnaryOp::Ceil => "ceil",
+            UnaryOp::Trunc => "trunc",
+            UnaryOp::Rint => "rint",
+            UnaryOp::Deg2rad => "deg2rad",
+            UnaryOp::Rad2deg => "rad2deg",
+        }
+    }
+
+    /// The dtypes to cast the operand to first, and of the result, for an operand of `dtype`.
+    ///
+    /// Integers of up to 16 bits become float32 for the functions that need floats, wider ones float64, except that
+    /// NumPy takes 8-bit integers and booleans to float16, which Graticule lacks: they become float32.
+    ///
+    /// # Errors
+    /// [`OpsError::DType`] where NumPy raises too.
+    pub fn dtypes(self, dtype: DType) -> Result<(DType, DType), OpsError> {
+        use UnaryOp::*;
+        let refuse = |hint| Err(OpsError::DType { operation: self.name(), dtype, hint });
+        let is_bool = dtype == DType::Bool;
+        match self {
+            Negative if is_bool => refuse(": use logical_not"),
+            Positive | Sign | Reciprocal if is_bool => refuse(": cast to an integer first"),
+            // np.square(bool) is logical_and with itself.
+            Negative | Positive | Absolute | Sign | Square | Reciprocal => Ok((dtype, dtype)),
+            Floor | Ceil | Trunc => Ok((dtype, dtype)),
+            LogicalNot | IsNan | IsFinite | IsInf => Ok((dtype, DType::Bool)),
+            Invert if dtype.is_float() => refuse(": cast to an integer first"),
+            Invert => Ok((dtype, dtype)),
+            _ => {
+                let float = float_of(dtype);
+                Ok((float, float))
+            }
+        }
+    }
+}
+
+/// The float dtype in which mathematics on `dtype` is done.
+fn float_of(dtype: DType) -> DType {
+    match dtype {
+        DType::Float32 | DType::Float64 => dtype,
+        _ if dtype.size_bytes() <= 2 => DType::Float32,
+        _ => DType::Float64,
+    }
+}
+
+impl BinaryOp {
+    /// NumPy's name.
+    pub const fn name(self) -> &'static str {
+        match self {
+            BinaryOp::Add => "add",
+            BinaryOp::Subtract => "subtract",
+            BinaryOp::Multiply => "multiply",
+            BinaryOp::Divide => "divide",
+            BinaryOp::FloorDivide => "floor_divide",
+            BinaryOp::Remainder => "remainder",
+            BinaryOp::Fmod => "fmod",
+            BinaryOp::Power => "power",
+            BinaryOp::Minimum => "minimum",
+            BinaryOp::Maximum => "maximum",
+            BinaryOp::Fmin => "fmin",
+            BinaryOp::Fmax => "fmax",
+            BinaryOp::Arctan2 => "arctan2",
+            BinaryOp::Hypot => "hypot",
+            BinaryOp::Copysign => "copysign",
+            BinaryOp::LogicalAnd => "logical_and",
+            BinaryOp::LogicalOr => "logical_or",
+            BinaryOp::LogicalXor => "logical_xor",
+            BinaryOp::BitwiseAnd => "bitwise_and",
+            BinaryOp::BitwiseOr => "bitwise_or",
+            BinaryOp::BitwiseXor => "bitwise_xor",
+            BinaryOp::LeftShift => "left_shift",
+            BinaryOp::RightShift => "right_shift",
+            BinaryOp::Equal => "equal",
+            BinaryOp::NotEqual => "not_equal",
+            BinaryOp::Less => "less",
+            BinaryOp::LessEqual => "less_equal",
+            BinaryOp::Greater => "greater",
+            BinaryOp::GreaterEqual => "greater_equal",
+        }
+    }
+
+    /// The dtypes to cast both operands to first, and of the result, for operands whose promoted dtype is `common`.
+    ///
+    /// # Errors
+    /// [`OpsError::DType`] where NumPy raises too.
+    pub fn dtypes(self, common: DType) -> Result<(DType, DType), OpsError> {
+        use BinaryOp::*;
+        let refuse = |hint| Err(OpsError::DType { operation: self.name(), dtype: common, hint });
+        let is_bool = common == DType::Bool;
+        match self {
+            Subtract if is_bool => refuse(": use logical_xor"),
+            Add | Multiply | Subtract | Minimum | Maximum | Fmin | Fmax => Ok((common, common)),
+            // NumPy computes these on booleans as int8.
+            FloorDivide | Remainder | Fmod | Power | LeftShift | RightShift if is_bool => {
+                Ok((DType::Int8, DType::Int8))
+            }
+            FloorDivide | Remainder | Fmod | Power => Ok((common, common)),
+            Divide if common.kind() != Kind::Float => Ok((DType::Float64, DType::Float64)),
+            Divide => Ok((common, common)),
+            Arctan2 | Hypot | Copysign => Ok((float_of(common), float_of(common))),
+            BitwiseAnd | BitwiseOr | BitwiseXor | LeftShift | RightShift if common.is_float() => {
+                refuse(": cast to an integer first")
+            }
+            BitwiseAnd | BitwiseOr | BitwiseXor | LeftShift | RightShift => Ok((common, common)),
+            LogicalAnd | LogicalOr | LogicalXor => Ok((common, DType::Bool)),
+            Equal | NotEqual | Less | LessEqual | Greater | GreaterEqual => Ok((common, DType::Bool)),
+        }
+    }
+}

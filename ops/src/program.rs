@@ -1,0 +1,347 @@
+use std::ops::Range;
+
+use graticule_plan::{AxisChunks, DType, Digest};
+use serde::{Deserialize, Serialize};
+
+use crate::{BinaryOp, OpsError, Read, Reduction, Scalar, Stage, UnaryOp};
+
+/// A node's position in its program.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct NodeId(pub u32);
+
+/// The elements that a block covers along one axis of some array.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum BlockAxis {
+    /// The whole axis, whatever the block.
+    Whole {
+        /// Elements along the axis.
+        len: u64,
+    },
+    /// The chunk at the block's index along `out_axis` of the layer's grid.
+    Cut {
+        /// The axis of the layer's grid.
+        out_axis: usize,
+        /// The cuts of this array's axis; as many blocks as the layer's axis has.
+        chunks: AxisChunks,
+    },
+}
+
+impl BlockAxis {
+    /// The elements for the block at `index`.
+    pub fn extent(&self, index: &[u64]) -> Range<u64> {
+        match self {
+            BlockAxis::Whole { len } => 0..*len,
+            BlockAxis::Cut { out_axis, chunks } => chunks.extent(index[*out_axis]),
+        }
+    }
+
+    /// Elements of the whole axis.
+    pub fn len(&self) -> u64 {
+        match self {
+            BlockAxis::Whole { len } => *len,
+            BlockAxis::Cut { chunks, .. } => chunks.len(),
+        }
+    }
+
+    /// Whether the axis has no elements.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Elements of the longest extent.
+    pub fn extent_max(&self) -> u64 {
+        match self {
+            BlockAxis::Whole { len } => *len,
+            BlockAxis::Cut { chunks, .. } => chunks.chunk_max(),
+        }
+    }
+}
+
+/// One step of a program. Operands are nodes that stand before it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub enum Node {
+    /// The window on the layer's input `input`: its parts put together, C order. Partials come as tuples.
+    Input {
+        /// Position of the input in its layer.
+        input: usize,
+    },
+    /// A window on an array outside the cluster.
+    Read(Read),
+    /// A 0-dimensional array.
+    Constant {
+        /// Its value.
+        value: Scalar,
+    },
+    /// An array of one value, with the shape that the axes have for the block.
+    Full {
+        /// The value.
+        value: Scalar,
+        /// The block's extents.
+        axes: Vec<BlockAxis>,
+    },
+    /// A 1-dimensional array: `start + step * k` at element `k`, computed in float64 or int64 and cast to `dtype`.
+    Arange {
+        /// Value of element 0: int64 for integer dtypes, float64 for floats.
+        start: Scalar,
+        /// Difference of neighbours, same dtype as `start`.
+        step: Scalar,
+        /// The result's dtype.
+        dtype: DType,
+        /// The block's extent.
+        axis: BlockAxis,
+    },
+    /// Each element converted to `dtype` as NumPy's `astype`; floats outside an integer's range saturate, NaN gives 0.
+    Cast {
+        /// Operand.
+        x: NodeId,
+        /// The result's dtype.
+        dtype: DType,
+    },
+    /// An operation on each element.
+    Unary {
+        /// The operation.
+        op: UnaryOp,
+        /// Operand, of a dtype that [`UnaryOp::dtypes`] asks for.
+        x: NodeId,
+    },
+    /// An operation on pairs of elements; shapes broadcast.
+    Binary {
+        /// The operation.
+        op: BinaryOp,
+        /// First operand.
+        x: NodeId,
+        /// Second operand, of the same dtype.
+        y: NodeId,
+    },
+    /// `x` where `condition` is true, else `y`; shapes broadcast.
+    Where {
+        /// A boolean array.
+        condition: NodeId,
+        /// Taken where true.
+        x: NodeId,
+        /// Taken where false; same dtype as `x`.
+        y: NodeId,
+    },
+    /// Every `step`-th element along each axis, from the window's first element, or from its last one backwards where
+    /// the step is negative.
+    Stride {
+        /// Operand.
+        x: NodeId,
+        /// One step for each axis; not 0.
+        steps: Vec<i64>,
+    },
+    /// The elements at positions of a list along one axis.
+    ///
+    /// The operand is a window of whole source blocks, so a position is looked up in the blocks that the window has.
+    Take {
+        /// A [`Node::Input`] whose window along `axis` is [`Rows`](graticule_plan::AxisWindow::Rows) or the whole axis.
+        x: NodeId,
+        /// The axis.
+        axis: usize,
+        /// A table of positions (`Vec<u64>` by [`encode_table`](crate::encode_table)) along the whole result's axis.
+        positions: Digest,
+        /// Which of the positions the block makes.
+        extent: BlockAxis,
+    },
+    /// Axes in another order: axis `i` of the result is axis `order[i]` of the operand.
+    Transpose {
+        /// Operand.
+        x: NodeId,
+        /// A permutation.
+        order: Vec<usize>,
+    },
+    /// A new axis of length 1 at position `axis` of the result.
+    ExpandDims {
+        /// Operand.
+        x: NodeId,
+        /// Its position.
+        axis: usize,
+    },
+    /// Drops an axis of length 1.
+    Squeeze {
+        /// Operand.
+        x: NodeId,
+        /// Its position.
+        axis: usize,
+    },
+    /// Repeats axes of length 1 (and adds leading ones) up to the block's extents.
+    BroadcastTo {
+        /// Operand.
+        x: NodeId,
+        /// The block's extents.
+        axes: Vec<BlockAxis>,
+    },
+    /// Operands one after another along an axis; empty ones may be among them.
+    Concatenate {
+        /// Operands of one dtype.
+        xs: Vec<NodeId>,
+        /// The axis.
+        axis: usize,
+    },
+    /// A reduction over axes.
+    Reduce {
+        /// Operand.
+        x: NodeId,
+        /// What is made of the elements.
+        reduction: Reduction,
+        /// The reduced axes, rising. Partials keep them with length 1; so they name the same axes at every stage.
+        axes: Vec<usize>,
+        /// Keep reduced axes with length 1 in the result (stages `Whole` and `Final`).
+        keepdims: bool,
+        /// Which step.
+        stage: Stage,
+        /// For the position-keeping reductions at stages `Whole` and `Partial`: the operand's extent along each
+        /// reduced axis, so that positions count along the whole array. Empty for the others.
+        positions: Vec<BlockAxis>,
+    },
+    /// A reduction of the elements with the same label along one axis, which gets one element for each group.
+    ///
+    /// At the stages `Combine` and `Final` the operand holds partials of `group_count` elements along the axis, one set
+    /// after the other.
+    GroupReduce {
+        /// Operand.
+        x: NodeId,
+        /// What is made of each group. A group without elements gives what the reduction gives for nothing: NaN, 0 for
+        /// a sum or a count.
+        reduction: Reduction,
+        /// The axis.
+        axis: usize,
+        /// A table of codes (`Vec<i32>`) along the whole axis: the group's index, or -1 for an element of none.
+        codes: Digest,
+        /// Number of groups.
+        group_count: u64,
+        /// The operand's extent along the axis (stages `Whole` and `Partial`).
+        extent: BlockAxis,
+        /// Which step.
+        stage: Stage,
+    },
+}
+
+impl Node {
+    /// The nodes that this one takes.
+    pub fn operands(&self) -> Vec<NodeId> {
+        match self {
+            Node::Input { .. }
+            | Node::Read(_)
+            | Node::Constant { .. }
+            | Node::Full { .. }
+            | Node::Arange { .. } => vec![],
+            Node::Cast { x, .. }
+            | Node::Unary { x, .. }
+            | Node::Stride { x, .. }
+            | Node::Take { x, .. }
+            | Node::Transpose { x, .. }
+            | Node::ExpandDims { x, .. }
+            | Node::Squeeze { x, .. }
+            | Node::BroadcastTo { x, .. }
+            | Node::Reduce { x, .. }
+            | Node::GroupReduce { x, .. } => vec![*x],
+            Node::Binary { x, y, .. } => vec![*x, *y],
+            Node::Where { condition, x, y } => vec![*condition, *x, *y],
+            Node::Concatenate { xs, .. } => xs.clone(),
+        }
+    }
+
+    /// Replaces each operand by what `rename` says.
+    pub fn rename(&mut self, mut rename: impl FnMut(NodeId) -> NodeId) {
+        match self {
+            Node::Input { .. }
+            | Node::Read(_)
+            | Node::Constant { .. }
+            | Node::Full { .. }
+            | Node::Arange { .. } => {}
+            Node::Cast { x, .. }
+            | Node::Unary { x, .. }
+            | Node::Stride { x, .. }
+            | Node::Take { x, .. }
+            | Node::Transpose { x, .. }
+            | Node::ExpandDims { x, .. }
+            | Node::Squeeze { x, .. }
+            | Node::BroadcastTo { x, .. }
+            | Node::Reduce { x, .. }
+            | Node::GroupReduce { x, .. } => *x = rename(*x),
+            Node::Binary { x, y, .. } => {
+                *x = rename(*x);
+                *y = rename(*y);
+            }
+            Node::Where { condition, x, y } => {
+                *condition = rename(*condition);
+                *x = rename(*x);
+                *y = rename(*y);
+            }
+            Node::Concatenate { xs, .. } => xs.iter_mut().for_each(|x| *x = rename(*x)),
+        }
+    }
+
+    /// Every axis description in the node, for a rewrite that moves it to another layer.
+    pub fn block_axes_mut(&mut self) -> Vec<&mut BlockAxis> {
+        match self {
+            Node::Read(read) => read.axes.iter_mut().collect(),
+            Node::Full { axes, .. } | Node::BroadcastTo { axes, .. } => axes.iter_mut().collect(),
+            Node::Arange { axis, .. } => vec![axis],
+            Node::Take { extent, .. } | Node::GroupReduce { extent, .. } => vec![extent],
+            Node::Reduce { positions, .. } => positions.iter_mut().collect(),
+            _ => vec![],
+        }
+    }
+
+    /// Names of side tables that the node needs.
+    pub fn tables(&self) -> Option<Digest> {
+        match self {
+            Node::Read(read) => Some(read.source),
+            Node::Take { positions, .. } => Some(*positions),
+            Node::GroupReduce { codes, stage: Stage::Whole | Stage::Partial, .. } => Some(*codes),
+            _ => None,
+        }
+    }
+}
+
+/// What one task does: nodes in an order in which each stands after its operands. The last one is the result.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Program {
+    /// The nodes; [`NodeId`] is the position.
+    pub nodes: Vec<Node>,
+}
+
+impl Program {
+    /// Wraps nodes.
+    pub fn new(nodes: Vec<Node>) -> Self {
+        Self { nodes }
+    }
+
+    /// One node.
+    ///
+    /// # Panics
+    /// If the program lacks it.
+    pub fn node(&self, id: NodeId) -> &Node {
+        &self.nodes[id.0 as usize]
+    }
+
+    /// The node whose value is the task's result.
+    pub fn result(&self) -> NodeId {
+        NodeId(u32::try_from(self.nodes.len()).expect("programs are short") - 1)
+    }
+
+    /// The body of a layer. Equal programs have equal bytes.
+    pub fn encode(&self) -> Vec<u8> {
+        postcard::to_stdvec(self).expect("programs encode into memory")
+    }
+
+    /// Reads a layer's body and checks that operands stand before their users.
+    ///
+    /// # Errors
+    /// [`OpsError::Decode`], [`OpsError::Order`].
+    pub fn decode(bytes: &[u8]) -> Result<Self, OpsError> {
+        let failed = |why: String| OpsError::Decode { what: "program", why };
+        let (program, rest) = postcard::take_from_bytes::<Self>(bytes).map_err(|e| failed(e.to_string()))?;
+        if !rest.is_empty() || program.nodes.is_empty() {
+            return Err(failed(format!("{} nodes and {} bytes left over", program.nodes.len(), rest.len())));
+        }
+        for (node, step) in program.nodes.iter().enumerate() {
+            if let Some(operand) = step.operands().into_iter().find(|o| o.0 as usize >= node) {
+                return Err(OpsError::Order { node, operand: operand.0 as usize });
+            }
+        }
+        Ok(program)
+    }
+}

@@ -1,0 +1,74 @@
+use graticule_plan::{DType, Kind};
+
+use crate::{OpsError, Scalar};
+
+/// NumPy 2's `result_type` of two array dtypes (NEP 50, and `promote_types`).
+///
+/// ```
+/// use graticule_ops::promote;
+/// use graticule_plan::DType::*;
+///
+/// assert_eq!(promote(UInt8, Int8), Int16);
+/// assert_eq!(promote(UInt64, Int8), Float64);
+/// assert_eq!(promote(Int16, Float32), Float32);
+/// assert_eq!(promote(Int32, Float32), Float64);
+/// ```
+pub fn promote(a: DType, b: DType) -> DType {
+    if a == b {
+        return a;
+    }
+    let (small, large) = if a.kind() <= b.kind() { (a, b) } else { (b, a) };
+    match (small.kind(), large.kind()) {
+        (Kind::Bool, _) => large,
+        (x, y) if x == y => {
+            if small.size_bytes() >= large.size_bytes() {
+                small
+            } else {
+                large
+            }
+        }
+        (Kind::Unsigned, Kind::Signed) => match small.size_bytes().max(large.size_bytes() / 2) {
+            1 => DType::Int16,
+            2 => DType::Int32,
+            4 => DType::Int64,
+            _ => DType::Float64,
+        }
+        .max_signed(large),
+        // An integer of 16 bits or fewer fits the 24-bit mantissa of a float32.
+        (_, Kind::Float) if small.size_bytes() <= 2 => large,
+        _ => DType::Float64,
+    }
+}
+
+trait MaxSigned {
+    fn max_signed(self, signed: DType) -> DType;
+}
+
+impl MaxSigned for DType {
+    /// The wider of the two; float64 stands above every integer.
+    fn max_signed(self, signed: DType) -> DType {
+        if self.is_float() || self.size_bytes() >= signed.size_bytes() { self } else { signed }
+    }
+}
+
+/// The dtype of an array operation with a Python scalar of kind `scalar`, which is weak: it never widens within its
+/// kind (`float32 * 2.0` stays float32), and a higher kind brings its default (`int16 * 2.0` is float64).
+pub fn promote_weak(array: DType, scalar: Kind) -> DType {
+    match (array.kind(), scalar) {
+        (have, want) if have == Kind::Float || want == Kind::Bool => {
+            debug_assert!(have != Kind::Bool || array == DType::Bool);
+            array
+        }
+        (Kind::Bool, Kind::Unsigned | Kind::Signed) => DType::Int64,
+        (_, Kind::Float) => DType::Float64,
+        _ => array,
+    }
+}
+
+/// Whether `dtype` holds `value` without loss; the error is NumPy 2's `OverflowError` for Python integers.
+///
+/// # Errors
+/// [`OpsError::OutOfBounds`].
+pub fn can_hold(dtype: DType, value: i128) -> Result<Scalar, OpsError> {
+    Scalar::from_int(value, dtype).ok_or(OpsError::OutOfBounds { value, dtype })
+}

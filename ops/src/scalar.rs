@@ -1,0 +1,141 @@
+use std::fmt;
+
+use graticule_plan::{DType, Kind};
+use serde::{Deserialize, Serialize};
+
+/// One typed number. Floats compare and hash by their bits, so that equal programs have equal bytes.
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+#[allow(missing_docs)] // Each variant is the dtype of the same name.
+pub enum Scalar {
+    Bool(bool),
+    Int8(i8),
+    Int16(i16),
+    Int32(i32),
+    Int64(i64),
+    UInt8(u8),
+    UInt16(u16),
+    UInt32(u32),
+    UInt64(u64),
+    Float32(f32),
+    Float64(f64),
+}
+
+impl Scalar {
+    /// The scalar's dtype.
+    pub const fn dtype(self) -> DType {
+        match self {
+            Scalar::Bool(_) => DType::Bool,
+            Scalar::Int8(_) => DType::Int8,
+            Scalar::Int16(_) => DType::Int16,
+            Scalar::Int32(_) => DType::Int32,
+            Scalar::Int64(_) => DType::Int64,
+            Scalar::UInt8(_) => DType::UInt8,
+            Scalar::UInt16(_) => DType::UInt16,
+            Scalar::UInt32(_) => DType::UInt32,
+            Scalar::UInt64(_) => DType::UInt64,
+            Scalar::Float32(_) => DType::Float32,
+            Scalar::Float64(_) => DType::Float64,
+        }
+    }
+
+    /// The integer `value` as `dtype`, or `None` where it does not fit. Floats round, booleans take 0 and 1.
+    pub fn from_int(value: i128, dtype: DType) -> Option<Self> {
+        Some(match dtype {
+            DType::Bool => Scalar::Bool(match value {
+                0 => false,
+                1 => true,
+                _ => return None,
+            }),
+            DType::Int8 => Scalar::Int8(value.try_into().ok()?),
+            DType::Int16 => Scalar::Int16(value.try_into().ok()?),
+            DType::Int32 => Scalar::Int32(value.try_into().ok()?),
+            DType::Int64 => Scalar::Int64(value.try_into().ok()?),
+            DType::UInt8 => Scalar::UInt8(value.try_into().ok()?),
+            DType::UInt16 => Scalar::UInt16(value.try_into().ok()?),
+            DType::UInt32 => Scalar::UInt32(value.try_into().ok()?),
+            DType::UInt64 => Scalar::UInt64(value.try_into().ok()?),
+            DType::Float32 => Scalar::Float32(value as f32),
+            DType::Float64 => Scalar::Float64(value as f64),
+        })
+    }
+
+    /// The float `value` as `dtype`; `None` where `dtype` is no float and `value` no whole number that it holds.
+    pub fn from_float(value: f64, dtype: DType) -> Option<Self> {
+        match dtype {
+            DType::Float32 => Some(Scalar::Float32(value as f32)),
+            DType::Float64 => Some(Scalar::Float64(value)),
+            // 2^64 and -2^63 bound every integer dtype; beyond them the conversion to i128 is not needed.
+            _ if value.fract() == 0.0 && value.abs() < 1e20 => Self::from_int(value as i128, dtype),
+            _ => None,
+        }
+    }
+
+    /// The value as a float; large 64-bit integers round.
+    pub fn as_f64(self) -> f64 {
+        match self {
+            Scalar::Bool(v) => f64::from(u8::from(v)),
+            Scalar::Int8(v) => v.into(),
+            Scalar::Int16(v) => v.into(),
+            Scalar::Int32(v) => v.into(),
+            Scalar::Int64(v) => v as f64,
+            Scalar::UInt8(v) => v.into(),
+            Scalar::UInt16(v) => v.into(),
+            Scalar::UInt32(v) => v.into(),
+            Scalar::UInt64(v) => v as f64,
+            Scalar::Float32(v) => v.into(),
+            Scalar::Float64(v) => v,
+        }
+    }
+
+    /// The value as an integer, if it is of an integer dtype or a boolean.
+    pub fn as_int(self) -> Option<i128> {
+        Some(match self {
+            Scalar::Bool(v) => v.into(),
+            Scalar::Int8(v) => v.into(),
+            Scalar::Int16(v) => v.into(),
+            Scalar::Int32(v) => v.into(),
+            Scalar::Int64(v) => v.into(),
+            Scalar::UInt8(v) => v.into(),
+            Scalar::UInt16(v) => v.into(),
+            Scalar::UInt32(v) => v.into(),
+            Scalar::UInt64(v) => v.into(),
+            Scalar::Float32(_) | Scalar::Float64(_) => return None,
+        })
+    }
+
+    /// Whether the value is NaN.
+    pub fn is_nan(self) -> bool {
+        self.dtype().kind() == Kind::Float && self.as_f64().is_nan()
+    }
+
+    fn bits(self) -> (DType, i128) {
+        match self {
+            Scalar::Float32(v) => (DType::Float32, v.to_bits().into()),
+            Scalar::Float64(v) => (DType::Float64, v.to_bits().into()),
+            other => (other.dtype(), other.as_int().expect("floats are handled above")),
+        }
+    }
+}
+
+impl PartialEq for Scalar {
+    fn eq(&self, other: &Self) -> bool {
+        self.bits() == other.bits()
+    }
+}
+
+impl Eq for Scalar {}
+
+impl std::hash::Hash for Scalar {
+    fn hash<H: std::hash::Hasher>(&self, state: &mut H) {
+        self.bits().hash(state);
+    }
+}
+
+impl fmt::Display for Scalar {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.as_int() {
+            Some(int) => write!(f, "{int}"),
+            None => write!(f, "{}", self.as_f64()),
+        }
+    }
+}
