@@ -144,7 +144,8 @@ impl UnaryOp {
         match self {
             Negative if is_bool => refuse(": use logical_not"),
             Positive | Sign | Reciprocal if is_bool => refuse(": cast to an integer first"),
-            // np.square(bool) is logical_and with itself.
+            // NumPy computes these on booleans as int8.
+            Square if is_bool => Ok((DType::Int8, DType::Int8)),
             Negative | Positive | Absolute | Sign | Square | Reciprocal => Ok((dtype, dtype)),
             Floor | Ceil | Trunc => Ok((dtype, dtype)),
             LogicalNot | IsNan | IsFinite | IsInf => Ok((dtype, DType::Bool)),

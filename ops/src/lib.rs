@@ -11,9 +11,10 @@
 //!
 //! ```
 //! use graticule_ops::{BinaryOp, Node, NodeId, Program, Scalar};
+//! use graticule_plan::DType;
 //!
 //! let program = Program::new(vec![
-//!     Node::Input { input: 0 },
+//!     Node::Input { input: 0, parts: vec![DType::Float64] },
 //!     Node::Constant { value: Scalar::Float64(0.5) },
 //!     Node::Binary { op: BinaryOp::Multiply, x: NodeId(0), y: NodeId(1) },
 //! ]);

@@ -64,6 +64,8 @@ pub enum Node {
     Input {
         /// Position of the input in its layer.
         input: usize,
+        /// The dtypes of its parts: one, or a partial's several. An empty window comes without a chunk to tell them.
+        parts: Vec<DType>,
     },
     /// A window on an array outside the cluster.
     Read(Read),

@@ -128,8 +128,9 @@ impl Reduction {
         Ok(match &self.kind {
             ReduceKind::Sum | ReduceKind::Prod => self.total_dtype(),
             ReduceKind::Mean | ReduceKind::Var { .. } | ReduceKind::Std { .. } => float,
-            ReduceKind::Median | ReduceKind::Quantile { .. } if self.dtype != DType::Bool => float,
-            ReduceKind::Median => DType::Float64,
+            ReduceKind::Median => float,
+            // The probabilities are float64, and so is what lies between two elements.
+            ReduceKind::Quantile { .. } if self.dtype != DType::Bool => DType::Float64,
             ReduceKind::Quantile { .. } => {
                 let hint = ": cast to an integer first";
                 return Err(OpsError::DType { operation: "quantile", dtype: self.dtype, hint });
