@@ -1,1 +1,27 @@
-//! The scheduler and worker state machines of Graticule, without I/O.
+//! Graticule's scheduler and worker as pure state machines.
+//!
+//! Both take an event and answer with commands: [`scheduler::Scheduler::handle`] and [`worker::Worker::handle`]. They
+//! read no clock and draw no random number: the time comes in with each event, and the same events give the same
+//! commands. The shells around them own sockets, threads, timers and data; the simulator owns a virtual network.
+//!
+//! The engine does not know what an array is. It sees grids, dependency maps and bytes; a layer's body passes through
+//! unread. It never sees array data either, but for results of at most [`INLINE_BYTES_MAX`] that ride in a report.
+//!
+//! ```
+//! use graticule_engine::{Time, scheduler::{Config, Scheduler}};
+//!
+//! let scheduler = Scheduler::new(Config::default());
+//! assert_eq!(scheduler.next_timeout(), None); // nobody to wait for yet
+//! # let _ = Time::ZERO;
+//! ```
+
+mod message;
+pub mod scheduler;
+mod time;
+pub mod worker;
+
+pub use message::{
+    Announce, ChunkHeld, ChunkHolders, Failure, FailureKind, Finished, INLINE_BYTES_MAX, Incarnation,
+    InputSource, LayerSpec, Lease, Peer, Report, SessionId, TaskTimes, ToScheduler, ToWorker, WorkerStatus,
+};
+pub use time::Time;

@@ -139,7 +139,13 @@ impl UnaryOp {
     /// [`OpsError::DType`] where NumPy raises too.
     pub fn dtypes(self, dtype: DType) -> Result<(DType, DType), OpsError> {
         use UnaryOp::*;
-        let refuse = |hint| Err(OpsError::DType { operation: self.name(), dtype, hint });
+        let refuse = |hint| {
+            Err(OpsError::DType {
+                operation: self.name(),
+                dtype,
+                hint,
+            })
+        };
         let is_bool = dtype == DType::Bool;
         match self {
             Negative if is_bool => refuse(": use logical_not"),
@@ -210,7 +216,13 @@ impl BinaryOp {
     /// [`OpsError::DType`] where NumPy raises too.
     pub fn dtypes(self, common: DType) -> Result<(DType, DType), OpsError> {
         use BinaryOp::*;
-        let refuse = |hint| Err(OpsError::DType { operation: self.name(), dtype: common, hint });
+        let refuse = |hint| {
+            Err(OpsError::DType {
+                operation: self.name(),
+                dtype: common,
+                hint,
+            })
+        };
         let is_bool = common == DType::Bool;
         match self {
             Subtract if is_bool => refuse(": use logical_xor"),

@@ -38,6 +38,6 @@ pub use promotion::{can_hold, promote, promote_weak};
 pub use reduce::{PartKind, ReduceKind, Reduction, Stage};
 pub use scalar::Scalar;
 pub use source::{
-    ArraySource, AxisSelection, Grid, InlineArray, OnError, RasterAsset, RasterStack, Read, Resampling, ZarrArray,
-    decode_table, encode_table,
+    ArraySource, AxisSelection, Grid, InlineArray, OnError, RasterAsset, RasterStack, Read, Resampling,
+    ZarrArray, decode_table, encode_table,
 };

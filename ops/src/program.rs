@@ -292,7 +292,11 @@ impl Node {
         match self {
             Node::Read(read) => Some(read.source),
             Node::Take { positions, .. } => Some(*positions),
-            Node::GroupReduce { codes, stage: Stage::Whole | Stage::Partial, .. } => Some(*codes),
+            Node::GroupReduce {
+                codes,
+                stage: Stage::Whole | Stage::Partial,
+                ..
+            } => Some(*codes),
             _ => None,
         }
     }
@@ -337,11 +341,18 @@ impl Program {
         let failed = |why: String| OpsError::Decode { what: "program", why };
         let (program, rest) = postcard::take_from_bytes::<Self>(bytes).map_err(|e| failed(e.to_string()))?;
         if !rest.is_empty() || program.nodes.is_empty() {
-            return Err(failed(format!("{} nodes and {} bytes left over", program.nodes.len(), rest.len())));
+            return Err(failed(format!(
+                "{} nodes and {} bytes left over",
+                program.nodes.len(),
+                rest.len()
+            )));
         }
         for (node, step) in program.nodes.iter().enumerate() {
             if let Some(operand) = step.operands().into_iter().find(|o| o.0 as usize >= node) {
-                return Err(OpsError::Order { node, operand: operand.0 as usize });
+                return Err(OpsError::Order {
+                    node,
+                    operand: operand.0 as usize,
+                });
             }
         }
         Ok(program)

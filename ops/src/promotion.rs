@@ -47,7 +47,11 @@ trait MaxSigned {
 impl MaxSigned for DType {
     /// The wider of the two; float64 stands above every integer.
     fn max_signed(self, signed: DType) -> DType {
-        if self.is_float() || self.size_bytes() >= signed.size_bytes() { self } else { signed }
+        if self.is_float() || self.size_bytes() >= signed.size_bytes() {
+            self
+        } else {
+            signed
+        }
     }
 }
 

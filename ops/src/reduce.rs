@@ -115,7 +115,11 @@ impl ReduceKind {
 impl Reduction {
     /// NumPy's name, `nanmedian` where NaN is left out.
     pub fn name(&self) -> String {
-        let nan = if self.skipna && self.dtype.is_float() { "nan" } else { "" };
+        let nan = if self.skipna && self.dtype.is_float() {
+            "nan"
+        } else {
+            ""
+        };
         format!("{nan}{}", self.kind.name())
     }
 
@@ -124,7 +128,11 @@ impl Reduction {
     /// # Errors
     /// [`OpsError::DType`] where NumPy raises too.
     pub fn result_dtype(&self) -> Result<DType, OpsError> {
-        let float = if self.dtype == DType::Float32 { DType::Float32 } else { DType::Float64 };
+        let float = if self.dtype == DType::Float32 {
+            DType::Float32
+        } else {
+            DType::Float64
+        };
         Ok(match &self.kind {
             ReduceKind::Sum | ReduceKind::Prod => self.total_dtype(),
             ReduceKind::Mean | ReduceKind::Var { .. } | ReduceKind::Std { .. } => float,
@@ -133,7 +141,11 @@ impl Reduction {
             ReduceKind::Quantile { .. } if self.dtype != DType::Bool => DType::Float64,
             ReduceKind::Quantile { .. } => {
                 let hint = ": cast to an integer first";
-                return Err(OpsError::DType { operation: "quantile", dtype: self.dtype, hint });
+                return Err(OpsError::DType {
+                    operation: "quantile",
+                    dtype: self.dtype,
+                    hint,
+                });
             }
             ReduceKind::Min | ReduceKind::Max | ReduceKind::First | ReduceKind::Last => self.dtype,
             ReduceKind::Count | ReduceKind::ArgMin | ReduceKind::ArgMax => DType::Int64,
@@ -154,7 +166,11 @@ impl Reduction {
     ///
     /// Floats total in float64 whatever the dtype, and are rounded once at the end.
     pub fn partial(&self) -> Option<Vec<(PartKind, DType)>> {
-        let total = if self.dtype.is_float() { DType::Float64 } else { self.total_dtype() };
+        let total = if self.dtype.is_float() {
+            DType::Float64
+        } else {
+            self.total_dtype()
+        };
         Some(match &self.kind {
             ReduceKind::Sum | ReduceKind::Prod => vec![(PartKind::Value, total)],
             ReduceKind::Mean => vec![(PartKind::Count, DType::Int64), (PartKind::Value, DType::Float64)],

@@ -30,7 +30,11 @@ pub struct AxisSelection {
 impl AxisSelection {
     /// The whole axis.
     pub fn whole(len: u64) -> Self {
-        Self { start: 0, step: 1, len }
+        Self {
+            start: 0,
+            step: 1,
+            len,
+        }
     }
 
     /// The source element of the selection's element `k`.
@@ -41,8 +45,16 @@ impl AxisSelection {
 
     /// This selection, of which `inner` then selects.
     pub fn then(&self, inner: AxisSelection) -> Self {
-        let start = if inner.len == 0 { self.start } else { self.element(inner.start) };
-        Self { start, step: self.step.saturating_mul(inner.step), len: inner.len }
+        let start = if inner.len == 0 {
+            self.start
+        } else {
+            self.element(inner.start)
+        };
+        Self {
+            start,
+            step: self.step.saturating_mul(inner.step),
+            len: inner.len,
+        }
     }
 }
 
@@ -169,7 +181,14 @@ pub fn encode_table<T: Serialize>(value: &T) -> Vec<u8> {
 /// # Errors
 /// [`OpsError::Decode`].
 pub fn decode_table<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, OpsError> {
-    let failed = |why: String| OpsError::Decode { what: "side table", why };
+    let failed = |why: String| OpsError::Decode {
+        what: "side table",
+        why,
+    };
     let (value, rest) = postcard::take_from_bytes(bytes).map_err(|e| failed(e.to_string()))?;
-    if rest.is_empty() { Ok(value) } else { Err(failed(format!("{} bytes left over", rest.len()))) }
+    if rest.is_empty() {
+        Ok(value)
+    } else {
+        Err(failed(format!("{} bytes left over", rest.len())))
+    }
 }

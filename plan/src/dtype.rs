@@ -114,7 +114,10 @@ impl FromStr for DType {
             "float64" | "f8" => DType::Float64,
             _ => {
                 let known: Vec<_> = DType::ALL.iter().map(|d| d.name()).collect();
-                return Err(format!("dtype {text:?} is not supported; supported are {}", known.join(", ")));
+                return Err(format!(
+                    "dtype {text:?} is not supported; supported are {}",
+                    known.join(", ")
+                ));
             }
         };
         Ok(found)

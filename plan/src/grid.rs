@@ -37,12 +37,18 @@ impl AxisChunks {
         if chunk == 0 && len > 0 {
             return Err(PlanError::ChunkLength { len });
         }
-        Ok(AxisChunks::Regular { len, chunk: chunk.max(1) })
+        Ok(AxisChunks::Regular {
+            len,
+            chunk: chunk.max(1),
+        })
     }
 
     /// One chunk that holds the whole axis.
     pub fn whole(len: u64) -> Self {
-        AxisChunks::Regular { len, chunk: len.max(1) }
+        AxisChunks::Regular {
+            len,
+            chunk: len.max(1),
+        }
     }
 
     /// Chunks of the given lengths, in order; regular ones are recognised. No lengths mean one empty chunk.
@@ -61,15 +67,22 @@ impl AxisChunks {
             })?;
             offsets.push(end);
         }
-        if let [first, rest @ .., last] = lengths {
-            if *first > 0 && rest.iter().all(|len| len == first) && *last <= *first && *last > 0 {
-                return Ok(AxisChunks::Regular { len: end, chunk: *first });
-            }
+        if let [first, rest @ .., last] = lengths
+            && *first > 0
+            && rest.iter().all(|len| len == first)
+            && (1..=*first).contains(last)
+        {
+            return Ok(AxisChunks::Regular {
+                len: end,
+                chunk: *first,
+            });
         }
         match lengths {
             [] => Ok(AxisChunks::whole(0)),
             [only] => Ok(AxisChunks::whole(*only)),
-            _ => Ok(AxisChunks::Irregular { offsets: offsets.into() }),
+            _ => Ok(AxisChunks::Irregular {
+                offsets: offsets.into(),
+            }),
         }
     }
 
@@ -119,7 +132,10 @@ impl AxisChunks {
 
     /// The lengths of all chunks.
     pub fn lengths(&self) -> Vec<u64> {
-        (0..self.count()).map(|block| self.extent(block)).map(|r| r.end - r.start).collect()
+        (0..self.count())
+            .map(|block| self.extent(block))
+            .map(|r| r.end - r.start)
+            .collect()
     }
 
     /// The block that holds element `element`; of several candidates (empty blocks) the one that is not empty.
@@ -153,7 +169,11 @@ impl AxisChunks {
             AxisChunks::Regular { .. } => Ok(()),
             AxisChunks::Irregular { offsets } => {
                 let rising = offsets.windows(2).all(|w| w[0] <= w[1]);
-                if offsets.len() >= 2 && offsets[0] == 0 && rising { Ok(()) } else { Err(PlanError::Offsets) }
+                if offsets.len() >= 2 && offsets[0] == 0 && rising {
+                    Ok(())
+                } else {
+                    Err(PlanError::Offsets)
+                }
             }
         }
     }
@@ -206,7 +226,10 @@ impl ChunkGrid {
     /// As [`ChunkGrid::new`] and [`AxisChunks::regular`].
     pub fn regular(shape: &[u64], chunks: &[u64]) -> Result<Self, PlanError> {
         assert_eq!(shape.len(), chunks.len(), "one chunk length per axis");
-        let axes = shape.iter().zip(chunks).map(|(&len, &chunk)| AxisChunks::regular(len, chunk));
+        let axes = shape
+            .iter()
+            .zip(chunks)
+            .map(|(&len, &chunk)| AxisChunks::regular(len, chunk));
         Self::new(axes.collect::<Result<_, _>>()?)
     }
 
@@ -254,12 +277,19 @@ impl ChunkGrid {
     /// The position of the block at `index`.
     pub fn ravel(&self, index: &[u64]) -> u64 {
         debug_assert_eq!(index.len(), self.axes.len());
-        index.iter().zip(&self.axes).fold(0, |acc, (&i, axis)| acc * axis.count() + i)
+        index
+            .iter()
+            .zip(&self.axes)
+            .fold(0, |acc, (&i, axis)| acc * axis.count() + i)
     }
 
     /// The elements of block `block` along each axis.
     pub fn extents(&self, block: u64) -> Vec<Range<u64>> {
-        self.unravel(block).into_iter().zip(&self.axes).map(|(i, axis)| axis.extent(i)).collect()
+        self.unravel(block)
+            .into_iter()
+            .zip(&self.axes)
+            .map(|(i, axis)| axis.extent(i))
+            .collect()
     }
 
     /// The shape of block `block`.

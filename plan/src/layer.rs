@@ -57,7 +57,10 @@ impl Body {
     /// Wraps encoded bytes.
     pub fn new(bytes: impl Into<Arc<[u8]>>) -> Self {
         let bytes = bytes.into();
-        Self { digest: Digest::of(&bytes), bytes }
+        Self {
+            digest: Digest::of(&bytes),
+            bytes,
+        }
     }
 }
 
@@ -187,9 +190,15 @@ impl PlanBuilder {
         for (input, Input { source, map }) in layer.inputs.iter().enumerate() {
             if let Source::Layer(source_layer) = *source {
                 let known = self.plan.layers.get(source_layer.0 as usize);
-                let source = known.ok_or(PlanError::Order { layer: id, source_layer })?;
-                BlockMap::new(map, &layer.grid, &source.grid)
-                    .map_err(|why| PlanError::Map { layer: id, input, why })?;
+                let source = known.ok_or(PlanError::Order {
+                    layer: id,
+                    source_layer,
+                })?;
+                BlockMap::new(map, &layer.grid, &source.grid).map_err(|why| PlanError::Map {
+                    layer: id,
+                    input,
+                    why,
+                })?;
             }
         }
         self.plan.layers.push(layer);

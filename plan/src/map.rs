@@ -54,11 +54,18 @@ impl BlockMap {
                 if let Some(why) = rows.misfit(out.block_count(), source.block_count()) {
                     return Err(why);
                 }
-                MapKind::Blocks { rows: rows.clone(), inverse: rows.inverse(source.block_count()) }
+                MapKind::Blocks {
+                    rows: rows.clone(),
+                    inverse: rows.inverse(source.block_count()),
+                }
             }
             InputMap::Product(windows) => {
                 if windows.len() != source.ndim() {
-                    return Err(format!("{} windows for {} source axes", windows.len(), source.ndim()));
+                    return Err(format!(
+                        "{} windows for {} source axes",
+                        windows.len(),
+                        source.ndim()
+                    ));
                 }
                 let axes = windows.iter().zip(source.axes()).enumerate();
                 let axes = axes.map(|(axis, (window, chunks))| {
@@ -67,7 +74,11 @@ impl BlockMap {
                 MapKind::Product(axes.collect::<Result<_, _>>()?)
             }
         };
-        Ok(Self { out: out.clone(), source: source.clone(), kind })
+        Ok(Self {
+            out: out.clone(),
+            source: source.clone(),
+            kind,
+        })
     }
 
     /// The grid of the array that is read.
@@ -92,7 +103,9 @@ impl BlockMap {
             MapKind::Blocks { rows, .. } => rows.row(block).len() as u64,
             MapKind::Product(axes) => {
                 let index = self.out.unravel(block);
-                axes.iter().map(|axis| axis.sources(&index).len() as u64).product()
+                axes.iter()
+                    .map(|axis| axis.sources(&index).len() as u64)
+                    .product()
             }
         }
     }
@@ -151,11 +164,22 @@ impl BlockMap {
 
     /// The elements that block `block` needs of source block `source` (one of its [`sources`](Self::sources)).
     pub fn region(&self, block: u64, source: u64) -> Vec<Range<u64>> {
-        let whole = || self.source.block_shape(source).into_iter().map(|len| 0..len).collect();
-        let Some(window) = self.window(block) else { return whole() };
+        let whole = || {
+            self.source
+                .block_shape(source)
+                .into_iter()
+                .map(|len| 0..len)
+                .collect()
+        };
+        let Some(window) = self.window(block) else {
+            return whole();
+        };
         let index = self.source.unravel(source);
         let part = |(pieces, i): (&Vec<Piece>, &u64)| {
-            let piece = pieces.iter().find(|p| p.block == *i).expect("a source of the block");
+            let piece = pieces
+                .iter()
+                .find(|p| p.block == *i)
+                .expect("a source of the block");
             piece.start..piece.start + piece.len
         };
         window.iter().zip(&index).map(part).collect()
@@ -175,7 +199,13 @@ impl BlockMap {
             }
         }
         let every = self.out.block_counts();
-        Some(choices.into_iter().zip(every).map(|(c, n)| c.unwrap_or_else(|| (0..n).collect())).collect())
+        Some(
+            choices
+                .into_iter()
+                .zip(every)
+                .map(|(c, n)| c.unwrap_or_else(|| (0..n).collect()))
+                .collect(),
+        )
     }
 }
 
@@ -202,7 +232,11 @@ impl AxisMap {
             AxisWindow::Aligned { out_axis } => {
                 let chunks = deciding(*out_axis)?;
                 if chunks.count() != source.count() {
-                    return Err(format!("{} blocks aligned with {}", chunks.count(), source.count()));
+                    return Err(format!(
+                        "{} blocks aligned with {}",
+                        chunks.count(),
+                        source.count()
+                    ));
                 }
                 decider = Some(chunks.clone());
             }
@@ -223,10 +257,17 @@ impl AxisMap {
             AxisWindow::Intervals { out_axis, intervals } => {
                 let chunks = deciding(*out_axis)?;
                 if intervals.len() as u64 != chunks.count() {
-                    return Err(format!("{} intervals for {} blocks", intervals.len(), chunks.count()));
+                    return Err(format!(
+                        "{} intervals for {} blocks",
+                        intervals.len(),
+                        chunks.count()
+                    ));
                 }
                 if let Some((start, end)) = intervals.iter().find(|(s, e)| s > e || *e > source.len()) {
-                    return Err(format!("interval {start}..{end} is not within 0..{}", source.len()));
+                    return Err(format!(
+                        "interval {start}..{end} is not within 0..{}",
+                        source.len()
+                    ));
                 }
                 let covered = intervals.iter().map(|&(start, end)| covering(source, start..end));
                 inverse = Some(Rows::new(covered.map(|r| r.collect::<Vec<_>>())).inverse(source.count()));
@@ -241,7 +282,12 @@ impl AxisMap {
                 decider = Some(chunks.clone());
             }
         }
-        Ok(Self { window: window.clone(), source: source.clone(), out: decider, inverse })
+        Ok(Self {
+            window: window.clone(),
+            source: source.clone(),
+            out: decider,
+            inverse,
+        })
     }
 
     /// The elements an affine window covers for a block of `extent`.
@@ -261,7 +307,11 @@ impl AxisMap {
         if high >= len {
             high -= (high - len + 1 + size - 1) / size * size;
         }
-        if low > high { 0..0 } else { low as u64..high as u64 + 1 }
+        if low > high {
+            0..0
+        } else {
+            low as u64..high as u64 + 1
+        }
     }
 
     /// The interval of elements for windows that are one, `None` for lists of whole blocks.
@@ -270,7 +320,11 @@ impl AxisMap {
             AxisWindow::All => Some(0..self.source.len()),
             AxisWindow::Block { block } => Some(self.source.extent(*block)),
             AxisWindow::Aligned { out_axis } => Some(self.source.extent(index[*out_axis])),
-            AxisWindow::Affine { out_axis, start, step } => {
+            AxisWindow::Affine {
+                out_axis,
+                start,
+                step,
+            } => {
                 let extent = self.decider().extent(index[*out_axis]);
                 Some(self.affine(extent, *start, *step))
             }
@@ -335,9 +389,11 @@ impl AxisMap {
             AxisWindow::Block { .. } => Dependents::None,
             AxisWindow::Aligned { out_axis } => Dependents::Along(*out_axis, vec![source]),
             AxisWindow::Group { out_axis, fan_in } => Dependents::Along(*out_axis, vec![source / fan_in]),
-            AxisWindow::Affine { out_axis, start, step } => {
-                Dependents::Along(*out_axis, self.affine_dependents(source, *start, *step))
-            }
+            AxisWindow::Affine {
+                out_axis,
+                start,
+                step,
+            } => Dependents::Along(*out_axis, self.affine_dependents(source, *start, *step)),
             AxisWindow::Intervals { out_axis, .. } | AxisWindow::Rows { out_axis, .. } => {
                 let inverse = self.inverse.as_ref().expect("made for tables");
                 Dependents::Along(*out_axis, inverse.row(source).to_vec())
@@ -399,7 +455,7 @@ impl IntoIterator for Blocks<'_> {
     fn into_iter(self) -> Self::IntoIter {
         match self {
             Blocks::Range(range) => range.collect::<Vec<_>>().into_iter(),
-            Blocks::List(list) => list.to_vec().into_iter(),
+            Blocks::List(list) => Vec::from(list).into_iter(),
         }
     }
 }
@@ -409,7 +465,10 @@ fn product<I: IntoIterator<Item = u64>>(grid: &ChunkGrid, choices: impl Iterator
     let mut found = vec![0u64];
     for (choice, axis) in choices.zip(grid.axes()) {
         let choice: Vec<u64> = choice.into_iter().collect();
-        found = found.iter().flat_map(|base| choice.iter().map(move |i| base * axis.count() + i)).collect();
+        found = found
+            .iter()
+            .flat_map(|base| choice.iter().map(move |i| base * axis.count() + i))
+            .collect();
     }
     found
 }

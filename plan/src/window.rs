@@ -99,7 +99,10 @@ impl Rows {
             blocks.extend_from_slice(list.as_ref());
             offsets.push(blocks.len() as u64);
         }
-        Self { offsets: offsets.into(), blocks: blocks.into() }
+        Self {
+            offsets: offsets.into(),
+            blocks: blocks.into(),
+        }
     }
 
     /// Number of rows.
@@ -134,14 +137,19 @@ impl Rows {
     pub fn from_parts(offsets: Vec<u64>, blocks: Vec<u64>) -> Option<Self> {
         let rising = offsets.windows(2).all(|w| w[0] <= w[1]);
         let fits = offsets.first() == Some(&0) && offsets.last() == Some(&(blocks.len() as u64));
-        (rising && fits).then(|| Self { offsets: offsets.into(), blocks: blocks.into() })
+        (rising && fits).then(|| Self {
+            offsets: offsets.into(),
+            blocks: blocks.into(),
+        })
     }
 
     /// For each of `source_count` blocks the rows that name it.
     pub(crate) fn inverse(&self, source_count: u64) -> Self {
         let mut lists = vec![Vec::new(); usize::try_from(source_count).expect("rows fit memory")];
         for row in 0..self.len() as u64 {
-            self.row(row).iter().for_each(|&block| lists[block as usize].push(row));
+            self.row(row)
+                .iter()
+                .for_each(|&block| lists[block as usize].push(row));
         }
         Self::new(lists)
     }

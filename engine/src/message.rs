@@ -1,0 +1,241 @@
+//! What scheduler and worker say to each other. The protocol crate turns these into frames; the embedded cluster and
+//! the simulator pass them as they are.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use graticule_plan::{ChunkGrid, ChunkId, Digest, JobId, Layer, LayerId, TaskId, WorkerId};
+
+/// The largest result, encoded, that rides in a report instead of waiting to be fetched.
+pub const INLINE_BYTES_MAX: usize = 4096;
+
+/// One connection of one worker. The scheduler numbers them; what comes from an older one is late and dropped.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct SessionId(pub u64);
+
+/// One run of a scheduler process: a worker that meets another one drops what it holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Incarnation(pub u64);
+
+/// Where chunks can be fetched.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Peer {
+    /// The worker.
+    pub worker: WorkerId,
+    /// Its address for peers, as the shells understand it.
+    pub address: Arc<str>,
+}
+
+/// What a worker says of itself when it connects.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Announce {
+    /// A name for people.
+    pub name: Arc<str>,
+    /// Where peers and clients fetch its chunks.
+    pub address: Arc<str>,
+    /// Tasks it computes at a time.
+    pub slots: u32,
+    /// Bytes it may hold in memory.
+    pub budget_bytes: u64,
+    /// The id that it had in an earlier session of the same process.
+    pub worker: Option<WorkerId>,
+    /// The scheduler that it knew in that session.
+    pub incarnation: Option<Incarnation>,
+    /// What it holds.
+    pub inventory: Vec<ChunkHeld>,
+}
+
+/// A chunk that a worker has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ChunkHeld {
+    /// The chunk.
+    pub chunk: ChunkId,
+    /// Its size.
+    pub bytes: u64,
+}
+
+/// What a worker needs to know of a layer to run its tasks.
+#[derive(Debug, Clone, PartialEq)]
+pub struct LayerSpec {
+    /// The job that it belongs to.
+    pub job: JobId,
+    /// Its id in that job.
+    pub id: LayerId,
+    /// The layer.
+    pub layer: Layer,
+    /// For each of the layer's inputs the array that it reads.
+    pub sources: Vec<InputSource>,
+    /// Its results are wanted by a client: small ones ride in the report.
+    pub deliver: bool,
+}
+
+/// The layer behind an input, resolved.
+#[derive(Debug, Clone, PartialEq)]
+pub struct InputSource {
+    /// Its job.
+    pub job: JobId,
+    /// Its id in that job.
+    pub layer: LayerId,
+    /// How it is cut.
+    pub grid: ChunkGrid,
+    /// Bytes of one of its elements.
+    pub item_bytes: u64,
+}
+
+/// Tasks of one layer that a worker shall run.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Lease {
+    /// The job.
+    pub job: JobId,
+    /// The layer.
+    pub layer: LayerId,
+    /// The blocks, in the order in which they shall start, each with its attempt.
+    pub tasks: Vec<(u64, u32)>,
+    /// Where the chunks are that these tasks need and this worker lacks.
+    pub holders: Vec<ChunkHolders>,
+}
+
+/// Where a chunk is.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ChunkHolders {
+    /// The chunk.
+    pub chunk: ChunkId,
+    /// Who holds it.
+    pub peers: Vec<Peer>,
+}
+
+/// What the scheduler says to a worker.
+#[derive(Debug, Clone, PartialEq)]
+pub enum ToWorker {
+    /// First word of a session.
+    Welcome {
+        /// The worker's id from now on.
+        worker: WorkerId,
+        /// The session.
+        session: SessionId,
+        /// The scheduler's run.
+        incarnation: Incarnation,
+    },
+    /// Content that layers refer to; sent before the first layer that needs it.
+    Table {
+        /// Its name.
+        digest: Digest,
+        /// The content.
+        content: Arc<[u8]>,
+    },
+    /// A layer; sent before its first lease.
+    Layer(Arc<LayerSpec>),
+    /// Tasks to run.
+    Lease(Lease),
+    /// Tasks that nobody wants any more; those that run may finish, their results are dropped.
+    Revoke {
+        /// The tasks.
+        tasks: Vec<TaskId>,
+    },
+    /// Chunks that nobody needs any more.
+    Release {
+        /// The chunks.
+        chunks: Vec<ChunkId>,
+    },
+    /// A job is over: forget its layers and tasks, and drop those of its chunks that are not listed.
+    Forget {
+        /// The job.
+        job: JobId,
+    },
+    /// A sign of life.
+    Ping,
+}
+
+/// What a worker says to the scheduler.
+#[derive(Debug, Clone, PartialEq)]
+pub enum ToScheduler {
+    /// First word of a session.
+    Announce(Announce),
+    /// What became of tasks.
+    Reports(Vec<Report>),
+    /// Chunks that the worker held and lost, such as through a damaged file.
+    ChunksLost {
+        /// The chunks.
+        chunks: Vec<ChunkId>,
+    },
+    /// Sent at intervals; also a sign of life.
+    Status(WorkerStatus),
+    /// The worker wants to leave: it takes no new tasks and goes when it has reported those it runs.
+    Retire,
+}
+
+/// What became of one task.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Report {
+    /// The task.
+    pub task: TaskId,
+    /// The attempt that the lease named.
+    pub attempt: u32,
+    /// What became of it.
+    pub outcome: Result<Finished, Failure>,
+    /// When and how long.
+    pub times: TaskTimes,
+}
+
+/// A task's success.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Finished {
+    /// Bytes of the chunk.
+    pub bytes: u64,
+    /// The encoded chunk, if a client wants it and it is small.
+    pub inline: Option<Bytes>,
+    /// What the read left out, a sentence each; empty for most tasks.
+    pub problems: Vec<Arc<str>>,
+}
+
+/// Durations of a task's phases.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct TaskTimes {
+    /// The CPU slot on which it ran.
+    pub slot: u32,
+    /// From the lease's arrival to the start of the fetch.
+    pub queue_us: u64,
+    /// The fetch.
+    pub fetch_us: u64,
+    /// The computation.
+    pub compute_us: u64,
+    /// Bytes fetched from peers and sources.
+    pub fetched_bytes: u64,
+}
+
+/// A task's failure.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Failure {
+    /// What to do next.
+    pub kind: FailureKind,
+    /// What happened, for a person.
+    pub message: Arc<str>,
+}
+
+/// Failures sorted by what the scheduler does next.
+#[derive(Debug, Clone, PartialEq)]
+pub enum FailureKind {
+    /// The same again would fail again: the job fails.
+    Permanent,
+    /// Another attempt may succeed: the task's retries are used up first.
+    Transient,
+    /// Input chunks were not where the lease said: fetch or make them anew. No attempt is counted.
+    MissingInputs(Vec<(ChunkId, WorkerId)>),
+}
+
+/// How a worker is, for placement and for people.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct WorkerStatus {
+    /// Bytes of chunks in memory.
+    pub memory_bytes: u64,
+    /// Bytes of chunks on disk.
+    pub spilled_bytes: u64,
+    /// Bytes reserved for tasks that fetch or run.
+    pub reserved_bytes: u64,
+    /// Tasks that compute.
+    pub running: u32,
+    /// Tasks that wait or fetch.
+    pub queued: u32,
+    /// Bytes fetched from peers and sources since the start.
+    pub fetched_bytes: u64,
+}

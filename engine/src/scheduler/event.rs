@@ -1,0 +1,221 @@
+use std::sync::Arc;
+
+use bytes::Bytes;
+use graticule_plan::{ChunkId, JobId, Key, LayerId, Plan, TaskId, WorkerId};
+
+use crate::{Announce, Peer, SessionId, TaskTimes, ToScheduler, ToWorker, WorkerStatus};
+
+/// One connected client, as the shell numbers it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ClientId(pub u64);
+
+/// What happened, as the shell tells the scheduler.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Event {
+    /// A worker opened a connection and said who it is. Sessions are numbered by the shell, none twice.
+    WorkerConnected {
+        /// The connection.
+        session: SessionId,
+        /// Its first word.
+        announce: Announce,
+    },
+    /// A worker said something.
+    WorkerMessage {
+        /// On which connection.
+        session: SessionId,
+        /// What.
+        message: ToScheduler,
+    },
+    /// A worker's connection ended.
+    WorkerDisconnected {
+        /// The connection.
+        session: SessionId,
+    },
+    /// A client handed in a plan. Job ids are numbered by the shell, none twice.
+    JobSubmitted {
+        /// The new job.
+        job: JobId,
+        /// Whose it is.
+        client: ClientId,
+        /// A name for people.
+        name: Arc<str>,
+        /// The plan.
+        plan: Arc<Plan>,
+    },
+    /// A client no longer wants a job.
+    JobCancelled {
+        /// The job.
+        job: JobId,
+    },
+    /// A client has a chunk that it was told of.
+    ChunkDelivered {
+        /// The chunk.
+        chunk: ChunkId,
+    },
+    /// A client could not fetch a chunk that it was told of.
+    DeliveryFailed {
+        /// The chunk.
+        chunk: ChunkId,
+        /// The worker that did not give it.
+        worker: WorkerId,
+    },
+    /// A client no longer needs a kept result.
+    KeyReleased {
+        /// Its name.
+        key: Key,
+    },
+    /// A client is gone: its jobs are cancelled, its kept results released.
+    ClientLeft {
+        /// The client.
+        client: ClientId,
+    },
+    /// Nothing but the time.
+    Tick,
+}
+
+/// What the scheduler wants done.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Command {
+    /// Say something to a worker.
+    Send {
+        /// On which connection.
+        session: SessionId,
+        /// What.
+        message: ToWorker,
+    },
+    /// End a connection: the worker was silent for too long, or came again on another one.
+    Close {
+        /// The connection.
+        session: SessionId,
+        /// For the log.
+        why: &'static str,
+    },
+    /// Tell a client something of its job.
+    Notify {
+        /// The client.
+        client: ClientId,
+        /// The job.
+        job: JobId,
+        /// What.
+        event: JobEvent,
+    },
+    /// Something worth watching; may be dropped.
+    Observe(Observation),
+}
+
+/// What a client learns of its job.
+#[derive(Debug, Clone, PartialEq)]
+pub enum JobEvent {
+    /// The plan is valid and queued.
+    Accepted,
+    /// A chunk of a delivered output is there. May come again for the same chunk, after a loss.
+    ChunkReady {
+        /// The layer.
+        layer: LayerId,
+        /// The block.
+        block: u64,
+        /// Bytes of the chunk.
+        bytes: u64,
+        /// Who holds it.
+        peers: Vec<Peer>,
+        /// The encoded chunk itself, if it is small.
+        inline: Option<Bytes>,
+    },
+    /// Reads left something out: one sentence each.
+    Problems(Vec<Arc<str>>),
+    /// Nothing runs because no worker is connected.
+    NoWorkers,
+    /// All outputs are kept or delivered.
+    Finished,
+    /// The job cannot be finished.
+    Failed {
+        /// For a person: the cause, and where it happened.
+        message: Arc<str>,
+    },
+    /// The job was cancelled.
+    Cancelled,
+}
+
+/// What a watcher may want to know.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Observation {
+    /// A worker is there.
+    WorkerJoined {
+        /// The worker.
+        worker: WorkerId,
+        /// Its name.
+        name: Arc<str>,
+        /// Its address for peers.
+        address: Arc<str>,
+        /// Its CPU slots.
+        slots: u32,
+        /// Its memory.
+        budget_bytes: u64,
+    },
+    /// A worker is gone.
+    WorkerLeft {
+        /// The worker.
+        worker: WorkerId,
+        /// Why.
+        why: &'static str,
+    },
+    /// A worker told how it is.
+    WorkerStatus {
+        /// The worker.
+        worker: WorkerId,
+        /// How it is.
+        status: WorkerStatus,
+    },
+    /// A job began.
+    JobStarted {
+        /// The job.
+        job: JobId,
+        /// Its name.
+        name: Arc<str>,
+        /// Its plan.
+        plan: Arc<Plan>,
+    },
+    /// A job ended.
+    JobEnded {
+        /// The job.
+        job: JobId,
+        /// `finished`, `failed` or `cancelled`.
+        outcome: &'static str,
+    },
+    /// A task went to a worker.
+    TaskLeased {
+        /// The task.
+        task: TaskId,
+        /// The worker.
+        worker: WorkerId,
+        /// Counted from 0.
+        attempt: u32,
+    },
+    /// A task is done.
+    TaskFinished {
+        /// The task.
+        task: TaskId,
+        /// The worker.
+        worker: WorkerId,
+        /// Bytes of its chunk.
+        bytes: u64,
+        /// How long it took.
+        times: TaskTimes,
+    },
+    /// A task failed.
+    TaskFailed {
+        /// The task.
+        task: TaskId,
+        /// The worker.
+        worker: WorkerId,
+        /// Why.
+        message: Arc<str>,
+    },
+    /// A finished or leased task must run again.
+    TaskReset {
+        /// The task.
+        task: TaskId,
+        /// Whether it had been finished.
+        was_finished: bool,
+    },
+}

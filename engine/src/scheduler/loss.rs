@@ -1,0 +1,138 @@
+//! Workers and chunks that vanish.
+
+use graticule_plan::{ChunkId, TaskId, WorkerId};
+
+use super::{
+    Command, Observation, Scheduler,
+    record::{JobState, TaskState},
+};
+use crate::ToWorker;
+
+impl Scheduler {
+    /// A worker's session is over: what only it held is lost, what it was to run runs elsewhere.
+    pub(super) fn worker_lost(&mut self, worker: WorkerId, why: &'static str) {
+        let Some(record) = self.workers.remove(&worker) else {
+            return;
+        };
+        self.sessions.remove(&record.session);
+        self.out
+            .push(Command::Observe(Observation::WorkerLeft { worker, why }));
+        for chunk in record.held {
+            self.remove_replica(chunk, worker);
+        }
+        for task in record.leased {
+            // A failure further up may have ended the job meanwhile.
+            if self
+                .task(task)
+                .is_some_and(|t| t.state == TaskState::Leased { worker })
+            {
+                self.unlease(worker, task);
+                self.leased_lost(task);
+            }
+        }
+    }
+
+    /// A worker could not give a chunk that it was thought to hold.
+    pub(super) fn replica_is_gone(&mut self, chunk: ChunkId, holder: WorkerId) {
+        let Some(worker) = self.workers.get_mut(&holder) else {
+            return;
+        };
+        if worker.held.remove(&chunk) {
+            // It may hold the chunk after all, and only the way to it be broken: keep both books equal.
+            self.send(holder, ToWorker::Release { chunks: vec![chunk] });
+            self.remove_replica(chunk, holder);
+        }
+    }
+
+    pub(super) fn on_chunks_lost(&mut self, worker: WorkerId, chunks: Vec<ChunkId>) {
+        for chunk in chunks {
+            let held = self
+                .workers
+                .get_mut(&worker)
+                .is_some_and(|w| w.held.remove(&chunk));
+            if held {
+                self.remove_replica(chunk, worker);
+            }
+        }
+    }
+
+    fn remove_replica(&mut self, chunk: ChunkId, worker: WorkerId) {
+        let Some(job) = self.jobs.get_mut(&chunk.job) else {
+            return;
+        };
+        let layer = &mut job.layers[chunk.layer.0 as usize];
+        let Some(record) = layer.chunks.get_mut(&chunk.block) else {
+            return;
+        };
+        record.holders.retain(|&holder| holder != worker);
+        if record.holders.is_empty() {
+            self.chunk_lost(chunk);
+        }
+    }
+
+    /// Nobody holds the chunk any more. Whoever still needs it makes it anew from its lineage.
+    fn chunk_lost(&mut self, chunk: ChunkId) {
+        let job = self.job_mut(chunk.job);
+        let running = job.state == JobState::Running;
+        let layer = &mut job.layers[chunk.layer.0 as usize];
+        let record = layer.chunks.remove(&chunk.block).expect("a lost chunk was held");
+        let (kept, output) = (!layer.pins.is_empty(), layer.is_wanted_output(chunk.block));
+        if kept && running {
+            job.outputs_left += 1;
+        }
+        if !kept {
+            self.transient_bytes -= record.bytes;
+        }
+        self.unfinish(chunk);
+        let mut awaited = output;
+        for task in self.dependents_of(chunk) {
+            awaited |= self.input_vanished(task);
+        }
+        if awaited && self.sabotage.recovers_lost_chunks() {
+            self.recovery.push(chunk);
+        }
+    }
+
+    /// Returns whether the task waits for its inputs (and not for its report).
+    fn input_vanished(&mut self, task: TaskId) -> bool {
+        let Some(record) = self.task_mut(task) else {
+            return false;
+        };
+        match &mut record.state {
+            TaskState::Waiting { missing } => {
+                *missing += 1;
+                true
+            }
+            TaskState::Ready => {
+                self.ready_to_waiting(task, 1);
+                true
+            }
+            TaskState::Leased { .. } => false,
+        }
+    }
+
+    /// Clears a task's finished bit, and counts it again among those that need its inputs.
+    pub(super) fn unfinish(&mut self, task: TaskId) {
+        let layer = self.layer_mut(task.job, task.layer);
+        if !layer.finished.remove(task.block) {
+            return;
+        }
+        layer.reset_count += 1;
+        self.out.push(Command::Observe(Observation::TaskReset {
+            task,
+            was_finished: true,
+        }));
+        for input in self.inputs_of(task) {
+            let layer = self.layer_mut(input.job, input.layer);
+            if let Some(record) = layer.chunks.get_mut(&input.block) {
+                record.needed += 1;
+            }
+        }
+    }
+
+    pub(super) fn is_finished(&self, task: TaskId) -> bool {
+        self.jobs
+            .get(&task.job)
+            .is_some_and(|job| job.layers[task.layer.0 as usize].finished.contains(task.block))
+    }
+}

@@ -1,0 +1,455 @@
+//! The scheduler: events in, commands out.
+//!
+//! Demand and supply meet here. A job's cursor ([`demand`]) walks its outputs depth first and makes tasks of what they
+//! need; [`dispatch`] leases tasks whose inputs are held; [`finish`] takes the reports; [`loss`] puts right what vanished
+//! with a worker; [`hold`] decides how long a chunk is kept and when a job is over.
+//!
+//! A chunk is *held* while some worker has it. A task is *live* while it is demanded and not finished. A finished task
+//! keeps one bit. Edges are nowhere stored: they are asked of the plan's maps.
+
+mod demand;
+mod dispatch;
+mod event;
+mod finish;
+mod hold;
+mod invariants;
+mod loss;
+mod membership;
+mod record;
+mod sabotage;
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use graticule_plan::{BlockMap, JobId, Key, LayerId, Plan, Source, TaskId, WorkerId};
+
+pub use event::{ClientId, Command, Event, JobEvent, Observation};
+pub use sabotage::Sabotage;
+
+use crate::{Incarnation, InputSource, LayerSpec, SessionId, Time, ToScheduler, ToWorker};
+use record::{
+    BlockSet, BlockTable, Consumer, InputRecord, JobRecord, JobState, LayerRecord, Measured, TaskRecord,
+    TaskState, WorkerRecord,
+};
+
+/// The scheduler's settings.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// This run of the scheduler; workers of another run start afresh.
+    pub incarnation: Incarnation,
+    /// Microseconds after which a silent worker is given up.
+    pub worker_timeout_us: u64,
+    /// A defect to build in, for the simulator's own test.
+    pub sabotage: Sabotage,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            incarnation: Incarnation(0),
+            worker_timeout_us: 30_000_000,
+            sabotage: Sabotage::None,
+        }
+    }
+}
+
+/// How far a layer is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LayerProgress {
+    /// The layer.
+    pub layer: LayerId,
+    /// Its name.
+    pub name: Arc<str>,
+    /// Tasks in all.
+    pub task_count: u64,
+    /// Tasks finished.
+    pub finished_count: u64,
+    /// Tasks that workers have.
+    pub leased_count: u64,
+    /// Failures, also those that were retried.
+    pub failed_count: u64,
+    /// Tasks that had to run again.
+    pub reset_count: u64,
+}
+
+/// The scheduler's state machine.
+#[derive(Debug)]
+pub struct Scheduler {
+    config: Config,
+    sabotage: Sabotage,
+    now: Time,
+    jobs: BTreeMap<JobId, JobRecord>,
+    workers: BTreeMap<WorkerId, WorkerRecord>,
+    sessions: BTreeMap<SessionId, WorkerId>,
+    keys: BTreeMap<Key, (JobId, LayerId)>,
+    recovery: demand::Recovery,
+    next_worker: u64,
+    next_order: u64,
+    /// Ready tasks of all jobs.
+    ready_count: u64,
+    /// Leased tasks of all jobs.
+    leased_count: u64,
+    /// Bytes that ready and leased tasks will make.
+    committed_bytes: u64,
+    /// Bytes held only until they are used or delivered.
+    transient_bytes: u64,
+    turn: usize,
+    last_served: Option<JobId>,
+    last_placed: Option<WorkerId>,
+    out: Vec<Command>,
+}
+
+impl Scheduler {
+    /// A scheduler without workers and jobs.
+    pub fn new(config: Config) -> Self {
+        Self {
+            sabotage: config.sabotage,
+            config,
+            now: Time::ZERO,
+            jobs: BTreeMap::new(),
+            workers: BTreeMap::new(),
+            sessions: BTreeMap::new(),
+            keys: BTreeMap::new(),
+            recovery: demand::Recovery::default(),
+            next_worker: 1,
+            next_order: 0,
+            ready_count: 0,
+            leased_count: 0,
+            committed_bytes: 0,
+            transient_bytes: 0,
+            turn: 0,
+            last_served: None,
+            last_placed: None,
+            out: Vec::new(),
+        }
+    }
+
+    /// Takes an event in and appends what is to be done to `commands`, in order.
+    pub fn handle(&mut self, now: Time, event: Event, commands: &mut Vec<Command>) {
+        self.take(now, event);
+        self.settle(commands);
+    }
+
+    /// Takes several events in at once: placement looks at all of them before anything is leased.
+    pub fn handle_all(
+        &mut self,
+        now: Time,
+        events: impl IntoIterator<Item = Event>,
+        commands: &mut Vec<Command>,
+    ) {
+        events.into_iter().for_each(|event| self.take(now, event));
+        self.settle(commands);
+    }
+
+    fn take(&mut self, now: Time, event: Event) {
+        self.now = self.now.max(now);
+        match event {
+            Event::WorkerConnected { session, announce } => self.on_connected(session, announce),
+            Event::WorkerMessage { session, message } => self.on_worker_message(session, message),
+            Event::WorkerDisconnected { session } => self.on_disconnected(session),
+            Event::JobSubmitted {
+                job,
+                client,
+                name,
+                plan,
+            } => self.on_submitted(job, client, name, plan),
+            Event::JobCancelled { job } => self.on_cancelled(job),
+            Event::ChunkDelivered { chunk } => self.on_delivered(chunk),
+            Event::DeliveryFailed { chunk, worker } => self.on_delivery_failed(chunk, worker),
+            Event::KeyReleased { key } => self.on_key_released(key),
+            Event::ClientLeft { client } => self.on_client_left(client),
+            Event::Tick => self.on_tick(),
+        }
+    }
+
+    fn settle(&mut self, commands: &mut Vec<Command>) {
+        // A lease makes room among the ready tasks, so demand and dispatch go in turn until nothing moves.
+        loop {
+            let before = (self.next_order, self.leased_count);
+            self.advance();
+            self.dispatch();
+            if before == (self.next_order, self.leased_count) {
+                break;
+            }
+        }
+        commands.append(&mut self.out);
+    }
+
+    /// When to call again with [`Event::Tick`] if nothing else happens.
+    pub fn next_timeout(&self) -> Option<Time> {
+        self.workers
+            .values()
+            .map(|w| w.last_seen + self.config.worker_timeout_us)
+            .min()
+    }
+
+    /// How far a job is, layer by layer; empty for an unknown job.
+    pub fn progress(&self, job: JobId) -> Vec<LayerProgress> {
+        let Some(record) = self.jobs.get(&job) else {
+            return Vec::new();
+        };
+        let layers = record.layers.iter().map(|layer| LayerProgress {
+            layer: layer.spec.id,
+            name: layer.spec.layer.name.clone(),
+            task_count: layer.spec.layer.grid.block_count(),
+            finished_count: layer.finished.len(),
+            leased_count: layer
+                .tasks
+                .values()
+                .filter(|t| matches!(t.state, TaskState::Leased { .. }))
+                .count() as u64,
+            failed_count: layer.failed_count,
+            reset_count: layer.reset_count,
+        });
+        layers.collect()
+    }
+
+    /// Number of connected workers.
+    pub fn worker_count(&self) -> usize {
+        self.workers.len()
+    }
+
+    /// Jobs that still have outputs to make, with their names.
+    pub fn running_jobs(&self) -> impl Iterator<Item = (JobId, Arc<str>)> {
+        let running = self.jobs.iter().filter(|(_, job)| job.state == JobState::Running);
+        running.map(|(&id, job)| (id, job.name.clone()))
+    }
+
+    /// The layer that a kept result is, for a client that wants to build on it or fetch it.
+    pub fn kept(&self, key: Key) -> Option<Arc<LayerSpec>> {
+        let (job, layer) = *self.keys.get(&key)?;
+        Some(self.layer(job, layer).spec.clone())
+    }
+
+    fn on_submitted(&mut self, job: JobId, client: ClientId, name: Arc<str>, plan: Arc<Plan>) {
+        let layers = match self.resolve(job, &plan) {
+            Ok(layers) => layers,
+            Err(message) => {
+                let event = JobEvent::Failed {
+                    message: message.into(),
+                };
+                self.out.push(Command::Notify { client, job, event });
+                return;
+            }
+        };
+        let outputs_left = plan
+            .outputs()
+            .iter()
+            .map(|o| plan.layer(o.layer).grid.block_count())
+            .sum();
+        let record = JobRecord {
+            client,
+            name: name.clone(),
+            plan: plan.clone(),
+            layers,
+            state: JobState::Running,
+            cursor: demand::Cursor::default(),
+            outputs_left,
+            problems: Default::default(),
+            ready: Default::default(),
+        };
+        self.jobs.insert(job, record);
+        self.connect_consumers(job);
+        for output in plan.outputs() {
+            let layer = self.layer_mut(job, output.layer);
+            match output.keep {
+                None => layer.delivered = Some(BlockSet::default()),
+                Some(key) => {
+                    layer.pins.insert(key);
+                    self.keys.insert(key, (job, output.layer));
+                }
+            }
+        }
+        self.out.push(Command::Notify {
+            client,
+            job,
+            event: JobEvent::Accepted,
+        });
+        self.out
+            .push(Command::Observe(Observation::JobStarted { job, name, plan }));
+        if self.workers.is_empty() {
+            self.out.push(Command::Notify {
+                client,
+                job,
+                event: JobEvent::NoWorkers,
+            });
+        }
+        self.finish_if_complete(job);
+    }
+
+    /// Makes the records of a plan's layers, with every input's source and map.
+    fn resolve(&self, job: JobId, plan: &Plan) -> Result<Vec<LayerRecord>, String> {
+        if self.jobs.contains_key(&job) {
+            return Err(format!("job {job} exists already"));
+        }
+        let mut wanted: Vec<_> = plan.outputs().iter().map(|o| (o.layer, o.keep)).collect();
+        wanted.sort_unstable();
+        if wanted.windows(2).any(|w| w[0] == w[1]) {
+            return Err("an output is named twice".into());
+        }
+        if let Some(key) = plan
+            .outputs()
+            .iter()
+            .filter_map(|o| o.keep)
+            .find(|k| self.keys.contains_key(k))
+        {
+            return Err(format!("a result is kept under the name {key} already"));
+        }
+        let record = |(id, layer): (LayerId, &graticule_plan::Layer)| {
+            let (mut inputs, mut sources) = (Vec::new(), Vec::new());
+            for (index, input) in layer.inputs.iter().enumerate() {
+                let (at, source) = match input.source {
+                    Source::Layer(source) => ((job, source), plan.layer(source)),
+                    Source::Held(key) => {
+                        let at = *self.keys.get(&key).ok_or_else(|| {
+                            format!(
+                                "no result is kept under the name {key}; it was released, or its client left"
+                            )
+                        })?;
+                        (at, &self.layer(at.0, at.1).spec.layer)
+                    }
+                };
+                let map = BlockMap::new(&input.map, &layer.grid, &source.grid)
+                    .map_err(|why| format!("layer {id}, input {index}: {why}"))?;
+                inputs.push(InputRecord {
+                    job: at.0,
+                    layer: at.1,
+                    map: Arc::new(map),
+                });
+                let (grid, item_bytes) = (source.grid.clone(), source.item_bytes);
+                sources.push(InputSource {
+                    job: at.0,
+                    layer: at.1,
+                    grid,
+                    item_bytes,
+                });
+            }
+            let deliver = plan.outputs().iter().any(|o| o.layer == id && o.keep.is_none());
+            let spec = LayerSpec {
+                job,
+                id,
+                layer: layer.clone(),
+                sources,
+                deliver,
+            };
+            Ok(LayerRecord {
+                spec: Arc::new(spec),
+                inputs,
+                consumers: Vec::new(),
+                tasks: BlockTable::default(),
+                chunks: BlockTable::default(),
+                finished: BlockSet::default(),
+                pins: Default::default(),
+                delivered: None,
+                measured: Measured::default(),
+                failed_count: 0,
+                reset_count: 0,
+            })
+        };
+        plan.iter().map(record).collect()
+    }
+
+    /// Enters a new job's layers with those they read.
+    fn connect_consumers(&mut self, job: JobId) {
+        let mut fed_by_others = Vec::new();
+        for layer in 0..self.jobs[&job].layers.len() {
+            let id = LayerId(u32::try_from(layer).expect("layer ids are 32 bits"));
+            for input in self.jobs[&job].layers[layer].inputs.clone() {
+                let consumer = Consumer {
+                    job,
+                    layer: id,
+                    map: input.map,
+                };
+                self.layer_mut(input.job, input.layer).consumers.push(consumer);
+                if input.job != job && !fed_by_others.contains(&(input.job, input.layer)) {
+                    fed_by_others.push((input.job, input.layer));
+                }
+            }
+        }
+        for (source, layer) in fed_by_others {
+            self.recount(source, layer);
+        }
+    }
+
+    fn on_worker_message(&mut self, session: SessionId, message: ToScheduler) {
+        let Some(&worker) = self.sessions.get(&session) else {
+            return;
+        };
+        if let Some(record) = self.workers.get_mut(&worker) {
+            record.last_seen = self.now;
+        }
+        match message {
+            // A second announcement on one connection has no meaning.
+            ToScheduler::Announce(_) => self.worker_lost(worker, "broke the protocol"),
+            ToScheduler::Reports(reports) => {
+                for report in reports {
+                    self.on_report(worker, report);
+                }
+            }
+            ToScheduler::ChunksLost { chunks } => self.on_chunks_lost(worker, chunks),
+            ToScheduler::Status(status) => {
+                if let Some(record) = self.workers.get_mut(&worker) {
+                    record.status = status;
+                }
+                self.out
+                    .push(Command::Observe(Observation::WorkerStatus { worker, status }));
+                // Both sides must hear from each other, or neither would see a dead connection.
+                self.send(worker, ToWorker::Ping);
+            }
+            ToScheduler::Retire => {
+                if let Some(record) = self.workers.get_mut(&worker) {
+                    record.retiring = true;
+                }
+            }
+        }
+    }
+
+    fn send(&mut self, worker: WorkerId, message: ToWorker) {
+        if let Some(record) = self.workers.get(&worker) {
+            self.out.push(Command::Send {
+                session: record.session,
+                message,
+            });
+        }
+    }
+
+    fn slots_total(&self) -> u64 {
+        self.workers.values().map(|w| u64::from(w.slots)).sum()
+    }
+
+    fn budget_total(&self) -> u64 {
+        self.workers
+            .values()
+            .map(|w| w.budget_bytes)
+            .fold(0, u64::saturating_add)
+    }
+
+    fn job_mut(&mut self, job: JobId) -> &mut JobRecord {
+        self.jobs.get_mut(&job).expect("the caller looked the job up")
+    }
+
+    fn layer_mut(&mut self, job: JobId, layer: LayerId) -> &mut LayerRecord {
+        &mut self.job_mut(job).layers[layer.0 as usize]
+    }
+
+    fn task(&self, task: TaskId) -> Option<&TaskRecord> {
+        self.jobs
+            .get(&task.job)?
+            .layers
+            .get(task.layer.0 as usize)?
+            .tasks
+            .get(&task.block)
+    }
+
+    fn task_mut(&mut self, task: TaskId) -> Option<&mut TaskRecord> {
+        self.jobs
+            .get_mut(&task.job)?
+            .layers
+            .get_mut(task.layer.0 as usize)?
+            .tasks
+            .get_mut(&task.block)
+    }
+
+    fn holds(&self, worker: WorkerId, chunk: graticule_plan::ChunkId) -> bool {
+        self.workers.get(&worker).is_some_and(|w| w.held.contains(&chunk))
+    }
+}
