@@ -1,1 +1,29 @@
-//! Runs one Graticule operation on chunks.
+//! Runs one Graticule task on chunks: what a [`Program`](graticule_ops::Program) means on data.
+//!
+//! A [`Tensor`] is typed, aligned, shared memory; a [`Chunk`] is a block's data, one tensor or a tuple of them; a
+//! [`Window`] is what a task sees of an input, put together from regions of chunks. [`run`] evaluates a program. Values
+//! are NumPy's, in C order, and the same bytes on every instruction set: sums use a fixed number of lanes, transcendental
+//! functions are this build's own, nothing is contracted to a fused multiply-add.
+//!
+//! This crate knows nothing of files, networks, other tasks or expressions: a [`Reader`] decodes what was fetched.
+
+mod buffer;
+mod chunk;
+mod element;
+mod error;
+mod movement;
+mod program;
+mod reader;
+mod shape;
+mod tensor;
+mod view;
+mod window;
+
+pub use buffer::{ALIGN_BYTES, TENSOR_BYTES_MAX};
+pub use chunk::{Chunk, PART_COUNT_MAX};
+pub use element::Element;
+pub use error::{BoxError, KernelError};
+pub use program::run;
+pub use reader::{InlineReader, Reader, Tables, read_inline};
+pub use tensor::{Tensor, TensorMut};
+pub use window::{Window, WindowBuilder};

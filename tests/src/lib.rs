@@ -1,1 +1,3 @@
 //! Graticule's integration tests.
+
+pub mod numpy;

@@ -1,0 +1,203 @@
+use bytemuck::Pod;
+
+use crate::{Tensor, tensor::strides};
+
+/// A way to walk over a tensor's elements: an index space whose steps are strides of elements.
+#[derive(Debug, Clone)]
+pub(crate) struct View {
+    /// Lengths of the index space.
+    pub(crate) shape: Vec<usize>,
+    /// Elements from one to the next along each axis; 0 repeats.
+    strides: Vec<isize>,
+    /// The element at index 0.
+    offset: usize,
+}
+
+impl View {
+    /// A tensor as it lies.
+    pub(crate) fn of(tensor: &Tensor) -> Self {
+        let shape = tensor.shape().to_vec();
+        let strides = strides(&shape).into_iter().map(|s| s as isize).collect();
+        Self {
+            shape,
+            strides,
+            offset: 0,
+        }
+    }
+
+    /// A tensor over an index space in which axis `i` walks along the tensor's axis `axes[i]`, or repeats for `None`.
+    pub(crate) fn mapped(tensor: &Tensor, shape: &[usize], axes: &[Option<usize>]) -> Self {
+        let own = strides(tensor.shape());
+        let stride = |axis: &Option<usize>| match axis {
+            Some(axis) if tensor.shape()[*axis] != 1 => own[*axis] as isize,
+            _ => 0,
+        };
+        Self {
+            shape: shape.to_vec(),
+            strides: axes.iter().map(stride).collect(),
+            offset: 0,
+        }
+    }
+
+    pub(crate) fn stepped(mut self, steps: &[i64]) -> Self {
+        if self.shape.contains(&0) {
+            let shorter = |(len, step): (&usize, &i64)| len.div_ceil(step.unsigned_abs() as usize);
+            self.shape = self.shape.iter().zip(steps).map(shorter).collect();
+            return self;
+        }
+        for (axis, &step) in steps.iter().enumerate() {
+            let len = self.shape[axis];
+            if step < 0 {
+                self.offset = (self.offset as isize + (len as isize - 1) * self.strides[axis]) as usize;
+            }
+            // Wrapping is harmless: a step beyond the axis leaves one element, whose stride is never used.
+            self.strides[axis] = self.strides[axis].wrapping_mul(step as isize);
+            self.shape[axis] = len.div_ceil(step.unsigned_abs() as usize);
+        }
+        self
+    }
+
+    pub(crate) fn permuted(&self, order: &[usize]) -> Self {
+        let shape = order.iter().map(|&axis| self.shape[axis]).collect();
+        Self {
+            shape,
+            strides: order.iter().map(|&axis| self.strides[axis]).collect(),
+            offset: self.offset,
+        }
+    }
+
+    /// Whether the elements lie in C order without gaps, from the tensor's first.
+    pub(crate) fn is_contiguous(&self) -> bool {
+        let mut want = 1isize;
+        let fits = |(&len, &stride): (&usize, &isize)| {
+            let fits = len == 1 || stride == want;
+            want = want.saturating_mul(len as isize);
+            fits
+        };
+        self.offset == 0 && self.shape.iter().zip(&self.strides).rev().all(fits)
+    }
+
+    /// Whether every index names the same element.
+    pub(crate) fn is_constant(&self) -> bool {
+        self.shape
+            .iter()
+            .zip(&self.strides)
+            .all(|(&len, &stride)| len == 1 || stride == 0)
+    }
+
+    /// The same walk with fewer axes: neighbours that are walked as one are one, and axes of length 1 are gone.
+    pub(crate) fn collapsed(&self) -> Self {
+        let (mut shape, mut strides): (Vec<usize>, Vec<isize>) = (Vec::new(), Vec::new());
+        for (&len, &stride) in self.shape.iter().zip(&self.strides) {
+            match (shape.last_mut(), strides.last_mut()) {
+                _ if len == 1 => {}
+                (Some(outer), Some(step)) if *step == stride.wrapping_mul(len as isize) => {
+                    *outer *= len;
+                    *step = stride;
+                }
+                _ => {
+                    shape.push(len);
+                    strides.push(stride);
+                }
+            }
+        }
+        Self {
+            shape,
+            strides,
+            offset: self.offset,
+        }
+    }
+
+    /// Copies the elements at flat positions from `start` on, as many as `out` has room for.
+    pub(crate) fn gather(&self, source: &[u8], item: usize, start: usize, out: &mut [u8]) {
+        match item {
+            1 => self.gather_items::<u8>(source, start, out),
+            2 => self.gather_items::<u16>(source, start, out),
+            4 => self.gather_items::<u32>(source, start, out),
+            _ => self.gather_items::<u64>(source, start, out),
+        }
+    }
+
+    fn gather_items<T: Pod>(&self, source: &[u8], start: usize, out: &mut [u8]) {
+        let (source, out): (&[T], &mut [T]) = (bytemuck::cast_slice(source), bytemuck::cast_slice_mut(out));
+        if out.is_empty() {
+            return;
+        }
+        let Some((&inner, outer)) = self.shape.split_last() else {
+            out.fill(source[self.offset]);
+            return;
+        };
+        let step = self.strides[outer.len()];
+        let (mut index, mut column) = (unravel(start / inner, outer), start % inner);
+        let mut filled = 0;
+        loop {
+            let base = index
+                .iter()
+                .zip(&self.strides)
+                .map(|(&i, &stride)| i as isize * stride)
+                .sum::<isize>();
+            let base = self.offset as isize + base + column as isize * step;
+            let count = (inner - column).min(out.len() - filled);
+            let run = &mut out[filled..filled + count];
+            match step {
+                1 => run.copy_from_slice(&source[base as usize..base as usize + count]),
+                0 => run.fill(source[base as usize]),
+                _ => run
+                    .iter_mut()
+                    .zip(0..)
+                    .for_each(|(place, k)| *place = source[(base + k * step) as usize]),
+            }
+            filled += count;
+            if filled == out.len() {
+                return;
+            }
+            column = 0;
+            crate::tensor::advance(&mut index, outer);
+        }
+    }
+
+    /// The elements' position in the tensor if those at flat positions `start..start + len` lie in one run.
+    pub(crate) fn run(&self, start: usize, len: usize) -> Option<usize> {
+        let Some((&inner, outer)) = self.shape.split_last() else {
+            return Some(self.offset);
+        };
+        let column = start % inner;
+        if self.strides[outer.len()] != 1 || column + len > inner {
+            return None;
+        }
+        let base: isize = unravel(start / inner, outer)
+            .iter()
+            .zip(&self.strides)
+            .map(|(&i, &stride)| i as isize * stride)
+            .sum();
+        Some((self.offset as isize + base) as usize + column)
+    }
+
+    /// The one element that flat positions `start..start + len` all name, if they do.
+    pub(crate) fn repeated(&self, start: usize, len: usize) -> Option<usize> {
+        let Some((&inner, outer)) = self.shape.split_last() else {
+            return Some(self.offset);
+        };
+        if self.is_constant() {
+            return Some(self.offset);
+        }
+        if self.strides[outer.len()] != 0 || start % inner + len > inner {
+            return None;
+        }
+        let base: isize = unravel(start / inner, outer)
+            .iter()
+            .zip(&self.strides)
+            .map(|(&i, &stride)| i as isize * stride)
+            .sum();
+        Some((self.offset as isize + base) as usize)
+    }
+}
+
+fn unravel(mut position: usize, shape: &[usize]) -> Vec<usize> {
+    let mut index = vec![0; shape.len()];
+    for (place, &len) in index.iter_mut().zip(shape).rev() {
+        *place = position % len;
+        position /= len;
+    }
+    index
+}
