@@ -1,1 +1,42 @@
 //! The live dashboard: aggregation, HTTP and the page.
+//!
+//! The scheduler tells a [`Feed`] what happens and never waits for anybody who watches. One thread takes the
+//! records in ([`aggregate`], which is pure), and ten times a second encodes what changed, once for all viewers.
+//! The page itself is part of the binary.
+//!
+//! The crate knows jobs, layers, tasks and workers by their ids. It knows nothing of arrays, and nothing of how
+//! the scheduler decides: what it shows is what it was told.
+//!
+//! ```
+//! use std::{sync::Arc, time::Instant};
+//!
+//! use graticule_dashboard::{Dashboard, DashboardOptions, Feed, LayerInfo, Record};
+//! use graticule_plan::JobId;
+//!
+//! # tokio::runtime::Runtime::new().unwrap().block_on(async {
+//! let (feed, receiver) = Feed::new();
+//! let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+//! let dashboard = Dashboard::start(listener, receiver, DashboardOptions::default()).unwrap();
+//!
+//! let layer = LayerInfo { name: "read+where".into(), task_count: 64, chunk_bytes: 1 << 20, origin: None };
+//! feed.record(0, Record::JobStarted { job: JobId(1), name: "mosaic".into(), layers: Arc::new([layer]) });
+//! println!("open {}", dashboard.url());
+//! dashboard.shutdown().await;
+//! # });
+//! ```
+
+pub mod aggregate;
+mod assets;
+mod error;
+mod feed;
+mod guard;
+mod http;
+mod hub;
+mod record;
+
+pub use self::{
+    error::DashboardError,
+    feed::{BULK_RECORD_COUNT_MAX, Feed, FeedReceiver, STRUCTURAL_RECORD_COUNT_MAX},
+    http::{Dashboard, DashboardHandle, DashboardOptions, VIEWER_COUNT_MAX},
+    record::{JobOutcome, LayerInfo, LeaveReason, Record, TaskFinished, WorkerStatus},
+};

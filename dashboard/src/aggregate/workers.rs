@@ -1,0 +1,155 @@
+use std::sync::Arc;
+
+use graticule_plan::WorkerId;
+
+use super::{
+    clip, clip_message,
+    frame::{RowKey, WorkerRow, WorkerState},
+    jobs::rounded,
+};
+use crate::{LeaveReason, WorkerStatus};
+
+/// A worker as far as it was heard of.
+#[derive(Debug)]
+pub(super) struct WorkerTable {
+    pub(super) key: RowKey,
+    id: Arc<str>,
+    joined: Option<Joined>,
+    left: Option<Left>,
+    /// The latest report, and the one before it.
+    reports: [Option<(u64, WorkerStatus)>; 2],
+    pub(super) done: u64,
+    /// Tasks seen to run there: what is shown before the first report.
+    pub(super) running: u32,
+}
+
+#[derive(Debug)]
+struct Joined {
+    at_us: u64,
+    name: Arc<str>,
+    address: Arc<str>,
+    slots: u32,
+    budget_bytes: u64,
+}
+
+#[derive(Debug)]
+struct Left {
+    at_us: u64,
+    state: WorkerState,
+    message: Option<Arc<str>>,
+}
+
+impl WorkerTable {
+    pub(super) fn new(worker: WorkerId, key: RowKey) -> Self {
+        Self {
+            key,
+            id: worker.to_string().into(),
+            joined: None,
+            left: None,
+            reports: [None, None],
+            done: 0,
+            running: 0,
+        }
+    }
+
+    pub(super) fn join(&mut self, at_us: u64, name: &str, address: &str, slots: u32, budget_bytes: u64) {
+        if self.joined.is_none() {
+            self.joined = Some(Joined {
+                at_us,
+                name: clip(name),
+                address: clip(address),
+                slots,
+                budget_bytes,
+            });
+        }
+    }
+
+    pub(super) fn leave(&mut self, at_us: u64, why: &LeaveReason) {
+        if self.left.is_some() {
+            return;
+        }
+        let (state, message) = match why {
+            LeaveReason::Retired => (WorkerState::Retired, None),
+            LeaveReason::Lost { message } => (WorkerState::Lost, Some(clip_message(message))),
+        };
+        self.left = Some(Left {
+            at_us,
+            state,
+            message,
+        });
+    }
+
+    pub(super) fn left_us(&self) -> Option<u64> {
+        self.left.as_ref().map(|left| left.at_us)
+    }
+
+    /// Keeps the two latest reports, in whatever order they come.
+    pub(super) fn report(&mut self, at_us: u64, status: WorkerStatus) {
+        let [latest, before] = &mut self.reports;
+        match latest {
+            Some((latest_us, known)) if *latest_us == at_us => {
+                if status.partial_cmp(known) == Some(std::cmp::Ordering::Greater) {
+                    *known = status;
+                }
+            }
+            Some((latest_us, _)) if *latest_us > at_us => {
+                if before.is_none_or(|(before_us, _)| before_us < at_us) {
+                    *before = Some((at_us, status));
+                }
+            }
+            _ => {
+                *before = latest.take();
+                *latest = Some((at_us, status));
+            }
+        }
+    }
+
+    fn fetch_rate(&self) -> f64 {
+        match self.reports {
+            [Some((to_us, to)), Some((from_us, from))] if self.left.is_none() => {
+                let bytes = to.fetched_bytes_total.saturating_sub(from.fetched_bytes_total);
+                rounded(bytes as f64 * 1e6 / (to_us - from_us) as f64)
+            }
+            _ => 0.0,
+        }
+    }
+
+    pub(super) fn row(&self) -> WorkerRow {
+        let joined = self.joined.as_ref();
+        let report = self.reports[0].filter(|_| self.left.is_none());
+        let status = report.map(|(_, status)| status).unwrap_or_default();
+        WorkerRow {
+            k: self.key,
+            id: self.id.clone(),
+            name: joined.map_or_else(
+                || format!("worker {}", self.id).into(),
+                |joined| joined.name.clone(),
+            ),
+            address: joined.map_or_else(|| "".into(), |joined| joined.address.clone()),
+            state: self.left.as_ref().map_or(WorkerState::Ready, |left| left.state),
+            message: self.left.as_ref().and_then(|left| left.message.clone()),
+            joined_us: joined.map(|joined| joined.at_us),
+            left_us: self.left_us(),
+            slots: joined.map_or(0, |joined| joined.slots),
+            budget: joined.map_or(0, |joined| joined.budget_bytes),
+            memory: status.memory_bytes,
+            spilled: status.spilled_bytes,
+            transit: status.transit_bytes,
+            running: if report.is_some() {
+                status.running.max(self.running)
+            } else {
+                self.running
+            },
+            queued: status.queued,
+            fetched: self.reports[0].map_or(0, |(_, status)| status.fetched_bytes_total),
+            fetch_rate: self.fetch_rate(),
+            cpu: if status.cpu_percent.is_finite() {
+                status.cpu_percent.round()
+            } else {
+                0.0
+            },
+            status_us: self.reports[0].map(|(at_us, _)| at_us),
+            done: self.done,
+        }
+    }
+}

@@ -1,0 +1,195 @@
+use std::sync::{
+    Arc,
+    atomic::{AtomicU64, Ordering::Relaxed},
+};
+
+use tokio::sync::mpsc;
+
+use crate::Record;
+
+/// Records of tasks and of workers' status that may wait for the aggregator: at ten drains a second, half a
+/// million a second.
+pub const BULK_RECORD_COUNT_MAX: usize = 1 << 16;
+
+/// Records of jobs and of workers that come and go that may wait for the aggregator.
+pub const STRUCTURAL_RECORD_COUNT_MAX: usize = 1 << 12;
+
+/// Where the scheduler tells what happens. A cheap handle; clones tell the same dashboard.
+///
+/// Telling never blocks, never waits and never fails: what finds its queue full is dropped and counted.
+///
+/// ```
+/// use graticule_dashboard::{Feed, Record};
+/// use graticule_plan::{JobId, LayerId, TaskId, WorkerId};
+///
+/// let (feed, _receiver) = Feed::new();
+/// let task = TaskId { job: JobId(1), layer: LayerId(0), block: 7 };
+/// feed.record(1_250, Record::started(task, WorkerId(3), 1));
+/// assert_eq!(feed.dropped_count(), 0);
+/// ```
+#[derive(Debug, Clone)]
+pub struct Feed {
+    queues: Option<Arc<Queues>>,
+}
+
+#[derive(Debug)]
+struct Queues {
+    structural: mpsc::Sender<(u64, Record)>,
+    bulk: mpsc::Sender<(u64, Record)>,
+    dropped: Arc<AtomicU64>,
+}
+
+/// The other end of a [`Feed`]: what [`Dashboard::start`](crate::Dashboard::start) reads.
+#[derive(Debug)]
+pub struct FeedReceiver {
+    structural: mpsc::Receiver<(u64, Record)>,
+    bulk: mpsc::Receiver<(u64, Record)>,
+    dropped: Arc<AtomicU64>,
+}
+
+impl Feed {
+    /// Makes a feed and its other end, with the crate's limits.
+    pub fn new() -> (Self, FeedReceiver) {
+        Self::with_limits(STRUCTURAL_RECORD_COUNT_MAX, BULK_RECORD_COUNT_MAX)
+    }
+
+    /// Makes a feed that holds at most so many records that nobody has read yet. At least one of each.
+    pub fn with_limits(structural_count_max: usize, bulk_count_max: usize) -> (Self, FeedReceiver) {
+        let (structural, structural_end) = mpsc::channel(structural_count_max.max(1));
+        let (bulk, bulk_end) = mpsc::channel(bulk_count_max.max(1));
+        let dropped = Arc::new(AtomicU64::new(0));
+        let queues = Queues {
+            structural,
+            bulk,
+            dropped: dropped.clone(),
+        };
+        let receiver = FeedReceiver {
+            structural: structural_end,
+            bulk: bulk_end,
+            dropped,
+        };
+        (
+            Self {
+                queues: Some(Arc::new(queues)),
+            },
+            receiver,
+        )
+    }
+
+    /// A feed that nobody reads: recording to it is one comparison.
+    pub const fn disabled() -> Self {
+        Self { queues: None }
+    }
+
+    /// Whether anybody is told. Ask before building a record that costs something to build.
+    pub fn is_enabled(&self) -> bool {
+        self.queues.is_some()
+    }
+
+    /// Tells that `record` happened at `at_us` microseconds after the cluster's start. Returns at once.
+    pub fn record(&self, at_us: u64, record: Record) {
+        let Some(queues) = &self.queues else { return };
+        let queue = if record.is_structural() {
+            &queues.structural
+        } else {
+            &queues.bulk
+        };
+        if queue.try_send((at_us, record)).is_err() {
+            queues.dropped.fetch_add(1, Relaxed);
+        }
+    }
+
+    /// How many records found no room, or nobody left to read them.
+    pub fn dropped_count(&self) -> u64 {
+        self.queues
+            .as_ref()
+            .map_or(0, |queues| queues.dropped.load(Relaxed))
+    }
+}
+
+impl FeedReceiver {
+    /// Hands what is waiting to `sink`, at most one queue's length of each kind, so that a flood cannot hold
+    /// the reader for ever. Never waits. Returns how many there were.
+    pub fn drain(&mut self, mut sink: impl FnMut(u64, Record)) -> usize {
+        let mut count = 0;
+        for queue in [&mut self.structural, &mut self.bulk] {
+            for _ in 0..queue.max_capacity() {
+                let Ok((at_us, record)) = queue.try_recv() else {
+                    break;
+                };
+                sink(at_us, record);
+                count += 1;
+            }
+        }
+        count
+    }
+
+    /// How many records found no room.
+    pub fn dropped_count(&self) -> u64 {
+        self.dropped.load(Relaxed)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use graticule_plan::{JobId, LayerId, TaskId, WorkerId};
+
+    use super::*;
+    use crate::JobOutcome;
+
+    fn started(block: u64) -> Record {
+        Record::started(
+            TaskId {
+                job: JobId(1),
+                layer: LayerId(0),
+                block,
+            },
+            WorkerId(1),
+            1,
+        )
+    }
+
+    #[test]
+    fn what_finds_the_queue_full_is_dropped_and_counted() {
+        let (feed, mut receiver) = Feed::with_limits(4, 4);
+        for block in 0..10 {
+            feed.record(block, started(block));
+        }
+        assert_eq!(feed.dropped_count(), 6);
+        let mut seen = Vec::new();
+        assert_eq!(receiver.drain(|at_us, _| seen.push(at_us)), 4);
+        assert_eq!(seen, [0, 1, 2, 3]);
+        feed.record(11, started(11));
+        assert_eq!(receiver.drain(|_, _| ()), 1);
+        assert_eq!(receiver.dropped_count(), 6);
+    }
+
+    #[test]
+    fn a_flood_of_tasks_drops_no_record_of_a_job() {
+        let (feed, mut receiver) = Feed::with_limits(4, 4);
+        for block in 0..10 {
+            feed.record(block, started(block));
+        }
+        feed.record(
+            10,
+            Record::JobEnded {
+                job: JobId(1),
+                outcome: JobOutcome::Cancelled,
+                finished: None,
+            },
+        );
+        let mut structural = 0;
+        receiver.drain(|_, record| structural += usize::from(record.is_structural()));
+        assert_eq!(structural, 1);
+    }
+
+    #[test]
+    fn a_feed_without_a_reader_counts_and_goes_on() {
+        let (feed, receiver) = Feed::new();
+        drop(receiver);
+        feed.record(0, started(0));
+        assert_eq!(feed.dropped_count(), 1);
+        Feed::disabled().record(0, started(0));
+        assert_eq!(Feed::disabled().dropped_count(), 0);
+    }
+}

@@ -1,0 +1,227 @@
+use std::sync::Arc;
+
+use graticule_plan::{JobId, LayerId, TaskId, WorkerId};
+
+/// One thing that happened in the cluster, as the scheduler tells it to those who watch.
+///
+/// Records are idempotent and need no order: each names the task *and the attempt* (or the worker, the job)
+/// that it is about, so a record that comes twice, late or not at all leaves the counts of the others right.
+/// The time of a record is given beside it, in microseconds since the cluster's start.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Record {
+    /// A plan was accepted.
+    JobStarted {
+        /// The job.
+        job: JobId,
+        /// A name for people.
+        name: Arc<str>,
+        /// Its layers: [`LayerId`] is the position.
+        layers: Arc<[LayerInfo]>,
+    },
+    /// A job is over.
+    JobEnded {
+        /// The job.
+        job: JobId,
+        /// How it went.
+        outcome: JobOutcome,
+        /// Finished tasks of each layer as the scheduler itself counted them, so that a finished job's
+        /// counts are exact even where records were dropped. `None` keeps what was counted here.
+        finished: Option<Arc<[u64]>>,
+    },
+    /// A worker registered. A worker that comes back after it left has a new id.
+    WorkerJoined {
+        /// The worker.
+        worker: WorkerId,
+        /// Its name for people.
+        name: Arc<str>,
+        /// Where its peers reach it.
+        address: Arc<str>,
+        /// How many tasks it computes at once.
+        slots: u32,
+        /// The bytes of chunks and scratch that it may hold in memory.
+        budget_bytes: u64,
+    },
+    /// A worker is gone for good.
+    WorkerLeft {
+        /// The worker.
+        worker: WorkerId,
+        /// Why.
+        why: LeaveReason,
+    },
+    /// A worker began to compute a task.
+    TaskStarted {
+        /// The task.
+        task: TaskId,
+        /// Who computes it.
+        worker: WorkerId,
+        /// Which attempt at this task it is; each new attempt has a higher number.
+        attempt: u32,
+        /// On which of the worker's slots, if that is known before it ends.
+        slot: Option<u32>,
+    },
+    /// A task made its chunk.
+    TaskFinished(TaskFinished),
+    /// An attempt at a task ended in an error.
+    TaskFailed {
+        /// The task.
+        task: TaskId,
+        /// Who computed it.
+        worker: WorkerId,
+        /// Which attempt.
+        attempt: u32,
+        /// The error.
+        message: Arc<str>,
+    },
+    /// What an attempt made, or was about to make, was lost with a worker: the task has to run again.
+    TaskReset {
+        /// The task.
+        task: TaskId,
+        /// The attempt whose chunk or progress is lost.
+        attempt: u32,
+    },
+    /// What a worker reports of itself, about once a second.
+    WorkerStatus {
+        /// The worker.
+        worker: WorkerId,
+        /// Its figures.
+        status: WorkerStatus,
+    },
+}
+
+/// A task that made its chunk: who, when, how long, how much.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TaskFinished {
+    /// The task.
+    pub task: TaskId,
+    /// Who computed it.
+    pub worker: WorkerId,
+    /// Which attempt.
+    pub attempt: u32,
+    /// On which of the worker's slots, from 0.
+    pub slot: u32,
+    /// When its computing began, in microseconds since the cluster's start.
+    pub started_us: u64,
+    /// How long it held the slot.
+    pub duration_us: u64,
+    /// How long it waited for its inputs before that; no slot was held.
+    pub fetch_us: u64,
+    /// Bytes of its chunk.
+    pub bytes: u64,
+    /// Whether the chunk went to disk at once.
+    pub spilled: bool,
+}
+
+/// What the dashboard knows of a layer from the start.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LayerInfo {
+    /// The layer's name, such as `read+where+nanmedian`. Tasks of one name share a colour.
+    pub name: Arc<str>,
+    /// How many tasks it has.
+    pub task_count: u64,
+    /// Bytes of one whole chunk.
+    pub chunk_bytes: u64,
+    /// The user's file and line that made the operation, if known.
+    pub origin: Option<Arc<str>>,
+}
+
+/// How a job ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum JobOutcome {
+    /// All its outputs were made.
+    Succeeded,
+    /// It was given up because of an error.
+    Failed {
+        /// The error.
+        message: Arc<str>,
+    },
+    /// Its client asked to end it, or went away.
+    Cancelled,
+}
+
+/// Why a worker is gone.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum LeaveReason {
+    /// It was asked to leave, or left by itself, and handed over what it held.
+    Retired,
+    /// The connection was lost or it stopped answering; what it held alone is gone.
+    Lost {
+        /// What was seen.
+        message: Arc<str>,
+    },
+}
+
+/// A worker's report of itself.
+#[derive(Debug, Clone, Copy, Default, PartialEq, PartialOrd)]
+pub struct WorkerStatus {
+    /// Bytes held in memory, of its budget.
+    pub memory_bytes: u64,
+    /// Bytes of chunks that are on its disk.
+    pub spilled_bytes: u64,
+    /// Bytes that are on their way to it or from it right now.
+    pub transit_bytes: u64,
+    /// Tasks that hold a slot.
+    pub running: u32,
+    /// Tasks that it was given and that hold none yet.
+    pub queued: u32,
+    /// Bytes that it has fetched from peers and sources since it started.
+    pub fetched_bytes_total: u64,
+    /// The process's share of one CPU times 100: 200 is two cores busy.
+    pub cpu_percent: f32,
+}
+
+impl Record {
+    /// Whether the record is of the rare kind without which a page cannot make sense of the others: those of
+    /// jobs and workers have a queue of their own, so a flood of tasks never drops them.
+    pub fn is_structural(&self) -> bool {
+        match self {
+            Self::JobStarted { .. }
+            | Self::JobEnded { .. }
+            | Self::WorkerJoined { .. }
+            | Self::WorkerLeft { .. } => true,
+            Self::TaskStarted { .. }
+            | Self::TaskFinished(_)
+            | Self::TaskFailed { .. }
+            | Self::TaskReset { .. }
+            | Self::WorkerStatus { .. } => false,
+        }
+    }
+
+    /// Tells that `worker` began `task`, on a slot that is not known yet.
+    pub fn started(task: TaskId, worker: WorkerId, attempt: u32) -> Self {
+        Self::TaskStarted {
+            task,
+            worker,
+            attempt,
+            slot: None,
+        }
+    }
+
+    /// The layer that the record is about, if it is about a task.
+    pub fn layer(&self) -> Option<(JobId, LayerId)> {
+        match self {
+            Self::TaskStarted { task, .. }
+            | Self::TaskFailed { task, .. }
+            | Self::TaskReset { task, .. }
+            | Self::TaskFinished(TaskFinished { task, .. }) => Some((task.job, task.layer)),
+            Self::JobStarted { .. }
+            | Self::JobEnded { .. }
+            | Self::WorkerJoined { .. }
+            | Self::WorkerLeft { .. }
+            | Self::WorkerStatus { .. } => None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_record_with_its_time_stays_within_two_cache_lines() {
+        assert!(
+            size_of::<(u64, Record)>() <= 128,
+            "{}",
+            size_of::<(u64, Record)>()
+        );
+    }
+}
