@@ -1,0 +1,72 @@
+//! The Python that tests and benchmarks compare with: a virtual environment of pinned packages below `target/`.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+
+use crate::process::Task;
+use crate::project::Project;
+use crate::tools;
+
+/// The environment variable that tells tests where the interpreter is.
+pub(crate) const VARIABLE: &str = "GRATICULE_PYTHON";
+
+const REQUIREMENTS: &str = "tests/python/requirements.txt";
+/// A copy of the requirements inside the environment, written last: it says that the installation is complete.
+const STAMP: &str = "installed-requirements.txt";
+
+/// Where the interpreter is, or will be.
+pub(crate) fn interpreter(project: &Project) -> PathBuf {
+    env_dir(project).join("bin/python")
+}
+
+/// Makes the environment if it is missing or its requirements have changed; returns its interpreter.
+pub(crate) fn ensure(project: &Project) -> Result<PathBuf> {
+    let source = project.root.join(REQUIREMENTS);
+    let wanted = fs::read_to_string(&source).with_context(|| format!("cannot read {}", source.display()))?;
+    let dir = env_dir(project);
+    let python = interpreter(project);
+    let stamp = dir.join(STAMP);
+    let works = || {
+        Task::new(&python)
+            .words("-c pass")
+            .quiet()
+            .run()
+            .is_ok_and(|finished| finished.success)
+    };
+    if fs::read_to_string(&stamp).is_ok_and(|installed| installed == wanted) && works() {
+        return Ok(python);
+    }
+    create(&dir)?;
+    Task::new(&python)
+        .words("-m pip install --quiet --disable-pip-version-check --no-input --requirement")
+        .arg(&source)
+        .run_ok()
+        .context("the Python packages of the tests could not be installed")?;
+    fs::write(&stamp, wanted)?;
+    Ok(python)
+}
+
+fn env_dir(project: &Project) -> PathBuf {
+    project.target_dir.join("python-env")
+}
+
+/// Makes an empty environment. Debian's Python comes without `venv`, so it is installed if need be.
+fn create(dir: &Path) -> Result<()> {
+    let make = || -> Result<()> {
+        if dir.exists() {
+            fs::remove_dir_all(dir).with_context(|| format!("cannot remove {}", dir.display()))?;
+        }
+        Task::new("python3")
+            .words("-m venv")
+            .arg(dir)
+            .run_ok()
+            .map(|_| ())
+    };
+    let Err(first) = make() else { return Ok(()) };
+    println!("python3 cannot make an environment yet: {first:#}");
+    tools::apt_install(&["python3", "python3-venv"])
+        .context("tests need Python 3.11 or newer with its module `venv`")?;
+    make()
+}
