@@ -46,6 +46,9 @@ pub(crate) fn command(arguments: &[String]) -> Result<bool> {
             Outcome::failed(first_line(&format!("{error:#}")))
         });
         let time = start.elapsed();
+        if !outcome.note.is_empty() {
+            println!("{}", outcome.note);
+        }
         println!(
             "--- {}: {} in {:.1} s",
             step.name,

@@ -210,7 +210,6 @@ fn doc_tests(project: &Project) -> Result<Outcome> {
 }
 
 fn python_tests(project: &Project) -> Result<Outcome> {
-    let python = python_env::ensure(project)?;
     let is_test = |name: &str| name.starts_with("test_") && name.ends_with(".py");
     let files = project.files_below(PYTHON_TESTS)?;
     if !files.iter().any(|file| {
@@ -220,6 +219,7 @@ fn python_tests(project: &Project) -> Result<Outcome> {
     }) {
         return Ok(Outcome::nothing("no Python tests yet"));
     }
+    let python = python_env::ensure(project)?;
     let task = Task::new(&python)
         .words("-m pytest --quiet -p no:cacheprovider")
         .arg(PYTHON_TESTS)
