@@ -1,1 +1,35 @@
-//! Graticule's gRPC protocol: generated code and conversions.
+//! Graticule's gRPC protocol: the generated code, and conversions to and from the domain types.
+//!
+//! Nobody but this crate and the shells' service implementations names a generated type. What arrives is checked
+//! while it is converted: a plan that exists is valid.
+//!
+//! ```
+//! use graticule_plan::AxisChunks;
+//!
+//! let chunks = AxisChunks::regular(10, 4)?;
+//! let wire = graticule_proto::v1::AxisChunks::from(&chunks);
+//! assert_eq!(AxisChunks::try_from(wire)?, chunks);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+
+mod client;
+mod error;
+mod plan;
+mod version;
+mod worker;
+
+/// The generated code of the package `graticule.v1`.
+#[allow(missing_docs, unreachable_pub, clippy::all, clippy::unwrap_used)]
+pub mod v1 {
+    include!("gen/graticule.v1.rs");
+}
+
+pub use client::{Assembled, FromCluster, PlanAssembler, ToCluster, submission};
+pub use error::ProtoError;
+pub use graticule_engine as engine;
+pub use version::{check_version, version};
+
+/// The largest message that either end accepts. Side tables must fit in one.
+pub const MESSAGE_BYTES_MAX: usize = 64 << 20;
+/// The size of a frame of chunk data.
+pub const FRAME_BYTES: usize = 256 << 10;

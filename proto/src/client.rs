@@ -1,0 +1,346 @@
+//! What clients and scheduler say to each other: domain types, and their way to and from the wire.
+
+use std::sync::Arc;
+
+use graticule_engine::scheduler::{JobEvent, LayerProgress};
+use graticule_plan::{ChunkId, JobId, Key, LayerId, Output, Plan, PlanBuilder, WorkerId};
+
+use crate::{
+    ProtoError,
+    plan::{key, key_bytes, table, task},
+    v1,
+    worker::checked_table,
+};
+
+use ProtoError::Malformed;
+
+/// What a client says, once it has said hello.
+#[derive(Debug, Clone, PartialEq)]
+pub enum ToCluster {
+    /// Run a plan.
+    Submit {
+        /// The client's own number for it.
+        submission: u64,
+        /// A name for people.
+        name: Arc<str>,
+        /// The plan.
+        plan: Arc<Plan>,
+    },
+    /// Stop a job.
+    Cancel {
+        /// The job.
+        job: JobId,
+    },
+    /// A chunk has arrived.
+    Delivered {
+        /// The chunk.
+        chunk: ChunkId,
+    },
+    /// A chunk could not be fetched where it should have been.
+    DeliveryFailed {
+        /// The chunk.
+        chunk: ChunkId,
+        /// The worker that did not give it.
+        worker: WorkerId,
+    },
+    /// A kept result is not needed any more.
+    ReleaseKey {
+        /// Its name.
+        key: Key,
+    },
+}
+
+/// What a client hears.
+#[derive(Debug, Clone, PartialEq)]
+pub enum FromCluster {
+    /// A plan was taken in, or refused.
+    Submitted {
+        /// The client's own number for it.
+        submission: u64,
+        /// The job, or what is wrong with the plan.
+        job: Result<JobId, Arc<str>>,
+    },
+    /// Something happened to a job.
+    Job {
+        /// The job.
+        job: JobId,
+        /// What.
+        event: JobEvent,
+    },
+    /// How far a job is.
+    Progress {
+        /// The job.
+        job: JobId,
+        /// Layer by layer.
+        layers: Vec<LayerProgress>,
+        /// Workers connected.
+        workers: u32,
+    },
+}
+
+/// A submission as the messages that carry it, tables first.
+pub fn submission(submission: u64, name: &str, plan: &Plan) -> Vec<v1::ClientMessage> {
+    use v1::client_message::Message;
+    let mut messages = vec![Message::Begin(v1::Begin {
+        submission,
+        name: name.into(),
+    })];
+    messages.extend(
+        plan.tables()
+            .iter()
+            .map(|(digest, content)| Message::Table(table(*digest, content))),
+    );
+    messages.extend(plan.layers().iter().map(|layer| Message::Layer(layer.into())));
+    messages.extend(plan.outputs().iter().map(|output| Message::Output(output.into())));
+    messages.push(Message::Run(v1::Run {}));
+    messages
+        .into_iter()
+        .map(|message| v1::ClientMessage {
+            message: Some(message),
+        })
+        .collect()
+}
+
+impl ToCluster {
+    /// The messages that carry this.
+    pub fn into_messages(self) -> Vec<v1::ClientMessage> {
+        use v1::client_message::Message;
+        let message = match self {
+            ToCluster::Submit {
+                submission: number,
+                name,
+                plan,
+            } => return submission(number, &name, &plan),
+            ToCluster::Cancel { job } => Message::Cancel(v1::Cancel { job: job.0 }),
+            ToCluster::Delivered { chunk } => Message::Delivered(chunk.into()),
+            ToCluster::DeliveryFailed { chunk, worker } => Message::DeliveryFailed(v1::MissingInput {
+                chunk: Some(chunk.into()),
+                worker: worker.0,
+            }),
+            ToCluster::ReleaseKey { key } => Message::ReleaseKey(key_bytes(key)),
+        };
+        vec![v1::ClientMessage {
+            message: Some(message),
+        }]
+    }
+}
+
+/// Puts a client's messages together again: a submission comes in many.
+#[derive(Debug, Default)]
+pub struct PlanAssembler {
+    open: Option<(u64, Arc<str>, PlanBuilder)>,
+    /// What was wrong with the open submission; the rest of it is skipped.
+    failed: Option<ProtoError>,
+}
+
+/// What a client's message amounts to.
+pub type Assembled = Option<Result<ToCluster, (u64, ProtoError)>>;
+
+impl PlanAssembler {
+    /// Takes one message in. `Some` when it completes something: a command, or a submission that is not valid (by its
+    /// number).
+    ///
+    /// # Errors
+    /// [`ProtoError`] for what breaks the protocol; the session cannot go on.
+    pub fn take(&mut self, message: v1::ClientMessage) -> Result<Assembled, ProtoError> {
+        use v1::client_message::Message;
+        let command = match message.message.ok_or(Malformed("an empty message"))? {
+            Message::Hello(_) => return Err(Malformed("a second hello")),
+            Message::Begin(begin) => {
+                self.open = Some((begin.submission, begin.name.into(), PlanBuilder::new()));
+                self.failed = None;
+                return Ok(None);
+            }
+            Message::Table(table) => {
+                return self.build(|plan| {
+                    let (_, content) = checked_table(table)?;
+                    plan.table(content);
+                    Ok(())
+                });
+            }
+            Message::Layer(layer) => {
+                return self.build(|plan| Ok(plan.layer(layer.try_into()?).map(drop)?));
+            }
+            Message::Output(output) => {
+                return self.build(|plan| Ok(plan.output(Output::try_from(output)?)?));
+            }
+            Message::Run(_) => return self.finish().map(Some),
+            Message::Cancel(cancel) => ToCluster::Cancel {
+                job: JobId(cancel.job),
+            },
+            Message::Delivered(chunk) => ToCluster::Delivered { chunk: chunk.into() },
+            Message::DeliveryFailed(missing) => ToCluster::DeliveryFailed {
+                chunk: task(missing.chunk)?,
+                worker: WorkerId(missing.worker),
+            },
+            Message::ReleaseKey(bytes) => ToCluster::ReleaseKey { key: key(&bytes)? },
+        };
+        Ok(Some(Ok(command)))
+    }
+
+    fn build(
+        &mut self,
+        add: impl FnOnce(&mut PlanBuilder) -> Result<(), ProtoError>,
+    ) -> Result<Assembled, ProtoError> {
+        let (_, _, plan) = self
+            .open
+            .as_mut()
+            .ok_or(Malformed("a part of a plan before its begin"))?;
+        if self.failed.is_none() {
+            self.failed = add(plan).err();
+        }
+        Ok(None)
+    }
+
+    fn finish(&mut self) -> Result<Result<ToCluster, (u64, ProtoError)>, ProtoError> {
+        let (submission, name, plan) = self.open.take().ok_or(Malformed("a run before its begin"))?;
+        Ok(match self.failed.take() {
+            Some(error) => Err((submission, error)),
+            None => Ok(ToCluster::Submit {
+                submission,
+                name,
+                plan: Arc::new(plan.finish()),
+            }),
+        })
+    }
+}
+
+impl From<FromCluster> for v1::ClientEvent {
+    fn from(event: FromCluster) -> Self {
+        use v1::client_event::Event;
+        let event = match event {
+            FromCluster::Submitted { submission, job } => {
+                let (job, error) = match job {
+                    Ok(job) => (job.0, String::new()),
+                    Err(error) => (0, error.to_string()),
+                };
+                Event::Submitted(v1::Submitted {
+                    submission,
+                    job,
+                    error,
+                })
+            }
+            FromCluster::Job { job, event } => Event::Job(v1::JobEvent {
+                job: job.0,
+                event: Some(job_event(event)),
+            }),
+            FromCluster::Progress { job, layers, workers } => Event::Progress(v1::Progress {
+                job: job.0,
+                layers: layers.into_iter().map(Into::into).collect(),
+                workers,
+            }),
+        };
+        Self { event: Some(event) }
+    }
+}
+
+fn job_event(event: JobEvent) -> v1::job_event::Event {
+    use v1::job_event::Event;
+    match event {
+        JobEvent::Accepted => Event::Accepted(v1::JobAccepted {}),
+        JobEvent::ChunkReady {
+            layer,
+            block,
+            bytes,
+            peers,
+            inline,
+        } => Event::ChunkReady(v1::ChunkReady {
+            layer: layer.0,
+            block,
+            bytes,
+            peers: peers.iter().map(Into::into).collect(),
+            inline,
+        }),
+        JobEvent::Problems(problems) => Event::Problems(v1::Problems {
+            problems: problems.iter().map(|p| p.to_string()).collect(),
+        }),
+        JobEvent::NoWorkers => Event::NoWorkers(v1::NoWorkers {}),
+        JobEvent::Finished => Event::Finished(v1::JobFinished {}),
+        JobEvent::Failed { message } => Event::Failed(v1::JobFailed {
+            message: message.to_string(),
+        }),
+        JobEvent::Cancelled => Event::Cancelled(v1::JobCancelled {}),
+    }
+}
+
+impl From<LayerProgress> for v1::LayerProgress {
+    fn from(progress: LayerProgress) -> Self {
+        Self {
+            layer: progress.layer.0,
+            name: progress.name.to_string(),
+            task_count: progress.task_count,
+            finished_count: progress.finished_count,
+            leased_count: progress.leased_count,
+            failed_count: progress.failed_count,
+            reset_count: progress.reset_count,
+        }
+    }
+}
+
+impl From<v1::LayerProgress> for LayerProgress {
+    fn from(progress: v1::LayerProgress) -> Self {
+        Self {
+            layer: LayerId(progress.layer),
+            name: progress.name.into(),
+            task_count: progress.task_count,
+            finished_count: progress.finished_count,
+            leased_count: progress.leased_count,
+            failed_count: progress.failed_count,
+            reset_count: progress.reset_count,
+        }
+    }
+}
+
+impl TryFrom<v1::ClientEvent> for FromCluster {
+    type Error = ProtoError;
+
+    fn try_from(event: v1::ClientEvent) -> Result<Self, ProtoError> {
+        use v1::client_event::Event;
+        Ok(match event.event.ok_or(Malformed("an empty event"))? {
+            Event::Welcome(_) => return Err(Malformed("a second welcome")),
+            Event::Submitted(submitted) => FromCluster::Submitted {
+                submission: submitted.submission,
+                job: if submitted.error.is_empty() {
+                    Ok(JobId(submitted.job))
+                } else {
+                    Err(submitted.error.into())
+                },
+            },
+            Event::Job(job) => {
+                let event = job.event.ok_or(Malformed("an empty job event"))?;
+                FromCluster::Job {
+                    job: JobId(job.job),
+                    event: from_job_event(event),
+                }
+            }
+            Event::Progress(progress) => FromCluster::Progress {
+                job: JobId(progress.job),
+                layers: progress.layers.into_iter().map(Into::into).collect(),
+                workers: progress.workers,
+            },
+        })
+    }
+}
+
+fn from_job_event(event: v1::job_event::Event) -> JobEvent {
+    use v1::job_event::Event;
+    match event {
+        Event::Accepted(_) => JobEvent::Accepted,
+        Event::ChunkReady(ready) => JobEvent::ChunkReady {
+            layer: LayerId(ready.layer),
+            block: ready.block,
+            bytes: ready.bytes,
+            peers: ready.peers.into_iter().map(Into::into).collect(),
+            inline: ready.inline,
+        },
+        Event::Problems(problems) => {
+            JobEvent::Problems(problems.problems.into_iter().map(Into::into).collect())
+        }
+        Event::NoWorkers(_) => JobEvent::NoWorkers,
+        Event::Finished(_) => JobEvent::Finished,
+        Event::Failed(failed) => JobEvent::Failed {
+            message: failed.message.into(),
+        },
+        Event::Cancelled(_) => JobEvent::Cancelled,
+    }
+}

@@ -1,0 +1,396 @@
+//! What scheduler and worker say to each other, to and from the wire.
+
+use std::sync::Arc;
+
+use graticule_engine::{
+    Announce, ChunkHeld, ChunkHolders, Failure, FailureKind, Finished, Incarnation, InputSource, LayerSpec,
+    Lease, Peer, Report, SessionId, TaskTimes, ToScheduler, ToWorker, WorkerStatus,
+};
+use graticule_plan::{ChunkId, Digest, JobId, LayerId, WorkerId};
+
+use crate::{
+    ProtoError, check_version,
+    plan::{digest, grid, table, task},
+    v1, version,
+};
+
+use ProtoError::Malformed;
+
+fn texts(list: &[Arc<str>]) -> Vec<String> {
+    list.iter().map(|text| text.to_string()).collect()
+}
+
+impl From<&Peer> for v1::Peer {
+    fn from(peer: &Peer) -> Self {
+        Self {
+            worker: peer.worker.0,
+            address: peer.address.to_string(),
+        }
+    }
+}
+
+impl From<v1::Peer> for Peer {
+    fn from(peer: v1::Peer) -> Self {
+        Self {
+            worker: WorkerId(peer.worker),
+            address: peer.address.into(),
+        }
+    }
+}
+
+fn chunk_list(chunks: Vec<ChunkId>) -> v1::ChunkList {
+    v1::ChunkList {
+        chunks: chunks.into_iter().map(Into::into).collect(),
+    }
+}
+
+fn chunks(list: v1::ChunkList) -> Vec<ChunkId> {
+    list.chunks.into_iter().map(Into::into).collect()
+}
+
+impl From<ToScheduler> for v1::WorkerMessage {
+    fn from(message: ToScheduler) -> Self {
+        use v1::worker_message::Message;
+        let message = match message {
+            ToScheduler::Announce(announce) => Message::Announce(announce.into()),
+            ToScheduler::Reports(reports) => Message::Reports(v1::Reports {
+                reports: reports.into_iter().map(Into::into).collect(),
+            }),
+            ToScheduler::ChunksLost { chunks } => Message::ChunksLost(chunk_list(chunks)),
+            ToScheduler::Status(status) => Message::Status(v1::WorkerStatus {
+                memory_bytes: status.memory_bytes,
+                spilled_bytes: status.spilled_bytes,
+                reserved_bytes: status.reserved_bytes,
+                running: status.running,
+                queued: status.queued,
+                fetched_bytes: status.fetched_bytes,
+            }),
+            ToScheduler::Retire => Message::Retire(v1::Retire {}),
+        };
+        Self {
+            message: Some(message),
+        }
+    }
+}
+
+impl TryFrom<v1::WorkerMessage> for ToScheduler {
+    type Error = ProtoError;
+
+    fn try_from(message: v1::WorkerMessage) -> Result<Self, ProtoError> {
+        use v1::worker_message::Message;
+        Ok(match message.message.ok_or(Malformed("an empty message"))? {
+            Message::Announce(announce) => ToScheduler::Announce(announce.try_into()?),
+            Message::Reports(reports) => {
+                let reports = reports.reports.into_iter().map(Report::try_from);
+                ToScheduler::Reports(reports.collect::<Result<_, _>>()?)
+            }
+            Message::ChunksLost(list) => ToScheduler::ChunksLost { chunks: chunks(list) },
+            Message::Status(status) => ToScheduler::Status(WorkerStatus {
+                memory_bytes: status.memory_bytes,
+                spilled_bytes: status.spilled_bytes,
+                reserved_bytes: status.reserved_bytes,
+                running: status.running,
+                queued: status.queued,
+                fetched_bytes: status.fetched_bytes,
+            }),
+            Message::Retire(_) => ToScheduler::Retire,
+        })
+    }
+}
+
+impl From<Announce> for v1::Announce {
+    fn from(announce: Announce) -> Self {
+        let held = |h: ChunkHeld| v1::ChunkHeld {
+            chunk: Some(h.chunk.into()),
+            bytes: h.bytes,
+        };
+        Self {
+            version: Some(version()),
+            name: announce.name.to_string(),
+            address: announce.address.to_string(),
+            slots: announce.slots,
+            budget_bytes: announce.budget_bytes,
+            worker: announce.worker.map(|w| w.0),
+            incarnation: announce.incarnation.map(|i| i.0),
+            inventory: announce.inventory.into_iter().map(held).collect(),
+        }
+    }
+}
+
+impl TryFrom<v1::Announce> for Announce {
+    type Error = ProtoError;
+
+    fn try_from(announce: v1::Announce) -> Result<Self, ProtoError> {
+        check_version(announce.version)?;
+        let held = |h: v1::ChunkHeld| {
+            Ok(ChunkHeld {
+                chunk: task(h.chunk)?,
+                bytes: h.bytes,
+            })
+        };
+        Ok(Self {
+            name: announce.name.into(),
+            address: announce.address.into(),
+            slots: announce.slots,
+            budget_bytes: announce.budget_bytes,
+            worker: announce.worker.map(WorkerId),
+            incarnation: announce.incarnation.map(Incarnation),
+            inventory: announce
+                .inventory
+                .into_iter()
+                .map(held)
+                .collect::<Result<_, ProtoError>>()?,
+        })
+    }
+}
+
+impl From<Report> for v1::Report {
+    fn from(report: Report) -> Self {
+        use v1::report::Outcome;
+        let outcome = match report.outcome {
+            Ok(finished) => Outcome::Finished(v1::Finished {
+                bytes: finished.bytes,
+                inline: finished.inline,
+                problems: texts(&finished.problems),
+            }),
+            Err(failure) => Outcome::Failure(failure.into()),
+        };
+        Self {
+            task: Some(report.task.into()),
+            attempt: report.attempt,
+            outcome: Some(outcome),
+            slot: report.times.slot,
+            queue_us: report.times.queue_us,
+            fetch_us: report.times.fetch_us,
+            compute_us: report.times.compute_us,
+            fetched_bytes: report.times.fetched_bytes,
+        }
+    }
+}
+
+impl TryFrom<v1::Report> for Report {
+    type Error = ProtoError;
+
+    fn try_from(report: v1::Report) -> Result<Self, ProtoError> {
+        use v1::report::Outcome;
+        let outcome = match report.outcome.ok_or(Malformed("a report without an outcome"))? {
+            Outcome::Finished(finished) => Ok(Finished {
+                bytes: finished.bytes,
+                inline: finished.inline,
+                problems: finished.problems.into_iter().map(Into::into).collect(),
+            }),
+            Outcome::Failure(failure) => Err(failure.try_into()?),
+        };
+        let times = TaskTimes {
+            slot: report.slot,
+            queue_us: report.queue_us,
+            fetch_us: report.fetch_us,
+            compute_us: report.compute_us,
+            fetched_bytes: report.fetched_bytes,
+        };
+        Ok(Self {
+            task: task(report.task)?,
+            attempt: report.attempt,
+            outcome,
+            times,
+        })
+    }
+}
+
+impl From<Failure> for v1::Failure {
+    fn from(failure: Failure) -> Self {
+        use v1::failure::Kind;
+        let (kind, missing) = match failure.kind {
+            FailureKind::Permanent => (Kind::Permanent, Vec::new()),
+            FailureKind::Transient => (Kind::Transient, Vec::new()),
+            FailureKind::MissingInputs(missing) => (Kind::MissingInputs, missing),
+        };
+        let missing = missing.into_iter().map(|(chunk, worker)| v1::MissingInput {
+            chunk: Some(chunk.into()),
+            worker: worker.0,
+        });
+        Self {
+            kind: kind.into(),
+            message: failure.message.to_string(),
+            missing: missing.collect(),
+        }
+    }
+}
+
+impl TryFrom<v1::Failure> for Failure {
+    type Error = ProtoError;
+
+    fn try_from(failure: v1::Failure) -> Result<Self, ProtoError> {
+        use v1::failure::Kind;
+        let kind = match failure.kind() {
+            Kind::Permanent => FailureKind::Permanent,
+            Kind::Transient => FailureKind::Transient,
+            Kind::MissingInputs => {
+                let missing = failure.missing.into_iter();
+                let pairs = missing.map(|m| Ok((task(m.chunk)?, WorkerId(m.worker))));
+                FailureKind::MissingInputs(pairs.collect::<Result<_, ProtoError>>()?)
+            }
+        };
+        Ok(Self {
+            kind,
+            message: failure.message.into(),
+        })
+    }
+}
+
+impl From<ToWorker> for v1::SchedulerMessage {
+    fn from(message: ToWorker) -> Self {
+        use v1::scheduler_message::Message;
+        let message = match message {
+            ToWorker::Welcome {
+                worker,
+                session,
+                incarnation,
+            } => Message::Welcome(v1::Welcome {
+                worker: worker.0,
+                session: session.0,
+                incarnation: incarnation.0,
+            }),
+            ToWorker::Table { digest, content } => Message::Table(table(digest, &content)),
+            ToWorker::Layer(spec) => Message::Layer((&*spec).into()),
+            ToWorker::Lease(lease) => Message::Lease(lease.into()),
+            ToWorker::Revoke { tasks } => Message::Revoke(chunk_list(tasks)),
+            ToWorker::Release { chunks } => Message::Release(chunk_list(chunks)),
+            ToWorker::Forget { job } => Message::Forget(v1::Forget { job: job.0 }),
+            ToWorker::Ping => Message::Ping(v1::Ping {}),
+        };
+        Self {
+            message: Some(message),
+        }
+    }
+}
+
+impl TryFrom<v1::SchedulerMessage> for ToWorker {
+    type Error = ProtoError;
+
+    fn try_from(message: v1::SchedulerMessage) -> Result<Self, ProtoError> {
+        use v1::scheduler_message::Message;
+        Ok(match message.message.ok_or(Malformed("an empty message"))? {
+            Message::Welcome(welcome) => ToWorker::Welcome {
+                worker: WorkerId(welcome.worker),
+                session: SessionId(welcome.session),
+                incarnation: Incarnation(welcome.incarnation),
+            },
+            Message::Table(table) => {
+                let (digest, content) = checked_table(table)?;
+                ToWorker::Table { digest, content }
+            }
+            Message::Layer(spec) => ToWorker::Layer(Arc::new(spec.try_into()?)),
+            Message::Lease(lease) => ToWorker::Lease(lease.try_into()?),
+            Message::Revoke(list) => ToWorker::Revoke { tasks: chunks(list) },
+            Message::Release(list) => ToWorker::Release { chunks: chunks(list) },
+            Message::Forget(forget) => ToWorker::Forget {
+                job: JobId(forget.job),
+            },
+            Message::Ping(_) => ToWorker::Ping,
+        })
+    }
+}
+
+/// A side table whose content is what its digest says.
+pub(crate) fn checked_table(table: v1::Table) -> Result<(Digest, Arc<[u8]>), ProtoError> {
+    let digest = digest(&table.digest)?;
+    if Digest::of(&table.content) != digest {
+        return Err(graticule_plan::PlanError::Digest(digest).into());
+    }
+    Ok((digest, Arc::from(&table.content[..])))
+}
+
+impl From<&LayerSpec> for v1::LayerSpec {
+    fn from(spec: &LayerSpec) -> Self {
+        let source = |s: &InputSource| v1::InputSource {
+            job: s.job.0,
+            layer: s.layer.0,
+            grid: Some((&s.grid).into()),
+            item_bytes: s.item_bytes,
+        };
+        Self {
+            job: spec.job.0,
+            id: spec.id.0,
+            layer: Some((&spec.layer).into()),
+            sources: spec.sources.iter().map(source).collect(),
+            deliver: spec.deliver,
+        }
+    }
+}
+
+impl TryFrom<v1::LayerSpec> for LayerSpec {
+    type Error = ProtoError;
+
+    fn try_from(spec: v1::LayerSpec) -> Result<Self, ProtoError> {
+        let source = |s: v1::InputSource| {
+            let (job, layer, item_bytes) = (JobId(s.job), LayerId(s.layer), s.item_bytes);
+            Ok(InputSource {
+                job,
+                layer,
+                grid: grid(s.grid)?,
+                item_bytes,
+            })
+        };
+        let sources = spec
+            .sources
+            .into_iter()
+            .map(source)
+            .collect::<Result<Vec<_>, ProtoError>>()?;
+        let layer: graticule_plan::Layer = spec.layer.ok_or(Malformed("no layer"))?.try_into()?;
+        if sources.len() != layer.inputs.len() {
+            return Err(Malformed("a layer with more or fewer sources than inputs"));
+        }
+        Ok(Self {
+            job: JobId(spec.job),
+            id: LayerId(spec.id),
+            layer,
+            sources,
+            deliver: spec.deliver,
+        })
+    }
+}
+
+impl From<Lease> for v1::Lease {
+    fn from(lease: Lease) -> Self {
+        let holders = |h: ChunkHolders| v1::ChunkHolders {
+            chunk: Some(h.chunk.into()),
+            peers: h.peers.iter().map(Into::into).collect(),
+        };
+        let (blocks, attempts) = lease.tasks.into_iter().unzip();
+        Self {
+            job: lease.job.0,
+            layer: lease.layer.0,
+            blocks,
+            attempts,
+            holders: lease.holders.into_iter().map(holders).collect(),
+        }
+    }
+}
+
+impl TryFrom<v1::Lease> for Lease {
+    type Error = ProtoError;
+
+    fn try_from(lease: v1::Lease) -> Result<Self, ProtoError> {
+        if lease.blocks.len() != lease.attempts.len() {
+            return Err(Malformed("a lease with blocks without attempts"));
+        }
+        let holders = |h: v1::ChunkHolders| {
+            let peers = h.peers.into_iter().map(Into::into).collect();
+            Ok(ChunkHolders {
+                chunk: task(h.chunk)?,
+                peers,
+            })
+        };
+        Ok(Self {
+            job: JobId(lease.job),
+            layer: LayerId(lease.layer),
+            tasks: lease.blocks.into_iter().zip(lease.attempts).collect(),
+            holders: lease
+                .holders
+                .into_iter()
+                .map(holders)
+                .collect::<Result<_, ProtoError>>()?,
+        })
+    }
+}
