@@ -168,7 +168,12 @@ impl Scheduler {
         let record = TaskRecord {
             state: TaskState::Waiting { missing },
             order,
-            attempt: 0,
+            attempt: self
+                .layer(task.job, task.layer)
+                .attempts
+                .get(&task.block)
+                .copied()
+                .unwrap_or(0),
             failures: 0,
             losses: 0,
         };

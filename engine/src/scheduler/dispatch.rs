@@ -141,6 +141,11 @@ impl Scheduler {
         record.state = TaskState::Leased { worker };
         record.attempt += 1;
         let attempt = record.attempt;
+        if attempt > 1 {
+            self.layer_mut(task.job, task.layer)
+                .attempts
+                .insert(task.block, attempt);
+        }
         let target = self
             .workers
             .get_mut(&worker)

@@ -197,6 +197,8 @@ pub enum Observation {
         task: TaskId,
         /// The worker.
         worker: WorkerId,
+        /// Counted from 0.
+        attempt: u32,
         /// Bytes of its chunk.
         bytes: u64,
         /// How long it took.
@@ -208,6 +210,8 @@ pub enum Observation {
         task: TaskId,
         /// The worker.
         worker: WorkerId,
+        /// Counted from 0.
+        attempt: u32,
         /// Why.
         message: Arc<str>,
     },
@@ -215,6 +219,8 @@ pub enum Observation {
     TaskReset {
         /// The task.
         task: TaskId,
+        /// The attempt that is void, counted from 0.
+        attempt: u32,
         /// Whether it had been finished.
         was_finished: bool,
     },

@@ -28,7 +28,7 @@ impl Scheduler {
         }
         self.unlease(worker, task);
         match report.outcome {
-            Ok(finished) => self.leased_to_finished(worker, task, finished, report.times),
+            Ok(finished) => self.leased_to_finished(worker, task, report.attempt, finished, report.times),
             Err(failure) => self.leased_failed(worker, task, failure),
         }
     }
@@ -53,7 +53,14 @@ impl Scheduler {
         }
     }
 
-    fn leased_to_finished(&mut self, worker: WorkerId, task: TaskId, finished: Finished, times: TaskTimes) {
+    fn leased_to_finished(
+        &mut self,
+        worker: WorkerId,
+        task: TaskId,
+        attempt: u32,
+        finished: Finished,
+        times: TaskTimes,
+    ) {
         let job = self.job_mut(task.job);
         let new_problems: Vec<Arc<str>> = finished
             .problems
@@ -74,6 +81,7 @@ impl Scheduler {
         self.out.push(Command::Observe(Observation::TaskFinished {
             task,
             worker,
+            attempt: attempt - 1,
             bytes: finished.bytes,
             times,
         }));

@@ -340,6 +340,7 @@ impl Scheduler {
                 finished: BlockSet::default(),
                 pins: Default::default(),
                 delivered: None,
+                attempts: BlockTable::default(),
                 measured: Measured::default(),
                 failed_count: 0,
                 reset_count: 0,

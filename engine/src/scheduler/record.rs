@@ -58,6 +58,8 @@ pub(super) struct LayerRecord {
     pub(super) pins: BTreeSet<Key>,
     /// The blocks that the client has; `None` if it wants none.
     pub(super) delivered: Option<BlockSet>,
+    /// The latest attempt of tasks that had more than one, or must run again.
+    pub(super) attempts: BlockTable<u32>,
     pub(super) measured: Measured,
     pub(super) failed_count: u64,
     pub(super) reset_count: u64,
@@ -150,6 +152,11 @@ impl Measured {
 }
 
 impl LayerRecord {
+    /// The latest attempt of a task that was leased at least once.
+    pub(super) fn latest_attempt(&self, block: u64) -> u32 {
+        self.attempts.get(&block).copied().unwrap_or(1)
+    }
+
     /// Whether a client keeps or awaits block `block`, whatever tasks need it.
     pub(super) fn is_wanted_output(&self, block: u64) -> bool {
         !self.pins.is_empty() || self.delivered.as_ref().is_some_and(|d| !d.contains(block))
