@@ -161,9 +161,11 @@ impl Scheduler {
     fn observe_failure(&mut self, worker: WorkerId, task: TaskId, message: &Arc<str>) {
         self.layer_mut(task.job, task.layer).failed_count += 1;
         let message = message.clone();
+        let attempt = self.layer(task.job, task.layer).latest_attempt(task.block) - 1;
         self.out.push(Command::Observe(Observation::TaskFailed {
             task,
             worker,
+            attempt,
             message,
         }));
     }
@@ -185,9 +187,12 @@ impl Scheduler {
             record.state
         );
         record.state = TaskState::Waiting { missing };
-        self.layer_mut(task.job, task.layer).reset_count += 1;
+        let layer = self.layer_mut(task.job, task.layer);
+        layer.reset_count += 1;
+        let attempt = layer.latest_attempt(task.block) - 1;
         self.out.push(Command::Observe(Observation::TaskReset {
             task,
+            attempt,
             was_finished: false,
         }));
         if missing == 0 {

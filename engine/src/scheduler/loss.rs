@@ -118,8 +118,11 @@ impl Scheduler {
             return;
         }
         layer.reset_count += 1;
+        let attempt = layer.latest_attempt(task.block);
+        layer.attempts.insert(task.block, attempt);
         self.out.push(Command::Observe(Observation::TaskReset {
             task,
+            attempt: attempt - 1,
             was_finished: true,
         }));
         for input in self.inputs_of(task) {
