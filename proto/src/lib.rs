@@ -15,6 +15,7 @@
 mod client;
 mod error;
 mod plan;
+mod transfer;
 mod version;
 mod worker;
 
@@ -27,6 +28,7 @@ pub mod v1 {
 pub use client::{Assembled, FromCluster, PlanAssembler, ToCluster, submission};
 pub use error::ProtoError;
 pub use graticule_engine as engine;
+pub use transfer::{FetchError, StorePool};
 pub use version::{check_version, version};
 
 /// The largest message that either end accepts. Side tables must fit in one.

@@ -1,0 +1,205 @@
+use std::sync::Arc;
+
+use graticule_engine::{
+    Announce, SessionId, ToScheduler, ToWorker,
+    scheduler::{ClientId, LayerProgress},
+};
+use graticule_plan::{JobId, WorkerId};
+use graticule_proto::{FromCluster, ToCluster};
+use tokio::sync::{mpsc, oneshot};
+
+/// What the actor's inbox takes.
+#[derive(Debug)]
+pub(crate) enum Input {
+    WorkerOpened {
+        announce: Announce,
+        outbox: mpsc::Sender<ToWorker>,
+        reply: oneshot::Sender<SessionId>,
+    },
+    WorkerSaid {
+        session: SessionId,
+        message: ToScheduler,
+    },
+    WorkerClosed {
+        session: SessionId,
+    },
+    ClientOpened {
+        outbox: mpsc::Sender<FromCluster>,
+        reply: oneshot::Sender<ClientId>,
+    },
+    ClientSaid {
+        client: ClientId,
+        message: ToCluster,
+    },
+    ClientClosed {
+        client: ClientId,
+    },
+    Info {
+        reply: oneshot::Sender<Info>,
+    },
+}
+
+/// The scheduler is not running any more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the scheduler has stopped")]
+pub struct SchedulerGone;
+
+/// The state of the cluster.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Info {
+    /// Connected workers with their names.
+    pub workers: Vec<(WorkerId, Arc<str>)>,
+    /// Running jobs with their names and how far they are.
+    pub jobs: Vec<(JobId, Arc<str>, Vec<LayerProgress>)>,
+}
+
+/// A way to the scheduler's actor. Clones are cheap; the actor ends when the last one is dropped.
+#[derive(Debug, Clone)]
+pub struct SchedulerHandle {
+    pub(crate) inbox: mpsc::Sender<Input>,
+}
+
+impl SchedulerHandle {
+    /// Opens a worker's session with its first word.
+    ///
+    /// # Errors
+    /// [`SchedulerGone`].
+    pub async fn open_worker(&self, announce: Announce) -> Result<WorkerSession, SchedulerGone> {
+        let (outbox, messages) = mpsc::channel(crate::OUTBOX_COUNT_MAX);
+        let (reply, answer) = oneshot::channel();
+        self.send(Input::WorkerOpened {
+            announce,
+            outbox,
+            reply,
+        })
+        .await?;
+        let session = answer.await.map_err(|_| SchedulerGone)?;
+        Ok(WorkerSession {
+            session,
+            messages,
+            closer: Closer::new(self, Input::WorkerClosed { session }),
+        })
+    }
+
+    /// Opens a client's session.
+    ///
+    /// # Errors
+    /// [`SchedulerGone`].
+    pub async fn open_client(&self) -> Result<ClientSession, SchedulerGone> {
+        let (outbox, events) = mpsc::channel(crate::OUTBOX_COUNT_MAX);
+        let (reply, answer) = oneshot::channel();
+        self.send(Input::ClientOpened { outbox, reply }).await?;
+        let client = answer.await.map_err(|_| SchedulerGone)?;
+        Ok(ClientSession {
+            client,
+            events,
+            closer: Closer::new(self, Input::ClientClosed { client }),
+        })
+    }
+
+    /// The state of the cluster.
+    ///
+    /// # Errors
+    /// [`SchedulerGone`].
+    pub async fn info(&self) -> Result<Info, SchedulerGone> {
+        let (reply, answer) = oneshot::channel();
+        self.send(Input::Info { reply }).await?;
+        answer.await.map_err(|_| SchedulerGone)
+    }
+
+    pub(crate) async fn send(&self, input: Input) -> Result<(), SchedulerGone> {
+        self.inbox.send(input).await.map_err(|_| SchedulerGone)
+    }
+}
+
+/// An open session of a worker. It ends when this is dropped.
+#[derive(Debug)]
+pub struct WorkerSession {
+    /// Its number.
+    pub session: SessionId,
+    /// What the scheduler says; ends when the scheduler closes the session.
+    pub messages: mpsc::Receiver<ToWorker>,
+    closer: Closer,
+}
+
+impl WorkerSession {
+    /// Passes on what the worker says; waits while the scheduler is behind.
+    ///
+    /// # Errors
+    /// [`SchedulerGone`].
+    pub async fn say(&self, message: ToScheduler) -> Result<(), SchedulerGone> {
+        let session = self.session;
+        self.closer
+            .inbox
+            .send(Input::WorkerSaid { session, message })
+            .await
+            .map_err(|_| SchedulerGone)
+    }
+
+    /// Splits off a way to speak, for another task.
+    pub fn speaker(&self) -> impl AsyncFn(ToScheduler) -> Result<(), SchedulerGone> + Send + use<> {
+        let (inbox, session) = (self.closer.inbox.clone(), self.session);
+        async move |message| {
+            inbox
+                .send(Input::WorkerSaid { session, message })
+                .await
+                .map_err(|_| SchedulerGone)
+        }
+    }
+}
+
+/// An open session of a client. It ends when this is dropped: its jobs are cancelled, its kept results released.
+#[derive(Debug)]
+pub struct ClientSession {
+    /// Its number.
+    pub client: ClientId,
+    /// What the client hears; ends when the scheduler stops.
+    pub events: mpsc::Receiver<FromCluster>,
+    closer: Closer,
+}
+
+impl ClientSession {
+    /// Passes on what the client says; waits while the scheduler is behind.
+    ///
+    /// # Errors
+    /// [`SchedulerGone`].
+    pub async fn say(&self, message: ToCluster) -> Result<(), SchedulerGone> {
+        let client = self.client;
+        self.closer
+            .inbox
+            .send(Input::ClientSaid { client, message })
+            .await
+            .map_err(|_| SchedulerGone)
+    }
+}
+
+/// Tells the actor that a session is over, whoever drops it and however.
+#[derive(Debug)]
+struct Closer {
+    inbox: mpsc::Sender<Input>,
+    last_word: Option<Input>,
+}
+
+impl Closer {
+    fn new(handle: &SchedulerHandle, last_word: Input) -> Self {
+        Self {
+            inbox: handle.inbox.clone(),
+            last_word: Some(last_word),
+        }
+    }
+}
+
+impl Drop for Closer {
+    fn drop(&mut self) {
+        let Some(last_word) = self.last_word.take() else {
+            return;
+        };
+        // Usually there is room; else it must not be lost, and a destructor cannot wait.
+        if let Err(mpsc::error::TrySendError::Full(last_word)) = self.inbox.try_send(last_word)
+            && let Ok(runtime) = tokio::runtime::Handle::try_current()
+        {
+            let inbox = self.inbox.clone();
+            runtime.spawn(async move { inbox.send(last_word).await });
+        }
+    }
+}

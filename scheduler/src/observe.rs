@@ -1,0 +1,136 @@
+//! What the engine lets watchers see, for the log and for the dashboard.
+
+use std::sync::Arc;
+
+use graticule_dashboard::{JobOutcome, LayerInfo, LeaveReason, Record, TaskFinished, WorkerStatus};
+use graticule_engine::scheduler::{LayerProgress, Observation};
+use graticule_plan::JobId;
+use tracing::{debug, info, warn};
+
+pub(crate) fn observe(observation: &Observation) {
+    match observation {
+        Observation::WorkerLeft { worker, why } => warn!(%worker, why, "worker left"),
+        Observation::JobStarted { job, name, plan } => {
+            info!(%job, %name, layers = plan.layers().len(), tasks = plan.task_count(), "job started");
+        }
+        Observation::JobEnded { job, outcome } => info!(%job, outcome, "job ended"),
+        Observation::TaskFailed {
+            task,
+            worker,
+            message,
+            ..
+        } => warn!(%task, %worker, %message, "task failed"),
+        Observation::TaskReset {
+            task, was_finished, ..
+        } => debug!(%task, was_finished, "task must run again"),
+        Observation::WorkerJoined { .. }
+        | Observation::WorkerStatus { .. }
+        | Observation::TaskLeased { .. }
+        | Observation::TaskFinished { .. } => {}
+    }
+}
+
+/// The dashboard's record of an observation.
+pub(crate) fn record(
+    now_us: u64,
+    observation: Observation,
+    progress: impl Fn(JobId) -> Vec<LayerProgress>,
+) -> Option<Record> {
+    Some(match observation {
+        Observation::WorkerJoined {
+            worker,
+            name,
+            address,
+            slots,
+            budget_bytes,
+        } => Record::WorkerJoined {
+            worker,
+            name,
+            address,
+            slots,
+            budget_bytes,
+        },
+        Observation::WorkerLeft { worker, why } => Record::WorkerLeft {
+            worker,
+            why: LeaveReason::Lost { message: why.into() },
+        },
+        Observation::WorkerStatus { worker, status } => {
+            let status = WorkerStatus {
+                memory_bytes: status.memory_bytes,
+                spilled_bytes: status.spilled_bytes,
+                transit_bytes: status.reserved_bytes,
+                running: status.running,
+                queued: status.queued,
+                fetched_bytes_total: status.fetched_bytes,
+                cpu_percent: 0.0,
+            };
+            Record::WorkerStatus { worker, status }
+        }
+        Observation::JobStarted { job, name, plan } => {
+            let layers = plan.layers().iter().map(|layer| LayerInfo {
+                name: layer.name.clone(),
+                task_count: layer.grid.block_count(),
+                chunk_bytes: layer.output_bytes_max(),
+                origin: layer.origin.clone(),
+            });
+            Record::JobStarted {
+                job,
+                name,
+                layers: layers.collect::<Vec<_>>().into(),
+            }
+        }
+        Observation::JobEnded { job, outcome } => {
+            let counts: Arc<[u64]> = progress(job).iter().map(|layer| layer.finished_count).collect();
+            let outcome = match outcome {
+                "finished" => JobOutcome::Succeeded,
+                "cancelled" => JobOutcome::Cancelled,
+                other => JobOutcome::Failed {
+                    message: other.into(),
+                },
+            };
+            Record::JobEnded {
+                job,
+                outcome,
+                finished: (!counts.is_empty()).then_some(counts),
+            }
+        }
+        Observation::TaskLeased {
+            task,
+            worker,
+            attempt,
+        } => Record::TaskAssigned {
+            task,
+            worker,
+            attempt,
+        },
+        Observation::TaskFinished {
+            task,
+            worker,
+            attempt,
+            bytes,
+            times,
+        } => Record::TaskFinished(TaskFinished {
+            task,
+            worker,
+            attempt,
+            slot: times.slot,
+            started_us: now_us.saturating_sub(times.compute_us),
+            duration_us: times.compute_us,
+            fetch_us: times.fetch_us,
+            bytes,
+            spilled: false,
+        }),
+        Observation::TaskFailed {
+            task,
+            worker,
+            attempt,
+            message,
+        } => Record::TaskFailed {
+            task,
+            worker,
+            attempt,
+            message,
+        },
+        Observation::TaskReset { task, attempt, .. } => Record::TaskReset { task, attempt },
+    })
+}

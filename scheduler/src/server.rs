@@ -1,0 +1,161 @@
+use std::{net::SocketAddr, time::Duration};
+
+use graticule_dashboard::{Dashboard, DashboardError, DashboardHandle, DashboardOptions, Feed};
+use graticule_proto::{MESSAGE_BYTES_MAX, v1::cluster_server::ClusterServer};
+use tokio::{net::TcpListener, sync::oneshot, task::JoinHandle};
+use tonic::transport::{Server, server::TcpIncoming};
+use tracing::info;
+
+use crate::{SchedulerHandle, SchedulerOptions, actor, service::ClusterService};
+
+/// Where a scheduler listens.
+#[derive(Debug, Clone)]
+pub struct ServeOptions {
+    /// The address for workers and clients; port 0 takes a free one.
+    pub listen: SocketAddr,
+    /// The dashboard's address; `None` for no dashboard.
+    pub dashboard: Option<SocketAddr>,
+    /// Microseconds after which a silent worker is given up.
+    pub worker_timeout_us: u64,
+}
+
+impl Default for ServeOptions {
+    fn default() -> Self {
+        Self {
+            listen: ([127, 0, 0, 1], 8786).into(),
+            dashboard: Some(([127, 0, 0, 1], 8787).into()),
+            worker_timeout_us: SchedulerOptions::default().worker_timeout_us,
+        }
+    }
+}
+
+/// Why a scheduler cannot start.
+#[derive(Debug, thiserror::Error)]
+pub enum ServeError {
+    /// Other machines could connect, and nothing would keep strangers out.
+    #[error(
+        "{address} is not a loopback address: Graticule has no TLS and no tokens yet, so it listens on this machine only"
+    )]
+    OffLoopback {
+        /// The address.
+        address: SocketAddr,
+    },
+    /// The address cannot be had.
+    #[error("cannot listen on {address}: {why}")]
+    Listen {
+        /// The address.
+        address: SocketAddr,
+        /// The system's reason.
+        why: std::io::Error,
+    },
+    /// The dashboard cannot start.
+    #[error(transparent)]
+    Dashboard(#[from] DashboardError),
+}
+
+/// A scheduler that serves.
+#[derive(Debug)]
+pub struct Served {
+    /// A way to its actor.
+    pub scheduler: SchedulerHandle,
+    /// Where workers and clients connect.
+    pub address: SocketAddr,
+    /// The dashboard's page, if there is one.
+    pub dashboard_url: Option<String>,
+    dashboard: Option<DashboardHandle>,
+    stop: oneshot::Sender<()>,
+    server: JoinHandle<Result<(), tonic::transport::Error>>,
+}
+
+/// Binds an address if it is one of this machine alone.
+pub(crate) async fn listen(address: SocketAddr) -> Result<TcpListener, ServeError> {
+    if !address.ip().is_loopback() {
+        return Err(ServeError::OffLoopback { address });
+    }
+    TcpListener::bind(address)
+        .await
+        .map_err(|why| ServeError::Listen { address, why })
+}
+
+/// Starts a scheduler with its gRPC service and dashboard.
+///
+/// # Errors
+/// [`ServeError`]; nothing is left running then.
+pub async fn serve(options: ServeOptions) -> Result<Served, ServeError> {
+    let started = std::time::Instant::now();
+    let listener = listen(options.listen).await?;
+    let cannot = |why| ServeError::Listen {
+        address: options.listen,
+        why,
+    };
+    let address = listener.local_addr().map_err(cannot)?;
+    let (feed, dashboard) = match options.dashboard {
+        None => (Feed::disabled(), None),
+        Some(wanted) => {
+            let (feed, receiver) = Feed::new();
+            let cluster = address.to_string().into();
+            let shown = DashboardOptions {
+                cluster,
+                started,
+                ..DashboardOptions::default()
+            };
+            (
+                feed,
+                Some(Dashboard::start(listen(wanted).await?, receiver, shown)?),
+            )
+        }
+    };
+    let dashboard_url = dashboard.as_ref().map(DashboardHandle::url);
+    let worker_timeout_us = options.worker_timeout_us;
+    let (scheduler, _) = actor::start(SchedulerOptions {
+        worker_timeout_us,
+        feed,
+        started,
+    });
+    let service = ClusterService {
+        scheduler: scheduler.clone(),
+        dashboard: dashboard_url.clone().unwrap_or_default(),
+    };
+    let service = ClusterServer::new(service)
+        .max_decoding_message_size(MESSAGE_BYTES_MAX)
+        .max_encoding_message_size(MESSAGE_BYTES_MAX);
+    let (stop, stopped) = oneshot::channel();
+    let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
+    let server = Server::builder()
+        .http2_keepalive_interval(Some(Duration::from_secs(10)))
+        .http2_keepalive_timeout(Some(Duration::from_secs(20)))
+        .add_service(service)
+        .serve_with_incoming_shutdown(incoming, async {
+            // Either a word or a dropped sender ends it.
+            let _ = stopped.await;
+        });
+    let server = tokio::spawn(server);
+    info!(%address, dashboard = dashboard_url.as_deref().unwrap_or("none"), "scheduler listens");
+    Ok(Served {
+        scheduler,
+        address,
+        dashboard_url,
+        dashboard,
+        stop,
+        server,
+    })
+}
+
+/// How long open streams may take to end.
+const SHUTDOWN_GRACE: Duration = Duration::from_secs(2);
+
+impl Served {
+    /// Stops listening and ends all sessions.
+    pub async fn shutdown(self) {
+        let _ = self.stop.send(());
+        drop(self.scheduler);
+        // Workers and clients hold streams open that end only when they see the connection close.
+        let mut server = self.server;
+        if tokio::time::timeout(SHUTDOWN_GRACE, &mut server).await.is_err() {
+            server.abort();
+        }
+        if let Some(dashboard) = self.dashboard {
+            dashboard.shutdown().await;
+        }
+    }
+}

@@ -1,0 +1,182 @@
+//! The gRPC service `Cluster`, in front of the actor.
+
+use std::pin::Pin;
+
+use futures::{Stream, StreamExt};
+use graticule_engine::ToScheduler;
+use graticule_proto::{FromCluster, PlanAssembler, ProtoError, check_version, v1, version};
+use tokio::sync::mpsc;
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::{Request, Response, Status, Streaming};
+use tracing::{debug, warn};
+
+use crate::{SchedulerGone, SchedulerHandle};
+
+/// Serves a scheduler's actor.
+#[derive(Debug, Clone)]
+pub(crate) struct ClusterService {
+    pub(crate) scheduler: SchedulerHandle,
+    /// The dashboard's address, for clients to show.
+    pub(crate) dashboard: String,
+}
+
+type MessageStream<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
+
+fn gone(_: SchedulerGone) -> Status {
+    Status::unavailable("the scheduler is shutting down")
+}
+
+fn refuse(error: &ProtoError) -> Status {
+    match error {
+        ProtoError::Version { .. } => Status::failed_precondition(error.to_string()),
+        ProtoError::Malformed(_) | ProtoError::Plan(_) => Status::invalid_argument(error.to_string()),
+    }
+}
+
+#[tonic::async_trait]
+impl v1::cluster_server::Cluster for ClusterService {
+    type WorkStream = MessageStream<v1::SchedulerMessage>;
+    type ConnectStream = MessageStream<v1::ClientEvent>;
+
+    async fn work(
+        &self,
+        request: Request<Streaming<v1::WorkerMessage>>,
+    ) -> Result<Response<Self::WorkStream>, Status> {
+        let mut incoming = request.into_inner();
+        let first = incoming
+            .message()
+            .await?
+            .ok_or_else(|| Status::cancelled("no first message"))?;
+        let ToScheduler::Announce(announce) = first.try_into().map_err(|e| refuse(&e))? else {
+            return Err(Status::failed_precondition("a worker must announce itself first"));
+        };
+        let session = self.scheduler.open_worker(announce).await.map_err(gone)?;
+        let (outgoing, stream) = mpsc::channel(64);
+        tokio::spawn(serve_worker(session, incoming, outgoing));
+        Ok(Response::new(Box::pin(ReceiverStream::new(stream))))
+    }
+
+    async fn connect(
+        &self,
+        request: Request<Streaming<v1::ClientMessage>>,
+    ) -> Result<Response<Self::ConnectStream>, Status> {
+        let mut incoming = request.into_inner();
+        let first = incoming
+            .message()
+            .await?
+            .ok_or_else(|| Status::cancelled("no first message"))?;
+        let Some(v1::client_message::Message::Hello(hello)) = first.message else {
+            return Err(Status::failed_precondition("a client must say hello first"));
+        };
+        check_version(hello.version).map_err(|e| refuse(&e))?;
+        let session = self.scheduler.open_client().await.map_err(gone)?;
+        debug!(client = session.client.0, name = %hello.name, "client connected");
+        let welcome = v1::ClientWelcome {
+            version: Some(version()),
+            dashboard: self.dashboard.clone(),
+        };
+        let welcome = v1::ClientEvent {
+            event: Some(v1::client_event::Event::Welcome(welcome)),
+        };
+        let (outgoing, stream) = mpsc::channel(1024);
+        tokio::spawn(serve_client(session, incoming, outgoing));
+        let stream = futures::stream::iter([Ok(welcome)]).chain(ReceiverStream::new(stream));
+        Ok(Response::new(Box::pin(stream)))
+    }
+
+    async fn info(&self, request: Request<v1::InfoRequest>) -> Result<Response<v1::InfoReply>, Status> {
+        check_version(request.into_inner().version).map_err(|e| refuse(&e))?;
+        let info = self.scheduler.info().await.map_err(gone)?;
+        let workers = info.workers.into_iter();
+        let jobs = info.jobs.into_iter().map(|(job, name, layers)| v1::JobInfo {
+            job: job.0,
+            name: name.to_string(),
+            layers: layers.into_iter().map(Into::into).collect(),
+        });
+        Ok(Response::new(v1::InfoReply {
+            version: Some(version()),
+            dashboard: self.dashboard.clone(),
+            workers: workers
+                .map(|(id, name)| v1::WorkerInfo {
+                    worker: id.0,
+                    name: name.to_string(),
+                })
+                .collect(),
+            jobs: jobs.collect(),
+        }))
+    }
+}
+
+/// Moves messages both ways until either end is gone. Dropping the session tells the scheduler.
+async fn serve_worker(
+    mut session: crate::WorkerSession,
+    mut incoming: Streaming<v1::WorkerMessage>,
+    outgoing: mpsc::Sender<Result<v1::SchedulerMessage, Status>>,
+) {
+    let say = session.speaker();
+    let listen = async {
+        while let Ok(Some(message)) = incoming.message().await {
+            match ToScheduler::try_from(message) {
+                Ok(message) => {
+                    if say(message).await.is_err() {
+                        break;
+                    }
+                }
+                Err(error) => {
+                    warn!(%error, "worker broke the protocol");
+                    break;
+                }
+            }
+        }
+    };
+    let speak = async {
+        while let Some(message) = session.messages.recv().await {
+            if outgoing.send(Ok(message.into())).await.is_err() {
+                break;
+            }
+        }
+    };
+    tokio::select! {
+        () = listen => {}
+        () = speak => {}
+    }
+}
+
+async fn serve_client(
+    mut session: crate::ClientSession,
+    mut incoming: Streaming<v1::ClientMessage>,
+    outgoing: mpsc::Sender<Result<v1::ClientEvent, Status>>,
+) {
+    let mut assembler = PlanAssembler::default();
+    loop {
+        tokio::select! {
+            message = incoming.message() => {
+                let Ok(Some(message)) = message else { break };
+                match assembler.take(message) {
+                    Ok(None) => {}
+                    Ok(Some(Ok(command))) => {
+                        if session.say(command).await.is_err() {
+                            break;
+                        }
+                    }
+                    Ok(Some(Err((submission, error)))) => {
+                        let refused = FromCluster::Submitted { submission, job: Err(error.to_string().into()) };
+                        if outgoing.send(Ok(refused.into())).await.is_err() {
+                            break;
+                        }
+                    }
+                    Err(error) => {
+                        let _ = outgoing.send(Err(refuse(&error))).await;
+                        break;
+                    }
+                }
+            }
+            event = session.events.recv() => {
+                let Some(event) = event else { break };
+                if outgoing.send(Ok(event.into())).await.is_err() {
+                    break;
+                }
+            }
+        }
+    }
+}
