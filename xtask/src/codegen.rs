@@ -17,6 +17,14 @@ const PAGE_OUTPUT: &str = "dashboard/web/dist";
 /// What a build of the page does not read.
 const PAGE_NOT_COPIED: &[&str] = &["node_modules", "dist"];
 
+/// One folder of generated files.
+struct Generated {
+    /// Where it is committed, from the root.
+    output: &'static str,
+    /// Where it was made just now.
+    fresh: PathBuf,
+}
+
 /// What a check compared, and what it found different.
 #[derive(Debug, Default)]
 pub(crate) struct Comparison {
@@ -26,14 +34,8 @@ pub(crate) struct Comparison {
 
 /// `cargo xtask codegen`: writes everything generated anew.
 pub(crate) fn write(project: &Project) -> Result<()> {
-    if has_protos(project)? {
-        let scratch = scratch_dir(project, "proto")?;
-        generate_proto(project, &scratch)?;
-        replace(&scratch, &project.root.join(PROTO_OUTPUT))?;
-    }
-    if let Some(page) = web::dir(project) {
-        web::ensure_packages(&page)?;
-        web::build(&page)?;
+    for Generated { output, fresh } in generate(project)? {
+        replace(&fresh, &project.root.join(output)).with_context(|| format!("cannot write {output}"))?;
     }
     Ok(())
 }
@@ -52,32 +54,37 @@ pub(crate) fn check_command(project: &Project) -> Result<bool> {
     Ok(comparison.differences.is_empty())
 }
 
-/// Generates everything aside and compares it with what is there.
+/// Compares what is committed with what its sources give now.
 pub(crate) fn check(project: &Project) -> Result<Comparison> {
     let mut comparison = Comparison::default();
+    for Generated { output, fresh } in generate(project)? {
+        compare(output, &project.root.join(output), &fresh, &mut comparison)?;
+    }
+    Ok(comparison)
+}
+
+/// Generates everything that has sources, aside: the checkout is left alone.
+fn generate(project: &Project) -> Result<Vec<Generated>> {
+    let mut generated = Vec::new();
     if has_protos(project)? {
-        let scratch = scratch_dir(project, "proto")?;
-        generate_proto(project, &scratch)?;
-        compare(
-            PROTO_OUTPUT,
-            &project.root.join(PROTO_OUTPUT),
-            &scratch,
-            &mut comparison,
-        )?;
+        let fresh = scratch_dir(project, "proto")?;
+        generate_proto(project, &fresh)?;
+        generated.push(Generated {
+            output: PROTO_OUTPUT,
+            fresh,
+        });
     }
     if let Some(page) = web::dir(project) {
         web::ensure_packages(&page)?;
         let scratch = scratch_dir(project, "page")?;
         copy_page(&page, &scratch)?;
         web::build(&scratch)?;
-        compare(
-            PAGE_OUTPUT,
-            &project.root.join(PAGE_OUTPUT),
-            &scratch.join("dist"),
-            &mut comparison,
-        )?;
+        generated.push(Generated {
+            output: PAGE_OUTPUT,
+            fresh: scratch.join("dist"),
+        });
     }
-    Ok(comparison)
+    Ok(generated)
 }
 
 fn has_protos(project: &Project) -> Result<bool> {
@@ -148,6 +155,9 @@ fn copy(from: &Path, to: &Path) -> Result<()> {
 fn replace(fresh: &Path, old: &Path) -> Result<()> {
     fs::create_dir_all(old)?;
     let (wanted, present) = (tree(fresh)?, tree(old)?);
+    if wanted.is_empty() {
+        bail!("nothing was generated");
+    }
     for path in present.keys().filter(|path| !wanted.contains_key(*path)) {
         fs::remove_file(old.join(path))?;
     }
@@ -248,6 +258,9 @@ mod tests {
     fn nothing_generated_is_an_error_and_not_equality() {
         let empty = folder("empty", &[]);
         assert!(compare("gen", &empty, &empty, &mut Comparison::default()).is_err());
+        let old = folder("kept", &[("a", "1")]);
+        assert!(replace(&empty, &old).is_err());
+        assert_eq!(tree(&old).unwrap().len(), 1);
     }
 
     #[test]
