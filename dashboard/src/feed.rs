@@ -24,7 +24,7 @@ pub const STRUCTURAL_RECORD_COUNT_MAX: usize = 1 << 12;
 ///
 /// let (feed, _receiver) = Feed::new();
 /// let task = TaskId { job: JobId(1), layer: LayerId(0), block: 7 };
-/// feed.record(1_250, Record::started(task, WorkerId(3), 1));
+/// feed.record(1_250, Record::TaskAssigned { task, worker: WorkerId(3), attempt: 0 });
 /// assert_eq!(feed.dropped_count(), 0);
 /// ```
 #[derive(Debug, Clone)]
@@ -138,15 +138,16 @@ mod tests {
     use crate::JobOutcome;
 
     fn started(block: u64) -> Record {
-        Record::started(
-            TaskId {
-                job: JobId(1),
-                layer: LayerId(0),
-                block,
-            },
-            WorkerId(1),
-            1,
-        )
+        let task = TaskId {
+            job: JobId(1),
+            layer: LayerId(0),
+            block,
+        };
+        Record::TaskAssigned {
+            task,
+            worker: WorkerId(1),
+            attempt: 0,
+        }
     }
 
     #[test]

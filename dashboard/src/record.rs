@@ -1,6 +1,6 @@
 use std::sync::Arc;
 
-use graticule_plan::{JobId, LayerId, TaskId, WorkerId};
+use graticule_plan::{JobId, TaskId, WorkerId};
 
 /// One thing that happened in the cluster, as the scheduler tells it to those who watch.
 ///
@@ -15,7 +15,7 @@ pub enum Record {
         job: JobId,
         /// A name for people.
         name: Arc<str>,
-        /// Its layers: [`LayerId`] is the position.
+        /// Its layers: [`LayerId`](graticule_plan::LayerId) is the position.
         layers: Arc<[LayerInfo]>,
     },
     /// A job is over.
@@ -48,13 +48,24 @@ pub enum Record {
         /// Why.
         why: LeaveReason,
     },
+    /// A task was given to a worker, which will fetch its inputs and compute it when a slot is free.
+    TaskAssigned {
+        /// The task.
+        task: TaskId,
+        /// Who it was given to.
+        worker: WorkerId,
+        /// Which attempt at this task it is. Each new attempt has a higher number; gaps are fine.
+        attempt: u32,
+    },
     /// A worker began to compute a task.
+    ///
+    /// Where nobody reports that, which of the assigned tasks run is concluded from the worker's slots.
     TaskStarted {
         /// The task.
         task: TaskId,
         /// Who computes it.
         worker: WorkerId,
-        /// Which attempt at this task it is; each new attempt has a higher number.
+        /// Which attempt.
         attempt: u32,
         /// On which of the worker's slots, if that is known before it ends.
         slot: Option<u32>,
@@ -72,11 +83,11 @@ pub enum Record {
         /// The error.
         message: Arc<str>,
     },
-    /// What an attempt made, or was about to make, was lost with a worker: the task has to run again.
+    /// What an attempt made, or was about to make, is void: the task has to run again.
     TaskReset {
         /// The task.
         task: TaskId,
-        /// The attempt whose chunk or progress is lost.
+        /// The attempt whose chunk or progress is void.
         attempt: u32,
     },
     /// What a worker reports of itself, about once a second.
@@ -157,7 +168,7 @@ pub struct WorkerStatus {
     pub memory_bytes: u64,
     /// Bytes of chunks that are on its disk.
     pub spilled_bytes: u64,
-    /// Bytes that are on their way to it or from it right now.
+    /// Bytes set aside for what is on its way or being computed, and is no chunk yet.
     pub transit_bytes: u64,
     /// Tasks that hold a slot.
     pub running: u32,
@@ -178,7 +189,8 @@ impl Record {
             | Self::JobEnded { .. }
             | Self::WorkerJoined { .. }
             | Self::WorkerLeft { .. } => true,
-            Self::TaskStarted { .. }
+            Self::TaskAssigned { .. }
+            | Self::TaskStarted { .. }
             | Self::TaskFinished(_)
             | Self::TaskFailed { .. }
             | Self::TaskReset { .. }
@@ -193,21 +205,6 @@ impl Record {
             worker,
             attempt,
             slot: None,
-        }
-    }
-
-    /// The layer that the record is about, if it is about a task.
-    pub fn layer(&self) -> Option<(JobId, LayerId)> {
-        match self {
-            Self::TaskStarted { task, .. }
-            | Self::TaskFailed { task, .. }
-            | Self::TaskReset { task, .. }
-            | Self::TaskFinished(TaskFinished { task, .. }) => Some((task.job, task.layer)),
-            Self::JobStarted { .. }
-            | Self::JobEnded { .. }
-            | Self::WorkerJoined { .. }
-            | Self::WorkerLeft { .. }
-            | Self::WorkerStatus { .. } => None,
         }
     }
 }

@@ -114,9 +114,9 @@ pub struct Head {
     pub total: u64,
     /// Of them, finished.
     pub done: u64,
-    /// Tasks that run now.
+    /// Tasks that compute now.
     pub running: u64,
-    /// Tasks whose last attempt failed.
+    /// Tasks whose latest attempt failed.
     pub failed: u64,
     /// Finished tasks that had to run again because what they made was lost.
     pub recomputed: u64,
@@ -192,13 +192,17 @@ pub struct LayerRow {
     pub total: u64,
     /// Of them, finished and not lost.
     pub done: u64,
-    /// Of them, running.
+    /// Of them, computing.
     pub running: u64,
-    /// Of them, failed in their last attempt.
+    /// Of them, given to a worker but not computing yet.
+    pub queued: u64,
+    /// Of them, failed in their latest attempt.
     pub failed: u64,
-    /// Finished tasks that had to run again because their chunks were lost.
+    /// Attempts that failed, those that were tried again included.
+    pub errors: u64,
+    /// Finished attempts whose chunks were lost, so that they had to be made again.
     pub recomputed: u64,
-    /// Unfinished tasks that had to begin again because their worker was lost.
+    /// Attempts that had to begin again before they ended, because their worker was lost.
     pub restarted: u64,
     /// Bytes of a whole chunk.
     pub chunk_bytes: u64,
@@ -286,15 +290,15 @@ pub struct RunningTask {
     pub block: u64,
     /// The worker's key.
     pub worker: RowKey,
-    /// The slot, if known.
-    pub slot: Option<u32>,
+    /// The slot, as told or as concluded.
+    pub slot: u32,
     /// When it began.
     pub started_us: u64,
     /// Which attempt.
     pub attempt: u32,
 }
 
-type RunningWire = (RowKey, u64, RowKey, Option<u32>, u64, u32);
+type RunningWire = (RowKey, u64, RowKey, u32, u64, u32);
 
 impl From<RunningTask> for RunningWire {
     fn from(t: RunningTask) -> Self {

@@ -3,7 +3,9 @@ use std::{collections::BTreeMap, sync::Arc};
 use graticule_plan::{JobId, LayerId};
 
 use super::{
-    LAYERS_OF_JOB_MAX, clip,
+    LAYERS_OF_JOB_MAX,
+    activity::{Activity, Counts},
+    clip,
     frame::{JobRow, JobState, LayerRow, RowKey},
     rate::EndCounts,
     tasks::TaskWords,
@@ -43,7 +45,6 @@ pub(super) struct LayerTable {
     pub(super) words: TaskWords,
     /// The highest block heard of, plus one.
     block_end: u64,
-    pub(super) running: u64,
     pub(super) bytes: u64,
     pub(super) busy_us: u64,
     pub(super) fetch_us: u64,
@@ -100,6 +101,10 @@ impl JobTable {
             message,
             finished,
         });
+    }
+
+    pub(super) fn ended_us(&self) -> Option<u64> {
+        self.ended.as_ref().map(|ended| ended.at_us)
     }
 
     pub(super) fn is_ended(&self) -> bool {
@@ -167,14 +172,14 @@ impl JobTable {
     }
 
     /// Rows of the first layers, up to the limit.
-    pub(super) fn layer_rows(&self, now_us: u64) -> impl Iterator<Item = LayerRow> {
+    pub(super) fn layer_rows(&self, now_us: u64, activity: &Activity) -> impl Iterator<Item = LayerRow> {
         self.layers
             .iter()
             .take(LAYERS_OF_JOB_MAX)
-            .map(move |(id, layer)| self.layer_row(*id, layer, now_us))
+            .map(move |(id, layer)| self.layer_row(*id, layer, now_us, activity.of_layer(layer.key)))
     }
 
-    fn layer_row(&self, id: LayerId, layer: &LayerTable, now_us: u64) -> LayerRow {
+    fn layer_row(&self, id: LayerId, layer: &LayerTable, now_us: u64, activity: Counts) -> LayerRow {
         let (total, done) = layer.progress(self.truth(id));
         let tally = layer.words.tally();
         let rate = if self.is_ended() || done == total {
@@ -194,12 +199,12 @@ impl JobTable {
             origin,
             total,
             done,
-            running: if self.is_ended() {
-                0
-            } else {
-                layer.running.min(total - done)
-            },
+            running: activity.running.min(total - done),
+            queued: activity
+                .queued
+                .min((total - done).saturating_sub(activity.running)),
             failed: tally.failed.min(total - done),
+            errors: tally.errors,
             recomputed: tally.recomputed,
             restarted: tally.restarted,
             chunk_bytes,
@@ -222,7 +227,6 @@ impl LayerTable {
             info: None,
             words: TaskWords::default(),
             block_end: 0,
-            running: 0,
             bytes: 0,
             busy_us: 0,
             fetch_us: 0,

@@ -4,6 +4,7 @@ use serde::Serialize;
 
 use super::{
     Aggregator, LAYER_COUNT_MAX,
+    activity::Activity,
     frame::{
         Delta, FORMAT_VERSION, FrameKind, Gone, Head, JobRow, LayerRow, RowKey, RunningTask, Snapshot,
         StreamTask, WorkerRow,
@@ -55,7 +56,7 @@ struct Rows {
 }
 
 impl Rows {
-    fn of(aggregator: &Aggregator, now_us: u64) -> Self {
+    fn of(aggregator: &Aggregator, now_us: u64, activity: &Activity) -> Self {
         Self {
             jobs: aggregator
                 .jobs
@@ -66,14 +67,14 @@ impl Rows {
                 .jobs
                 .values()
                 .rev()
-                .flat_map(|table| table.layer_rows(now_us))
+                .flat_map(|table| table.layer_rows(now_us, activity))
                 .take(LAYER_COUNT_MAX)
                 .map(|row| (row.k, row))
                 .collect(),
             workers: aggregator
                 .workers
-                .values()
-                .map(|table| (table.key, table.row()))
+                .iter()
+                .map(|(id, table)| (table.key, table.row(activity.of_worker(*id))))
                 .collect(),
         }
     }
@@ -122,11 +123,13 @@ impl Publisher {
     /// Publishes all there is without telling anybody: only right while nobody follows.
     pub fn catch_up(&mut self, aggregator: &mut Aggregator, now_us: u64, dropped: u64) {
         aggregator.stream.expire(now_us);
-        let rows = Rows::of(aggregator, now_us);
+        let mut activity = Activity::of(aggregator);
+        let rows = Rows::of(aggregator, now_us, &activity);
         self.seq += 1;
-        self.head = aggregator.head(now_us, dropped);
+        self.head = aggregator.head(now_us, dropped, activity.running.len() as u64);
+        activity.running.truncate(RUNNING_SHOWN_MAX);
         (self.jobs, self.layers, self.workers) = (rows.jobs, rows.layers, rows.workers);
-        self.running = aggregator.running_tasks().take(RUNNING_SHOWN_MAX).collect();
+        self.running = activity.running;
         self.failures = aggregator.failure_rows();
         self.stream_cursor = aggregator.stream.end();
         self.has_more = false;
@@ -135,9 +138,11 @@ impl Publisher {
     /// Publishes what changed, as much of it as fits in [`DELTA_BYTES_MAX`].
     pub fn delta(&mut self, aggregator: &mut Aggregator, now_us: u64, dropped: u64) -> Delta {
         aggregator.stream.expire(now_us);
-        let rows = Rows::of(aggregator, now_us);
+        let mut activity = Activity::of(aggregator);
+        let rows = Rows::of(aggregator, now_us, &activity);
         self.seq += 1;
-        self.head = aggregator.head(now_us, dropped);
+        self.head = aggregator.head(now_us, dropped, activity.running.len() as u64);
+        activity.running.truncate(RUNNING_SHOWN_MAX);
         let mut delta = Delta {
             v: FORMAT_VERSION,
             kind: FrameKind::Delta,
@@ -154,7 +159,7 @@ impl Publisher {
         self.has_more = false;
         let mut room = DELTA_BYTES_MAX - HEAD_BYTES_MAX;
         room = room.saturating_sub(json_bytes(&delta.gone));
-        let running: Vec<_> = aggregator.running_tasks().take(RUNNING_SHOWN_MAX).collect();
+        let running = activity.running;
         if running != self.running {
             room = room.saturating_sub(json_bytes(&running));
             self.running.clone_from(&running);

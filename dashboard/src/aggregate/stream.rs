@@ -76,9 +76,11 @@ impl TaskStream {
         let excess = priorities.len() - THINNED_COUNT;
         let (_, threshold, _) = priorities.select_nth_unstable_by(excess, f64::total_cmp);
         self.threshold = self.threshold.max(*threshold);
-        let kept = std::mem::take(&mut self.tasks);
-        for (number, task) in kept {
-            if priority(&task) < self.threshold {
+        // Of those right at the threshold only some may go, else many equal ones would never thin out.
+        let mut spare = excess;
+        for (number, task) in std::mem::take(&mut self.tasks) {
+            if spare > 0 && priority(&task) <= self.threshold {
+                spare -= 1;
                 self.leave_out(&task);
             } else {
                 self.tasks.push_back((number, task));
@@ -119,10 +121,15 @@ impl TaskStream {
 
 /// Drawn from the task alone, so that the same task is kept or left out whenever it is asked.
 fn priority(task: &StreamTask) -> f64 {
-    let mut hash =
-        task.block ^ (u64::from(task.layer) << 40) ^ (u64::from(task.worker) << 52) ^ task.started_us;
-    for _ in 0..2 {
-        hash = (hash ^ (hash >> 31)).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    let mut hash = 0u64;
+    for part in [
+        task.block,
+        u64::from(task.layer),
+        u64::from(task.worker),
+        task.started_us,
+    ] {
+        hash = (hash ^ part ^ (part >> 29)).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        hash ^= hash >> 32;
     }
     let uniform = ((hash >> 11) + 1) as f64 / (1u64 << 53) as f64;
     let weight = if task.marks & (StreamTask::FAILED | StreamTask::AGAIN) == 0 {
@@ -182,6 +189,16 @@ mod tests {
         assert_eq!((stream.since(0).count(), stream.left_out_count()), (0, 0));
         stream.push(task(1, 200_000_000, 1));
         assert_eq!(stream.since(0).count(), 1);
+    }
+
+    #[test]
+    fn a_flood_of_equal_tasks_is_thinned_as_well() {
+        let mut stream = TaskStream::default();
+        for _ in 0..50_000 {
+            stream.push(task(1, 1, 1));
+        }
+        assert!(stream.since(0).count() <= STREAM_TASK_COUNT_MAX);
+        assert_eq!(stream.since(0).count() as u64 + stream.left_out_count(), 50_000);
     }
 
     #[test]

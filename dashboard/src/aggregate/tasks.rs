@@ -1,10 +1,10 @@
 use std::collections::BTreeMap;
 
-/// Attempts at one task that are told apart; later ones count as the last.
-pub(super) const ATTEMPTS_TRACKED: u32 = 16;
-
 /// Tasks in one page of words.
 const PAGE_TASK_COUNT: u64 = 1024;
+
+/// Attempts before the latest that take the room of a page.
+const PAST_PER_PAGE: usize = 128;
 
 /// Pages of all layers together: 16,384 pages of 8 KiB are 128 MiB and 16.8 million tasks.
 pub(super) const PAGE_COUNT_MAX: usize = 1 << 14;
@@ -12,115 +12,108 @@ pub(super) const PAGE_COUNT_MAX: usize = 1 << 14;
 /// What can happen to an attempt.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Mark {
+    Assigned,
     Started,
     Failed,
     Finished,
-    Lost,
+    Void,
 }
 
 /// How a task stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Standing {
+    /// Nobody works on it.
     Waiting,
-    Running,
+    /// A worker has it.
+    Active,
+    /// Its latest attempt failed.
     Failed,
+    /// Its chunk is, or was, there.
     Done,
 }
 
-/// What is known of one task: four sets of attempts (started, failed, finished, lost), 16 bits each.
-///
-/// Sets only grow, so the word is the same in whatever order, and however often, the records come; all that is
-/// shown is computed from it.
+/// What happened to an attempt, as a set.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(super) struct Word(u64);
+struct Marks(u8);
 
-impl Word {
-    fn bit(mark: Mark, attempt: u32) -> u64 {
-        let attempt = attempt.min(ATTEMPTS_TRACKED - 1);
-        1 << (mark as u32 * ATTEMPTS_TRACKED + attempt)
+impl Marks {
+    fn of(mark: Mark) -> Self {
+        Self(1 << mark as u8)
     }
 
-    pub(super) fn with(self, mark: Mark, attempt: u32) -> Self {
-        Self(self.0 | Self::bit(mark, attempt))
+    fn with(self, mark: Mark) -> Self {
+        Self(self.0 | Self::of(mark).0)
     }
 
-    fn set(self, mark: Mark) -> u16 {
-        (self.0 >> (mark as u32 * ATTEMPTS_TRACKED)) as u16
+    fn has(self, mark: Mark) -> bool {
+        self.0 & Self::of(mark).0 != 0
     }
 
-    fn has(self, mark: Mark, attempt: u32) -> bool {
-        self.0 & Self::bit(mark, attempt) != 0
-    }
-
-    /// The highest attempt that anything is known of.
-    fn latest(self) -> Option<u32> {
-        let any = self.set(Mark::Started)
-            | self.set(Mark::Failed)
-            | self.set(Mark::Finished)
-            | self.set(Mark::Lost);
-        any.checked_ilog2()
-    }
-
-    /// How the task stands: by its latest attempt, of which being lost outweighs having finished, and an end
-    /// outweighs the start.
-    pub(super) fn standing(self) -> Standing {
-        let Some(attempt) = self.latest() else {
-            return Standing::Waiting;
-        };
-        if self.has(Mark::Lost, attempt) {
+    /// Being void outweighs having finished, and an end outweighs a beginning.
+    fn standing(self) -> Standing {
+        if self.0 == 0 || self.has(Mark::Void) {
             Standing::Waiting
-        } else if self.has(Mark::Finished, attempt) {
+        } else if self.has(Mark::Finished) {
             Standing::Done
-        } else if self.has(Mark::Failed, attempt) {
+        } else if self.has(Mark::Failed) {
             Standing::Failed
         } else {
-            Standing::Running
+            Standing::Active
         }
-    }
-
-    /// Whether `attempt` is what the task's standing speaks of.
-    pub(super) fn is_latest(self, attempt: u32) -> bool {
-        self.latest() == Some(attempt.min(ATTEMPTS_TRACKED - 1))
-    }
-
-    /// Whether an attempt before `attempt` was lost or failed.
-    pub(super) fn is_again(self, attempt: u32) -> bool {
-        let before = (1u16 << attempt.min(ATTEMPTS_TRACKED - 1)) - 1;
-        (self.set(Mark::Lost) | self.set(Mark::Failed)) & before != 0
-    }
-
-    fn recomputed(self) -> u32 {
-        (self.set(Mark::Lost) & self.set(Mark::Finished)).count_ones()
-    }
-
-    fn restarted(self) -> u32 {
-        (self.set(Mark::Lost) & self.set(Mark::Started) & !self.set(Mark::Finished)).count_ones()
     }
 }
 
-/// What the words of a layer add up to.
+/// What is known of one task: its latest attempt and what happened to that.
+///
+/// Attempts before it are kept apart, because few tasks have any. Sets of marks only grow and the latest attempt
+/// only rises, so all of it is the same in whatever order, and however often, the records come.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+struct Word {
+    attempt: u32,
+    marks: Marks,
+    has_past: bool,
+}
+
+/// What the tasks of a layer add up to.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct Tally {
+    /// Tasks that are done.
     pub(super) done: u64,
+    /// Tasks whose latest attempt failed.
     pub(super) failed: u64,
+    /// Attempts that failed.
+    pub(super) errors: u64,
+    /// Attempts that had finished before they became void.
     pub(super) recomputed: u64,
+    /// Attempts that became void before they ended.
     pub(super) restarted: u64,
 }
 
 impl Tally {
-    fn of(word: Word) -> Self {
-        let standing = word.standing();
+    fn of(marks: Marks, is_latest: bool) -> Self {
+        let standing = if is_latest {
+            marks.standing()
+        } else {
+            Standing::Waiting
+        };
+        let (void, finished, failed) = (
+            marks.has(Mark::Void),
+            marks.has(Mark::Finished),
+            marks.has(Mark::Failed),
+        );
         Self {
             done: u64::from(standing == Standing::Done),
             failed: u64::from(standing == Standing::Failed),
-            recomputed: u64::from(word.recomputed()),
-            restarted: u64::from(word.restarted()),
+            errors: u64::from(failed),
+            recomputed: u64::from(void && finished),
+            restarted: u64::from(void && !finished && !failed),
         }
     }
 
     fn add(&mut self, other: Self) {
         self.done += other.done;
         self.failed += other.failed;
+        self.errors += other.errors;
         self.recomputed += other.recomputed;
         self.restarted += other.restarted;
     }
@@ -128,6 +121,7 @@ impl Tally {
     fn subtract(&mut self, other: Self) {
         self.done -= other.done;
         self.failed -= other.failed;
+        self.errors -= other.errors;
         self.recomputed -= other.recomputed;
         self.restarted -= other.restarted;
     }
@@ -137,16 +131,22 @@ impl Tally {
 #[derive(Debug, Default)]
 pub(super) struct TaskWords {
     pages: BTreeMap<u64, Box<[Word; PAGE_TASK_COUNT as usize]>>,
+    /// Attempts before the latest, by block and attempt.
+    past: BTreeMap<(u64, u32), Marks>,
     tally: Tally,
 }
 
-/// What a mark did to a task's word.
-#[derive(Debug, Clone, Copy)]
+/// What a mark did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Marked {
-    /// The word with the mark.
-    pub(super) word: Word,
-    /// Whether the mark is new.
+    /// How the task stands now.
+    pub(super) standing: Standing,
+    /// Whether the mark was not known before.
     pub(super) is_new: bool,
+    /// Whether the attempt is the latest one heard of.
+    pub(super) is_latest: bool,
+    /// Whether an attempt before this one was heard of.
+    pub(super) is_again: bool,
 }
 
 impl TaskWords {
@@ -154,8 +154,9 @@ impl TaskWords {
         self.tally
     }
 
+    /// The room that is taken, in pages.
     pub(super) fn page_count(&self) -> usize {
-        self.pages.len()
+        self.pages.len() + self.past.len().div_ceil(PAST_PER_PAGE)
     }
 
     /// Marks an attempt at `block`. `None` if that needs a page and `may_grow` is false.
@@ -169,26 +170,51 @@ impl TaskWords {
             .entry(page_index)
             .or_insert_with(|| Box::new([Word::default(); PAGE_TASK_COUNT as usize]));
         let word = &mut page[(block % PAGE_TASK_COUNT) as usize];
-        let before = *word;
-        *word = before.with(mark, attempt);
-        let is_new = *word != before;
-        if is_new {
-            self.tally.subtract(Tally::of(before));
-            self.tally.add(Tally::of(*word));
+        let is_first = word.marks.0 == 0;
+        if is_first || attempt > word.attempt {
+            if !is_first {
+                self.past.insert((block, word.attempt), word.marks);
+                self.tally.subtract(Tally::of(word.marks, true));
+                self.tally.add(Tally::of(word.marks, false));
+            }
+            *word = Word {
+                attempt,
+                marks: Marks::default(),
+                has_past: !is_first,
+            };
         }
-        Some(Marked { word: *word, is_new })
+        let is_latest = attempt == word.attempt;
+        let marks = if is_latest {
+            &mut word.marks
+        } else {
+            word.has_past = true;
+            self.past.entry((block, attempt)).or_default()
+        };
+        let is_new = !marks.has(mark);
+        self.tally.subtract(Tally::of(*marks, is_latest));
+        *marks = marks.with(mark);
+        self.tally.add(Tally::of(*marks, is_latest));
+        let is_again = word.has_past && self.past.range((block, 0)..(block, attempt)).next().is_some();
+        Some(Marked {
+            standing: word.marks.standing(),
+            is_new,
+            is_latest,
+            is_again,
+        })
     }
 
     /// Forgets blocks at and past `task_count`: what was heard before the layer's size was known.
     pub(super) fn truncate(&mut self, task_count: u64) {
+        for marks in self.past.split_off(&(task_count, 0)).into_values() {
+            self.tally.subtract(Tally::of(marks, false));
+        }
         let first = task_count / PAGE_TASK_COUNT;
-        let beyond = self.pages.split_off(&first);
-        for (index, mut page) in beyond {
+        for (index, mut page) in self.pages.split_off(&first) {
             let kept = task_count
                 .saturating_sub(index * PAGE_TASK_COUNT)
                 .min(PAGE_TASK_COUNT) as usize;
             for word in &mut page[kept..] {
-                self.tally.subtract(Tally::of(*word));
+                self.tally.subtract(Tally::of(word.marks, true));
                 *word = Word::default();
             }
             if kept > 0 {
@@ -200,6 +226,7 @@ impl TaskWords {
     /// Forgets each task and keeps what they add up to.
     pub(super) fn forget(&mut self) {
         self.pages.clear();
+        self.past.clear();
     }
 }
 
@@ -207,25 +234,65 @@ impl TaskWords {
 mod tests {
     use super::*;
 
-    #[test]
-    fn the_latest_attempt_decides_how_a_task_stands() {
-        let word = Word::default();
-        assert_eq!(word.standing(), Standing::Waiting);
-        let started = word.with(Mark::Started, 1);
-        assert_eq!(started.standing(), Standing::Running);
-        let finished = started.with(Mark::Finished, 1);
-        assert_eq!(finished.standing(), Standing::Done);
-        let lost = finished.with(Mark::Lost, 1);
-        assert_eq!(lost.standing(), Standing::Waiting);
-        assert_eq!(lost.with(Mark::Started, 2).standing(), Standing::Running);
-        assert_eq!(lost.with(Mark::Finished, 2).standing(), Standing::Done);
-        assert_eq!(lost.with(Mark::Failed, 2).standing(), Standing::Failed);
+    fn standing_after(marks: &[(Mark, u32)]) -> Standing {
+        let mut words = TaskWords::default();
+        marks.iter().fold(Standing::Waiting, |_, (mark, attempt)| {
+            words
+                .mark(7, *mark, *attempt, true)
+                .expect("it may grow")
+                .standing
+        })
     }
 
     #[test]
-    fn a_late_start_does_not_undo_an_end() {
-        let word = Word::default().with(Mark::Finished, 1).with(Mark::Started, 1);
-        assert_eq!(word.standing(), Standing::Done);
+    fn the_latest_attempt_decides_how_a_task_stands() {
+        use Mark::{Assigned, Failed, Finished, Started, Void};
+        let story = [
+            (Assigned, 0),
+            (Started, 0),
+            (Finished, 0),
+            (Void, 0),
+            (Started, 300),
+            (Failed, 300),
+        ];
+        let standings: Vec<_> = (1..=story.len()).map(|n| standing_after(&story[..n])).collect();
+        use Standing::{Active, Done, Failed as F, Waiting};
+        assert_eq!(standings, [Active, Active, Done, Waiting, Active, F]);
+        assert_eq!(
+            standing_after(&[(Finished, 5), (Started, 5)]),
+            Done,
+            "a late start undoes no end"
+        );
+        assert_eq!(
+            standing_after(&[(Finished, 5), (Void, 2)]),
+            Done,
+            "a late loss undoes no later attempt"
+        );
+    }
+
+    #[test]
+    fn what_became_void_is_counted_by_what_it_had_been() {
+        let mut words = TaskWords::default();
+        for (mark, attempt) in [
+            (Mark::Void, 3),
+            (Mark::Finished, 3),
+            (Mark::Finished, 3),
+            (Mark::Assigned, 4),
+            (Mark::Void, 4),
+            (Mark::Failed, 5),
+            (Mark::Void, 5),
+            (Mark::Finished, 9),
+        ] {
+            words.mark(0, mark, attempt, true);
+        }
+        let expected = Tally {
+            done: 1,
+            failed: 0,
+            errors: 1,
+            recomputed: 1,
+            restarted: 1,
+        };
+        assert_eq!(words.tally(), expected);
     }
 
     #[test]
@@ -233,13 +300,22 @@ mod tests {
         let mut words = TaskWords::default();
         for block in [0, 5, 1023, 1024, 5000] {
             words.mark(block, Mark::Finished, 1, true);
+            words.mark(block, Mark::Void, 0, true);
         }
-        assert_eq!(words.tally().done, 5);
+        assert_eq!((words.tally().done, words.tally().restarted), (5, 5));
         words.truncate(1024);
-        assert_eq!((words.tally().done, words.page_count()), (3, 1));
+        assert_eq!((words.tally().done, words.tally().restarted), (3, 3));
         words.truncate(5);
         assert_eq!(words.tally().done, 1);
         words.truncate(0);
         assert_eq!((words.tally(), words.page_count()), (Tally::default(), 0));
+    }
+
+    #[test]
+    fn without_room_nothing_is_marked() {
+        let mut words = TaskWords::default();
+        assert_eq!(words.mark(0, Mark::Finished, 0, false), None);
+        words.mark(0, Mark::Finished, 0, true);
+        assert!(words.mark(1, Mark::Finished, 0, false).is_some());
     }
 }

@@ -3,11 +3,15 @@ use std::sync::Arc;
 use graticule_plan::WorkerId;
 
 use super::{
+    activity::Counts,
     clip, clip_message,
     frame::{RowKey, WorkerRow, WorkerState},
     jobs::rounded,
 };
 use crate::{LeaveReason, WorkerStatus};
+
+/// Slots of one worker that have lanes of their own.
+const SLOT_COUNT_MAX: u32 = 1_024;
 
 /// A worker as far as it was heard of.
 #[derive(Debug)]
@@ -19,8 +23,10 @@ pub(super) struct WorkerTable {
     /// The latest report, and the one before it.
     reports: [Option<(u64, WorkerStatus)>; 2],
     pub(super) done: u64,
-    /// Tasks seen to run there: what is shown before the first report.
-    pub(super) running: u32,
+    /// When the last task of each slot ended, as far as that was told.
+    lane_ends_us: Vec<u64>,
+    /// Whether its tasks are told one by one, which is fresher than its reports.
+    pub(super) is_told_of_tasks: bool,
 }
 
 #[derive(Debug)]
@@ -48,7 +54,8 @@ impl WorkerTable {
             left: None,
             reports: [None, None],
             done: 0,
-            running: 0,
+            lane_ends_us: Vec::new(),
+            is_told_of_tasks: false,
         }
     }
 
@@ -114,10 +121,34 @@ impl WorkerTable {
         }
     }
 
-    pub(super) fn row(&self) -> WorkerRow {
+    pub(super) fn slots(&self) -> u32 {
+        self.joined
+            .as_ref()
+            .map_or(0, |joined| joined.slots.min(SLOT_COUNT_MAX))
+    }
+
+    pub(super) fn lane_ends_us(&self) -> &[u64] {
+        &self.lane_ends_us
+    }
+
+    /// Takes in that a task ended on `slot`.
+    pub(super) fn task_ended(&mut self, slot: u32, ended_us: u64) {
+        let lane = slot.min(SLOT_COUNT_MAX - 1) as usize;
+        if lane >= self.lane_ends_us.len() {
+            self.lane_ends_us.resize(lane + 1, 0);
+        }
+        self.lane_ends_us[lane] = self.lane_ends_us[lane].max(ended_us);
+    }
+
+    pub(super) fn row(&self, activity: Counts) -> WorkerRow {
         let joined = self.joined.as_ref();
         let report = self.reports[0].filter(|_| self.left.is_none());
         let status = report.map(|(_, status)| status).unwrap_or_default();
+        let (running, queued) = if self.is_told_of_tasks {
+            (saturated(activity.running), saturated(activity.queued))
+        } else {
+            (status.running, status.queued)
+        };
         WorkerRow {
             k: self.key,
             id: self.id.clone(),
@@ -135,12 +166,8 @@ impl WorkerTable {
             memory: status.memory_bytes,
             spilled: status.spilled_bytes,
             transit: status.transit_bytes,
-            running: if report.is_some() {
-                status.running.max(self.running)
-            } else {
-                self.running
-            },
-            queued: status.queued,
+            running,
+            queued,
             fetched: self.reports[0].map_or(0, |(_, status)| status.fetched_bytes_total),
             fetch_rate: self.fetch_rate(),
             cpu: if status.cpu_percent.is_finite() {
@@ -152,4 +179,8 @@ impl WorkerTable {
             done: self.done,
         }
     }
+}
+
+fn saturated(count: u64) -> u32 {
+    u32::try_from(count).unwrap_or(u32::MAX)
 }

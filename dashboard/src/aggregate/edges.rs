@@ -1,0 +1,193 @@
+use graticule_plan::{TaskId, WorkerId};
+
+use super::{
+    Aggregator, FAILURE_COUNT_MAX, FailureKey,
+    active::{Active, computing},
+    clip_message,
+    frame::StreamTask,
+    tasks::{Mark, Marked, Standing},
+};
+use crate::TaskFinished;
+
+/// What records of tasks do. Each returns whether the record agrees with what is known.
+impl Aggregator {
+    /// Marks an attempt. `None` if there can be no such task.
+    pub(super) fn mark(&mut self, task: TaskId, mark: Mark, attempt: u32) -> Option<Marked> {
+        if !self.with_job(task.job, |_, _| ()) {
+            return None;
+        }
+        let marked = match self.try_mark(task, mark, attempt, false)? {
+            Some(marked) => marked,
+            None => {
+                let may_grow = self.make_room_for_page();
+                match self.try_mark(task, mark, attempt, may_grow)? {
+                    Some(marked) => marked,
+                    None => self.mark_roughly(task, mark)?,
+                }
+            }
+        };
+        if marked.standing != Standing::Active {
+            self.active.remove(task);
+        }
+        Some(marked)
+    }
+
+    /// The outer `None` if there can be no such task, the inner one if there is no room to remember it.
+    fn try_mark(&mut self, task: TaskId, mark: Mark, attempt: u32, may_grow: bool) -> Option<Option<Marked>> {
+        let layer = self
+            .jobs
+            .get_mut(&task.job)?
+            .layer(task.layer, &mut self.next_layer_key)?;
+        layer
+            .admit(task.block)
+            .then(|| layer.words.mark(task.block, mark, attempt, may_grow))
+    }
+
+    /// Counts a task of which nothing can be remembered: duplicates then count twice.
+    fn mark_roughly(&mut self, task: TaskId, mark: Mark) -> Option<Marked> {
+        let layer = self.jobs.get_mut(&task.job)?.layers.get_mut(&task.layer)?;
+        let standing = match mark {
+            Mark::Finished => {
+                layer.rough_done += 1;
+                Standing::Done
+            }
+            Mark::Void => {
+                layer.rough_done = layer.rough_done.saturating_sub(1);
+                Standing::Waiting
+            }
+            Mark::Assigned | Mark::Started => Standing::Active,
+            Mark::Failed => Standing::Failed,
+        };
+        Some(Marked {
+            standing,
+            is_new: true,
+            is_latest: true,
+            is_again: false,
+        })
+    }
+
+    pub(super) fn task_active(&mut self, task: TaskId, told: Active, mark: Mark) -> bool {
+        let Some(marked) = self.mark(task, mark, told.attempt) else {
+            return false;
+        };
+        let is_there = self.with_worker(told.worker, |worker| worker.is_told_of_tasks = true);
+        let has_left = self
+            .workers
+            .get(&told.worker)
+            .is_none_or(|worker| worker.left_us().is_some());
+        let is_over = self.jobs.get(&task.job).is_none_or(|job| job.is_ended());
+        if marked.standing == Standing::Active && marked.is_latest && !has_left && !is_over {
+            self.active.add(task, told);
+        }
+        is_there
+    }
+
+    pub(super) fn task_finished(&mut self, finished: &TaskFinished) -> bool {
+        let task = finished.task;
+        let Some(marked) = self.mark(task, Mark::Finished, finished.attempt) else {
+            return false;
+        };
+        if !marked.is_new {
+            return true;
+        }
+        let ended_us = finished.started_us.saturating_add(finished.duration_us);
+        self.ends.count(finished.started_us, ended_us);
+        if let Some(layer) = self
+            .jobs
+            .get_mut(&task.job)
+            .and_then(|table| table.layers.get_mut(&task.layer))
+        {
+            layer.bytes = layer.bytes.saturating_add(finished.bytes);
+            layer.busy_us = layer.busy_us.saturating_add(finished.duration_us);
+            layer.fetch_us = layer.fetch_us.saturating_add(finished.fetch_us);
+            layer.ends.count(finished.started_us, ended_us);
+        }
+        let is_there = self.with_worker(finished.worker, |worker| {
+            worker.done += 1;
+            worker.task_ended(finished.slot, ended_us);
+        });
+        let again = if marked.is_again { StreamTask::AGAIN } else { 0 };
+        let spilled = if finished.spilled { StreamTask::SPILLED } else { 0 };
+        self.draw(finished, again | spilled);
+        is_there
+    }
+
+    pub(super) fn task_failed(
+        &mut self,
+        at_us: u64,
+        task: TaskId,
+        worker: WorkerId,
+        attempt: u32,
+        message: &str,
+    ) -> bool {
+        let attempted = self.attempted(at_us, task, attempt);
+        let Some(marked) = self.mark(task, Mark::Failed, attempt) else {
+            return false;
+        };
+        let is_there = self.with_worker(worker, |_| ());
+        if !marked.is_new || !is_there {
+            return is_there;
+        }
+        let message = clip_message(message);
+        self.failures.insert(FailureKey {
+            at_us,
+            task,
+            attempt,
+            worker,
+            message,
+        });
+        if self.failures.len() > FAILURE_COUNT_MAX {
+            self.failures.pop_first();
+        }
+        if let Some(attempted) = attempted {
+            let ended_us = attempted.started_us.saturating_add(attempted.duration_us);
+            self.with_worker(worker, |worker| worker.task_ended(attempted.slot, ended_us));
+            self.draw(&attempted, StreamTask::FAILED);
+        }
+        true
+    }
+
+    /// What is known of an attempt that ends at `at_us` without having made anything.
+    fn attempted(&self, at_us: u64, task: TaskId, attempt: u32) -> Option<TaskFinished> {
+        let worker = self
+            .active
+            .find(task)
+            .filter(|active| active.attempt == attempt)?
+            .worker;
+        let table = self.workers.get(&worker)?;
+        let (_, tasks) = self.active.by_worker().find(|(id, _)| *id == worker)?;
+        let seen = computing(tasks, table.slots(), table.lane_ends_us())
+            .into_iter()
+            .find(|it| it.task == task)?;
+        Some(TaskFinished {
+            task,
+            worker,
+            attempt,
+            slot: seen.slot,
+            started_us: seen.started_us,
+            duration_us: at_us.saturating_sub(seen.started_us),
+            fetch_us: 0,
+            bytes: 0,
+            spilled: false,
+        })
+    }
+
+    /// Puts an ended task on the task stream.
+    fn draw(&mut self, ended: &TaskFinished, marks: u8) {
+        let (Some(layer), Some(worker)) = (self.layer_key(ended.task), self.workers.get(&ended.worker))
+        else {
+            return;
+        };
+        self.stream.push(StreamTask {
+            layer,
+            block: ended.task.block,
+            worker: worker.key,
+            slot: ended.slot,
+            started_us: ended.started_us,
+            duration_us: ended.duration_us,
+            fetch_us: ended.fetch_us,
+            bytes: ended.bytes,
+            marks,
+        });
+    }
+}
