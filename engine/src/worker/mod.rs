@@ -5,6 +5,7 @@
 //! admitted whatever it needs, so something can always run.
 
 mod event;
+mod invariants;
 
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},

@@ -1,0 +1,350 @@
+//! Clients: they submit plans, fetch and check results, and change their minds.
+
+use std::{collections::BTreeSet, sync::Arc};
+
+use bytes::Bytes;
+use graticule_engine::{
+    Peer,
+    scheduler::{ClientId, Event, JobEvent},
+};
+use graticule_plan::{ChunkId, JobId, Key, LayerId, Source};
+
+use crate::{
+    generate::{Base, Generated, generate, read_back},
+    value::Values,
+    world::{Happening, Story, World},
+};
+
+/// A client's connection; it is never lost, but it may leave.
+#[derive(Debug, Default)]
+pub(crate) struct Client {
+    pub(crate) left: bool,
+    to_scheduler_at: u64,
+    from_scheduler_at: u64,
+}
+
+/// What the model knows of a job.
+#[derive(Debug)]
+pub(crate) struct Job {
+    pub(crate) client: ClientId,
+    pub(crate) generated: Generated,
+    pub(crate) status: Status,
+    builds_on: Vec<JobId>,
+    acknowledged: BTreeSet<(LayerId, u64)>,
+    /// Why the job may fail, if it may.
+    may_fail: bool,
+    pub(crate) may_be_cancelled: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Status {
+    Submitted,
+    /// The scheduler must refuse it: what it builds on is not there.
+    Hopeless,
+    Accepted,
+    Finished,
+    Failed,
+    Cancelled,
+}
+
+/// What the model knows of a kept result.
+#[derive(Debug)]
+pub(crate) struct Kept {
+    pub(crate) job: JobId,
+    pub(crate) layer: LayerId,
+    pub(crate) base: Base,
+    pub(crate) released: bool,
+}
+
+impl Status {
+    pub(crate) fn is_over(self) -> bool {
+        match self {
+            Status::Submitted | Status::Hopeless | Status::Accepted => false,
+            Status::Finished | Status::Failed | Status::Cancelled => true,
+        }
+    }
+}
+
+impl World {
+    pub(crate) fn submit(&mut self, client: ClientId) {
+        let mut bases = Vec::new();
+        let of_keys: Vec<Key> = self.kept.keys().copied().collect();
+        for key in of_keys {
+            let kept = &self.kept[&key];
+            let status = self.jobs[&kept.job].status;
+            let alive =
+                !kept.released && matches!(status, Status::Submitted | Status::Accepted | Status::Finished);
+            if self.rng.chance(if alive { 400 } else { 5 }) && bases.len() < 3 {
+                bases.push(self.kept[&key].base.clone());
+            }
+        }
+        let generated = generate(&mut self.rng, &bases, &mut self.next_key);
+        self.submit_generated(client, generated);
+    }
+
+    /// Fetches a kept result by a plan that does nothing else.
+    pub(crate) fn submit_read_back(&mut self, client: ClientId, key: Key) {
+        let generated = read_back(&self.kept[&key].base);
+        self.submit_generated(client, generated);
+    }
+
+    fn submit_generated(&mut self, client: ClientId, generated: Generated) {
+        let id = JobId(self.counts.jobs + 1);
+        self.counts.jobs += 1;
+        let builds_on: Vec<JobId> = generated.bases.iter().map(|key| self.kept[key].job).collect();
+        let may_fail = builds_on.iter().any(|job| self.jobs[job].may_fail);
+        let plan = generated.plan.clone();
+        for output in plan.outputs() {
+            if let Some(key) = output.keep {
+                let layer = plan.layer(output.layer);
+                let base = Base {
+                    key,
+                    grid: layer.grid.clone(),
+                    item_bytes: layer.item_bytes,
+                    expected: generated.expected[output.layer.0 as usize].clone(),
+                };
+                let kept = Kept {
+                    job: id,
+                    layer: output.layer,
+                    base,
+                    released: false,
+                };
+                self.kept.insert(key, kept);
+            }
+        }
+        self.tell(|| {
+            let outputs = plan.outputs();
+            format!(
+                "{client:?} submits job {id}: {} tasks, outputs {outputs:?}",
+                plan.task_count()
+            )
+        });
+        let job = Job {
+            client,
+            generated,
+            status: Status::Submitted,
+            builds_on,
+            acknowledged: BTreeSet::new(),
+            may_fail,
+            may_be_cancelled: false,
+        };
+        self.jobs.insert(id, job);
+        let name = format!("job {id}").into();
+        self.send_from_client(
+            client,
+            Event::JobSubmitted {
+                job: id,
+                client,
+                name,
+                plan,
+            },
+        );
+    }
+
+    pub(crate) fn send_from_client(&mut self, client: ClientId, event: Event) {
+        let delay = self.delay();
+        let at = (self.clock + delay).max(self.clients[&client].to_scheduler_at);
+        self.clients
+            .get_mut(&client)
+            .expect("a known client")
+            .to_scheduler_at = at;
+        self.schedule(at - self.clock, Happening::FromClient { event });
+    }
+
+    pub(crate) fn arrive_from_client(&mut self, event: Event) {
+        self.tell(|| match &event {
+            Event::JobSubmitted { job, .. } => format!("job {job} arrives"),
+            event => format!("from a client: {event:?}"),
+        });
+        match &event {
+            Event::JobSubmitted { job, plan, .. } => {
+                let inputs = plan.layers().iter().flat_map(|layer| &layer.inputs);
+                let missing = inputs
+                    .filter_map(|input| match input.source {
+                        Source::Held(key) => Some(key),
+                        Source::Layer(_) => None,
+                    })
+                    .any(|key| self.scheduler.kept(key).is_none());
+                if missing {
+                    self.jobs.get_mut(job).expect("submitted").status = Status::Hopeless;
+                }
+            }
+            Event::ChunkDelivered { chunk } => {
+                let job = self.jobs.get_mut(&chunk.job).expect("submitted");
+                job.acknowledged.insert((chunk.layer, chunk.block));
+            }
+            _ => {}
+        }
+        self.tell_scheduler(event);
+    }
+
+    /// The scheduler has something to say of a job.
+    pub(crate) fn notify(&mut self, client: ClientId, job: JobId, event: JobEvent) {
+        self.tell(|| format!("{client:?} is told of job {job}: {event:?}"));
+        if self.jobs[&job].client != client {
+            self.fail(format!("{client:?} is told of job {job}, which is another's"));
+        }
+        self.check_outcome(job, &event);
+        let delay = self.delay();
+        let record = self.clients.get_mut(&client).expect("a known client");
+        let at = (self.clock + delay).max(record.from_scheduler_at);
+        record.from_scheduler_at = at;
+        self.schedule(at - self.clock, Happening::ToClient { client, job, event });
+    }
+
+    fn check_outcome(&mut self, id: JobId, event: &JobEvent) {
+        let job = self.jobs.get_mut(&id).expect("submitted");
+        let before = job.status;
+        let (after, allowed) = match event {
+            JobEvent::ChunkReady { .. } | JobEvent::Problems(_) | JobEvent::NoWorkers => {
+                (before, before == Status::Accepted)
+            }
+            JobEvent::Accepted => (Status::Accepted, before == Status::Submitted),
+            JobEvent::Finished => {
+                let complete = job.generated.plan.outputs().iter().all(|output| {
+                    let blocks = job.generated.plan.layer(output.layer).grid.block_count();
+                    output.keep.is_some()
+                        || (0..blocks).all(|block| job.acknowledged.contains(&(output.layer, block)))
+                });
+                (Status::Finished, before == Status::Accepted && complete)
+            }
+            // A kept result of a finished job may turn out to be lost for good.
+            JobEvent::Failed { .. } => {
+                let accepted = matches!(before, Status::Accepted | Status::Finished);
+                (
+                    Status::Failed,
+                    before == Status::Hopeless || (accepted && job.may_fail),
+                )
+            }
+            JobEvent::Cancelled => (
+                Status::Cancelled,
+                before == Status::Accepted && job.may_be_cancelled,
+            ),
+        };
+        job.status = after;
+        if !allowed {
+            self.fail(format!("job {id} was {before:?} and is told {event:?}"));
+        }
+    }
+
+    /// Something went wrong that may fail a job: then also all that build on it.
+    pub(crate) fn may_fail(&mut self, job: JobId) {
+        let mut failing = vec![job];
+        while let Some(id) = failing.pop() {
+            let record = self.jobs.get_mut(&id).expect("submitted");
+            if !std::mem::replace(&mut record.may_fail, true) {
+                let users = self.jobs.iter().filter(|(_, user)| user.builds_on.contains(&id));
+                failing.extend(users.map(|(&user, _)| user));
+            }
+        }
+    }
+
+    pub(crate) fn arrive_at_client(&mut self, client: ClientId, job: JobId, event: JobEvent) {
+        if self.clients[&client].left {
+            return;
+        }
+        if let JobEvent::ChunkReady { .. } = &event {
+            let delay = self.delay();
+            self.schedule(delay, Happening::ClientFetches { job, event });
+        }
+    }
+
+    pub(crate) fn client_fetches(&mut self, job: JobId, event: JobEvent) {
+        let JobEvent::ChunkReady {
+            layer,
+            block,
+            peers,
+            inline,
+            ..
+        } = event
+        else {
+            return;
+        };
+        let client = self.jobs[&job].client;
+        if self.clients[&client].left {
+            return;
+        }
+        let chunk = ChunkId { job, layer, block };
+        let answer = match (inline, peers.is_empty()) {
+            (Some(bytes), _) => Ok(decode(&bytes)),
+            (None, true) => return,
+            (None, false) => {
+                let peer = self.rng.pick(&peers).clone();
+                self.deliver(&peer, chunk).ok_or(peer.worker)
+            }
+        };
+        match answer {
+            Ok(values) => {
+                if *values != **self.expected(chunk) {
+                    self.fail(format!(
+                        "{client:?} got other values for {chunk} than the oracle's"
+                    ));
+                }
+                self.acknowledge(client, chunk);
+            }
+            Err(worker) => self.send_from_client(client, Event::DeliveryFailed { chunk, worker }),
+        }
+    }
+
+    fn deliver(&mut self, peer: &Peer, chunk: ChunkId) -> Option<Values> {
+        if self.rng.chance(self.profile.delivery_failures) {
+            self.counts.faults += 1;
+            return None;
+        }
+        let &node = self.addresses.get(&peer.address)?;
+        if !self.nodes[node].alive || self.nodes[node].hung {
+            return None;
+        }
+        self.read_chunk(node, chunk)
+    }
+
+    fn acknowledge(&mut self, client: ClientId, chunk: ChunkId) {
+        if self.rng.chance(self.profile.late_acknowledgements) {
+            let delay = self.rng.within(5_000..50_000);
+            // A slow client answers out of turn.
+            let event = Event::ChunkDelivered { chunk };
+            self.schedule(delay, Happening::FromClient { event });
+        } else {
+            self.send_from_client(client, Event::ChunkDelivered { chunk });
+        }
+    }
+
+    /// A client no longer needs a kept result.
+    pub(crate) fn release(&mut self, key: Key) {
+        let kept = self.kept.get_mut(&key).expect("a known key");
+        kept.released = true;
+        let job = kept.job;
+        let record = self.jobs.get_mut(&job).expect("submitted");
+        record.may_be_cancelled = true;
+        let client = record.client;
+        self.send_from_client(client, Event::KeyReleased { key });
+    }
+
+    pub(crate) fn cancel(&mut self, job: JobId) {
+        let record = self.jobs.get_mut(&job).expect("submitted");
+        record.may_be_cancelled = true;
+        let client = record.client;
+        self.send_from_client(client, Event::JobCancelled { job });
+    }
+
+    pub(crate) fn client_leaves(&mut self, client: ClientId) {
+        self.clients.get_mut(&client).expect("a known client").left = true;
+        for (id, job) in &mut self.jobs {
+            if job.client == client {
+                job.may_be_cancelled = true;
+                for kept in self.kept.values_mut().filter(|kept| kept.job == *id) {
+                    kept.released = true;
+                }
+            }
+        }
+        self.send_from_client(client, Event::ClientLeft { client });
+    }
+}
+
+fn decode(bytes: &Bytes) -> Values {
+    let numbers = bytes.chunks_exact(8).map(|b| {
+        let b: [u8; 8] = b.try_into().expect("eight bytes");
+        u64::from_le_bytes(b)
+    });
+    Arc::new(numbers.collect())
+}

@@ -1,0 +1,227 @@
+//! The course of a seed: faults, healing, a look at what is kept, and the clean end.
+
+use graticule_engine::scheduler::{ClientId, Sabotage};
+use graticule_plan::{ChunkId, Key};
+
+use crate::{
+    client::{Client, Status},
+    fault::{WORKERS_MAX, WORKERS_MIN},
+    world::{Counts, HEARTBEAT_US, Happening, Story, World},
+};
+
+/// The fewest tasks that a seed runs.
+pub const TASKS_MIN: u64 = 200;
+/// The fewest events of a seed.
+pub const EVENTS_MIN: u64 = 2_000;
+/// More than that after healing, and something is stuck.
+const HEALED_EVENTS_MAX: u64 = 400_000;
+/// Longer than that after healing, and something is stuck.
+const HEALED_US_MAX: u64 = 600_000_000;
+/// Time for the last messages.
+const SETTLING_US: u64 = 20 * HEARTBEAT_US;
+
+/// Where a seed's course stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Phase {
+    /// Faults strike.
+    Chaos,
+    /// They have stopped, and all jobs must come to their ends.
+    Recovery,
+    /// What is kept is read back.
+    ReadingBack,
+    /// All is released, and until this time the last messages may arrive.
+    Settling { until: u64 },
+    /// All was checked.
+    Over,
+}
+
+/// Why a seed failed, and its story so far.
+#[derive(Debug, Clone)]
+pub(crate) struct Fall {
+    pub(crate) why: String,
+    pub(crate) story: Vec<String>,
+}
+
+pub(crate) fn run(seed: u64, sabotage: Sabotage, trace: bool) -> Result<(Counts, Vec<String>), Fall> {
+    let mut world = World::new(seed, sabotage, trace);
+    world.begin();
+    let mut healed_at = None;
+    while world.phase != Phase::Over && world.failure.is_none() {
+        if !world.step() {
+            world.fail("nothing is left to happen".into());
+        }
+        world.next_phase();
+        if world.phase != Phase::Chaos {
+            let (events, at) = *healed_at.get_or_insert((world.counts.events, world.clock));
+            if world.counts.events - events > HEALED_EVENTS_MAX || world.clock - at > HEALED_US_MAX {
+                world.stuck();
+            }
+        }
+    }
+    world.counts.virtual_us = world.clock;
+    match world.failure {
+        None => Ok((world.counts, world.story)),
+        Some(why) => Err(Fall {
+            why,
+            story: world.story,
+        }),
+    }
+}
+
+impl World {
+    fn begin(&mut self) {
+        let profile = self.profile;
+        self.tell(|| format!("{profile:?}"));
+        for id in 1..=self.rng.within(1..4) {
+            self.clients.insert(ClientId(id), Client::default());
+        }
+        for _ in 0..self.rng.within(WORKERS_MIN..WORKERS_MAX + 1) {
+            self.start_worker();
+        }
+        let length = *self.rng.pick(&[50_000, 150_000, 400_000]);
+        for _ in 0..self.rng.within(3..9) {
+            let client = ClientId(1 + self.rng.below(self.clients.len() as u64));
+            let delay = self.rng.below(length);
+            self.schedule(delay, Happening::Submit { client });
+        }
+        self.schedule(length, Happening::Heal);
+        self.strike_later();
+    }
+
+    fn next_phase(&mut self) {
+        match self.phase {
+            Phase::Chaos | Phase::Over => {}
+            Phase::Recovery if self.all_over() => self.more_or_read_back(),
+            Phase::ReadingBack if self.all_over() => {
+                self.check_kept();
+                self.release_all();
+                self.phase = Phase::Settling {
+                    until: self.clock + SETTLING_US,
+                };
+            }
+            Phase::Recovery | Phase::ReadingBack => {}
+            Phase::Settling { until } if self.clock >= until => {
+                self.check_clean();
+                self.phase = Phase::Over;
+            }
+            Phase::Settling { .. } => {}
+        }
+    }
+
+    fn all_over(&self) -> bool {
+        self.jobs
+            .values()
+            .all(|job| job.status.is_over() || self.clients[&job.client].left)
+    }
+
+    fn somebody(&mut self) -> ClientId {
+        if let Some((&client, _)) = self.clients.iter().find(|(_, client)| !client.left) {
+            return client;
+        }
+        let client = ClientId(self.clients.len() as u64 + 1);
+        self.clients.insert(client, Client::default());
+        client
+    }
+
+    fn more_or_read_back(&mut self) {
+        let client = self.somebody();
+        if self.counts.tasks < TASKS_MIN || self.counts.events < EVENTS_MIN {
+            self.submit(client);
+            return;
+        }
+        for key in self.keys_to_be_there() {
+            self.submit_read_back(client, key);
+        }
+        self.phase = Phase::ReadingBack;
+    }
+
+    /// Names of results that the cluster must still hold.
+    fn keys_to_be_there(&self) -> Vec<Key> {
+        let there = self
+            .kept
+            .iter()
+            .filter(|(_, kept)| !kept.released && self.jobs[&kept.job].status == Status::Finished);
+        there.map(|(&key, _)| key).collect()
+    }
+
+    fn check_kept(&mut self) {
+        for key in self.keys_to_be_there() {
+            let kept = &self.kept[&key];
+            let (job, layer) = (kept.job, kept.layer);
+            if self.scheduler.kept(key).is_none() {
+                self.fail(format!(
+                    "result {key} of job {job} is gone, and nobody released it"
+                ));
+                return;
+            }
+            for block in 0..kept.base.grid.block_count() {
+                let chunk = ChunkId { job, layer, block };
+                let there = self
+                    .nodes
+                    .iter()
+                    .filter(|n| n.alive)
+                    .any(|n| n.store.contains_key(&chunk));
+                if !there {
+                    self.fail(format!("kept chunk {chunk} is on no worker"));
+                    return;
+                }
+            }
+        }
+    }
+
+    fn release_all(&mut self) {
+        for key in self.keys_to_be_there() {
+            if self.rng.chance(500) {
+                self.release(key);
+            }
+        }
+        let here = self.clients.iter().filter(|(_, client)| !client.left);
+        for client in here.map(|(&id, _)| id).collect::<Vec<_>>() {
+            self.client_leaves(client);
+        }
+    }
+
+    fn check_clean(&mut self) {
+        if !self.scheduler.is_clean() {
+            self.fail("all was released, but the scheduler is not clean".into());
+        }
+        for at in 0..self.nodes.len() {
+            let node = &self.nodes[at];
+            if !node.alive {
+                continue;
+            }
+            let (held, stored, runs) = (node.engine.inventory().len(), node.store.len(), node.runs.len());
+            if held + stored + runs > 0 {
+                self.fail(format!(
+                    "all was released, but worker process {at} holds {held} chunks, stores {stored} and has {runs} runs"
+                ));
+            }
+        }
+    }
+
+    fn stuck(&mut self) {
+        let open: Vec<String> = self
+            .jobs
+            .iter()
+            .filter(|(_, job)| !job.status.is_over())
+            .map(|(id, job)| format!("job {id} is {:?}", job.status))
+            .collect();
+        let progress: Vec<String> = self
+            .jobs
+            .keys()
+            .flat_map(|&id| {
+                self.scheduler
+                    .progress(id)
+                    .into_iter()
+                    .map(move |layer| (id, layer))
+            })
+            .map(|(id, layer)| {
+                format!(
+                    "{id}/{}: {} of {} finished, {} leased",
+                    layer.layer, layer.finished_count, layer.task_count, layer.leased_count
+                )
+            })
+            .collect();
+        self.fail(format!("stuck: {}; {}", open.join(", "), progress.join("; ")));
+    }
+}
