@@ -123,28 +123,33 @@ pub struct WorkerSession {
 }
 
 impl WorkerSession {
+    /// Splits off a way to speak, for another task.
+    pub fn speaker(&self) -> WorkerSpeaker {
+        WorkerSpeaker {
+            inbox: self.closer.inbox.clone(),
+            session: self.session,
+        }
+    }
+}
+
+/// A way to speak in a worker's session, apart from listening.
+#[derive(Debug, Clone)]
+pub struct WorkerSpeaker {
+    inbox: mpsc::Sender<Input>,
+    session: SessionId,
+}
+
+impl WorkerSpeaker {
     /// Passes on what the worker says; waits while the scheduler is behind.
     ///
     /// # Errors
     /// [`SchedulerGone`].
     pub async fn say(&self, message: ToScheduler) -> Result<(), SchedulerGone> {
         let session = self.session;
-        self.closer
-            .inbox
+        self.inbox
             .send(Input::WorkerSaid { session, message })
             .await
             .map_err(|_| SchedulerGone)
-    }
-
-    /// Splits off a way to speak, for another task.
-    pub fn speaker(&self) -> impl AsyncFn(ToScheduler) -> Result<(), SchedulerGone> + Send + use<> {
-        let (inbox, session) = (self.closer.inbox.clone(), self.session);
-        async move |message| {
-            inbox
-                .send(Input::WorkerSaid { session, message })
-                .await
-                .map_err(|_| SchedulerGone)
-        }
     }
 }
 

@@ -23,7 +23,7 @@ mod server;
 mod service;
 
 pub use actor::{SchedulerOptions, start};
-pub use handle::{ClientSession, Info, SchedulerGone, SchedulerHandle, WorkerSession};
+pub use handle::{ClientSession, Info, SchedulerGone, SchedulerHandle, WorkerSession, WorkerSpeaker};
 pub use server::{ServeError, ServeOptions, Served, serve};
 
 /// Messages that may wait for the actor; who sends more waits.

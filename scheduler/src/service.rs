@@ -113,12 +113,12 @@ async fn serve_worker(
     mut incoming: Streaming<v1::WorkerMessage>,
     outgoing: mpsc::Sender<Result<v1::SchedulerMessage, Status>>,
 ) {
-    let say = session.speaker();
+    let speaker = session.speaker();
     let listen = async {
         while let Ok(Some(message)) = incoming.message().await {
             match ToScheduler::try_from(message) {
                 Ok(message) => {
-                    if say(message).await.is_err() {
+                    if speaker.say(message).await.is_err() {
                         break;
                     }
                 }
