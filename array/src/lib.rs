@@ -1,1 +1,56 @@
-//! Lazy chunked arrays: expressions, rewriting, lowering to a plan.
+//! Lazy chunked arrays: expressions, inference, rewriting, lowering to a plan.
+//!
+//! An [`Array`] knows its shape, dtype and chunks and computes nothing. Methods are named as NumPy, the Array API
+//! standard and Dask name them, and mean what they mean there; mistakes are found as the expression is built. [`lower`]
+//! rewrites the expression by a list of small, named [`rewrites`](rewrite::REWRITES) and makes a symbolic
+//! [`Plan`](graticule_plan::Plan) of it: one layer for each group of fused operations, whatever the number of chunks.
+//!
+//! This crate knows nothing of how an operation is computed, of files, of where a plan runs, or of time.
+//!
+//! ```
+//! use graticule_array::{Array, Chunks, LowerOptions, Over, Wanted, lower, where_};
+//! use graticule_plan::DType;
+//!
+//! // Eight scenes of two bands, one chunk each.
+//! let chunks = [Chunks::Size(1), Chunks::Size(1), Chunks::Whole, Chunks::Whole];
+//! let stack = Array::from_slice(&[8, 2, 16, 16], &chunks, &[7_u16; 8 * 2 * 16 * 16])?;
+//! let (red, cloud) = (stack.slice(&[(..).into(), 0.into()])?, stack.slice(&[(..).into(), 1.into()])?);
+//! let clear = where_(cloud.bitwise_and(4)?.equal(0)?, red.astype(DType::Float32)?, f64::NAN)?;
+//! let mosaic = clear.median(&Over::axis(0).skipna())?;
+//! assert_eq!(mosaic.shape(), [16, 16]);
+//!
+//! let lowered = lower(&[(&mosaic, Wanted::Deliver)], &LowerOptions::default())?;
+//! // One task reads all dates, masks them and takes the median.
+//! assert_eq!(lowered.plan.task_count(), 1);
+//! # Ok::<(), graticule_array::ArrayError>(())
+//! ```
+
+mod chunking;
+mod creation;
+mod elementwise;
+mod error;
+mod explain;
+mod expression;
+mod graph;
+mod group;
+mod infer;
+mod lower;
+mod operand;
+mod origin;
+mod reduce;
+pub mod rewrite;
+mod selection;
+mod shape;
+
+pub use chunking::{AUTO_CHUNK_BYTES, Chunks};
+pub use creation::Element;
+pub use elementwise::{binary, broadcast_arrays, where_};
+pub use error::ArrayError;
+pub use explain::explain;
+pub use expression::Array;
+pub use group::Groups;
+pub use lower::{HeldMeta, LowerOptions, Lowered, OutputMeta, Wanted, lower};
+pub use operand::Operand;
+pub use reduce::{Over, SPLIT_EVERY, WORKING_SET_BYTES};
+pub use selection::Index;
+pub use shape::{concatenate, stack};

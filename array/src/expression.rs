@@ -1,0 +1,296 @@
+use std::{
+    fmt,
+    hash::{Hash, Hasher},
+    sync::Arc,
+};
+
+use graticule_ops::{AxisSelection, BinaryOp, ReduceKind, Reduction, Scalar, UnaryOp};
+use graticule_plan::{ChunkGrid, DType, Digest, Key};
+
+use crate::{error::shape_text, origin::Origin};
+
+/// A lazy chunked array: an expression that knows its shape, dtype and chunks, and computes nothing.
+///
+/// Cloning is cheap, and arrays share the expressions they are made of. All methods that make a new array check
+/// their arguments at once, so an expression that exists can be lowered.
+#[derive(Clone)]
+pub struct Array(pub(crate) Arc<Expression>);
+
+/// One node of the expression that an [`Array`] stands for.
+pub(crate) struct Expression {
+    pub(crate) op: Op,
+    pub(crate) operands: Vec<Array>,
+    pub(crate) dtype: DType,
+    pub(crate) grid: ChunkGrid,
+    pub(crate) origin: Origin,
+}
+
+/// What a node makes of its operands. Shape, chunks and dtype stand beside it.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(crate) enum Op {
+    /// A window on an array outside the cluster.
+    Source {
+        table: Arc<SourceTable>,
+        selection: Vec<AxisSelection>,
+    },
+    /// A result that the cluster holds.
+    Held(Key),
+    /// One number.
+    Constant(Scalar),
+    /// An array of one value.
+    Full(Scalar),
+    /// `start + step * k`, exact integers.
+    Arange { start: i64, step: i64 },
+    /// Conversion to the node's dtype.
+    Cast,
+    /// An operation on each element.
+    Unary(UnaryOp),
+    /// An operation on pairs of elements, operands of one dtype.
+    Binary(BinaryOp),
+    /// Operands: condition, where true, where false.
+    Where,
+    /// One selection for each axis.
+    Slice(Vec<AxisSelection>),
+    /// A list of positions along one axis.
+    Take { axis: usize, positions: Arc<[u64]> },
+    /// Axis `i` of the result is axis `order[i]` of the operand.
+    Transpose(Vec<usize>),
+    /// A new axis of length 1.
+    ExpandDims(usize),
+    /// Drops an axis of length 1.
+    Squeeze(usize),
+    /// Repeats axes of length 1 up to the node's shape.
+    BroadcastTo,
+    /// Operands one after another along an axis.
+    Concatenate(usize),
+    /// The same array in the node's chunks.
+    Rechunk,
+    /// A reduction: in one step where the reduced axes are one block, else by a tree.
+    Reduce(Reduce),
+    /// A reduction by groups along an axis, likewise.
+    GroupReduce(GroupReduce),
+    /// Each block to a partial. Made by lowering only, as are the two below.
+    Partial(Reducer),
+    /// Neighbouring partials to one, so many along each of the reducer's axes.
+    Combine(Reducer, Vec<u64>),
+    /// All partials to the result.
+    Finish(Reducer),
+}
+
+/// A reduction over axes.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(crate) struct Reduce {
+    pub(crate) reduction: Reducing,
+    /// Rising.
+    pub(crate) axes: Vec<usize>,
+    pub(crate) keepdims: bool,
+    pub(crate) split_every: u64,
+}
+
+/// A reduction of the elements of each group along one axis.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(crate) struct GroupReduce {
+    pub(crate) reduction: Reducing,
+    pub(crate) axis: usize,
+    pub(crate) codes: Arc<[i32]>,
+    pub(crate) group_count: u64,
+    pub(crate) split_every: u64,
+}
+
+/// Either sort of reduction, as the steps of a tree carry it.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(crate) enum Reducer {
+    Axes(Reduce),
+    Groups(GroupReduce),
+}
+
+impl Reducer {
+    pub(crate) fn axes(&self) -> &[usize] {
+        match self {
+            Reducer::Axes(reduce) => &reduce.axes,
+            Reducer::Groups(group) => std::slice::from_ref(&group.axis),
+        }
+    }
+
+    pub(crate) fn reduction(&self) -> &Reduction {
+        match self {
+            Reducer::Axes(reduce) => &reduce.reduction.0,
+            Reducer::Groups(group) => &group.reduction.0,
+        }
+    }
+
+    pub(crate) fn split_every(&self) -> u64 {
+        match self {
+            Reducer::Axes(reduce) => reduce.split_every,
+            Reducer::Groups(group) => group.split_every,
+        }
+    }
+
+    /// Elements of one partial along a reduced axis.
+    pub(crate) fn partial_len(&self) -> u64 {
+        match self {
+            Reducer::Axes(_) => 1,
+            Reducer::Groups(group) => group.group_count,
+        }
+    }
+}
+
+/// A [`Reduction`] that can be compared and hashed: quantiles go by their bits.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Reducing(pub(crate) Reduction);
+
+impl Eq for Reducing {}
+
+impl Hash for Reducing {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        let Reduction { kind, skipna, dtype } = &self.0;
+        (kind.name(), skipna, dtype).hash(state);
+        match kind {
+            ReduceKind::Var { ddof } | ReduceKind::Std { ddof } => ddof.hash(state),
+            ReduceKind::Quantile { qs } => qs.iter().for_each(|q| q.to_bits().hash(state)),
+            _ => {}
+        }
+    }
+}
+
+/// An encoded array source with what planning needs to know of it.
+#[derive(Debug)]
+pub(crate) struct SourceTable {
+    pub(crate) digest: Digest,
+    pub(crate) bytes: Arc<[u8]>,
+    /// Shape of a stored tile; 1 along axes where any cut is as good.
+    pub(crate) tile: Vec<u64>,
+    /// Bytes of one stored element.
+    pub(crate) item_bytes: u64,
+    pub(crate) is_inline: bool,
+}
+
+impl PartialEq for SourceTable {
+    fn eq(&self, other: &Self) -> bool {
+        self.digest == other.digest
+    }
+}
+
+impl Eq for SourceTable {}
+
+impl Hash for SourceTable {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.digest.hash(state);
+    }
+}
+
+impl Op {
+    /// The name that layers made of this operation carry.
+    pub(crate) fn name(&self) -> String {
+        let text = match self {
+            Op::Source { table, .. } if table.is_inline => "inline",
+            Op::Source { .. } => "read",
+            Op::Held(_) => "held",
+            Op::Constant(_) => "constant",
+            Op::Full(_) => "full",
+            Op::Arange { .. } => "arange",
+            Op::Cast => "astype",
+            Op::Unary(op) => op.name(),
+            Op::Binary(op) => op.name(),
+            Op::Where => "where",
+            Op::Slice(_) => "slice",
+            Op::Take { .. } => "take",
+            Op::Transpose(_) => "transpose",
+            Op::ExpandDims(_) => "expand_dims",
+            Op::Squeeze(_) => "squeeze",
+            Op::BroadcastTo => "broadcast_to",
+            Op::Concatenate(_) => "concatenate",
+            Op::Rechunk => "rechunk",
+            Op::Reduce(reduce) => return reduce.reduction.0.name(),
+            Op::GroupReduce(group) => return format!("groupby-{}", group.reduction.0.name()),
+            Op::Partial(reducer) => return format!("{}-partial", reducer.name()),
+            Op::Combine(reducer, _) => return format!("{}-combine", reducer.name()),
+            Op::Finish(reducer) => return reducer.name(),
+        };
+        text.into()
+    }
+
+    /// Whether each element of the result depends on the elements at its place alone.
+    pub(crate) fn is_elementwise(&self) -> bool {
+        matches!(self, Op::Cast | Op::Unary(_) | Op::Binary(_) | Op::Where)
+    }
+}
+
+impl Reducer {
+    fn name(&self) -> String {
+        match self {
+            Reducer::Axes(reduce) => reduce.reduction.0.name(),
+            Reducer::Groups(group) => format!("groupby-{}", group.reduction.0.name()),
+        }
+    }
+}
+
+impl Array {
+    pub(crate) fn new(op: Op, operands: Vec<Array>, dtype: DType, grid: ChunkGrid) -> Self {
+        let origin = Origin::infer(&op, &operands, dtype, &grid);
+        Self(Arc::new(Expression {
+            op,
+            operands,
+            dtype,
+            grid,
+            origin,
+        }))
+    }
+
+    /// The dtype of the elements.
+    pub fn dtype(&self) -> DType {
+        self.0.dtype
+    }
+
+    /// Elements along each axis.
+    pub fn shape(&self) -> Vec<u64> {
+        self.0.grid.shape()
+    }
+
+    /// Number of axes.
+    pub fn ndim(&self) -> usize {
+        self.0.grid.ndim()
+    }
+
+    /// How the array is cut into chunks.
+    ///
+    /// No chunk is empty, except the one that an axis without elements has.
+    pub fn chunks(&self) -> &ChunkGrid {
+        &self.0.grid
+    }
+
+    /// Elements in all.
+    pub fn size(&self) -> u64 {
+        self.0.grid.element_count()
+    }
+
+    /// Bytes of all elements.
+    pub fn nbytes(&self) -> u64 {
+        self.size().saturating_mul(self.dtype().size_bytes())
+    }
+}
+
+impl fmt::Debug for Array {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let chunks: Vec<u64> = self.chunks().axes().iter().map(|axis| axis.chunk_max()).collect();
+        let (name, dtype) = (self.0.op.name(), self.dtype());
+        write!(
+            f,
+            "Array<{name}, shape={}, dtype={dtype}, chunks={}>",
+            shape_text(&self.shape()),
+            shape_text(&chunks)
+        )
+    }
+}
+
+impl Drop for Expression {
+    /// Drops long chains one by one: the default would recurse once for each operation.
+    fn drop(&mut self) {
+        let mut left = std::mem::take(&mut self.operands);
+        while let Some(Array(node)) = left.pop() {
+            if let Some(mut last) = Arc::into_inner(node) {
+                left.append(&mut last.operands);
+            }
+        }
+    }
+}

@@ -1,0 +1,203 @@
+//! What a block of a result needs of each operand.
+
+use graticule_plan::{AxisChunks, AxisWindow, Rows};
+
+use crate::{
+    expression::{Op, Reducer},
+    graph::{Graph, NodeIx},
+    infer::same_cuts,
+    rewrite::operand_axes,
+    selection::is_whole,
+};
+
+/// For each axis of a node the axis of the layer's grid whose block index decides, if any does.
+///
+/// An axis of one block needs none.
+pub(super) type Placement = Vec<Option<usize>>;
+
+/// Whether a block needs exactly one block of the operand, so that the operand may be computed in the same task.
+pub(super) fn is_blockwise(op: &Op) -> bool {
+    !matches!(
+        op,
+        Op::Slice(_) | Op::Take { .. } | Op::Concatenate(_) | Op::Rechunk | Op::Combine(..) | Op::Finish(_)
+    )
+}
+
+/// Where the axes of an operand are placed, if those of the node are placed so. For blockwise operations.
+pub(super) fn operand_placement(
+    graph: &Graph,
+    ix: NodeIx,
+    position: usize,
+    placement: &Placement,
+) -> Placement {
+    let places = match graph.op(ix) {
+        // Each block of the operand makes one block of partials.
+        Op::Partial(_) => (0..placement.len()).map(Some).collect(),
+        _ => operand_axes(graph, ix, position),
+    };
+    places
+        .into_iter()
+        .map(|place| place.and_then(|axis| placement[axis]))
+        .collect()
+}
+
+/// The windows on an operand that stays a layer of its own, or `None` if a window would depend on no axis of the layer
+/// and still be no whole block.
+pub(super) fn windows(
+    graph: &Graph,
+    ix: NodeIx,
+    position: usize,
+    placement: &Placement,
+) -> Option<Vec<AxisWindow>> {
+    let node = graph.node(ix);
+    let operand = graph.grid(node.operands[position]);
+    if is_blockwise(&node.op) {
+        let inner = operand_placement(graph, ix, position, placement);
+        let axes = operand.axes().iter().zip(inner);
+        return Some(axes.map(|(chunks, place)| aligned(chunks, place)).collect());
+    }
+    let axis_window = |axis: usize| {
+        let (source, place) = (&operand.axes()[axis], || placement[axis]);
+        match &node.op {
+            Op::Slice(selections) if !is_whole(&selections[axis..=axis], &[source.len()]) => {
+                let selection = selections[axis];
+                match place() {
+                    Some(out_axis) => {
+                        let start = i64::try_from(selection.start).expect("axes are shorter than 2^63");
+                        Some(AxisWindow::Affine {
+                            out_axis,
+                            start,
+                            step: selection.step,
+                        })
+                    }
+                    None => block_of_slice(source, selection.start, selection.step, selection.len),
+                }
+            }
+            Op::Take {
+                axis: taken,
+                positions,
+            } if *taken == axis => Some(take_window(graph, ix, source, positions, place())),
+            Op::Concatenate(joined) if *joined == axis => Some(match place() {
+                None => AxisWindow::All,
+                Some(out_axis) => {
+                    let before = &node.operands[..position];
+                    let offset: u64 = before.iter().map(|&x| graph.grid(x).axes()[axis].len()).sum();
+                    let start = -i64::try_from(offset).expect("axes are shorter than 2^63");
+                    AxisWindow::Affine {
+                        out_axis,
+                        start,
+                        step: 1,
+                    }
+                }
+            }),
+            Op::Combine(reducer, fans) => Some(match reducer.axes().iter().position(|&a| a == axis) {
+                Some(reduced) => {
+                    let out_axis = place().expect("a combining step is a layer of its own");
+                    AxisWindow::Group {
+                        out_axis,
+                        fan_in: fans[reduced],
+                    }
+                }
+                None => aligned(source, place()),
+            }),
+            Op::Finish(reducer) => Some(finish_window(graph, ix, reducer, axis, source, placement)),
+            _ => Some(recut(source, &node.grid.axes()[axis], place())),
+        }
+    };
+    (0..operand.ndim()).map(axis_window).collect()
+}
+
+fn aligned(source: &AxisChunks, place: Option<usize>) -> AxisWindow {
+    match place {
+        Some(out_axis) if source.count() > 1 => AxisWindow::Aligned { out_axis },
+        _ => AxisWindow::All,
+    }
+}
+
+/// The same elements in other chunks.
+fn recut(source: &AxisChunks, wanted: &AxisChunks, place: Option<usize>) -> AxisWindow {
+    match place {
+        Some(out_axis) if wanted.count() > 1 => {
+            if same_cuts(source, wanted) {
+                AxisWindow::Aligned { out_axis }
+            } else {
+                AxisWindow::Affine {
+                    out_axis,
+                    start: 0,
+                    step: 1,
+                }
+            }
+        }
+        _ => AxisWindow::All,
+    }
+}
+
+/// The window of a slice that is the same for all blocks, where it is exactly a source block.
+fn block_of_slice(source: &AxisChunks, start: u64, step: i64, len: u64) -> Option<AxisWindow> {
+    if len == 0 {
+        return None;
+    }
+    let size = step.unsigned_abs();
+    let low = if step > 0 { start } else { start - (len - 1) * size };
+    let block = source.block_of(low);
+    let whole = source.extent(block) == (low..low + (len - 1) * size + 1);
+    match source.count() {
+        1 if whole => Some(AxisWindow::All),
+        _ => whole.then_some(AxisWindow::Block { block }),
+    }
+}
+
+fn finish_window(
+    graph: &Graph,
+    ix: NodeIx,
+    reducer: &Reducer,
+    axis: usize,
+    source: &AxisChunks,
+    placement: &Placement,
+) -> AxisWindow {
+    if reducer.axes().contains(&axis) {
+        return AxisWindow::All;
+    }
+    let place = operand_axes(graph, ix, 0)[axis].and_then(|axis| placement[axis]);
+    aligned(source, place)
+}
+
+/// The source blocks that each block of a list of positions needs.
+fn take_window(
+    graph: &Graph,
+    ix: NodeIx,
+    source: &AxisChunks,
+    positions: &[u64],
+    place: Option<usize>,
+) -> AxisWindow {
+    let Some(out_axis) = place else {
+        return AxisWindow::All;
+    };
+    let Op::Take { axis, .. } = graph.op(ix) else {
+        unreachable!("the caller matched it")
+    };
+    let wanted = &graph.grid(ix).axes()[*axis];
+    let rows = (0..wanted.count()).map(|block| {
+        let extent = wanted.extent(block);
+        let list = &positions[extent.start as usize..extent.end as usize];
+        let mut blocks: Vec<u64> = list.iter().map(|&position| source.block_of(position)).collect();
+        blocks.sort_unstable();
+        blocks.dedup();
+        blocks
+    });
+    let rows: Vec<Vec<u64>> = rows.collect();
+    // Every block of a layer must be needed by somebody; where nobody else needs them all, this one does.
+    let mut needed: Vec<u64> = rows.concat();
+    needed.sort_unstable();
+    needed.dedup();
+    let x = graph.operand(ix, 0);
+    let is_needed = needed.len() as u64 == source.count() || matches!(graph.op(x), Op::Held(_));
+    if is_needed || crate::rewrite::is_used_whole(graph, x) {
+        AxisWindow::Rows {
+            out_axis,
+            rows: Rows::new(rows),
+        }
+    } else {
+        AxisWindow::All
+    }
+}

@@ -1,0 +1,411 @@
+//! The program of a layer.
+
+use std::collections::{BTreeSet, HashMap};
+
+use graticule_ops::{self as ops, BlockAxis, NodeId, Program, Read, Reduction, Scalar, Stage, encode_table};
+use graticule_plan::{AxisWindow, DType, Digest, Input, InputMap, LayerId, PlanBuilder, Source};
+
+use super::{
+    edges::{Placement, operand_placement, windows},
+    estimate::window_elements_max,
+    place::{Place, own_placement, seat},
+};
+use crate::{
+    expression::{GroupReduce, Op, Reduce, Reducer},
+    graph::{Graph, NodeIx},
+};
+
+/// A layer being put together.
+pub(super) struct Emitter<'a> {
+    graph: &'a Graph,
+    places: &'a HashMap<NodeIx, Place>,
+    layers: &'a HashMap<NodeIx, LayerId>,
+    builder: &'a mut PlanBuilder,
+    root: NodeIx,
+    nodes: Vec<ops::Node>,
+    /// Of each node the most bytes that it makes for a block.
+    bytes: Vec<u64>,
+    /// Nodes of this layer that are done.
+    done: HashMap<NodeIx, NodeId>,
+    /// Leaves that are made anew for each way in which they are used.
+    leaves: HashMap<(NodeIx, Placement), NodeId>,
+    inputs: Vec<(Input, NodeId)>,
+    tables: BTreeSet<Digest>,
+    names: Vec<String>,
+}
+
+/// What a layer's tasks do and need.
+pub(super) struct Body {
+    pub(super) program: Program,
+    pub(super) inputs: Vec<Input>,
+    pub(super) tables: Vec<Digest>,
+    pub(super) name: String,
+    /// Of each node the most bytes that it makes for a block.
+    pub(super) bytes: Vec<u64>,
+}
+
+/// The most operations that a layer's name lists.
+const NAMES_MAX: usize = 8;
+
+impl<'a> Emitter<'a> {
+    pub(super) fn new(
+        graph: &'a Graph,
+        places: &'a HashMap<NodeIx, Place>,
+        layers: &'a HashMap<NodeIx, LayerId>,
+        builder: &'a mut PlanBuilder,
+        root: NodeIx,
+    ) -> Self {
+        Self {
+            graph,
+            places,
+            layers,
+            builder,
+            root,
+            nodes: Vec::new(),
+            bytes: Vec::new(),
+            done: HashMap::new(),
+            leaves: HashMap::new(),
+            inputs: Vec::new(),
+            tables: BTreeSet::new(),
+            names: Vec::new(),
+        }
+    }
+
+    /// Emits the layer's nodes, which stand in an order in which operands come first.
+    pub(super) fn body(mut self, members: &[NodeIx]) -> Body {
+        for &ix in members {
+            let placement = self.placement(ix);
+            let id = self.node(ix, &placement);
+            self.done.insert(ix, id);
+        }
+        self.finish()
+    }
+
+    /// A layer that hands on another array's blocks as they are.
+    pub(super) fn copy(mut self) -> Body {
+        let grid = self.graph.grid(self.root).axes();
+        let map = (0..grid.len())
+            .map(|out_axis| AxisWindow::Aligned { out_axis })
+            .collect();
+        self.names.push("copy".into());
+        self.input(self.root, map);
+        self.finish()
+    }
+
+    fn finish(self) -> Body {
+        let mut names = self.names;
+        if names.len() > NAMES_MAX {
+            let last = names.pop().unwrap_or_default();
+            names.truncate(NAMES_MAX - 1);
+            names.extend(["…".into(), last]);
+        }
+        Body {
+            program: Program::new(self.nodes),
+            inputs: self.inputs.into_iter().map(|(input, _)| input).collect(),
+            tables: self.tables.into_iter().collect(),
+            name: names.join("+"),
+            bytes: self.bytes,
+        }
+    }
+
+    fn placement(&self, ix: NodeIx) -> Placement {
+        if ix == self.root {
+            return own_placement(self.graph, ix);
+        }
+        let seat = seat(self.graph, ix, &self.places[&ix]);
+        seat.expect("a member of the layer has a seat").1
+    }
+
+    fn push(&mut self, node: ops::Node, bytes: u64) -> NodeId {
+        let id = NodeId(u32::try_from(self.nodes.len()).expect("programs are short"));
+        self.nodes.push(node);
+        self.bytes.push(bytes);
+        id
+    }
+
+    fn table(&mut self, bytes: impl Into<std::sync::Arc<[u8]>>) -> Digest {
+        let digest = self.builder.table(bytes);
+        self.tables.insert(digest);
+        digest
+    }
+
+    /// The operand as this layer's program has it: computed here, made anew, or taken in.
+    fn operand(&mut self, ix: NodeIx, position: usize, placement: &Placement) -> NodeId {
+        let x = self.graph.operand(ix, position);
+        if let Some(&id) = self.done.get(&x) {
+            return id;
+        }
+        if self.places[&x] == Place::Inline {
+            let inner = operand_placement(self.graph, ix, position, placement);
+            if let Some(&id) = self.leaves.get(&(x, inner.clone())) {
+                return id;
+            }
+            let id = self.node(x, &inner);
+            self.leaves.insert((x, inner), id);
+            return id;
+        }
+        let map = windows(self.graph, ix, position, placement).expect("fusion asks for windows first");
+        self.input(x, map)
+    }
+
+    /// The window on another layer or a held result; equal ones are one input.
+    fn input(&mut self, x: NodeIx, map: Vec<AxisWindow>) -> NodeId {
+        let source = match self.graph.op(x) {
+            Op::Held(key) => Source::Held(*key),
+            _ => Source::Layer(self.layers[&x]),
+        };
+        let input = Input {
+            source,
+            map: InputMap::Product(map),
+        };
+        if let Some((_, id)) = self.inputs.iter().find(|(known, _)| *known == input) {
+            return *id;
+        }
+        let node = self.graph.node(x);
+        let InputMap::Product(windows) = &input.map else {
+            unreachable!("made above")
+        };
+        let elements = window_elements_max(windows, &node.grid, self.graph.grid(self.root));
+        let made = ops::Node::Input {
+            input: self.inputs.len(),
+            parts: parts(&node.op, node.dtype),
+        };
+        let id = self.push(made, elements.saturating_mul(item_bytes(&node.op, node.dtype)));
+        self.inputs.push((input, id));
+        id
+    }
+
+    /// The extents of a node's blocks.
+    fn axes(&self, ix: NodeIx, placement: &Placement) -> Vec<BlockAxis> {
+        let axes = self.graph.grid(ix).axes().iter().zip(placement);
+        axes.map(|(chunks, place)| match place {
+            Some(out_axis) if chunks.count() > 1 => BlockAxis::Cut {
+                out_axis: *out_axis,
+                chunks: chunks.clone(),
+            },
+            _ => BlockAxis::Whole { len: chunks.len() },
+        })
+        .collect()
+    }
+
+    fn node(&mut self, ix: NodeIx, placement: &Placement) -> NodeId {
+        let graph = self.graph;
+        let node = graph.node(ix);
+        if !matches!(node.op, Op::Constant(_)) {
+            self.names.push(node.op.name());
+        }
+        let operands = (0..node.operands.len()).map(|position| self.operand(ix, position, placement));
+        let xs: Vec<NodeId> = operands.collect();
+        let made = match &node.op {
+            Op::Source { table, selection } => {
+                let source = self.table(table.bytes.clone());
+                let (selection, axes) = (selection.clone(), self.axes(ix, placement));
+                ops::Node::Read(Read {
+                    source,
+                    dtype: node.dtype,
+                    selection,
+                    axes,
+                })
+            }
+            Op::Held(_) => unreachable!("held results are inputs"),
+            Op::Constant(value) => ops::Node::Constant { value: *value },
+            Op::Full(value) => ops::Node::Full {
+                value: *value,
+                axes: self.axes(ix, placement),
+            },
+            Op::Arange { start, step } => ops::Node::Arange {
+                start: Scalar::Int64(*start),
+                step: Scalar::Int64(*step),
+                dtype: node.dtype,
+                axis: self.axes(ix, placement).remove(0),
+            },
+            Op::Cast => ops::Node::Cast {
+                x: xs[0],
+                dtype: node.dtype,
+            },
+            Op::Unary(op) => ops::Node::Unary { op: *op, x: xs[0] },
+            Op::Binary(op) => ops::Node::Binary {
+                op: *op,
+                x: xs[0],
+                y: xs[1],
+            },
+            Op::Where => ops::Node::Where {
+                condition: xs[0],
+                x: xs[1],
+                y: xs[2],
+            },
+            Op::Slice(selections) => {
+                let steps: Vec<i64> = selections.iter().map(|s| s.step).collect();
+                if steps.iter().all(|&step| step == 1) {
+                    return xs[0];
+                }
+                ops::Node::Stride { x: xs[0], steps }
+            }
+            Op::Take { axis, positions } => ops::Node::Take {
+                x: xs[0],
+                axis: *axis,
+                positions: self.table(encode_table(&positions.to_vec())),
+                extent: self.axes(ix, placement).remove(*axis),
+            },
+            Op::Transpose(order) => ops::Node::Transpose {
+                x: xs[0],
+                order: order.clone(),
+            },
+            Op::ExpandDims(axis) => ops::Node::ExpandDims {
+                x: xs[0],
+                axis: *axis,
+            },
+            Op::Squeeze(axis) => ops::Node::Squeeze {
+                x: xs[0],
+                axis: *axis,
+            },
+            Op::BroadcastTo => ops::Node::BroadcastTo {
+                x: xs[0],
+                axes: self.axes(ix, placement),
+            },
+            Op::Concatenate(axis) => ops::Node::Concatenate { xs, axis: *axis },
+            Op::Rechunk => return xs[0],
+            Op::Reduce(reduce) => {
+                let inner = operand_placement(graph, ix, 0, placement);
+                self.reduce(reduce, graph.operand(ix, 0), &inner, xs[0], Stage::Whole)
+            }
+            Op::GroupReduce(group) => {
+                let inner = operand_placement(graph, ix, 0, placement);
+                self.reduce_groups(group, graph.operand(ix, 0), &inner, xs[0], Stage::Whole)
+            }
+            Op::Partial(reducer) => {
+                self.step(reducer, graph.operand(ix, 0), placement, xs[0], Stage::Partial)
+            }
+            Op::Combine(reducer, _) => {
+                self.step(reducer, graph.operand(ix, 0), placement, xs[0], Stage::Combine)
+            }
+            Op::Finish(reducer) => {
+                let x = graph.operand(ix, 0);
+                let combined = self.step(reducer, x, placement, xs[0], Stage::Combine);
+                let combined = self.push(combined, self.bytes[xs[0].0 as usize]);
+                self.step(reducer, x, placement, combined, Stage::Final)
+            }
+        };
+        let elements = self
+            .axes(ix, placement)
+            .iter()
+            .map(BlockAxis::extent_max)
+            .fold(1, u64::saturating_mul);
+        self.push(made, elements.saturating_mul(item_bytes(&node.op, node.dtype)))
+    }
+
+    fn step(
+        &mut self,
+        reducer: &Reducer,
+        x: NodeIx,
+        placement: &Placement,
+        id: NodeId,
+        stage: Stage,
+    ) -> ops::Node {
+        match reducer {
+            Reducer::Axes(reduce) => self.reduce(reduce, x, placement, id, stage),
+            Reducer::Groups(group) => self.reduce_groups(group, x, placement, id, stage),
+        }
+    }
+
+    /// `placement` is that of the operand `x`, where the stage sees elements.
+    fn reduce(
+        &mut self,
+        reduce: &Reduce,
+        x: NodeIx,
+        placement: &Placement,
+        id: NodeId,
+        stage: Stage,
+    ) -> ops::Node {
+        let reduction = reduce.reduction.0.clone();
+        let positions = if sees_elements(stage) && keeps_positions(&reduction) {
+            let extents = self.axes(x, placement);
+            reduce.axes.iter().map(|&axis| extents[axis].clone()).collect()
+        } else {
+            Vec::new()
+        };
+        let (axes, keepdims) = (reduce.axes.clone(), reduce.keepdims);
+        ops::Node::Reduce {
+            x: id,
+            reduction,
+            axes,
+            keepdims,
+            stage,
+            positions,
+        }
+    }
+
+    fn reduce_groups(
+        &mut self,
+        group: &GroupReduce,
+        x: NodeIx,
+        placement: &Placement,
+        id: NodeId,
+        stage: Stage,
+    ) -> ops::Node {
+        let bytes = encode_table(&group.codes.to_vec());
+        let (extent, codes) = if sees_elements(stage) {
+            (self.axes(x, placement).remove(group.axis), self.table(bytes))
+        } else {
+            let len = self.graph.grid(x).axes()[group.axis].len();
+            (BlockAxis::Whole { len }, Digest::of(&bytes))
+        };
+        ops::Node::GroupReduce {
+            x: id,
+            reduction: group.reduction.0.clone(),
+            axis: group.axis,
+            codes,
+            group_count: group.group_count,
+            extent,
+            stage,
+        }
+    }
+}
+
+fn sees_elements(stage: Stage) -> bool {
+    matches!(stage, Stage::Whole | Stage::Partial)
+}
+
+fn keeps_positions(reduction: &Reduction) -> bool {
+    use ops::ReduceKind::{ArgMax, ArgMin, First, Last};
+    matches!(reduction.kind, ArgMin | ArgMax | First | Last)
+}
+
+/// Bytes of one element of a node's chunks, of all their parts.
+pub(super) fn item_bytes(op: &Op, dtype: DType) -> u64 {
+    parts(op, dtype).into_iter().map(DType::size_bytes).sum()
+}
+
+/// The dtypes of the parts of a node's chunks.
+fn parts(op: &Op, dtype: DType) -> Vec<DType> {
+    match op {
+        Op::Partial(reducer) | Op::Combine(reducer, _) => {
+            let parts = reducer
+                .reduction()
+                .partial()
+                .expect("only reductions with partials make them");
+            parts.into_iter().map(|(_, dtype)| dtype).collect()
+        }
+        _ => vec![dtype],
+    }
+}
+
+/// The nodes of each layer, operands first.
+pub(super) fn members(order: &[NodeIx], places: &HashMap<NodeIx, Place>) -> Vec<(NodeIx, Vec<NodeIx>)> {
+    let mut members: HashMap<NodeIx, Vec<NodeIx>> = HashMap::new();
+    let mut roots = Vec::new();
+    for &ix in order {
+        match &places[&ix] {
+            Place::Layer => {
+                members.entry(ix).or_default().push(ix);
+                roots.push(ix);
+            }
+            Place::Fused { root, .. } => members.entry(*root).or_default().push(ix),
+            Place::Inline | Place::Held => {}
+        }
+    }
+    roots
+        .into_iter()
+        .map(|root| (root, members.remove(&root).unwrap_or_default()))
+        .collect()
+}

@@ -1,0 +1,183 @@
+//! What a task takes, as far as the plan can tell: upper bounds of bytes, a guess of time.
+
+use graticule_ops::{Node, Program, Stage};
+use graticule_plan::{AxisChunks, AxisWindow, ChunkGrid};
+
+use super::emit::Body;
+use crate::expression::SourceTable;
+
+/// What one task of a layer is thought to take.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct Estimate {
+    pub(super) scratch_bytes: u64,
+    pub(super) source_bytes: u64,
+    pub(super) cost_ns: u64,
+}
+
+/// Picoseconds to decode a byte, to pass over a byte in cache, to do a hard function, to select among elements.
+const DECODE_PS: u64 = 1_500;
+const PASS_PS: u64 = 100;
+const FUNCTION_PS: u64 = 1_500;
+const SELECT_PS: u64 = 1_000;
+/// What a task costs that does nothing.
+const TASK_NS: u64 = 5_000;
+
+impl Estimate {
+    /// Of a layer's program; `sources` finds what the reads read.
+    pub(super) fn of<'a>(
+        body: &Body,
+        source: impl Fn(&graticule_plan::Digest) -> Option<&'a SourceTable>,
+    ) -> Self {
+        let (mut source_bytes, mut work_ps) = (0u64, 0u64);
+        for (node, &bytes) in body.program.nodes.iter().zip(&body.bytes) {
+            let read = match node {
+                Node::Read(read) => {
+                    let table = source(&read.source);
+                    let stored = table.map_or(0, |table| stored_bytes(read, table));
+                    source_bytes = source_bytes.saturating_add(stored);
+                    stored
+                }
+                _ => 0,
+            };
+            let operands = node.operands().into_iter().map(|x| body.bytes[x.0 as usize]);
+            let passed = operands.fold(bytes, u64::saturating_add);
+            let work = read
+                .saturating_mul(DECODE_PS)
+                .saturating_add(passed.saturating_mul(node_ps(node)));
+            work_ps = work_ps.saturating_add(work);
+        }
+        let scratch_bytes = scratch_bytes(&body.program, &body.bytes);
+        Self {
+            scratch_bytes,
+            source_bytes,
+            cost_ns: TASK_NS + work_ps / 1_000,
+        }
+    }
+}
+
+/// Picoseconds for each byte that goes in or comes out.
+fn node_ps(node: &Node) -> u64 {
+    use graticule_ops::{BinaryOp as B, ReduceKind as R, UnaryOp as U};
+    match node {
+        Node::Unary { op, .. } => match op {
+            U::Negative | U::Positive | U::Absolute | U::Sign | U::Square | U::LogicalNot | U::Invert => {
+                PASS_PS
+            }
+            U::IsNan | U::IsFinite | U::IsInf | U::Floor | U::Ceil | U::Trunc | U::Rint => PASS_PS,
+            _ => FUNCTION_PS,
+        },
+        Node::Binary {
+            op: B::Power | B::Arctan2 | B::Hypot,
+            ..
+        } => FUNCTION_PS,
+        Node::Reduce { reduction, .. } | Node::GroupReduce { reduction, .. } => match reduction.kind {
+            R::Median | R::Quantile { .. } => SELECT_PS,
+            _ => 2 * PASS_PS,
+        },
+        _ => PASS_PS,
+    }
+}
+
+/// The most stored bytes that a block of a read touches: whole tiles, and what lies between the elements of a step.
+fn stored_bytes(read: &graticule_ops::Read, table: &SourceTable) -> u64 {
+    let axes = read.axes.iter().zip(&read.selection).zip(&table.tile);
+    let along = axes.map(|((axis, selection), &tile)| {
+        let extent = axis.extent_max();
+        if extent == 0 {
+            return 0;
+        }
+        let spanned = (extent - 1).saturating_mul(selection.step.unsigned_abs()) + 1;
+        let is_aligned = selection.start % tile == 0 && spanned % tile == 0;
+        if is_aligned || tile == 1 {
+            spanned
+        } else {
+            ((spanned - 1).div_ceil(tile) + 1).saturating_mul(tile)
+        }
+    });
+    along.fold(table.item_bytes, u64::saturating_mul)
+}
+
+/// The most bytes that values between inputs and result take at once, if each is dropped after its last use.
+fn scratch_bytes(program: &Program, bytes: &[u64]) -> u64 {
+    let count = program.nodes.len();
+    let mut last_use: Vec<usize> = (0..count).collect();
+    for (user, node) in program.nodes.iter().enumerate() {
+        node.operands()
+            .into_iter()
+            .for_each(|x| last_use[x.0 as usize] = user);
+    }
+    let is_scratch = |node: usize| node + 1 != count && !matches!(program.nodes[node], Node::Input { .. });
+    let mut dropped_after: Vec<u64> = vec![0; count];
+    (0..count)
+        .filter(|&node| is_scratch(node))
+        .for_each(|node| dropped_after[last_use[node]] += bytes[node]);
+    let (mut live, mut peak) = (0u64, 0u64);
+    for node in 0..count {
+        if is_scratch(node) {
+            live = live.saturating_add(bytes[node]);
+        }
+        let own = own_scratch(&program.nodes[node], bytes);
+        peak = peak.max(live.saturating_add(own));
+        live = live.saturating_sub(dropped_after[node]);
+    }
+    peak
+}
+
+/// What a node needs beside operands and result: medians select in a copy of what they reduce.
+fn own_scratch(node: &Node, bytes: &[u64]) -> u64 {
+    match node {
+        Node::Reduce {
+            x,
+            reduction,
+            stage: Stage::Whole,
+            ..
+        }
+        | Node::GroupReduce {
+            x,
+            reduction,
+            stage: Stage::Whole,
+            ..
+        } if reduction.partial().is_none() => bytes[x.0 as usize],
+        _ => 0,
+    }
+}
+
+/// The most elements of a window on a source, over all blocks of a layer.
+pub(crate) fn window_elements_max(windows: &[AxisWindow], source: &ChunkGrid, layer: &ChunkGrid) -> u64 {
+    let axes = windows.iter().zip(source.axes());
+    axes.map(|(window, chunks)| axis_elements_max(window, chunks, layer))
+        .fold(1, u64::saturating_mul)
+}
+
+fn axis_elements_max(window: &AxisWindow, source: &AxisChunks, layer: &ChunkGrid) -> u64 {
+    match window {
+        AxisWindow::All => source.len(),
+        AxisWindow::Aligned { .. } => source.chunk_max(),
+        AxisWindow::Block { block } => {
+            let extent = source.extent(*block);
+            extent.end - extent.start
+        }
+        AxisWindow::Affine { out_axis, step, .. } => {
+            let chunk = layer.axes()[*out_axis].chunk_max().max(1);
+            (chunk - 1)
+                .saturating_mul(step.unsigned_abs())
+                .saturating_add(1)
+                .min(source.len())
+        }
+        AxisWindow::Group { fan_in, .. } => fan_in.saturating_mul(source.chunk_max()).min(source.len()),
+        AxisWindow::Intervals { intervals, .. } => intervals
+            .iter()
+            .map(|(start, end)| end - start)
+            .max()
+            .unwrap_or(0),
+        AxisWindow::Rows { rows, .. } => {
+            let widest = rows
+                .offsets()
+                .windows(2)
+                .map(|pair| pair[1] - pair[0])
+                .max()
+                .unwrap_or(0);
+            widest.saturating_mul(source.chunk_max()).min(source.len())
+        }
+    }
+}

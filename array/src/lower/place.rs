@@ -1,0 +1,138 @@
+//! Which operations a layer does: fusion.
+
+use std::collections::HashMap;
+
+use crate::{
+    expression::Op,
+    graph::{Graph, NodeIx},
+    lower::edges::{Placement, is_blockwise, operand_placement, windows},
+    rewrite::{FUSE_ELEMENTWISE, FUSE_READ, FUSE_REDUCTION, Rewrites},
+};
+
+/// How a node is computed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Place {
+    /// By tasks of its own: it is a layer's result.
+    Layer,
+    /// In the tasks of the layer whose result is `root`, with its axes placed so in that layer's grid.
+    Fused { root: NodeIx, placement: Placement },
+    /// Anew wherever it is used: constants cost nothing.
+    Inline,
+    /// Not at all: the cluster holds it.
+    Held,
+}
+
+/// Decides for every node, users first.
+pub(super) fn places(graph: &Graph, order: &[NodeIx], rewrites: &Rewrites) -> HashMap<NodeIx, Place> {
+    let mut places: HashMap<NodeIx, Place> = HashMap::with_capacity(order.len());
+    for &ix in order.iter().rev() {
+        let place = match graph.op(ix) {
+            Op::Held(_) => Place::Held,
+            Op::Constant(_) | Op::Full(_) | Op::Arange { .. } if may_inline(graph, ix, rewrites) => {
+                Place::Inline
+            }
+            _ => fused(graph, ix, &places, rewrites).unwrap_or(Place::Layer),
+        };
+        places.insert(ix, place);
+    }
+    places
+}
+
+/// The place of a layer's result in its own layer.
+pub(super) fn own_placement(graph: &Graph, ix: NodeIx) -> Placement {
+    (0..graph.grid(ix).ndim()).map(Some).collect()
+}
+
+/// The layer that computes a node, and how the node lies in it.
+pub(super) fn seat(graph: &Graph, ix: NodeIx, place: &Place) -> Option<(NodeIx, Placement)> {
+    match place {
+        Place::Layer => Some((ix, own_placement(graph, ix))),
+        Place::Fused { root, placement } => Some((*root, placement.clone())),
+        Place::Inline | Place::Held => None,
+    }
+}
+
+fn may_inline(graph: &Graph, ix: NodeIx, rewrites: &Rewrites) -> bool {
+    // A constant has no blocks of its own worth a task, whatever the options.
+    let allowed = matches!(graph.op(ix), Op::Constant(_)) || rewrites.has(FUSE_ELEMENTWISE);
+    allowed && !graph.is_output(ix) && graph.users(ix).iter().all(|&user| is_blockwise(graph.op(user)))
+}
+
+/// The one layer that can take the node in: all its users are there, each block of it is used by one task alone, and
+/// it lies in that task the same way for all of them.
+fn fused(graph: &Graph, ix: NodeIx, places: &HashMap<NodeIx, Place>, rewrites: &Rewrites) -> Option<Place> {
+    if graph.is_output(ix) {
+        return None;
+    }
+    let mut found: Option<(NodeIx, Placement)> = None;
+    for user in graph.users(ix) {
+        if !is_blockwise(graph.op(user)) || !may_fuse(graph, ix, user, rewrites) {
+            return None;
+        }
+        let (root, placement) = seat(graph, user, &places[&user])?;
+        let operands = graph
+            .node(user)
+            .operands
+            .iter()
+            .enumerate()
+            .filter(|(_, x)| **x == ix);
+        for (position, _) in operands {
+            let seen = operand_placement(graph, user, position, &placement);
+            match &mut found {
+                None => found = Some((root, seen)),
+                Some((known, merged)) => {
+                    if *known != root || !merge(graph, ix, merged, &seen) {
+                        return None;
+                    }
+                }
+            }
+        }
+    }
+    let (root, placement) = found?;
+    let is_whole_task = covers_blocks(graph, root, &placement);
+    (is_whole_task && has_windows(graph, ix, &placement)).then_some(Place::Fused { root, placement })
+}
+
+/// Takes over what another user says of the placement, if both agree where blocks are told apart.
+fn merge(graph: &Graph, ix: NodeIx, merged: &mut Placement, seen: &Placement) -> bool {
+    let axes = graph.grid(ix).axes();
+    let differ = |axis: usize| axes[axis].count() > 1 && merged[axis] != seen[axis];
+    if (0..axes.len()).any(differ) {
+        return false;
+    }
+    merged
+        .iter_mut()
+        .zip(seen)
+        .for_each(|(have, other)| *have = have.or(*other));
+    true
+}
+
+/// Whether each block of the node is needed by one task only.
+fn covers_blocks(graph: &Graph, root: NodeIx, placement: &Placement) -> bool {
+    let axes = graph.grid(root).axes().iter().enumerate();
+    axes.filter(|(_, chunks)| chunks.count() > 1)
+        .all(|(axis, _)| placement.contains(&Some(axis)))
+}
+
+/// Whether the node's windows on its operands can be said in terms of the layer's axes.
+fn has_windows(graph: &Graph, ix: NodeIx, placement: &Placement) -> bool {
+    let op = graph.op(ix);
+    is_blockwise(op) || (0..graph.node(ix).operands.len()).all(|x| windows(graph, ix, x, placement).is_some())
+}
+
+fn may_fuse(graph: &Graph, ix: NodeIx, user: NodeIx, rewrites: &Rewrites) -> bool {
+    let is_reduction = |op: &Op| {
+        matches!(
+            op,
+            Op::Reduce(_) | Op::GroupReduce(_) | Op::Partial(_) | Op::Finish(_)
+        )
+    };
+    let (op, user) = (graph.op(ix), graph.op(user));
+    if is_reduction(op) || is_reduction(user) {
+        return rewrites.has(FUSE_REDUCTION);
+    }
+    match op {
+        Op::Source { .. } => rewrites.has(FUSE_READ),
+        _ => rewrites.has(FUSE_ELEMENTWISE),
+    }
+}

@@ -1,0 +1,101 @@
+//! Reductions over several blocks become a tree: partials, combined level by level, then the result.
+
+use graticule_plan::{AxisChunks, ChunkGrid};
+
+use crate::{
+    ArrayError,
+    creation::small,
+    expression::{Op, Reducer},
+    graph::{Graph, NodeIx},
+    infer::with_axis,
+};
+
+/// Replaces every reduction whose reduced axes are cut into several blocks by the steps of its tree.
+pub(super) fn expand(graph: &mut Graph) -> Result<(), ArrayError> {
+    for ix in graph.topological() {
+        let reducer = match graph.op(ix) {
+            Op::Reduce(reduce) => Reducer::Axes(reduce.clone()),
+            Op::GroupReduce(group) => Reducer::Groups(group.clone()),
+            _ => continue,
+        };
+        if graph.grid(ix).element_count() == 0 {
+            let zero = small(0, graph.node(ix).dtype);
+            graph.set(ix, Op::Full(zero), vec![]);
+            continue;
+        }
+        let x = graph.operand(ix, 0);
+        if counts(graph.grid(x), &reducer).iter().all(|&count| count == 1) {
+            continue;
+        }
+        let last = partials(graph, x, &reducer)?;
+        graph.set(ix, Op::Finish(reducer), vec![last]);
+    }
+    Ok(())
+}
+
+fn counts(grid: &ChunkGrid, reducer: &Reducer) -> Vec<u64> {
+    reducer
+        .axes()
+        .iter()
+        .map(|&axis| grid.axes()[axis].count())
+        .collect()
+}
+
+/// Adds the partials of each block and the levels above them, up to the one that a single task can finish.
+fn partials(graph: &mut Graph, x: NodeIx, reducer: &Reducer) -> Result<NodeIx, ArrayError> {
+    let dtype = reducer.reduction().dtype;
+    let mut counts = counts(graph.grid(x), reducer);
+    let grid = partial_grid(graph.grid(x), reducer, &counts)?;
+    let mut last = graph.add(Op::Partial(reducer.clone()), vec![x], dtype, grid);
+    let fan_in = fan_in(&counts, reducer.split_every());
+    while counts.iter().any(|&count| count > fan_in) {
+        let fans: Vec<u64> = counts.iter().map(|&count| fan_in.min(count)).collect();
+        counts
+            .iter_mut()
+            .zip(&fans)
+            .for_each(|(count, fan)| *count = count.div_ceil(*fan));
+        let grid = partial_grid(graph.grid(last), reducer, &counts)?;
+        last = graph.add(Op::Combine(reducer.clone(), fans), vec![last], dtype, grid);
+    }
+    Ok(last)
+}
+
+/// The fan-in along each axis that makes `split_every` in all, at least 2.
+fn fan_in(counts: &[u64], split_every: u64) -> u64 {
+    let axes = counts.iter().filter(|&&count| count > 1).count().max(1) as u32;
+    let mut fan_in = 2u64;
+    while (fan_in + 1)
+        .checked_pow(axes)
+        .is_some_and(|together| together <= split_every)
+    {
+        fan_in += 1;
+    }
+    fan_in
+}
+
+fn partial_grid(grid: &ChunkGrid, reducer: &Reducer, counts: &[u64]) -> Result<ChunkGrid, ArrayError> {
+    let chunk = reducer.partial_len();
+    let mut grid = grid.clone();
+    for (&axis, &count) in reducer.axes().iter().zip(counts) {
+        grid = with_axis(
+            &grid,
+            axis,
+            AxisChunks::regular(count.saturating_mul(chunk), chunk)?,
+        )?;
+    }
+    Ok(grid)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn fan_in_is_shared_among_the_axes() {
+        assert_eq!(fan_in(&[100], 8), 8);
+        assert_eq!(fan_in(&[100, 1], 8), 8);
+        assert_eq!(fan_in(&[100, 100], 8), 2);
+        assert_eq!(fan_in(&[100, 100], 9), 3);
+        assert_eq!(fan_in(&[100, 100, 100, 100, 100], 8), 2);
+    }
+}

@@ -1,0 +1,299 @@
+//! Reductions over axes.
+
+use graticule_ops::{ReduceKind, Reduction};
+use graticule_plan::AxisChunks;
+
+use crate::{
+    Array, ArrayError,
+    chunking::shrink,
+    expression::{Op, Reduce, Reducing},
+    infer::{axis_indices, grid_of},
+};
+
+/// The most bytes of decoded elements that a task should work on at once.
+pub const WORKING_SET_BYTES: u64 = 256 << 20;
+/// Partials that are combined at once, over all axes together, unless a reduction says otherwise.
+pub const SPLIT_EVERY: u64 = 8;
+/// Blocks of the result from which on a reduction in one step keeps the slots busy.
+const PARALLEL_BLOCKS: u64 = 4;
+
+/// What a reduction goes over, and how.
+///
+/// ```
+/// use graticule_array::Over;
+///
+/// let over_time = Over::axis(0).skipna();
+/// let over_image = Over::axes([-2, -1]).keepdims();
+/// assert_ne!(over_time, over_image);
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Over {
+    /// The axes; `None` for all.
+    pub axes: Option<Vec<i64>>,
+    /// Keep the reduced axes with length 1.
+    pub keepdims: bool,
+    /// Leave NaN out, as NumPy's `nansum` and so on.
+    pub skipna: bool,
+    /// Partials that are combined at once; at least 2.
+    pub split_every: u64,
+}
+
+impl Over {
+    /// Over all axes.
+    pub fn all() -> Self {
+        Self {
+            axes: None,
+            keepdims: false,
+            skipna: false,
+            split_every: SPLIT_EVERY,
+        }
+    }
+
+    /// Over one axis; negative ones count from the end.
+    pub fn axis(axis: i64) -> Self {
+        Self::axes([axis])
+    }
+
+    /// Over several axes.
+    pub fn axes(axes: impl Into<Vec<i64>>) -> Self {
+        Self {
+            axes: Some(axes.into()),
+            ..Self::all()
+        }
+    }
+
+    /// Keeps the reduced axes with length 1.
+    #[must_use]
+    pub fn keepdims(self) -> Self {
+        Self {
+            keepdims: true,
+            ..self
+        }
+    }
+
+    /// Leaves NaN out.
+    #[must_use]
+    pub fn skipna(self) -> Self {
+        Self { skipna: true, ..self }
+    }
+
+    /// Combines so many partials at once.
+    #[must_use]
+    pub fn split_every(self, split_every: u64) -> Self {
+        Self { split_every, ..self }
+    }
+}
+
+impl Array {
+    /// Reduces over axes.
+    ///
+    /// Where the reduced axes are cut into several chunks, a median or a quantile rechunks them to one (into the read,
+    /// where that is possible, with the other axes cut so that a task works on [`WORKING_SET_BYTES`] at most); the
+    /// others make a partial of each chunk and combine them in a tree, unless reading whole axes is cheaper.
+    ///
+    /// # Errors
+    /// [`ArrayError::AxisOutOfRange`], [`ArrayError::RepeatedAxis`], [`ArrayError::EmptyReduction`],
+    /// [`ArrayError::SplitEvery`], [`ArrayError::Quantile`], [`ArrayError::Ops`] for a dtype that NumPy refuses too.
+    pub fn reduce(&self, kind: ReduceKind, over: &Over) -> Result<Array, ArrayError> {
+        let Over {
+            keepdims,
+            skipna,
+            split_every,
+            ..
+        } = *over;
+        let axes = match &over.axes {
+            Some(axes) => axis_indices(axes, self.ndim())?,
+            None => (0..self.ndim()).collect(),
+        };
+        let reduction = self.reduction(kind, skipna)?;
+        if split_every < 2 {
+            return Err(ArrayError::SplitEvery { split_every });
+        }
+        self.check_not_empty(&reduction, &axes)?;
+        let dtype = reduction.result_dtype()?;
+        let x = self.for_reduction(&reduction, &axes);
+        let grid = grid_of(result_axes(&reduction.kind, x.chunks().axes(), &axes, keepdims));
+        let op = Op::Reduce(Reduce {
+            reduction: Reducing(reduction),
+            axes,
+            keepdims,
+            split_every,
+        });
+        Ok(Array::new(op, vec![x], dtype, grid))
+    }
+
+    /// Checks what can be checked of a reduction without its axes.
+    pub(crate) fn reduction(&self, kind: ReduceKind, skipna: bool) -> Result<Reduction, ArrayError> {
+        if let ReduceKind::Quantile { qs } = &kind
+            && let Some(&q) = qs.iter().find(|q| !(0.0..=1.0).contains(*q))
+        {
+            return Err(ArrayError::Quantile { q });
+        }
+        let reduction = Reduction {
+            kind,
+            skipna: skipna && self.dtype().is_float(),
+            dtype: self.dtype(),
+        };
+        reduction.result_dtype()?;
+        Ok(reduction)
+    }
+
+    fn check_not_empty(&self, reduction: &Reduction, axes: &[usize]) -> Result<(), ArrayError> {
+        let shape = self.shape();
+        let reduced: u64 = axes.iter().map(|&axis| shape[axis]).product();
+        let kept: u64 = (0..shape.len())
+            .filter(|axis| !axes.contains(axis))
+            .map(|axis| shape[axis])
+            .product();
+        let needs_elements = matches!(
+            reduction.kind,
+            ReduceKind::Min
+                | ReduceKind::Max
+                | ReduceKind::ArgMin
+                | ReduceKind::ArgMax
+                | ReduceKind::First
+                | ReduceKind::Last
+        );
+        if needs_elements && reduced == 0 && kept > 0 {
+            return Err(ArrayError::EmptyReduction {
+                operation: reduction.kind.name(),
+            });
+        }
+        Ok(())
+    }
+
+    /// This array with the reduced axes in one chunk where the reduction asks for it or gains by it.
+    ///
+    /// The decision stands in the expression, because sums over a tree and in one go differ in the last bits.
+    pub(crate) fn for_reduction(&self, reduction: &Reduction, axes: &[usize]) -> Array {
+        let grid = self.chunks();
+        if axes.iter().all(|&axis| grid.axes()[axis].count() == 1) {
+            return self.clone();
+        }
+        let mut whole = grid.axes().to_vec();
+        axes.iter()
+            .for_each(|&axis| whole[axis] = AxisChunks::whole(whole[axis].len()));
+        let origin = &self.0.origin;
+        let item_bytes = origin.element_bytes + self.dtype().size_bytes();
+        match reduction.partial_item_bytes() {
+            Some(partial) if !self.gains_by_whole_axes(&whole, axes, partial, item_bytes) => self.clone(),
+            _ => {
+                let free: Vec<usize> = (0..self.ndim()).filter(|axis| !axes.contains(axis)).collect();
+                shrink(&mut whole, &free, &origin.tile, item_bytes, WORKING_SET_BYTES);
+                self.with_grid(&grid_of(whole))
+            }
+        }
+    }
+
+    /// Whether reading whole axes in one task beats a tree: nothing lies between reads and reduction, it fits, the
+    /// slots stay busy, and partials would not be much smaller than the chunks they are made of.
+    fn gains_by_whole_axes(
+        &self,
+        whole: &[AxisChunks],
+        axes: &[usize],
+        partial: u64,
+        item_bytes: u64,
+    ) -> bool {
+        let elements = whole
+            .iter()
+            .map(AxisChunks::chunk_max)
+            .fold(1, u64::saturating_mul);
+        let blocks: u64 = whole.iter().map(AxisChunks::count).product();
+        let reduced: u64 = axes
+            .iter()
+            .map(|&axis| self.chunks().axes()[axis].chunk_max())
+            .product();
+        self.0.origin.is_read
+            && elements.saturating_mul(item_bytes) <= WORKING_SET_BYTES
+            && blocks >= PARALLEL_BLOCKS
+            && reduced.saturating_mul(self.dtype().size_bytes()) < 8 * partial
+    }
+
+    /// Takes the quantiles `qs`, each within 0..=1, by linear interpolation; the result has a leading axis for them.
+    ///
+    /// # Errors
+    /// As [`Array::reduce`].
+    pub fn quantile(&self, qs: &[f64], over: &Over) -> Result<Array, ArrayError> {
+        self.reduce(ReduceKind::Quantile { qs: qs.to_vec() }, over)
+    }
+
+    /// Takes the mean of squared deviations from the mean, with `ddof` taken off the count.
+    ///
+    /// # Errors
+    /// As [`Array::reduce`].
+    pub fn var(&self, ddof: u32, over: &Over) -> Result<Array, ArrayError> {
+        self.reduce(ReduceKind::Var { ddof }, over)
+    }
+
+    /// Takes the square root of [`Array::var`].
+    ///
+    /// # Errors
+    /// As [`Array::reduce`].
+    pub fn std(&self, ddof: u32, over: &Over) -> Result<Array, ArrayError> {
+        self.reduce(ReduceKind::Std { ddof }, over)
+    }
+}
+
+/// The axes of a reduction's result.
+pub(crate) fn result_axes(
+    kind: &ReduceKind,
+    operand: &[AxisChunks],
+    axes: &[usize],
+    keepdims: bool,
+) -> Vec<AxisChunks> {
+    let lead = match kind {
+        ReduceKind::Quantile { qs } => Some(AxisChunks::whole(qs.len() as u64)),
+        _ => None,
+    };
+    let kept = operand
+        .iter()
+        .enumerate()
+        .filter_map(|(axis, chunks)| match axes.contains(&axis) {
+            false => Some(chunks.clone()),
+            true => keepdims.then(|| AxisChunks::whole(1)),
+        });
+    lead.into_iter().chain(kept).collect()
+}
+
+macro_rules! reductions {
+    ($($(#[$doc:meta])* $name:ident => $kind:ident),* $(,)?) => {
+        impl Array {$(
+            $(#[$doc])*
+            ///
+            /// # Errors
+            /// As [`Array::reduce`].
+            pub fn $name(&self, over: &Over) -> Result<Array, ArrayError> {
+                self.reduce(ReduceKind::$kind, over)
+            }
+        )*}
+    };
+}
+
+reductions! {
+    /// Sums; integers as 64-bit ones. Of nothing 0.
+    sum => Sum,
+    /// Multiplies; integers as 64-bit ones. Of nothing 1.
+    prod => Prod,
+    /// Takes the mean; integers as float64. Of nothing NaN.
+    mean => Mean,
+    /// Takes the least element; NaN wins unless it is left out.
+    min => Min,
+    /// Takes the greatest element; NaN wins unless it is left out.
+    max => Max,
+    /// Counts the elements that are not NaN.
+    count => Count,
+    /// Tells whether any element is true.
+    any => Any,
+    /// Tells whether all elements are true.
+    all => All,
+    /// Takes the median: the mean of the two middle elements where their number is even.
+    median => Median,
+    /// Finds the first position of the least element, along the flattened reduced axes.
+    argmin => ArgMin,
+    /// Finds the first position of the greatest element, along the flattened reduced axes.
+    argmax => ArgMax,
+    /// Takes the first element, the first that is not NaN where NaN is left out.
+    first => First,
+    /// Takes the last element, the last that is not NaN where NaN is left out.
+    last => Last,
+}

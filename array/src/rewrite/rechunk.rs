@@ -1,0 +1,113 @@
+//! Rewrites that move rechunks towards the reads.
+
+use graticule_ops::AxisSelection;
+use graticule_plan::ChunkGrid;
+
+use super::through::{follow, operand_axes};
+use crate::{
+    expression::{Op, SourceTable},
+    graph::{Graph, NodeIx},
+    infer::grid_of,
+};
+
+/// How often a read in new chunks may decode each stored tile.
+const REPEATS_MAX: u64 = 4;
+
+fn rechunked(graph: &Graph, ix: NodeIx) -> Option<NodeIx> {
+    matches!(graph.op(ix), Op::Rechunk).then(|| graph.operand(ix, 0))
+}
+
+/// A rechunk of a rechunk, of a slice, of a list or of a join: those are windows and may be cut anywhere.
+pub(super) fn merge_rechunks(graph: &mut Graph, ix: NodeIx) -> bool {
+    let Some(x) = rechunked(graph, ix) else {
+        return false;
+    };
+    let mergeable = match graph.op(x) {
+        Op::Rechunk => true,
+        Op::Slice(_) | Op::Concatenate(_) | Op::Take { .. } => graph.is_only_user(x, ix),
+        _ => false,
+    };
+    if mergeable {
+        let node = graph.node(x).clone();
+        graph.set(ix, node.op, node.operands);
+    }
+    mergeable
+}
+
+/// A rechunk of a read, of a constant array or of a range.
+pub(super) fn rechunk_into_read(graph: &mut Graph, ix: NodeIx) -> bool {
+    let Some(x) = rechunked(graph, ix) else {
+        return false;
+    };
+    let fits = match graph.op(x) {
+        Op::Source { table, selection } => {
+            graph.is_only_user(x, ix) && is_cheap_read(graph.grid(ix), graph.grid(x), table, selection)
+        }
+        Op::Full(_) | Op::Arange { .. } => true,
+        _ => false,
+    };
+    if fits {
+        let op = graph.op(x).clone();
+        graph.set(ix, op, vec![]);
+    }
+    fits
+}
+
+/// Whether a read in chunks of `grid`, rather than `before`, decodes not many more bytes than it needs.
+pub(super) fn is_cheap_read(
+    grid: &ChunkGrid,
+    before: &ChunkGrid,
+    table: &SourceTable,
+    selection: &[AxisSelection],
+) -> bool {
+    repeats(grid, table, selection) <= repeats(before, table, selection).max(REPEATS_MAX)
+}
+
+/// How often the stored tiles are decoded, each by every chunk that touches it: they are decoded whole.
+fn repeats(grid: &ChunkGrid, table: &SourceTable, selection: &[AxisSelection]) -> u64 {
+    let axes = grid.axes().iter().zip(&table.tile).zip(selection);
+    let along = axes.map(|((chunks, tile), s)| {
+        let (chunk, tile) = (chunks.chunk_max().max(1), (tile / s.step.unsigned_abs()).max(1));
+        if chunks.count() == 1 || chunk % tile == 0 {
+            return 1;
+        }
+        // The elements of the tiles that a chunk can touch, over those of the chunk.
+        let touched = ((chunk - 1).div_ceil(tile) + 1).saturating_mul(tile);
+        touched.min(chunks.len().next_multiple_of(tile)) / chunk
+    });
+    along.fold(1, u64::saturating_mul)
+}
+
+/// A rechunk of elementwise work or of a view that nothing else uses.
+pub(super) fn rechunk_through(graph: &mut Graph, ix: NodeIx) -> bool {
+    let Some(x) = rechunked(graph, ix) else {
+        return false;
+    };
+    let passes = matches!(
+        graph.op(x),
+        Op::Cast
+            | Op::Unary(_)
+            | Op::Binary(_)
+            | Op::Where
+            | Op::Transpose(_)
+            | Op::ExpandDims(_)
+            | Op::Squeeze(_)
+            | Op::BroadcastTo
+    );
+    if !passes || !graph.is_only_user(x, ix) {
+        return false;
+    }
+    let result = graph.grid(ix).axes().to_vec();
+    let node = graph.node(x).clone();
+    let operands = node.operands.iter().enumerate().map(|(position, &operand)| {
+        let grid = grid_of(follow(graph, operand, &operand_axes(graph, x, position), &result));
+        if grid == *graph.grid(operand) {
+            return operand;
+        }
+        let dtype = graph.node(operand).dtype;
+        graph.add(Op::Rechunk, vec![operand], dtype, grid)
+    });
+    let operands = operands.collect();
+    graph.set(ix, node.op, operands);
+    true
+}

@@ -1,0 +1,168 @@
+//! Rewrites of lists of positions.
+
+use graticule_ops::AxisSelection;
+use graticule_plan::AxisChunks;
+
+use super::slice::is_used_whole;
+use crate::{
+    expression::Op,
+    graph::{Graph, NodeIx},
+    infer::{from_lengths, grid_of, slice_axis},
+};
+
+/// The most runs that a list of positions is taken apart into.
+const RUNS_MAX: usize = 32;
+
+fn taken(graph: &Graph, ix: NodeIx) -> Option<(NodeIx, usize, &[u64])> {
+    match graph.op(ix) {
+        Op::Take { axis, positions } => Some((graph.operand(ix, 0), *axis, positions)),
+        _ => None,
+    }
+}
+
+/// Runs of equal steps that make up the list, or `None` above [`RUNS_MAX`].
+fn runs(positions: &[u64]) -> Option<Vec<AxisSelection>> {
+    let mut runs = Vec::new();
+    let mut rest = positions;
+    while let [first, ..] = *rest {
+        let step = |pair: &[u64]| i128::from(pair[1]) - i128::from(pair[0]);
+        let stride = rest.windows(2).next().map_or(1, step);
+        let same = rest.windows(2).take_while(|pair| step(pair) == stride).count();
+        let (step, len) = match i64::try_from(stride) {
+            Ok(step) if step != 0 => (step, same + 1),
+            _ => (1, 1),
+        };
+        let (step, len) = if len == 2 && step != 1 && rest.len() > 2 {
+            (1, 1)
+        } else {
+            (step, len)
+        };
+        if runs.len() == RUNS_MAX {
+            return None;
+        }
+        runs.push(AxisSelection {
+            start: first,
+            step: if len == 1 { 1 } else { step },
+            len: len as u64,
+        });
+        rest = &rest[len..];
+    }
+    Some(runs)
+}
+
+/// A list that is one run is a slice, and one of a few runs a join of slices.
+pub(super) fn take_to_slices(graph: &mut Graph, ix: NodeIx) -> bool {
+    let Some((x, axis, positions)) = taken(graph, ix) else {
+        return false;
+    };
+    let Some(runs) = runs(positions).filter(|runs| !runs.is_empty()) else {
+        return false;
+    };
+    // Of an array that is made anyway, rows of blocks are as good.
+    if runs.len() > 1 && is_used_whole(graph, x) {
+        return false;
+    }
+    let mut selections: Vec<_> = graph
+        .grid(x)
+        .shape()
+        .into_iter()
+        .map(AxisSelection::whole)
+        .collect();
+    let dtype = graph.node(x).dtype;
+    let mut parts = Vec::with_capacity(runs.len());
+    for run in runs {
+        selections[axis] = run;
+        let mut axes = graph.grid(x).axes().to_vec();
+        axes[axis] = slice_axis(&axes[axis], run);
+        parts.push(graph.add(Op::Slice(selections.clone()), vec![x], dtype, grid_of(axes)));
+    }
+    match parts[..] {
+        [only] => graph.set(ix, Op::Rechunk, vec![only]),
+        _ => graph.set(ix, Op::Concatenate(axis), parts),
+    }
+    true
+}
+
+/// Cuts the operand so that each of its blocks holds a position of the list: blocks without one join their neighbours,
+/// those before the first and after the last are left out.
+pub(super) fn cull_take(graph: &mut Graph, ix: NodeIx) -> bool {
+    let Some((x, axis, positions)) = taken(graph, ix) else {
+        return false;
+    };
+    if !graph.is_only_user(x, ix) || positions.is_empty() || matches!(graph.op(x), Op::Held(_)) {
+        return false;
+    }
+    let chunks = graph.grid(x).axes()[axis].clone();
+    let mut needed: Vec<u64> = positions
+        .iter()
+        .map(|&position| chunks.block_of(position))
+        .collect();
+    needed.sort_unstable();
+    needed.dedup();
+    if needed.len() as u64 == chunks.count() {
+        return false;
+    }
+    let start = chunks.extent(needed[0]).start;
+    let ends = needed.iter().map(|&block| chunks.extent(block).end);
+    let mut lengths = Vec::with_capacity(needed.len());
+    let mut at = start;
+    for end in ends {
+        lengths.push(end - at);
+        at = end;
+    }
+    let moved = positions.iter().map(|position| position - start).collect();
+    let operand = culled(
+        graph,
+        x,
+        axis,
+        AxisSelection {
+            start,
+            step: 1,
+            len: at - start,
+        },
+        from_lengths(&lengths),
+    );
+    graph.set(
+        ix,
+        Op::Take {
+            axis,
+            positions: moved,
+        },
+        vec![operand],
+    );
+    true
+}
+
+fn culled(graph: &mut Graph, x: NodeIx, axis: usize, hull: AxisSelection, cuts: AxisChunks) -> NodeIx {
+    let mut selections: Vec<_> = graph
+        .grid(x)
+        .shape()
+        .into_iter()
+        .map(AxisSelection::whole)
+        .collect();
+    selections[axis] = hull;
+    let mut axes = graph.grid(x).axes().to_vec();
+    axes[axis] = cuts;
+    let dtype = graph.node(x).dtype;
+    graph.add(Op::Slice(selections), vec![x], dtype, grid_of(axes))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn listed(runs: &[AxisSelection]) -> Vec<u64> {
+        runs.iter()
+            .flat_map(|run| (0..run.len).map(|k| run.element(k)))
+            .collect()
+    }
+
+    #[test]
+    fn runs_make_up_the_list() {
+        for positions in [&[3, 4, 5][..], &[5, 3, 8], &[0, 2, 4, 4, 4, 3, 2], &[7], &[9, 0]] {
+            assert_eq!(listed(&runs(positions).unwrap()), positions);
+        }
+        assert_eq!(runs(&[3, 4, 5]).unwrap().len(), 1);
+        assert_eq!(runs(&[9, 6, 3]).unwrap().len(), 1);
+    }
+}

@@ -1,0 +1,151 @@
+//! Plans of whole jobs, as reviewed text.
+#![allow(clippy::unwrap_used)] // Helpers of tests fail as tests do.
+
+use std::time::{Duration, Instant};
+
+use graticule_array::{
+    Array, Chunks, LowerOptions, Lowered, Over, Wanted, concatenate, explain, lower, where_,
+};
+use graticule_ops::{ArraySource, Grid, OnError, RasterStack, ReduceKind, Resampling};
+use graticule_plan::{ChunkGrid, DType, Key, Plan};
+
+/// A stack `(time, band, y, x)` of scenes nobody has looked into, one chunk for each scene and tile, of all bands.
+fn stack(times: u64, bands: u64, side: u64, chunk: u64) -> Array {
+    let grid = Grid {
+        transform: [10.0, 0.0, 0.0, 0.0, -10.0, 0.0],
+        height: side,
+        width: side,
+        epsg: Some(32633),
+    };
+    let source = ArraySource::Raster(RasterStack {
+        grid,
+        band_count: bands,
+        slots: vec![vec![]; (times * bands) as usize],
+        fill: vec![0.0; bands as usize],
+        resampling: Resampling::Nearest,
+        on_error: OnError::Raise,
+    });
+    let chunks = ChunkGrid::regular(&[times, bands, side, side], &[1, bands, chunk, chunk]).unwrap();
+    Array::from_source(&source, DType::UInt16, &chunks).unwrap()
+}
+
+/// Scenes of three colours and a quality band, masked by its bits.
+fn masked(stack: &Array) -> Array {
+    let colours = stack.slice(&[(..).into(), (0..3).into()]).unwrap();
+    let quality = stack.slice(&[(..).into(), (3..4).into()]).unwrap();
+    let clear = quality.bitwise_and(0b10001).unwrap().equal(0).unwrap();
+    where_(clear, colours.astype(DType::Float32).unwrap(), f64::NAN).unwrap()
+}
+
+fn delivered(arrays: &[&Array]) -> Lowered {
+    let wanted: Vec<_> = arrays.iter().map(|array| (*array, Wanted::Deliver)).collect();
+    lower(&wanted, &LowerOptions::default()).unwrap()
+}
+
+#[test]
+fn median_over_time_reads_all_dates_of_a_tile_in_one_task() {
+    let median = masked(&stack(24, 4, 4096, 512))
+        .median(&Over::axis(0).skipna())
+        .unwrap();
+    let lowered = delivered(&[&median]);
+    assert_eq!(lowered.plan.layers().len(), 1);
+    assert_eq!(
+        lowered.plan.layers()[0].name.as_ref(),
+        "read+bitwise_and+equal+read+astype+where+nanmedian"
+    );
+    assert_eq!(lowered.outputs[0].grid, *median.chunks());
+    insta::assert_snapshot!(explain(&[&median], &LowerOptions::default()).unwrap());
+}
+
+#[test]
+fn mosaic_and_months_share_what_is_read() {
+    let clear = masked(&stack(24, 4, 4096, 512));
+    let median = clear.median(&Over::axis(0).skipna()).unwrap();
+    let months: Vec<Option<u8>> = (0..24).map(|scene| Some(scene / 2 % 12 + 1)).collect();
+    let (monthly, groups) = clear
+        .groupby_reduce(0, &months, ReduceKind::Median, true)
+        .unwrap();
+    assert_eq!(groups, (1..=12).collect::<Vec<u8>>());
+    insta::assert_snapshot!(delivered(&[&median, &monthly]).explain());
+}
+
+#[test]
+fn statistics_of_long_series_go_by_a_tree() {
+    let cube = stack(1000, 1, 512, 512);
+    let mean = cube.mean(&Over::all()).unwrap();
+    insta::assert_snapshot!(delivered(&[&mean]).explain());
+}
+
+#[test]
+fn anomaly_of_a_persisted_cube() {
+    let grid = ChunkGrid::regular(&[1460, 720, 1440], &[365, 180, 180]).unwrap();
+    let cube = Array::held(Key(7), &grid, DType::Float32);
+    let anomaly = cube
+        .subtract(cube.mean(&Over::axis(0).keepdims()).unwrap())
+        .unwrap();
+    insta::assert_snapshot!(delivered(&[&anomaly]).explain());
+}
+
+#[test]
+fn persisted_result_is_named_in_the_plan() {
+    let clear = masked(&stack(4, 4, 1024, 512));
+    let lowered = lower(&[(&clear, Wanted::Keep(Key(5)))], &LowerOptions::default()).unwrap();
+    assert_eq!(lowered.plan.outputs()[0].keep, Some(Key(5)));
+    assert_eq!(lowered.outputs[0].grid, *clear.chunks());
+    assert_eq!(lowered.outputs[0].dtype, DType::Float32);
+}
+
+fn encoded_layers(plan: &Plan) -> usize {
+    plan.layers()
+        .iter()
+        .map(|layer| postcard::to_stdvec(layer).unwrap().len())
+        .sum()
+}
+
+/// Twenty operations on an array of `count` chunks of 10 elements.
+fn twenty_operations(count: u64) -> Array {
+    let x = Array::arange(0.0, (10 * count) as f64, 1.0, DType::Int64, Chunks::Size(10)).unwrap();
+    let mut x = x.astype(DType::Float64).unwrap();
+    for _ in 0..3 {
+        x = x.multiply(1.5).unwrap().add(2.0).unwrap().sqrt().unwrap();
+    }
+    let shifted = x
+        .slice(&[(5..).into()])
+        .unwrap()
+        .subtract(x.slice(&[(..-5).into()]).unwrap())
+        .unwrap();
+    let joined = concatenate(&[shifted.clone(), shifted.flip(0).unwrap()], 0).unwrap();
+    let joined = joined
+        .rechunk(&[Chunks::Size(1000)])
+        .unwrap()
+        .clip(Some(0.0.into()), Some(9.0.into()))
+        .unwrap();
+    joined
+        .where_valid(joined.greater(1.0).unwrap())
+        .unwrap()
+        .mean(&Over::all().skipna())
+        .unwrap()
+}
+
+#[test]
+fn plans_cost_no_more_for_a_hundred_million_chunks_than_for_a_thousand() {
+    let mut sizes = Vec::new();
+    for count in [1_000, 100_000_000] {
+        let best = (0..5).map(|_| {
+            let start = Instant::now();
+            let array = twenty_operations(count);
+            let lowered = delivered(&[&array]);
+            (start.elapsed(), encoded_layers(&lowered.plan))
+        });
+        let (elapsed, size) = best.min().unwrap();
+        let limit = if cfg!(debug_assertions) { 50 } else { 5 };
+        assert!(
+            elapsed < Duration::from_millis(limit),
+            "{elapsed:?} for {count} chunks"
+        );
+        println!("{count} chunks: {elapsed:?}, {size} bytes");
+        assert!(size < 64 << 10, "{size} bytes for {count} chunks");
+        sizes.push(size);
+    }
+    assert!(sizes[1] < 2 * sizes[0], "{sizes:?}");
+}
