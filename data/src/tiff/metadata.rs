@@ -10,6 +10,8 @@ pub(crate) struct Item {
 }
 
 /// The items of a GDAL_METADATA text; anything that isn't an item is passed over.
+///
+/// GDAL escapes values twice, once as texts and once as part of the XML.
 pub(crate) fn parse_items(xml: &str) -> Vec<Item> {
     let mut items = Vec::new();
     let mut rest = xml;
@@ -28,7 +30,7 @@ pub(crate) fn parse_items(xml: &str) -> Vec<Item> {
             name: attribute(attributes, "name").unwrap_or_default(),
             sample: attribute(attributes, "sample").and_then(|text| text.parse().ok()),
             role: attribute(attributes, "role"),
-            value: unescape(value),
+            value: unescape(&unescape(value)),
         });
     }
     items
@@ -56,8 +58,12 @@ fn unescape(text: &str) -> String {
         .replace("&amp;", "&")
 }
 
-/// Writes `text` so that it can stand in XML, between tags and in attributes.
-pub(crate) fn escape(text: &str) -> String {
+/// Writes `text` as the value of an item, escaped twice as [`parse_items`] expects it.
+pub(crate) fn escape_value(text: &str) -> String {
+    escape(&escape(text))
+}
+
+fn escape(text: &str) -> String {
     text.replace('&', "&amp;")
         .replace('<', "&lt;")
         .replace('>', "&gt;")
@@ -109,7 +115,8 @@ mod tests {
     #[test]
     fn escaped_text_comes_back() {
         let text = "a<b> & \"c\" &amp;";
-        assert_eq!(unescape(&escape(text)), text);
+        let items = parse_items(&format!("<Item name=\"a\">{}</Item>", escape_value(text)));
+        assert_eq!(items[0].value, text);
     }
 
     #[test]

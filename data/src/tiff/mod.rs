@@ -1,4 +1,4 @@
-//! Reads TIFF, BigTIFF, GeoTIFF and COG files by windows.
+//! Reads TIFF, BigTIFF, GeoTIFF and COG files by windows, and writes tiled GeoTIFFs.
 //!
 //! Opening reads the header and the block index of every image in the file, in few requests; the result is plain
 //! data that can be kept and shared. Reading a window has two phases: fetch the byte ranges of the blocks that it
@@ -31,31 +31,58 @@
 //! # Ok(())
 //! # }
 //! ```
+//!
+//! Writing goes row of tiles by row of tiles, in bounded memory; the file is there whole or not at all:
+//!
+//! ```
+//! use graticule_data::tiff::{GeoTiffOptions, GeoTiffWriter};
+//! use graticule_plan::DType;
+//!
+//! # let path = std::env::temp_dir().join(format!("graticule-doc-{}.tif", std::process::id()));
+//! let mut options = GeoTiffOptions::new(300, 200, 1, DType::UInt16);
+//! options.epsg = Some(32633);
+//! options.transform = Some([10.0, 0.0, 600_000.0, 0.0, -10.0, 5_100_000.0]);
+//! let mut writer = GeoTiffWriter::create(&path, options)?;
+//! writer.write_tile_row(&vec![0; 300 * 200 * 2])?;
+//! writer.finish()?;
+//! # std::fs::remove_file(&path).unwrap();
+//! # Ok::<(), graticule_data::tiff::TiffError>(())
+//! ```
 
+mod aside;
 mod codec;
 mod decode;
 mod directory;
+mod encode;
+mod epsg;
 mod error;
 mod format;
 mod geo;
+mod head;
 mod image;
 mod lzw;
 mod metadata;
+mod options;
 mod predict;
 mod source;
 mod tag;
 mod window;
+mod writer;
 
 use std::sync::Arc;
 
+pub(crate) use aside::AsideFile;
 pub use decode::Decoder;
 pub use directory::ByteOrder;
+pub use encode::BlockEncoder;
 pub use error::{SourceError, TiffError};
 pub use format::{ColorInterpretation, Compression, Interleave, Predictor, SampleFormat};
 pub use geo::{GeoKeyValue, GeoKeys, Transform};
 pub use image::{BandInfo, Image, ImageInfo, ImageRole};
+pub use options::{BandLabel, BlockPlace, GeoTiffOptions, WriteColors, WriteCompression};
 pub use source::{RangeSource, ReadFuture};
 pub use window::{BlockRange, Window, WindowRead};
+pub use writer::GeoTiffWriter;
 
 /// Bytes read at once when a file is opened, and read ahead wherever else the header is looked up.
 pub const READ_AHEAD_BYTES: u64 = 32 * 1024;
