@@ -123,14 +123,14 @@ fn check_codegen(project: &Project) -> Result<Outcome> {
 fn clippy(project: &Project) -> Result<Outcome> {
     Ok(plain(
         project
-            .cargo("clippy --workspace --all-targets --quiet -- -D warnings")
+            .cargo("clippy --workspace --all-targets --keep-going --quiet -- -D warnings")
             .run()?,
     ))
 }
 
 fn rustdoc(project: &Project) -> Result<Outcome> {
     let task = project
-        .cargo("doc --no-deps --workspace --quiet")
+        .cargo("doc --no-deps --workspace --keep-going --quiet")
         .env("RUSTDOCFLAGS", "-D warnings");
     Ok(plain(task.run()?))
 }
