@@ -1,0 +1,467 @@
+//! Decodes fetched raster files and puts their pixels on the target grid. Pure computation.
+
+use std::{collections::BTreeSet, ops::Range};
+
+use graticule_kernel::{Element, Tensor, TensorMut};
+use graticule_ops::{OnError, RasterAsset, Read, Scalar};
+use graticule_plan::DType;
+
+use crate::tiff::Decoder;
+
+use super::{
+    ReadCause, ReadError,
+    fetched::Problem,
+    place::{AxisPart, Selected},
+    raster::{FilePart, RasterPart, extent_of, place_of, shape},
+    raster_map::AxisMap,
+};
+
+/// Marks a row or column without a pixel in the file.
+const NOWHERE: u32 = u32::MAX;
+
+impl RasterPart {
+    /// The elements of `extents`, which must lie within those fetched, and what was left out.
+    pub(super) fn decode(
+        &self,
+        read: &Read,
+        extents: &[Range<u64>],
+    ) -> Result<(Tensor, Vec<Problem>), ReadError> {
+        let is_within = extents.len() == 4
+            && extents
+                .iter()
+                .zip(&self.selected.extents)
+                .all(|(want, have)| want.is_empty() || (have.start <= want.start && want.end <= have.end));
+        if !is_within || read.dtype != self.dtype {
+            let have = &self.selected.extents;
+            return Err(description(format!(
+                "{extents:?} does not lie in {have:?}, for which bytes were fetched"
+            )));
+        }
+        let selected = Selected::new(read, extents, &shape(&self.source)).map_err(ReadError::of_task)?;
+        let mut skipped = self.skipped.clone();
+        let mut problems = Vec::new();
+        loop {
+            let mut pass = Pass {
+                part: self,
+                selected: &selected,
+                skipped: &skipped,
+                problems: &mut problems,
+                decoder: Decoder::new(),
+                scratch: Vec::new(),
+            };
+            match pass.run(extents) {
+                Ok(tensor) => return Ok((tensor, problems)),
+                // The item's other bands may be placed already: once more, without it.
+                Err(error) if self.stack().on_error == OnError::SkipItem && !error.place.item.is_empty() => {
+                    problems.push(Problem::new(&error, true));
+                    if !skipped.insert(error.place.item.clone()) {
+                        return Err(error);
+                    }
+                }
+                Err(error) => return Err(error),
+            }
+        }
+    }
+}
+
+fn description(why: String) -> ReadError {
+    ReadError::of_task(ReadCause::Description(why))
+}
+
+/// One go over all planes of a box.
+struct Pass<'a> {
+    part: &'a RasterPart,
+    selected: &'a Selected,
+    skipped: &'a BTreeSet<String>,
+    problems: &'a mut Vec<Problem>,
+    decoder: Decoder,
+    /// Words, so that pixels of any type are aligned in it.
+    scratch: Vec<u64>,
+}
+
+impl Pass<'_> {
+    fn run(&mut self, extents: &[Range<u64>]) -> Result<Tensor, ReadError> {
+        let shape = self.selected.shape();
+        let made = TensorMut::zeros(self.part.dtype, &shape);
+        let mut out = made.map_err(|e| description(e.to_string()))?;
+        let plane_len = shape[2] * shape[3];
+        if plane_len > 0 {
+            match self.part.dtype {
+                DType::Int8 => self.planes::<i8>(&mut out, extents, plane_len)?,
+                DType::Int16 => self.planes::<i16>(&mut out, extents, plane_len)?,
+                DType::Int32 => self.planes::<i32>(&mut out, extents, plane_len)?,
+                DType::Int64 => self.planes::<i64>(&mut out, extents, plane_len)?,
+                DType::UInt8 => self.planes::<u8>(&mut out, extents, plane_len)?,
+                DType::UInt16 => self.planes::<u16>(&mut out, extents, plane_len)?,
+                DType::UInt32 => self.planes::<u32>(&mut out, extents, plane_len)?,
+                DType::UInt64 => self.planes::<u64>(&mut out, extents, plane_len)?,
+                DType::Float32 => self.planes::<f32>(&mut out, extents, plane_len)?,
+                DType::Float64 => self.planes::<f64>(&mut out, extents, plane_len)?,
+                DType::Bool => return Err(description("rasters are not read as bool".to_owned())),
+            }
+        }
+        Ok(out.freeze())
+    }
+
+    fn planes<D: Pixel>(
+        &mut self,
+        out: &mut TensorMut,
+        extents: &[Range<u64>],
+        plane_len: usize,
+    ) -> Result<(), ReadError> {
+        let out: &mut [D] = out.as_mut_slice().expect("made with this dtype");
+        // Planes were fetched for a box around this one.
+        let fetched = &self.part.selected;
+        let first = |axis: usize| (extents[axis].start.saturating_sub(fetched.extents[axis].start)) as usize;
+        let (first_time, first_band) = (first(0), first(1));
+        let bands = self.selected.axes[1];
+        for (plane, target) in out.chunks_exact_mut(plane_len).enumerate() {
+            let (time, band) = (plane / bands.len, plane % bands.len);
+            let files = &self.part.planes[(first_time + time) * fetched.axes[1].len + first_band + band];
+            let fill = self.part.stack().fill[bands.element(band) as usize];
+            self.plane(files, target, D::of_f64(fill))?;
+        }
+        Ok(())
+    }
+
+    /// Fuses the files of one plane: the first valid pixel wins.
+    fn plane<D: Pixel>(&mut self, files: &[FilePart], target: &mut [D], fill: D) -> Result<(), ReadError> {
+        let part = self.part;
+        let asset = |file: &FilePart| &part.stack().slots[file.slot][file.position];
+        let files: Vec<&FilePart> = files
+            .iter()
+            .filter(|file| !self.skipped.contains(&asset(file).item))
+            .collect();
+        target.fill(fill);
+        let mut done = if files.len() > 1 {
+            vec![false; target.len()]
+        } else {
+            Vec::new()
+        };
+        let mut left = target.len();
+        for file in files {
+            if left == 0 {
+                break;
+            }
+            let placed = self.file(file, asset(file), target, fill, &mut done);
+            match placed {
+                Ok(count) => left = left.saturating_sub(count),
+                Err(error) if part.stack().on_error == OnError::Nodata => {
+                    // What it has placed in one go before it failed is not to be trusted.
+                    if done.is_empty() {
+                        target.fill(fill);
+                    }
+                    self.problems.push(Problem::new(&error, false));
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
+    }
+
+    /// Places one file's pixels; returns how many were valid, if it is one of several.
+    fn file<D: Pixel>(
+        &mut self,
+        file: &FilePart,
+        asset: &RasterAsset,
+        target: &mut [D],
+        fill: D,
+        done: &mut [bool],
+    ) -> Result<usize, ReadError> {
+        let window = file.read.window();
+        let error = |cause: ReadCause| ReadError::new(place_of(asset, extent_of(window)), cause);
+        let rows = pixels(
+            &self.selected.axes[2],
+            &file.map.rows,
+            file.height,
+            window.row,
+            window.height,
+        );
+        let cols = pixels(
+            &self.selected.axes[3],
+            &file.map.cols,
+            file.width,
+            window.col,
+            window.width,
+        );
+        let layout = Layout {
+            rows,
+            cols,
+            width: window.width as usize,
+        };
+        let keeps = asset.scale == 1.0 && asset.offset == 0.0 && file.read.dtype() == D::DTYPE;
+        if keeps && done.is_empty() && layout.is_identity(window.height) {
+            decode(&mut self.decoder, file, bytemuck::cast_slice_mut(target)).map_err(error)?;
+            target.iter_mut().for_each(|pixel| {
+                if !pixel.is_valid(file.nodata.and_then(D::exactly)) {
+                    *pixel = fill;
+                }
+            });
+            return Ok(0);
+        }
+        self.scratch.resize(file.read.out_bytes().div_ceil(8), 0);
+        let scratch = &mut bytemuck::cast_slice_mut(&mut self.scratch)[..file.read.out_bytes()];
+        decode(&mut self.decoder, file, scratch).map_err(error)?;
+        let how = How {
+            nodata: file.nodata,
+            scale: asset.scale,
+            offset: asset.offset,
+        };
+        macro_rules! from {
+            ($($dtype:ident => $type:ty),*) => {
+                match file.read.dtype() {
+                    $(DType::$dtype => Ok(place::<$type, D>(bytemuck::cast_slice(scratch), &layout, &how, target, done)),)*
+                    DType::Bool => Err(error(ReadCause::Description("a raster of booleans".to_owned()))),
+                }
+            };
+        }
+        from!(
+            Int8 => i8, Int16 => i16, Int32 => i32, Int64 => i64,
+            UInt8 => u8, UInt16 => u16, UInt32 => u32, UInt64 => u64,
+            Float32 => f32, Float64 => f64
+        )
+    }
+}
+
+fn decode(decoder: &mut Decoder, file: &FilePart, out: &mut [u8]) -> Result<(), ReadCause> {
+    for (index, bytes) in file.bytes.iter().enumerate() {
+        file.read.decode_block(decoder, index, bytes, out)?;
+    }
+    Ok(())
+}
+
+/// For each element of the box the pixel of the window, or [`NOWHERE`].
+fn pixels(part: &AxisPart, map: &AxisMap, len: u64, first: u32, count: u32) -> Vec<u32> {
+    let pixel = |k: usize| {
+        let pixel = map.pixel(part.element(k), len)?.checked_sub(first.into())?;
+        u32::try_from(pixel).ok().filter(|pixel| *pixel < count)
+    };
+    (0..part.len).map(|k| pixel(k).unwrap_or(NOWHERE)).collect()
+}
+
+/// Which pixel of a window each pixel of a plane takes.
+struct Layout {
+    rows: Vec<u32>,
+    cols: Vec<u32>,
+    /// The window's.
+    width: usize,
+}
+
+impl Layout {
+    /// Whether plane and window are the same, pixel by pixel.
+    fn is_identity(&self, height: u32) -> bool {
+        let in_order = |pixels: &[u32]| pixels.iter().zip(0..).all(|(pixel, place)| *pixel == place);
+        self.cols.len() == self.width
+            && self.rows.len() == height as usize
+            && in_order(&self.rows)
+            && in_order(&self.cols)
+    }
+
+    /// The part of a row that lies in the window without gap and in order, and the window's pixel of its first.
+    fn run(&self) -> Option<(Range<usize>, usize)> {
+        let first = self.cols.iter().position(|pixel| *pixel != NOWHERE)?;
+        let last = self.cols.iter().rposition(|pixel| *pixel != NOWHERE)?;
+        let is_run = self.cols[first..=last]
+            .windows(2)
+            .all(|pair| pair[0] < NOWHERE && pair[1] == pair[0] + 1);
+        is_run.then(|| (first..last + 1, self.cols[first] as usize))
+    }
+}
+
+/// From stored to real values.
+struct How {
+    nodata: Option<f64>,
+    scale: f64,
+    offset: f64,
+}
+
+/// Puts the window's valid pixels where the plane has none yet; returns how many.
+fn place<S: Pixel, D: Pixel + CastFrom<S>>(
+    window: &[S],
+    layout: &Layout,
+    how: &How,
+    target: &mut [D],
+    done: &mut [bool],
+) -> usize {
+    let nodata = how.nodata.and_then(S::exactly);
+    if how.scale == 1.0 && how.offset == 0.0 {
+        place_with(
+            window,
+            layout,
+            |pixel: S| (pixel.is_valid(nodata), D::cast_from(pixel)),
+            target,
+            done,
+        )
+    } else {
+        let real = |pixel: S| D::of_f64(pixel.to_f64() * how.scale + how.offset);
+        place_with(
+            window,
+            layout,
+            |pixel: S| (pixel.is_valid(nodata), real(pixel)),
+            target,
+            done,
+        )
+    }
+}
+
+fn place_with<S: Pixel, D: Pixel>(
+    window: &[S],
+    layout: &Layout,
+    convert: impl Fn(S) -> (bool, D),
+    target: &mut [D],
+    done: &mut [bool],
+) -> usize {
+    let width = layout.cols.len();
+    let run = layout.run();
+    let mut placed = 0;
+    for (place, &row) in layout.rows.iter().enumerate() {
+        if row == NOWHERE {
+            continue;
+        }
+        let source = &window[row as usize * layout.width..][..layout.width];
+        let line = place * width..(place + 1) * width;
+        let out = &mut target[line.clone()];
+        let mut one = |out: &mut D, done: Option<&mut bool>, pixel: S| {
+            let (is_valid, value) = convert(pixel);
+            match done {
+                None => *out = if is_valid { value } else { *out },
+                Some(done) if is_valid && !*done => {
+                    (*out, *done) = (value, true);
+                    placed += 1;
+                }
+                Some(_) => {}
+            }
+        };
+        match (&run, done.is_empty()) {
+            (Some((span, first)), true) => {
+                let pixels = &source[*first..];
+                out[span.clone()]
+                    .iter_mut()
+                    .zip(pixels)
+                    .for_each(|(out, pixel)| one(out, None, *pixel));
+            }
+            (Some((span, first)), false) => {
+                let done = &mut done[line][span.clone()];
+                let places = out[span.clone()].iter_mut().zip(done);
+                places
+                    .zip(&source[*first..])
+                    .for_each(|((out, done), pixel)| one(out, Some(done), *pixel));
+            }
+            (None, is_only) => {
+                for (col, pixel) in layout
+                    .cols
+                    .iter()
+                    .enumerate()
+                    .filter(|(_, pixel)| **pixel != NOWHERE)
+                {
+                    let done = if is_only {
+                        None
+                    } else {
+                        Some(&mut done[line.start + col])
+                    };
+                    one(&mut out[col], done, source[*pixel as usize]);
+                }
+            }
+        }
+    }
+    placed
+}
+
+/// A raster's element.
+trait Pixel:
+    Element
+    + Copy
+    + bytemuck::Pod
+    + CastFrom<i8>
+    + CastFrom<i16>
+    + CastFrom<i32>
+    + CastFrom<i64>
+    + CastFrom<u8>
+    + CastFrom<u16>
+    + CastFrom<u32>
+    + CastFrom<u64>
+    + CastFrom<f32>
+    + CastFrom<f64>
+{
+    /// The value as an element; integers saturate.
+    fn of_f64(value: f64) -> Self;
+
+    fn to_f64(self) -> f64;
+
+    /// The element of just this value, if there is one; floats round to their type as the file's writer did.
+    fn exactly(value: f64) -> Option<Self>;
+
+    /// Whether the pixel is neither nodata nor NaN.
+    fn is_valid(self, nodata: Option<Self>) -> bool;
+}
+
+/// Conversion as Rust's `as` and NumPy's `astype` do it.
+trait CastFrom<S> {
+    fn cast_from(value: S) -> Self;
+}
+
+macro_rules! casts {
+    ($($from:ty),*) => { $(casts!(@ $from => i8, i16, i32, i64, u8, u16, u32, u64, f32, f64);)* };
+    (@ $from:ty => $($to:ty),*) => {
+        $(impl CastFrom<$from> for $to {
+            #[inline]
+            fn cast_from(value: $from) -> Self {
+                value as $to
+            }
+        })*
+    };
+}
+
+casts!(i8, i16, i32, i64, u8, u16, u32, u64, f32, f64);
+
+macro_rules! integer_pixels {
+    ($($type:ty),*) => {
+        $(impl Pixel for $type {
+            fn of_f64(value: f64) -> Self {
+                value as $type
+            }
+
+            #[inline]
+            fn to_f64(self) -> f64 {
+                self as f64
+            }
+
+            fn exactly(value: f64) -> Option<Self> {
+                Scalar::from_float(value, Self::DTYPE).and_then(Self::from_scalar)
+            }
+
+            #[inline]
+            fn is_valid(self, nodata: Option<Self>) -> bool {
+                nodata != Some(self)
+            }
+        })*
+    };
+}
+
+integer_pixels!(i8, i16, i32, i64, u8, u16, u32, u64);
+
+macro_rules! float_pixels {
+    ($($type:ty),*) => {
+        $(impl Pixel for $type {
+            fn of_f64(value: f64) -> Self {
+                value as $type
+            }
+
+            #[inline]
+            fn to_f64(self) -> f64 {
+                self.into()
+            }
+
+            fn exactly(value: f64) -> Option<Self> {
+                Some(value as $type)
+            }
+
+            #[inline]
+            fn is_valid(self, nodata: Option<Self>) -> bool {
+                !self.is_nan() && nodata != Some(self)
+            }
+        })*
+    };
+}
+
+float_pixels!(f32, f64);
