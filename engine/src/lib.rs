@@ -15,6 +15,7 @@
 //! # let _ = Time::ZERO;
 //! ```
 
+mod footprint;
 mod message;
 pub mod scheduler;
 mod time;

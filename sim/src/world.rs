@@ -172,6 +172,7 @@ impl World {
         let profile = Profile::draw(&mut rng);
         let config = Config {
             worker_timeout_us: TIMEOUT_US,
+            worker_losses_max: u32::MAX,
             sabotage,
             ..Config::default()
         };

@@ -9,28 +9,39 @@ use super::{
     record::{JobState, ReadyTask, TaskRecord, TaskState},
 };
 
+/// The most chunks one task may need.
+const TASK_INPUTS_MAX: u64 = 1 << 20;
+
 /// A walk over what a job's outputs need, with an explicit stack: never a whole closure.
 #[derive(Debug, Default)]
 pub(super) struct Cursor {
     /// Position in the plan's outputs.
-    output: usize,
+    pub(super) output: usize,
     /// Next block of that output.
-    block: u64,
-    stack: Vec<Frame>,
+    pub(super) block: u64,
+    pub(super) stack: Vec<Frame>,
 }
 
 /// A demanded task whose inputs are being looked at.
 #[derive(Debug)]
-struct Frame {
+pub(super) struct Frame {
+    pub(super) task: TaskId,
     inputs: Vec<ChunkId>,
     next: usize,
+}
+
+impl Frame {
+    /// The inputs that were not looked at yet.
+    pub(super) fn rest(&self) -> &[ChunkId] {
+        &self.inputs[self.next..]
+    }
 }
 
 /// Lost chunks that somebody waits for: they come before anything new.
 #[derive(Debug, Default)]
 pub(super) struct Recovery {
-    lost: VecDeque<TaskId>,
-    stack: Vec<Frame>,
+    pub(super) lost: VecDeque<TaskId>,
+    pub(super) stack: Vec<Frame>,
 }
 
 impl Recovery {
@@ -44,65 +55,96 @@ impl Recovery {
     }
 }
 
+/// What bounds the tasks that are ready or run.
+#[derive(Debug, Clone, Copy)]
+struct Bounds {
+    slots: u64,
+    /// Bytes that may pass through the workers' memory at a time.
+    transient_bytes: u128,
+}
+
 impl Scheduler {
     /// Demands tasks until enough are ready for all slots, or memory admits no more.
     pub(super) fn advance(&mut self) {
-        while let Some(task) = self.next_lost() {
-            self.demand(task, Walk::Recovery);
+        let bounds = Bounds {
+            slots: self.slots_total(),
+            transient_bytes: u128::from(self.budget_total() / 4 * 3),
+        };
+        while self.admits(bounds) && self.step_recovery() {}
+        if !self.admits(bounds) {
+            return;
         }
-        let wanted = 2 * self.slots_total() + 1;
         let jobs: Vec<JobId> = self.jobs_in_turn();
         let mut exhausted = 0;
         for &job in jobs.iter().cycle() {
-            if exhausted == jobs.len() || self.ready_count >= wanted {
+            if exhausted == jobs.len() || !self.admits(bounds) {
                 break;
             }
-            exhausted = if self.admits() && self.step(job) {
-                0
+            if self.step(job) {
+                exhausted = 0;
+                self.last_walked = Some(job);
             } else {
-                exhausted + 1
-            };
+                exhausted += 1;
+            }
         }
     }
 
-    /// Running jobs, each time beginning with the next one.
-    fn jobs_in_turn(&mut self) -> Vec<JobId> {
+    /// Running jobs, beginning with the one after that which walked last.
+    fn jobs_in_turn(&self) -> Vec<JobId> {
         let running = self.jobs.iter().filter(|(_, job)| job.state == JobState::Running);
         let mut jobs: Vec<JobId> = running.map(|(&id, _)| id).collect();
-        if !jobs.is_empty() {
-            self.turn = self.turn.wrapping_add(1);
-            let first = self.turn % jobs.len();
+        let first = jobs.partition_point(|&job| Some(job) <= self.last_walked);
+        if first < jobs.len() {
             jobs.rotate_left(first);
         }
         jobs
     }
 
-    /// Whether one more chunk may come into being: those that pass through must leave room for each other. When
-    /// nothing else can run, one is admitted all the same.
-    fn admits(&self) -> bool {
-        let limit = self.budget_total() / 4 * 3;
-        let in_use = self.transient_bytes.saturating_add(self.committed_bytes);
-        in_use < limit || (self.ready_count == 0 && self.leased_count == 0)
+    /// Whether one more chunk may come into being: those that pass through must leave room for each other.
+    ///
+    /// What would fit no more is admitted all the same where slots would idle, since only more chunks can complete a
+    /// set that is larger than memory, and workers spill. Results that wait for a slow client are no such set: then
+    /// one task at a time goes on.
+    fn admits(&self, bounds: Bounds) -> bool {
+        if self.ready_count > 2 * bounds.slots {
+            return false;
+        }
+        let in_use = self.transient_bytes + self.committed_bytes;
+        if in_use < bounds.transient_bytes {
+            return true;
+        }
+        let waits_for_clients = self.undelivered_bytes > in_use / 2;
+        self.ready_count == 0
+            && (self.leased_count == 0 || (self.leased_count < bounds.slots && !waits_for_clients))
     }
 
-    fn next_lost(&mut self) -> Option<TaskId> {
+    /// Takes one step of the walk over what was lost. Returns `false` at its end.
+    fn step_recovery(&mut self) -> bool {
         loop {
             if let Some(frame) = self.recovery.stack.last_mut() {
-                match frame.inputs.get(frame.next) {
-                    Some(&input) => {
-                        frame.next += 1;
+                let (owner, input) = (frame.task, frame.inputs.get(frame.next).copied());
+                frame.next += 1;
+                match input {
+                    Some(input) if self.is_waiting(owner) => {
                         if self.is_absent(input) {
-                            return Some(input);
+                            self.demand(input, Walk::Recovery);
+                            return true;
                         }
                     }
-                    None => {
+                    Some(_) | None => {
                         self.recovery.stack.pop();
                     }
                 }
             } else {
-                let task = self.recovery.lost.pop_front()?;
+                let Some(task) = self.recovery.lost.pop_front() else {
+                    return false;
+                };
+                if self.is_absent(task) && self.is_awaited(task) {
+                    self.demand(task, Walk::Recovery);
+                    return true;
+                }
                 if self.is_absent(task) {
-                    return Some(task);
+                    self.waive_if_unneeded(task);
                 }
             }
         }
@@ -111,16 +153,20 @@ impl Scheduler {
     /// Takes one step of a job's walk. Returns `false` at its end.
     fn step(&mut self, job: JobId) -> bool {
         loop {
-            let Some(record) = self.jobs.get_mut(&job) else {
+            let running = |record: &&mut super::record::JobRecord| record.state == JobState::Running;
+            let Some(record) = self.jobs.get_mut(&job).filter(running) else {
                 return false;
             };
             let task = if let Some(frame) = record.cursor.stack.last_mut() {
-                let Some(&input) = frame.inputs.get(frame.next) else {
-                    record.cursor.stack.pop();
-                    continue;
-                };
+                let (owner, input) = (frame.task, frame.inputs.get(frame.next).copied());
                 frame.next += 1;
-                input
+                match input {
+                    Some(input) if self.is_waiting(owner) => input,
+                    Some(_) | None => {
+                        self.job_mut(job).cursor.stack.pop();
+                        continue;
+                    }
+                }
             } else {
                 let cursor = &mut record.cursor;
                 let Some(output) = record.plan.outputs().get(cursor.output) else {
@@ -131,16 +177,16 @@ impl Scheduler {
                     cursor.block = 0;
                     continue;
                 }
-                let task = TaskId {
-                    job,
-                    layer: output.layer,
-                    block: cursor.block,
-                };
+                let block = cursor.block;
                 cursor.block += 1;
-                if !record.layers[output.layer.0 as usize].is_wanted_output(task.block) {
+                if !record.layers[output.layer.0 as usize].is_wanted_output(block) {
                     continue;
                 }
-                task
+                TaskId {
+                    job,
+                    layer: output.layer,
+                    block,
+                }
             };
             if self.is_absent(task) {
                 self.demand(task, Walk::Job(job));
@@ -158,37 +204,66 @@ impl Scheduler {
         !layer.chunks.contains_key(&chunk.block) && !layer.tasks.contains_key(&chunk.block)
     }
 
+    /// Whether a client or a live task waits for a chunk.
+    pub(super) fn is_awaited(&self, chunk: ChunkId) -> bool {
+        self.layer(chunk.job, chunk.layer).is_wanted_output(chunk.block)
+            || self.dependents_of(chunk).into_iter().any(|t| self.is_waiting(t))
+    }
+
+    fn is_waiting(&self, task: TaskId) -> bool {
+        let state = self.task(task).map(|record| &record.state);
+        matches!(state, Some(TaskState::Waiting { .. }))
+    }
+
     /// Makes a record for a task and puts it on the walk, so that its inputs are looked at next.
     fn demand(&mut self, task: TaskId, walk: Walk) {
         self.unfinish(task);
-        let inputs = self.inputs_of(task);
+        let too_many = self.input_count(task) > TASK_INPUTS_MAX;
+        let inputs = if too_many {
+            Vec::new()
+        } else {
+            self.inputs_of(task)
+        };
         let missing = inputs.iter().filter(|&&input| !self.is_held(input)).count() as u64;
         let order = self.next_order;
         self.next_order += 1;
+        let layer = self.layer_mut(task.job, task.layer);
         let record = TaskRecord {
             state: TaskState::Waiting { missing },
             order,
-            attempt: self
-                .layer(task.job, task.layer)
-                .attempts
-                .get(&task.block)
-                .copied()
-                .unwrap_or(0),
+            attempt: layer.attempts.get(&task.block).copied().unwrap_or(0),
             failures: 0,
             losses: 0,
+            misses: 0,
+            load_us: 0,
         };
-        self.layer_mut(task.job, task.layer)
-            .tasks
-            .insert(task.block, record);
-        if missing == 0 {
+        layer.tasks.insert(task.block, record);
+        if too_many {
+            let message = self.tell_where(
+                task,
+                &format!("one task reads more than {TASK_INPUTS_MAX} chunks"),
+            );
+            self.fail_task(task, &message);
+        } else if missing == 0 {
             self.waiting_to_ready(task);
         } else {
-            let frame = Frame { inputs, next: 0 };
+            let frame = Frame {
+                task,
+                inputs,
+                next: 0,
+            };
             match walk {
                 Walk::Recovery => self.recovery.stack.push(frame),
                 Walk::Job(job) => self.job_mut(job).cursor.stack.push(frame),
             }
         }
+    }
+
+    fn input_count(&self, task: TaskId) -> u64 {
+        let inputs = self.layer(task.job, task.layer).inputs.iter();
+        inputs
+            .map(|input| input.map.source_count(task.block))
+            .fold(0, u64::saturating_add)
     }
 
     /// The chunks that a task needs, once for each input that names them.
@@ -220,11 +295,7 @@ impl Scheduler {
     }
 
     pub(super) fn waiting_to_ready(&mut self, task: TaskId) {
-        let bytes = self
-            .layer(task.job, task.layer)
-            .spec
-            .layer
-            .output_bytes(task.block);
+        let bytes = self.output_bytes(task);
         let ready = self.ready_entry(task);
         let record = self.task_mut(task).expect("a waiting task has a record");
         assert!(
@@ -240,11 +311,7 @@ impl Scheduler {
     }
 
     pub(super) fn ready_to_waiting(&mut self, task: TaskId, missing: u64) {
-        let bytes = self
-            .layer(task.job, task.layer)
-            .spec
-            .layer
-            .output_bytes(task.block);
+        let bytes = self.output_bytes(task);
         let ready = self.ready_entry(task);
         let there = self.job_mut(task.job).ready.remove(&ready);
         debug_assert!(there, "{task} was not queued");
@@ -261,6 +328,11 @@ impl Scheduler {
             layer: task.layer,
             block: task.block,
         }
+    }
+
+    pub(super) fn output_bytes(&self, task: TaskId) -> u128 {
+        let layer = self.layer(task.job, task.layer);
+        u128::from(layer.spec.layer.output_bytes(task.block))
     }
 
     pub(super) fn is_held(&self, chunk: ChunkId) -> bool {

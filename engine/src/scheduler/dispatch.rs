@@ -8,7 +8,7 @@ use super::{
     Command, Observation, Scheduler,
     record::{ReadyTask, TaskState, WorkerRecord},
 };
-use crate::{ChunkHolders, Lease, ToWorker};
+use crate::{ChunkHolders, Lease, ToWorker, footprint::task_bytes};
 
 /// Work that a worker has at hand beyond what it runs, so that it never waits for the next lease.
 const QUEUE_US: u64 = 50_000;
@@ -16,6 +16,9 @@ const QUEUE_US: u64 = 50_000;
 const LONG_TASK_US: u64 = 500_000;
 /// The most tasks a worker has at hand for each of its slots.
 const QUEUE_TASKS_PER_SLOT_MAX: u64 = 64;
+/// Workers that vanished with a task before it runs on an otherwise idle worker, so that it takes no others along and
+/// the next loss tells whether it is the cause.
+const LOSSES_SUSPICIOUS: u32 = 2;
 
 type Leases = BTreeMap<(WorkerId, JobId, LayerId), Lease>;
 
@@ -30,16 +33,11 @@ impl Scheduler {
                 block: ready.block,
             };
             if let Some(message) = self.too_large(task) {
-                self.fail_with_dependents(job, &message.into());
-                // The owner of the task may be over already, and only its lineage in use.
-                if self.task(task).is_some_and(|t| t.state == TaskState::Ready) {
-                    self.ready_to_waiting(task, 0);
-                    self.layer_mut(task.job, task.layer).tasks.remove(&task.block);
-                }
-                leases.retain(|(_, job, _), _| self.jobs.contains_key(job));
+                self.fail_task(task, &message.into());
                 continue;
             }
             let Some(worker) = self.place(task) else { break };
+            self.last_served = Some(job);
             self.ready_to_leased(task, worker, &mut leases);
         }
         for ((worker, ..), lease) in leases {
@@ -48,28 +46,29 @@ impl Scheduler {
     }
 
     /// The best ready task of all jobs, jobs taking turns.
-    fn next_ready(&mut self) -> Option<(JobId, ReadyTask)> {
+    fn next_ready(&self) -> Option<(JobId, ReadyTask)> {
         if self.ready_count == 0 {
             return None;
         }
-        let after = self.last_served;
-        let mut with_work = self.jobs.iter().filter(|(_, job)| !job.ready.is_empty());
-        let first = with_work.next();
-        let next = first
-            .into_iter()
-            .chain(with_work)
-            .find(|(id, _)| Some(**id) > after)
-            .or(first)?;
-        let (&job, record) = next;
-        let &ready = record.ready.first().expect("filtered above");
-        self.last_served = Some(job);
-        Some((job, ready))
+        let mut first = None;
+        for (&job, record) in &self.jobs {
+            let Some(&ready) = record.ready.first() else {
+                continue;
+            };
+            if Some(job) > self.last_served {
+                return Some((job, ready));
+            }
+            first.get_or_insert((job, ready));
+        }
+        first
     }
 
     /// Why no connected worker can ever run the task, if none can.
     fn too_large(&self, task: TaskId) -> Option<String> {
         let largest = self.workers.values().map(|w| w.budget_bytes).max()?;
-        let needed = self.task_bytes(task);
+        let layer = self.layer(task.job, task.layer);
+        let maps = layer.inputs.iter().map(|input| &*input.map);
+        let needed = task_bytes(&layer.spec, maps, task.block);
         if needed <= largest {
             return None;
         }
@@ -83,39 +82,28 @@ impl Scheduler {
         Some(self.tell_where(task, &cause).to_string())
     }
 
-    fn task_bytes(&self, task: TaskId) -> u64 {
-        let layer = self.layer(task.job, task.layer);
-        let fixed = layer
-            .spec
-            .layer
-            .scratch_bytes
-            .saturating_add(layer.spec.layer.source_bytes);
-        let output = layer.spec.layer.output_bytes(task.block);
-        let inputs = self.inputs_of(task).into_iter().filter_map(|c| {
-            let chunks = &self.layer(c.job, c.layer).chunks;
-            chunks.get(&c.block).map(|record| record.bytes)
-        });
-        inputs.fold(fixed.saturating_add(output), u64::saturating_add)
-    }
-
     /// The worker with room that holds most of the task's inputs; of equals the one with the fewest tasks at hand,
     /// then the one that got the previous task, so that neighbours stay together.
     fn place(&self, task: TaskId) -> Option<WorkerId> {
         let layer = self.layer(task.job, task.layer);
         let task_us = layer.measured.mean_us(layer.spec.layer.cost_ns);
+        let alone = layer.tasks[&task.block].losses >= LOSSES_SUSPICIOUS;
         let mut local: BTreeMap<WorkerId, u64> = BTreeMap::new();
         for input in self.inputs_of(task) {
             let source = self.layer(input.job, input.layer);
             if let Some(record) = source.chunks.get(&input.block) {
-                record
-                    .holders
-                    .iter()
-                    .for_each(|&holder| *local.entry(holder).or_default() += record.bytes);
+                for &holder in &record.holders {
+                    let bytes = local.entry(holder).or_default();
+                    *bytes = bytes.saturating_add(record.bytes);
+                }
             }
         }
-        let open = self.workers.iter().filter(|(_, w)| w.has_room(task_us));
+        let open = self
+            .workers
+            .iter()
+            .filter(|(_, w)| w.has_room(task_us) && (!alone || w.leased.is_empty()));
         let key = |(id, worker): &(&WorkerId, &WorkerRecord)| {
-            let level = worker.leased.len() as u64 / u64::from(worker.slots.max(1));
+            let level = worker.leased.len() as u64 / u64::from(worker.slots);
             let bytes = local.get(id).copied().unwrap_or(0);
             let previous = self.last_placed == Some(**id);
             (
@@ -140,7 +128,9 @@ impl Scheduler {
         assert_eq!(record.state, TaskState::Ready, "{task}");
         record.state = TaskState::Leased { worker };
         record.attempt += 1;
+        record.load_us = task_us;
         let attempt = record.attempt;
+        let alone = record.losses >= LOSSES_SUSPICIOUS;
         if attempt > 1 {
             self.layer_mut(task.job, task.layer)
                 .attempts
@@ -152,6 +142,7 @@ impl Scheduler {
             .expect("placed on a connected worker");
         target.leased.insert(task);
         target.load_us += task_us;
+        target.isolated = alone;
         self.last_placed = Some(worker);
         self.out.push(Command::Observe(Observation::TaskLeased {
             task,
@@ -190,10 +181,10 @@ impl Scheduler {
                 layer: lease.layer,
                 block,
             }) {
-                let source = self.layer(chunk.job, chunk.layer);
-                let holders = &source.chunks[&chunk.block].holders;
+                let source = self.layer(chunk.job, chunk.layer).chunks.get(&chunk.block);
+                let holders = source.map(|record| record.holders.as_slice()).unwrap_or_default();
                 if !holders.contains(&worker) {
-                    elsewhere.entry(chunk).or_insert_with(|| holders.clone());
+                    elsewhere.entry(chunk).or_insert_with(|| holders.to_vec());
                 }
             }
         }
@@ -237,7 +228,7 @@ impl Scheduler {
 impl WorkerRecord {
     /// Whether a task of about `task_us` may be added to what the worker has at hand.
     fn has_room(&self, task_us: u64) -> bool {
-        if self.retiring {
+        if self.retiring || self.isolated {
             return false;
         }
         let (slots, at_hand) = (u64::from(self.slots), self.leased.len() as u64);

@@ -215,7 +215,7 @@ pub enum Observation {
         /// Why.
         message: Arc<str>,
     },
-    /// A finished or leased task must run again.
+    /// An attempt is void: the task must run again, or nobody wants it any more.
     TaskReset {
         /// The task.
         task: TaskId,

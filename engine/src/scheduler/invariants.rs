@@ -1,10 +1,13 @@
 //! What must hold between any two events: checked by the simulator and by tests, never in production.
 
+use std::collections::HashSet;
+
 use graticule_plan::{ChunkId, JobId, LayerId, TaskId};
 
 use super::{
-    Scheduler,
-    record::{JobState, TaskState},
+    Sabotage, Scheduler,
+    demand::Frame,
+    record::{ChunkRecord, JobState, LayerRecord, TaskRecord, TaskState},
 };
 
 impl Scheduler {
@@ -14,105 +17,126 @@ impl Scheduler {
     /// The first thing that does not hold, in a sentence.
     pub fn check_invariants(&self) -> Result<(), String> {
         let mut sums = Sums::default();
+        let coming = self.coming();
         for (&job, record) in &self.jobs {
             for (index, layer) in record.layers.iter().enumerate() {
-                let id = LayerId(u32::try_from(index).expect("layer ids are 32 bits"));
-                self.check_layer(job, id, layer, &mut sums)?;
+                let layer_id = LayerId(u32::try_from(index).expect("layer ids are 32 bits"));
+                let id = |block| TaskId {
+                    job,
+                    layer: layer_id,
+                    block,
+                };
+                for (&block, task) in &layer.tasks {
+                    self.check_task(id(block), task, layer, &coming, &mut sums)?;
+                }
+                for (&block, chunk) in &layer.chunks {
+                    self.check_chunk(id(block), chunk, layer)?;
+                    let bytes = u128::from(chunk.bytes);
+                    sums.replicas += chunk.holders.len() as u128;
+                    sums.transient_bytes += if layer.pins.is_empty() { bytes } else { 0 };
+                    sums.undelivered_bytes += if layer.awaits_delivery(block) { bytes } else { 0 };
+                }
             }
-            self.check_outputs(job)?;
+            self.check_outputs(job, &coming)?;
         }
+        self.check_sums(&sums)
+    }
+
+    fn check_sums(&self, sums: &Sums) -> Result<(), String> {
+        let queued = self.jobs.values().map(|j| j.ready.len() as u128).sum();
+        let on_workers = self.workers.values().map(|w| w.leased.len() as u128).sum();
+        let held = self.workers.values().map(|w| w.held.len() as u128).sum();
         let books = [
-            ("ready tasks", self.ready_count, sums.ready),
-            (
-                "queued tasks",
-                self.ready_count,
-                self.jobs.values().map(|j| j.ready.len() as u64).sum(),
-            ),
-            ("leased tasks", self.leased_count, sums.leased),
-            (
-                "tasks on workers",
-                self.leased_count,
-                self.workers.values().map(|w| w.leased.len() as u64).sum(),
-            ),
+            ("ready tasks", u128::from(self.ready_count), sums.ready),
+            ("queued tasks", u128::from(self.ready_count), queued),
+            ("leased tasks", u128::from(self.leased_count), sums.leased),
+            ("tasks on workers", u128::from(self.leased_count), on_workers),
             ("committed bytes", self.committed_bytes, sums.committed_bytes),
             ("transient bytes", self.transient_bytes, sums.transient_bytes),
             (
-                "replicas",
-                sums.replicas,
-                self.workers.values().map(|w| w.held.len() as u64).sum(),
+                "undelivered bytes",
+                self.undelivered_bytes,
+                sums.undelivered_bytes,
             ),
+            ("replicas", sums.replicas, held),
         ];
-        match books.into_iter().find(|(_, a, b)| a != b) {
-            Some((what, booked, counted)) => Err(format!("{what}: {booked} booked, {counted} counted")),
-            None => Ok(()),
+        if let Some((what, booked, counted)) = books.into_iter().find(|(_, a, b)| a != b) {
+            return Err(format!("{what}: {booked} booked, {counted} counted"));
         }
-    }
-
-    fn check_layer(
-        &self,
-        job: JobId,
-        id: LayerId,
-        layer: &super::record::LayerRecord,
-        sums: &mut Sums,
-    ) -> Result<(), String> {
-        for (&block, record) in &layer.tasks {
-            let task = TaskId {
-                job,
-                layer: id,
-                block,
-            };
-            if layer.chunks.contains_key(&block) || layer.finished.contains(block) {
-                return Err(format!("{task} is live and finished"));
-            }
-            let bytes = layer.spec.layer.output_bytes(block);
-            let missing = self.inputs_of(task).iter().filter(|&&c| !self.is_held(c)).count() as u64;
-            match record.state {
-                TaskState::Waiting { missing: booked } if booked != missing || missing == 0 => {
-                    return Err(format!("{task} waits for {booked} inputs, {missing} are missing"));
-                }
-                TaskState::Waiting { .. } => {}
-                TaskState::Ready if missing > 0 => return Err(format!("{task} is ready without inputs")),
-                TaskState::Ready => {
-                    sums.ready += 1;
-                    sums.committed_bytes += bytes;
-                }
-                TaskState::Leased { worker } => {
-                    let known = self
-                        .workers
-                        .get(&worker)
-                        .is_some_and(|w| w.leased.contains(&task));
-                    if !known {
-                        return Err(format!("{task} is leased to {worker}, which does not know"));
-                    }
-                    sums.leased += 1;
-                    sums.committed_bytes += bytes;
-                }
-            }
-        }
-        for (&block, record) in &layer.chunks {
-            self.check_chunk(
-                ChunkId {
-                    job,
-                    layer: id,
-                    block,
-                },
-                record,
-                layer,
-            )?;
-            sums.replicas += record.holders.len() as u64;
-            if layer.pins.is_empty() {
-                sums.transient_bytes += record.bytes;
+        for (id, worker) in &self.workers {
+            let tasks = worker.leased.iter().filter_map(|&task| self.task(task));
+            let load_us: u64 = tasks.map(|task| task.load_us).sum();
+            if load_us != worker.load_us {
+                return Err(format!(
+                    "worker {id} has a load of {}, {load_us} counted",
+                    worker.load_us
+                ));
             }
         }
         Ok(())
     }
 
-    fn check_chunk(
+    /// The chunks that walks under way will come to.
+    fn coming(&self) -> HashSet<ChunkId> {
+        let walks = self.jobs.values().flat_map(|job| &job.cursor.stack);
+        let frames = walks.chain(&self.recovery.stack);
+        let of_frame = |frame: &Frame| {
+            let waits = self
+                .task(frame.task)
+                .is_some_and(|t| matches!(t.state, TaskState::Waiting { .. }));
+            if waits { frame.rest().to_vec() } else { Vec::new() }
+        };
+        let rest = frames.flat_map(of_frame);
+        rest.chain(self.recovery.lost.iter().copied()).collect()
+    }
+
+    fn check_task(
         &self,
-        chunk: ChunkId,
-        record: &super::record::ChunkRecord,
-        layer: &super::record::LayerRecord,
+        task: TaskId,
+        record: &TaskRecord,
+        layer: &LayerRecord,
+        coming: &HashSet<ChunkId>,
+        sums: &mut Sums,
     ) -> Result<(), String> {
+        if layer.chunks.contains_key(&task.block) || layer.finished.contains(task.block) {
+            return Err(format!("{task} is live and finished"));
+        }
+        let bytes = self.output_bytes(task);
+        let inputs = self.inputs_of(task);
+        let absent = inputs.into_iter().filter(|&c| !self.is_held(c));
+        let missing = absent.clone().count() as u64;
+        match record.state {
+            TaskState::Waiting { missing: booked } => {
+                if booked != missing || missing == 0 {
+                    return Err(format!("{task} waits for {booked} inputs, {missing} are missing"));
+                }
+                let forgotten = absent
+                    .filter(|&c| self.is_absent(c))
+                    .find(|chunk| !coming.contains(chunk));
+                if let Some(chunk) = forgotten.filter(|_| self.sabotage != Sabotage::ForgetLostChunks) {
+                    return Err(format!("{task} waits for {chunk}, which nobody will make"));
+                }
+            }
+            TaskState::Ready => {
+                if missing > 0 {
+                    return Err(format!("{task} is ready without inputs"));
+                }
+                sums.ready += 1;
+                sums.committed_bytes += bytes;
+            }
+            TaskState::Leased { worker } => {
+                let holder = self.workers.get(&worker);
+                if !holder.is_some_and(|w| w.leased.contains(&task)) {
+                    return Err(format!("{task} is leased to {worker}, which does not know"));
+                }
+                sums.leased += 1;
+                sums.committed_bytes += bytes;
+            }
+        }
+        Ok(())
+    }
+
+    fn check_chunk(&self, chunk: ChunkId, record: &ChunkRecord, layer: &LayerRecord) -> Result<(), String> {
         if !layer.finished.contains(chunk.block) {
             return Err(format!("{chunk} is held and not finished"));
         }
@@ -122,45 +146,52 @@ impl Scheduler {
         if let Some(holder) = record.holders.iter().find(|&&w| !self.holds(w, chunk)) {
             return Err(format!("{chunk} is held by {holder}, which does not know"));
         }
-        let needed = self
-            .dependents_of(chunk)
-            .into_iter()
-            .filter(|&t| !self.is_finished(t))
-            .count() as u64;
+        let dependents = self.dependents_of(chunk);
+        let needed = dependents.into_iter().filter(|&t| !self.is_finished(t)).count() as u64;
         if record.needed != needed {
             return Err(format!(
                 "{chunk} is needed {} times, {needed} tasks are unfinished",
                 record.needed
             ));
         }
-        let abandoned = self.jobs[&chunk.job].state == JobState::Abandoned;
-        if needed == 0 && !layer.is_wanted_output(chunk.block) && !abandoned {
+        if needed == 0 && !layer.is_wanted_output(chunk.block) {
             return Err(format!("{chunk} is held for nobody"));
         }
         Ok(())
     }
 
-    fn check_outputs(&self, job: JobId) -> Result<(), String> {
+    fn check_outputs(&self, job: JobId, coming: &HashSet<ChunkId>) -> Result<(), String> {
         let record = &self.jobs[&job];
-        if record.state != JobState::Running {
-            return Ok(());
-        }
         let mut left = 0;
-        for output in record.plan.outputs() {
-            let layer = self.layer(job, output.layer);
+        for layer in &record.layers {
             let all = layer.spec.layer.grid.block_count();
-            left += match output.keep {
-                None => all - layer.delivered.as_ref().map_or(0, |d| d.len()),
-                Some(_) => all - layer.chunks.len() as u64,
-            };
+            left += layer.delivered.as_ref().map_or(0, |d| all - d.len());
+            left += layer.pins.len() as u64 * (all - layer.chunks.len() as u64);
         }
-        if left == record.outputs_left && left > 0 {
-            return Ok(());
+        let running = record.state == JobState::Running;
+        if running && (left != record.outputs_left || left == 0) {
+            return Err(format!(
+                "job {job} has {} outputs left in its books, {left} counted",
+                record.outputs_left
+            ));
         }
-        Err(format!(
-            "job {job} has {} outputs left in its books, {left} counted",
-            record.outputs_left
-        ))
+        for (index, output) in record.plan.outputs().iter().enumerate() {
+            let layer = self.layer(job, output.layer);
+            for block in 0..layer.spec.layer.grid.block_count() {
+                let chunk = ChunkId {
+                    job,
+                    layer: output.layer,
+                    block,
+                };
+                let ahead = running && (index, block) >= (record.cursor.output, record.cursor.block);
+                let forgotten =
+                    layer.is_wanted_output(block) && self.is_absent(chunk) && !coming.contains(&chunk);
+                if forgotten && !ahead && self.sabotage != Sabotage::ForgetLostChunks {
+                    return Err(format!("output {chunk} is wanted, and nobody will make it"));
+                }
+            }
+        }
+        Ok(())
     }
 
     /// Whether nothing is left of any job: no task, no chunk, no name.
@@ -171,9 +202,10 @@ impl Scheduler {
 
 #[derive(Default)]
 struct Sums {
-    ready: u64,
-    leased: u64,
-    committed_bytes: u64,
-    transient_bytes: u64,
-    replicas: u64,
+    ready: u128,
+    leased: u128,
+    committed_bytes: u128,
+    transient_bytes: u128,
+    undelivered_bytes: u128,
+    replicas: u128,
 }

@@ -8,9 +8,21 @@ use super::{
 };
 use crate::ToWorker;
 
+/// The most vanished workers whose tasks are remembered, should they come back.
+const DEPARTED_MAX: usize = 256;
+
+/// Why a worker's session is over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Parting {
+    /// Nobody knows; what it ran may be the cause.
+    Vanished,
+    /// The same process has come again, or was sent away: not its tasks' fault.
+    Known,
+}
+
 impl Scheduler {
     /// A worker's session is over: what only it held is lost, what it was to run runs elsewhere.
-    pub(super) fn worker_lost(&mut self, worker: WorkerId, why: &'static str) {
+    pub(super) fn worker_lost(&mut self, worker: WorkerId, parting: Parting, why: &'static str) {
         let Some(record) = self.workers.remove(&worker) else {
             return;
         };
@@ -20,6 +32,8 @@ impl Scheduler {
         for chunk in record.held {
             self.remove_replica(chunk, worker);
         }
+        let suspicious = parting == Parting::Vanished && !record.retiring;
+        let mut suspects = Vec::new();
         for task in record.leased {
             // A failure further up may have ended the job meanwhile.
             if self
@@ -27,7 +41,26 @@ impl Scheduler {
                 .is_some_and(|t| t.state == TaskState::Leased { worker })
             {
                 self.unlease(worker, task);
-                self.leased_lost(task);
+                self.leased_to_waiting(task);
+                if suspicious {
+                    suspects.push(task);
+                    self.count_loss(task);
+                }
+            }
+        }
+        if !suspects.is_empty() {
+            self.departed.insert(worker, suspects);
+            while self.departed.len() > DEPARTED_MAX {
+                self.departed.pop_first();
+            }
+        }
+    }
+
+    /// A worker that had vanished is back: no task ended it.
+    pub(super) fn acquit_tasks_of(&mut self, worker: WorkerId) {
+        for task in self.departed.remove(&worker).unwrap_or_default() {
+            if let Some(record) = self.task_mut(task) {
+                record.losses = record.losses.saturating_sub(1);
             }
         }
     }
@@ -70,26 +103,26 @@ impl Scheduler {
         }
     }
 
-    /// Nobody holds the chunk any more. Whoever still needs it makes it anew from its lineage.
+    /// Nobody holds the chunk any more. Whoever waits for it makes it anew from its lineage; if nobody waits yet, it
+    /// is made when a walk comes to it.
     fn chunk_lost(&mut self, chunk: ChunkId) {
+        let bytes = self.remove_chunk(chunk).bytes;
+        debug_assert!(bytes <= super::hold::CHUNK_BYTES_MAX);
         let job = self.job_mut(chunk.job);
         let running = job.state == JobState::Running;
-        let layer = &mut job.layers[chunk.layer.0 as usize];
-        let record = layer.chunks.remove(&chunk.block).expect("a lost chunk was held");
-        let (kept, output) = (!layer.pins.is_empty(), layer.is_wanted_output(chunk.block));
-        if kept && running {
-            job.outputs_left += 1;
+        let layer = &job.layers[chunk.layer.0 as usize];
+        let mut awaited = layer.is_wanted_output(chunk.block);
+        if running {
+            job.outputs_left += layer.pins.len() as u64;
         }
-        if !kept {
-            self.transient_bytes -= record.bytes;
-        }
-        self.unfinish(chunk);
-        let mut awaited = output;
         for task in self.dependents_of(chunk) {
             awaited |= self.input_vanished(task);
         }
-        if awaited && self.sabotage.recovers_lost_chunks() {
-            self.recovery.push(chunk);
+        if awaited {
+            self.unfinish(chunk);
+            if self.sabotage.recovers_lost_chunks() {
+                self.recovery.push(chunk);
+            }
         }
     }
 
@@ -120,11 +153,14 @@ impl Scheduler {
         layer.reset_count += 1;
         let attempt = layer.latest_attempt(task.block);
         layer.attempts.insert(task.block, attempt);
-        self.out.push(Command::Observe(Observation::TaskReset {
-            task,
-            attempt: attempt - 1,
-            was_finished: true,
-        }));
+        // The tasks of an abandoned job all count as finished, whether they were or not.
+        if self.jobs[&task.job].state != JobState::Abandoned {
+            self.out.push(Command::Observe(Observation::TaskReset {
+                task,
+                attempt: attempt - 1,
+                was_finished: true,
+            }));
+        }
         for input in self.inputs_of(task) {
             let layer = self.layer_mut(input.job, input.layer);
             if let Some(record) = layer.chunks.get_mut(&input.block) {

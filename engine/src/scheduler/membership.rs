@@ -2,13 +2,17 @@
 
 use std::sync::Arc;
 
-use graticule_plan::{ChunkId, TaskId, WorkerId};
+use graticule_plan::{ChunkId, WorkerId};
 
 use super::{
     Command, JobEvent, Observation, Scheduler,
-    record::{JobState, TaskState, WorkerRecord},
+    loss::Parting,
+    record::{JobState, WorkerRecord},
 };
 use crate::{Announce, ChunkHeld, Peer, SessionId, ToWorker, WorkerStatus};
+
+/// The most tasks that one worker is believed to compute at a time.
+const SLOTS_MAX: u32 = 1024;
 
 impl Scheduler {
     pub(super) fn on_connected(&mut self, session: SessionId, announce: Announce) {
@@ -26,8 +30,9 @@ impl Scheduler {
                 session,
                 why: "the worker connected again",
             });
-            self.worker_lost(worker, "connected again");
+            self.worker_lost(worker, Parting::Known, "connected again");
         }
+        self.acquit_tasks_of(worker);
         let peer = Peer {
             worker,
             address: announce.address.clone(),
@@ -36,7 +41,7 @@ impl Scheduler {
             session,
             peer,
             name: announce.name.clone(),
-            slots: announce.slots.max(1),
+            slots: announce.slots.clamp(1, SLOTS_MAX),
             budget_bytes: announce.budget_bytes,
             last_seen: self.now,
             status: WorkerStatus::default(),
@@ -46,6 +51,7 @@ impl Scheduler {
             layers: Default::default(),
             tables: Default::default(),
             retiring: false,
+            isolated: false,
         };
         self.workers.insert(worker, record);
         self.sessions.insert(session, worker);
@@ -93,53 +99,34 @@ impl Scheduler {
             return false;
         }
         if let Some(record) = layer.chunks.get_mut(&chunk.block) {
-            record.holders.push(worker);
-            self.workers
-                .get_mut(&worker)
-                .expect("just connected")
-                .held
-                .insert(chunk);
+            let target = self.workers.get_mut(&worker).expect("just connected");
+            if target.held.insert(chunk) {
+                record.holders.push(worker);
+            }
             return true;
         }
-        let wanted_output = layer.is_wanted_output(chunk.block);
-        let needed = wanted_output
-            || self
-                .dependents_of(chunk)
-                .into_iter()
-                .any(|t| !self.is_finished(t));
+        let dependents = self.dependents_of(chunk);
+        let needed = self.layer(chunk.job, chunk.layer).is_wanted_output(chunk.block)
+            || dependents.into_iter().any(|t| !self.is_finished(t));
         if !needed {
             return false;
         }
-        self.live_to_adopted(chunk);
-        self.layer_mut(chunk.job, chunk.layer)
-            .finished
-            .insert(chunk.block);
+        // Whoever was to make it need not.
+        self.drop_task(chunk);
+        let layer = self.layer_mut(chunk.job, chunk.layer);
+        let newly_finished = layer.finished.insert(chunk.block);
         self.chunk_appears(chunk, worker, held.bytes);
         self.offer(chunk, None);
-        for input in self.inputs_of(chunk) {
-            self.no_longer_needed_by_one(input);
+        if newly_finished {
+            self.inputs_spared(chunk);
         }
         self.finish_if_complete(chunk.job);
         true
     }
 
-    /// The task's chunk is there: whoever was to make it need not.
-    fn live_to_adopted(&mut self, task: TaskId) {
-        let Some(record) = self.task(task) else { return };
-        match record.state.clone() {
-            TaskState::Waiting { .. } => {}
-            TaskState::Ready => self.ready_to_waiting(task, 0),
-            TaskState::Leased { worker } => {
-                self.unlease(worker, task);
-                self.send(worker, ToWorker::Revoke { tasks: vec![task] });
-            }
-        }
-        self.layer_mut(task.job, task.layer).tasks.remove(&task.block);
-    }
-
     pub(super) fn on_disconnected(&mut self, session: SessionId) {
         if let Some(&worker) = self.sessions.get(&session) {
-            self.worker_lost(worker, "connection ended");
+            self.worker_lost(worker, Parting::Vanished, "connection ended");
             self.tell_if_alone();
         }
     }
@@ -156,7 +143,7 @@ impl Scheduler {
                 session,
                 why: "the worker was silent for too long",
             });
-            self.worker_lost(worker, "silent for too long");
+            self.worker_lost(worker, Parting::Vanished, "silent for too long");
             self.tell_if_alone();
         }
     }

@@ -9,6 +9,7 @@
 
 mod demand;
 mod dispatch;
+mod ending;
 mod event;
 mod finish;
 mod hold;
@@ -18,7 +19,10 @@ mod membership;
 mod record;
 mod sabotage;
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use graticule_plan::{BlockMap, JobId, Key, LayerId, Plan, Source, TaskId, WorkerId};
 
@@ -26,6 +30,7 @@ pub use event::{ClientId, Command, Event, JobEvent, Observation};
 pub use sabotage::Sabotage;
 
 use crate::{Incarnation, InputSource, LayerSpec, SessionId, Time, ToScheduler, ToWorker};
+use loss::Parting;
 use record::{
     BlockSet, BlockTable, Consumer, InputRecord, JobRecord, JobState, LayerRecord, Measured, TaskRecord,
     TaskState, WorkerRecord,
@@ -38,6 +43,8 @@ pub struct Config {
     pub incarnation: Incarnation,
     /// Microseconds after which a silent worker is given up.
     pub worker_timeout_us: u64,
+    /// So many workers may vanish with a task, one after the other, before it is held to be the cause and its job fails.
+    pub worker_losses_max: u32,
     /// A defect to build in, for the simulator's own test.
     pub sabotage: Sabotage,
 }
@@ -47,6 +54,7 @@ impl Default for Config {
         Self {
             incarnation: Incarnation(0),
             worker_timeout_us: 30_000_000,
+            worker_losses_max: 4,
             sabotage: Sabotage::None,
         }
     }
@@ -89,10 +97,16 @@ pub struct Scheduler {
     /// Leased tasks of all jobs.
     leased_count: u64,
     /// Bytes that ready and leased tasks will make.
-    committed_bytes: u64,
+    committed_bytes: u128,
     /// Bytes held only until they are used or delivered.
-    transient_bytes: u64,
-    turn: usize,
+    transient_bytes: u128,
+    /// Bytes held that clients are still to fetch.
+    undelivered_bytes: u128,
+    /// Tasks of workers that vanished and may come back.
+    departed: BTreeMap<WorkerId, Vec<TaskId>>,
+    /// The job that demanded something last.
+    last_walked: Option<JobId>,
+    /// The job that got a lease last.
     last_served: Option<JobId>,
     last_placed: Option<WorkerId>,
     out: Vec<Command>,
@@ -116,7 +130,9 @@ impl Scheduler {
             leased_count: 0,
             committed_bytes: 0,
             transient_bytes: 0,
-            turn: 0,
+            undelivered_bytes: 0,
+            departed: BTreeMap::new(),
+            last_walked: None,
             last_served: None,
             last_placed: None,
             out: Vec::new(),
@@ -245,6 +261,7 @@ impl Scheduler {
             cursor: demand::Cursor::default(),
             outputs_left,
             problems: Default::default(),
+            delivery_failures: Default::default(),
             ready: Default::default(),
         };
         self.jobs.insert(job, record);
@@ -276,24 +293,29 @@ impl Scheduler {
         self.finish_if_complete(job);
     }
 
+    /// Each output once, and each kept one under a name of its own.
+    fn check_names(&self, plan: &Plan) -> Result<(), String> {
+        let (mut delivered, mut names) = (BTreeSet::new(), BTreeSet::new());
+        for output in plan.outputs() {
+            match output.keep {
+                None if !delivered.insert(output.layer) => {
+                    return Err(format!("layer {} is to be delivered twice", output.layer));
+                }
+                Some(key) if self.keys.contains_key(&key) || !names.insert(key) => {
+                    return Err(format!("a result is kept under the name {key} already"));
+                }
+                None | Some(_) => {}
+            }
+        }
+        Ok(())
+    }
+
     /// Makes the records of a plan's layers, with every input's source and map.
     fn resolve(&self, job: JobId, plan: &Plan) -> Result<Vec<LayerRecord>, String> {
         if self.jobs.contains_key(&job) {
             return Err(format!("job {job} exists already"));
         }
-        let mut wanted: Vec<_> = plan.outputs().iter().map(|o| (o.layer, o.keep)).collect();
-        wanted.sort_unstable();
-        if wanted.windows(2).any(|w| w[0] == w[1]) {
-            return Err("an output is named twice".into());
-        }
-        if let Some(key) = plan
-            .outputs()
-            .iter()
-            .filter_map(|o| o.keep)
-            .find(|k| self.keys.contains_key(k))
-        {
-            return Err(format!("a result is kept under the name {key} already"));
-        }
+        self.check_names(plan)?;
         let record = |(id, layer): (LayerId, &graticule_plan::Layer)| {
             let (mut inputs, mut sources) = (Vec::new(), Vec::new());
             for (index, input) in layer.inputs.iter().enumerate() {
@@ -367,7 +389,7 @@ impl Scheduler {
             }
         }
         for (source, layer) in fed_by_others {
-            self.recount(source, layer);
+            self.count_needs(source, layer);
         }
     }
 
@@ -380,7 +402,11 @@ impl Scheduler {
         }
         match message {
             // A second announcement on one connection has no meaning.
-            ToScheduler::Announce(_) => self.worker_lost(worker, "broke the protocol"),
+            ToScheduler::Announce(_) => {
+                let why = "the worker announced itself twice";
+                self.out.push(Command::Close { session, why });
+                self.worker_lost(worker, Parting::Known, why);
+            }
             ToScheduler::Reports(reports) => {
                 for report in reports {
                     self.on_report(worker, report);

@@ -24,6 +24,8 @@ pub(super) struct JobRecord {
     /// Output chunks that are not yet kept or delivered.
     pub(super) outputs_left: u64,
     pub(super) problems: BTreeSet<Arc<str>>,
+    /// How often the client could not fetch a chunk, for those where it happened.
+    pub(super) delivery_failures: BTreeMap<(LayerId, u64), u32>,
     pub(super) ready: BTreeSet<ReadyTask>,
 }
 
@@ -33,7 +35,7 @@ pub(super) enum JobState {
     Running,
     /// All outputs were there once. The plan stays as the lineage of what is kept.
     Finished,
-    /// Nobody wants its outputs; what other jobs take from it stays.
+    /// Nobody wants its outputs. The plan stays as the lineage of what other jobs take from it.
     Abandoned,
 }
 
@@ -53,12 +55,14 @@ pub(super) struct LayerRecord {
     pub(super) consumers: Vec<Consumer>,
     pub(super) tasks: BlockTable<TaskRecord>,
     pub(super) chunks: BlockTable<ChunkRecord>,
+    /// Tasks that need their inputs no more. In a job that is over these are all but the live ones.
     pub(super) finished: BlockSet,
     /// The names under which clients keep the layer's chunks.
     pub(super) pins: BTreeSet<Key>,
     /// The blocks that the client has; `None` if it wants none.
     pub(super) delivered: Option<BlockSet>,
-    /// The latest attempt of tasks that had more than one, or must run again.
+    /// The latest attempt of tasks that had more than one, or must run again, or were taken back from a worker: its
+    /// report of that attempt may still come.
     pub(super) attempts: BlockTable<u32>,
     pub(super) measured: Measured,
     pub(super) failed_count: u64,
@@ -89,8 +93,12 @@ pub(super) struct TaskRecord {
     pub(super) attempt: u32,
     /// Failures that count against the layer's retries.
     pub(super) failures: u32,
-    /// Workers that vanished while they had it.
+    /// Workers that vanished while they had it, and did not come back.
     pub(super) losses: u32,
+    /// Times that its inputs were not where they were thought to be.
+    pub(super) misses: u32,
+    /// What its lease added to its worker's load.
+    pub(super) load_us: u64,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -128,6 +136,8 @@ pub(super) struct WorkerRecord {
     pub(super) layers: BTreeSet<(JobId, LayerId)>,
     pub(super) tables: BTreeSet<Digest>,
     pub(super) retiring: bool,
+    /// It has one task that may have ended other workers, and gets nothing beside it.
+    pub(super) isolated: bool,
 }
 
 /// Mean durations of a layer's tasks; before any is measured, the plan's guess.
@@ -159,7 +169,31 @@ impl LayerRecord {
 
     /// Whether a client keeps or awaits block `block`, whatever tasks need it.
     pub(super) fn is_wanted_output(&self, block: u64) -> bool {
-        !self.pins.is_empty() || self.delivered.as_ref().is_some_and(|d| !d.contains(block))
+        !self.pins.is_empty() || self.awaits_delivery(block)
+    }
+
+    /// Whether a client is still to fetch block `block`.
+    pub(super) fn awaits_delivery(&self, block: u64) -> bool {
+        self.delivered.as_ref().is_some_and(|d| !d.contains(block))
+    }
+
+    /// Whether a client keeps or awaits anything of the layer.
+    pub(super) fn is_output(&self) -> bool {
+        !self.pins.is_empty() || self.delivered.is_some()
+    }
+
+    /// The blocks of live tasks, rising.
+    pub(super) fn live_blocks(&self) -> Vec<u64> {
+        let mut blocks: Vec<u64> = self.tasks.keys().copied().collect();
+        blocks.sort_unstable();
+        blocks
+    }
+
+    /// The blocks whose chunks are held, rising.
+    pub(super) fn held_blocks(&self) -> Vec<u64> {
+        let mut blocks: Vec<u64> = self.chunks.keys().copied().collect();
+        blocks.sort_unstable();
+        blocks
     }
 }
 
@@ -190,6 +224,8 @@ impl Hasher for BlockHasher {
 pub(super) struct BlockSet {
     pages: BTreeMap<u64, Box<[u64; BlockSet::WORDS]>>,
     len: u64,
+    /// What an untouched page holds: no block, or all of them.
+    filled: bool,
 }
 
 impl BlockSet {
@@ -204,16 +240,13 @@ impl BlockSet {
         let (word, bit) = Self::place(block);
         self.pages
             .get(&(block / Self::PAGE_BITS))
-            .is_some_and(|page| page[word] & bit != 0)
+            .map_or(self.filled, |page| page[word] & bit != 0)
     }
 
     /// Returns whether the block was new.
     pub(super) fn insert(&mut self, block: u64) -> bool {
         let (word, bit) = Self::place(block);
-        let page = self
-            .pages
-            .entry(block / Self::PAGE_BITS)
-            .or_insert_with(|| Box::new([0; Self::WORDS]));
+        let page = self.page(block);
         let new = page[word] & bit == 0;
         page[word] |= bit;
         self.len += u64::from(new);
@@ -223,17 +256,48 @@ impl BlockSet {
     /// Returns whether the block was there.
     pub(super) fn remove(&mut self, block: u64) -> bool {
         let (word, bit) = Self::place(block);
-        let Some(page) = self.pages.get_mut(&(block / Self::PAGE_BITS)) else {
+        if !self.filled && !self.pages.contains_key(&(block / Self::PAGE_BITS)) {
             return false;
-        };
+        }
+        let page = self.page(block);
         let there = page[word] & bit != 0;
         page[word] &= !bit;
         self.len -= u64::from(there);
         there
     }
 
+    /// Puts all of `count` blocks in.
+    pub(super) fn fill(&mut self, count: u64) {
+        self.pages.clear();
+        self.filled = true;
+        self.len = count;
+    }
+
+    fn page(&mut self, block: u64) -> &mut [u64; BlockSet::WORDS] {
+        let untouched = if self.filled { u64::MAX } else { 0 };
+        self.pages
+            .entry(block / Self::PAGE_BITS)
+            .or_insert_with(|| Box::new([untouched; Self::WORDS]))
+    }
+
     fn place(block: u64) -> (usize, u64) {
         let within = block % Self::PAGE_BITS;
         ((within / 64) as usize, 1 << (within % 64))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::BlockSet;
+
+    #[test]
+    fn a_filled_set_has_all_blocks_but_those_removed() {
+        let mut set = BlockSet::default();
+        assert!(set.insert(3) && !set.insert(3) && !set.remove(5000));
+        set.fill(10_000);
+        assert_eq!(set.len(), 10_000);
+        assert!(set.contains(9_999) && set.remove(9_999) && !set.contains(9_999));
+        assert!(set.contains(9_998) && !set.insert(9_998));
+        assert_eq!(set.len(), 9_999);
     }
 }

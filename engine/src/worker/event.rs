@@ -170,18 +170,6 @@ impl LayerEntry {
 
     /// The most bytes that the task of block `block` has in memory at a time: windows, sources, scratch and result.
     pub fn task_bytes(&self, block: u64) -> u64 {
-        let layer = &self.spec.layer;
-        let windows = self.maps.iter().zip(&self.spec.sources).map(|(map, source)| {
-            let elements: u64 = match map.window(block) {
-                Some(axes) => axes
-                    .iter()
-                    .map(|pieces| pieces.iter().map(|p| p.len).sum::<u64>())
-                    .product(),
-                None => map.sources(block).iter().map(|&s| source.grid.block_len(s)).sum(),
-            };
-            elements.saturating_mul(source.item_bytes)
-        });
-        let fixed = [layer.output_bytes(block), layer.scratch_bytes, layer.source_bytes];
-        windows.chain(fixed).fold(0, u64::saturating_add)
+        crate::footprint::task_bytes(&self.spec, self.maps.iter(), block)
     }
 }

@@ -15,12 +15,21 @@ impl Worker {
                 self.reserved_bytes
             ));
         }
-        let mut computing = 0;
+        let (mut computing, mut fetching) = (0, 0);
         for (id, run) in &self.runs {
             let (queued, current) = (self.queue.contains(id), self.tasks.get(&run.task) == Some(id));
             let (want_queued, want_current) = match run.state {
                 RunState::Queued => (true, true),
-                RunState::Fetching { .. } | RunState::Fetched => (false, true),
+                RunState::Fetching { .. } => {
+                    fetching += 1;
+                    (false, true)
+                }
+                RunState::Fetched => {
+                    if !self.fetched.contains(id) {
+                        return Err(format!("{} is fetched and waits for no slot", run.task));
+                    }
+                    (false, true)
+                }
                 RunState::Computing { slot, .. } => {
                     computing += 1;
                     if self.free_slots.contains(&slot) {
@@ -47,12 +56,15 @@ impl Worker {
                 "{computing} runs compute and {free} slots are free, of {slots}"
             ));
         }
-        if self.tasks.len() > self.runs.len() {
+        let phases = self.queue.len() + self.fetched.len() + fetching + computing;
+        if fetching != self.fetching_count || phases != self.runs.len() {
+            let runs = self.runs.len();
             return Err(format!(
-                "{} tasks have {} runs",
-                self.tasks.len(),
-                self.runs.len()
+                "{runs} runs, but {phases} in all phases, {fetching} of them fetching"
             ));
+        }
+        if !self.fetched.is_empty() && !self.free_slots.is_empty() {
+            return Err("a slot idles while fetched runs wait".into());
         }
         if matches!(self.link, Link::Down) && !self.tasks.is_empty() {
             return Err("tasks are wanted without a connection".into());

@@ -6,9 +6,10 @@
 
 mod event;
 mod invariants;
+mod run;
 
 use std::{
-    collections::{BTreeMap, BTreeSet, VecDeque},
+    collections::{BTreeMap, BTreeSet},
     sync::Arc,
 };
 
@@ -17,8 +18,7 @@ use graticule_plan::{ChunkId, JobId, LayerId, TaskId, WorkerId};
 pub use event::{Command, Event, LayerEntry, RunId};
 
 use crate::{
-    Announce, ChunkHeld, ChunkHolders, Failure, FailureKind, Finished, Incarnation, Lease, Peer, Report,
-    SessionId, TaskTimes, Time, ToScheduler, ToWorker, WorkerStatus,
+    Announce, ChunkHeld, Incarnation, Peer, SessionId, TaskTimes, Time, ToScheduler, ToWorker, WorkerStatus,
 };
 
 /// The worker's settings.
@@ -64,7 +64,11 @@ pub struct Worker {
     identity: Option<(WorkerId, Incarnation)>,
     layers: BTreeMap<(JobId, LayerId), Arc<LayerEntry>>,
     /// Tasks in the order in which they shall start.
-    queue: VecDeque<RunId>,
+    queue: BTreeSet<RunId>,
+    /// Runs in their first phase.
+    fetching_count: usize,
+    /// Runs that wait for a slot.
+    fetched: BTreeSet<RunId>,
     runs: BTreeMap<RunId, TaskSlot>,
     tasks: BTreeMap<TaskId, RunId>,
     held: BTreeMap<ChunkId, u64>,
@@ -75,7 +79,10 @@ pub struct Worker {
     fetched_bytes: u64,
     next_run: u64,
     next_heartbeat: Time,
+    /// What the store was asked to shrink to, until it says what it is.
+    spilling_to: Option<u64>,
     retiring: bool,
+    left: bool,
     out: Vec<Command>,
 }
 
@@ -135,7 +142,11 @@ impl Worker {
             link: Link::Down,
             identity: None,
             layers: BTreeMap::new(),
-            queue: VecDeque::new(),
+            queue: BTreeSet::new(),
+            fetching_count: 0,
+            fetched: BTreeSet::new(),
+            spilling_to: None,
+            left: false,
             runs: BTreeMap::new(),
             tasks: BTreeMap::new(),
             held: BTreeMap::new(),
@@ -164,6 +175,7 @@ impl Worker {
                 memory_bytes,
                 spilled_bytes,
             } => {
+                self.spilling_to = None;
                 self.memory_bytes = memory_bytes;
                 self.spilled_bytes = spilled_bytes;
             }
@@ -173,7 +185,8 @@ impl Worker {
         }
         self.start_fetches();
         self.start_computations();
-        if self.retiring && self.runs.values().all(|run| run.state == RunState::Queued) {
+        if self.retiring && self.runs.len() == self.queue.len() && !self.left {
+            self.left = true;
             self.out.push(Command::Leave);
         }
         commands.append(&mut self.out);
@@ -293,7 +306,9 @@ impl Worker {
                 runs.into_iter().for_each(|run| self.abandon(run));
             }
             ToWorker::Release { chunks } => {
-                self.held.retain(|chunk, _| !chunks.contains(chunk));
+                for chunk in &chunks {
+                    self.held.remove(chunk);
+                }
                 self.out.push(Command::Drop { chunks });
             }
             ToWorker::Forget { job } => self.on_forget(job),
@@ -314,248 +329,10 @@ impl Worker {
         };
     }
 
-    fn on_lease(&mut self, lease: Lease) {
-        let holders: BTreeMap<ChunkId, Vec<Peer>> = lease
-            .holders
-            .into_iter()
-            .map(|ChunkHolders { chunk, peers }| (chunk, peers))
-            .collect();
-        let holders = Arc::new(holders);
-        let layer = self.layers.get(&(lease.job, lease.layer)).cloned();
-        for (block, attempt) in lease.tasks {
-            let task = TaskId {
-                job: lease.job,
-                layer: lease.layer,
-                block,
-            };
-            let Some(layer) = layer.clone() else {
-                let failure = Failure {
-                    kind: FailureKind::Permanent,
-                    message: format!("layer {} does not fit its inputs", lease.layer).into(),
-                };
-                self.report(task, attempt, Err(failure), TaskTimes::default());
-                continue;
-            };
-            if let Some(&older) = self.tasks.get(&task) {
-                self.abandon(older);
-            }
-            let run = RunId(self.next_run);
-            self.next_run += 1;
-            let slot = TaskSlot {
-                task,
-                attempt,
-                layer,
-                holders: holders.clone(),
-                arrived: self.now,
-                reserved_bytes: 0,
-                times: TaskTimes::default(),
-                state: RunState::Queued,
-            };
-            self.runs.insert(run, slot);
-            self.tasks.insert(task, run);
-            self.queue.push_back(run);
-        }
-    }
-
-    fn on_forget(&mut self, job: JobId) {
-        self.layers.retain(|(owner, _), _| *owner != job);
-        let of_job = self.runs.iter().filter(|(_, slot)| slot.task.job == job);
-        let runs: Vec<RunId> = of_job.map(|(&run, _)| run).collect();
-        runs.into_iter().for_each(|run| self.abandon(run));
-        let chunks: Vec<ChunkId> = self
-            .held
-            .keys()
-            .filter(|chunk| chunk.job == job)
-            .copied()
-            .collect();
-        if !chunks.is_empty() {
-            self.held.retain(|chunk, _| !chunks.contains(chunk));
-            self.out.push(Command::Drop { chunks });
-        }
-    }
-
-    /// Gives a run up, wherever it stands.
-    fn abandon(&mut self, run: RunId) {
-        let Some(slot) = self.runs.get_mut(&run) else {
-            return;
-        };
-        if self.tasks.get(&slot.task) == Some(&run) {
-            self.tasks.remove(&slot.task);
-        }
-        match slot.state {
-            RunState::Queued => self.queue.retain(|queued| *queued != run),
-            RunState::Fetching { .. } | RunState::Fetched => self.out.push(Command::Discard { run }),
-            // A kernel cannot be stopped; what it makes is dropped when it is done.
-            RunState::Computing { slot: cpu, .. } => {
-                slot.state = RunState::Unwanted { slot: cpu };
-                return;
-            }
-            RunState::Unwanted { .. } => return,
-        }
-        self.remove_run(run);
-    }
-
-    fn remove_run(&mut self, run: RunId) -> TaskSlot {
-        let slot = self.runs.remove(&run).expect("the caller looked the run up");
-        self.reserved_bytes -= slot.reserved_bytes;
-        if self.tasks.get(&slot.task) == Some(&run) {
-            self.tasks.remove(&slot.task);
-        }
-        slot
-    }
-
-    /// Starts the first phase of as many queued tasks as memory and the prefetch limit admit.
-    fn start_fetches(&mut self) {
-        while let Some(&run) = self.queue.front() {
-            let waiting = self
-                .runs
-                .values()
-                .filter(|r| matches!(r.state, RunState::Fetching { .. } | RunState::Fetched))
-                .count();
-            if self.retiring || waiting >= self.config.prefetch_count_max {
-                return;
-            }
-            let slot = &self.runs[&run];
-            let needed = slot.layer.task_bytes(slot.task.block);
-            let active = self.runs.len() > self.queue.len();
-            let in_use = self.memory_bytes.saturating_add(self.reserved_bytes);
-            if in_use.saturating_add(needed) > self.config.budget_bytes {
-                let rest = self.config.budget_bytes.saturating_sub(self.reserved_bytes);
-                let target_bytes = rest.saturating_sub(needed);
-                if self.memory_bytes > target_bytes {
-                    self.out.push(Command::Spill { target_bytes });
-                }
-                if active {
-                    return;
-                }
-            }
-            self.queue.pop_front();
-            self.queued_to_fetching(run, needed);
-        }
-    }
-
-    fn queued_to_fetching(&mut self, run: RunId, needed: u64) {
-        self.reserved_bytes += needed;
-        let slot = self.runs.get_mut(&run).expect("queued runs have a slot");
-        slot.reserved_bytes = needed;
-        slot.times.queue_us = self.now.since_us(slot.arrived);
-        slot.state = RunState::Fetching { since: self.now };
-        let inputs = slot.layer.inputs(slot.task.block);
-        let mut wanted: BTreeSet<ChunkId> = inputs.into_iter().flatten().collect();
-        wanted.retain(|chunk| !self.held.contains_key(chunk));
-        let holders = wanted.into_iter().map(|chunk| {
-            let peers = slot.holders.get(&chunk).cloned().unwrap_or_default();
-            ChunkHolders { chunk, peers }
-        });
-        let holders = holders.collect();
-        let (task, layer) = (slot.task, slot.layer.clone());
-        self.out.push(Command::Fetch {
-            run,
-            task,
-            layer,
-            holders,
-        });
-    }
-
-    fn fetching_to_fetched(&mut self, run: RunId, fetched_bytes: u64) {
-        // An abandoned run's fetch may end all the same.
-        let Some(slot) = self.runs.get_mut(&run) else {
-            return;
-        };
-        let RunState::Fetching { since } = slot.state else {
-            return;
-        };
-        slot.times.fetch_us = self.now.since_us(since);
-        slot.times.fetched_bytes = fetched_bytes;
-        slot.state = RunState::Fetched;
-        self.fetched_bytes += fetched_bytes;
-    }
-
-    fn fetching_to_failed(&mut self, run: RunId, failure: Failure) {
-        let fetching = |slot: &TaskSlot| matches!(slot.state, RunState::Fetching { .. });
-        if self.runs.get(&run).is_some_and(fetching) {
-            let slot = self.remove_run(run);
-            self.out.push(Command::Discard { run });
-            self.report(slot.task, slot.attempt, Err(failure), slot.times);
-        }
-    }
-
-    /// Puts fetched tasks on free slots, first come first served.
-    fn start_computations(&mut self) {
-        let fetched = self
-            .runs
-            .iter()
-            .filter(|(_, slot)| slot.state == RunState::Fetched);
-        let runs: Vec<RunId> = fetched.map(|(&run, _)| run).take(self.free_slots.len()).collect();
-        for run in runs {
-            let cpu = self.free_slots.pop_first().expect("no more runs than free slots");
-            let slot = self.runs.get_mut(&run).expect("listed above");
-            slot.times.slot = cpu;
-            slot.state = RunState::Computing {
-                since: self.now,
-                slot: cpu,
-            };
-            self.out.push(Command::Compute { run, slot: cpu });
-        }
-    }
-
-    fn on_computed(&mut self, run: RunId, outcome: Result<Finished, Failure>) {
-        let Some(slot) = self.runs.get(&run) else { return };
-        match slot.state {
-            RunState::Computing { since, slot: cpu } => {
-                self.free_slots.insert(cpu);
-                let mut slot = self.remove_run(run);
-                slot.times.compute_us = self.now.since_us(since);
-                self.computing_to_reported(run, slot, outcome);
-            }
-            RunState::Unwanted { slot: cpu } => {
-                self.free_slots.insert(cpu);
-                self.remove_run(run);
-                self.out.push(Command::Discard { run });
-            }
-            RunState::Queued | RunState::Fetching { .. } | RunState::Fetched => {
-                unreachable!("{run:?} was computed without having been started")
-            }
-        }
-    }
-
-    fn computing_to_reported(&mut self, run: RunId, slot: TaskSlot, outcome: Result<Finished, Failure>) {
-        let outcome = outcome.map(|finished| {
-            let inline = finished.inline.filter(|_| slot.layer.spec.deliver);
-            Finished { inline, ..finished }
-        });
-        match &outcome {
-            Ok(finished) => {
-                self.held.insert(slot.task, finished.bytes);
-                self.memory_bytes += finished.bytes;
-                self.out.push(Command::Store {
-                    run,
-                    chunk: slot.task,
-                });
-            }
-            Err(_) => self.out.push(Command::Discard { run }),
-        }
-        self.report(slot.task, slot.attempt, outcome, slot.times);
-    }
-
-    fn report(&mut self, task: TaskId, attempt: u32, outcome: Result<Finished, Failure>, times: TaskTimes) {
-        if let Link::Up { session, .. } = self.link {
-            let report = Report {
-                task,
-                attempt,
-                outcome,
-                times,
-            };
-            self.out.push(Command::Send {
-                session,
-                message: ToScheduler::Reports(vec![report]),
-            });
-        }
-    }
-
     fn on_chunks_lost(&mut self, mut chunks: Vec<ChunkId>) {
         chunks.retain(|chunk| self.held.remove(chunk).is_some());
-        if let (Link::Up { session, .. }, false) = (self.link, chunks.is_empty()) {
+        // Also before the welcome: the announcement that is under way lists them.
+        if let (Some(session), false) = (self.link.session(), chunks.is_empty()) {
             self.out.push(Command::Send {
                 session,
                 message: ToScheduler::ChunksLost { chunks },

@@ -1,0 +1,229 @@
+//! How jobs end: finished, failed, cancelled; and when they are forgotten.
+
+use std::{collections::BTreeSet, sync::Arc};
+
+use graticule_plan::{JobId, Key, LayerId, TaskId, WorkerId};
+
+use super::{
+    ClientId, Command, JobEvent, Observation, Scheduler,
+    record::{JobState, TaskState},
+};
+use crate::ToWorker;
+
+impl Scheduler {
+    pub(super) fn finish_if_complete(&mut self, job: JobId) {
+        let Some(record) = self.jobs.get_mut(&job) else {
+            return;
+        };
+        if record.state != JobState::Running || record.outputs_left > 0 {
+            return;
+        }
+        record.state = JobState::Finished;
+        let client = record.client;
+        self.notify(client, job, JobEvent::Finished);
+        self.out.push(Command::Observe(Observation::JobEnded {
+            job,
+            outcome: "finished",
+        }));
+        self.drop_demand(job);
+        self.forget_if_unused(job);
+    }
+
+    pub(super) fn on_cancelled(&mut self, job: JobId) {
+        let Some(record) = self.jobs.get(&job) else { return };
+        if record.state == JobState::Running {
+            let client = record.client;
+            self.notify(client, job, JobEvent::Cancelled);
+            self.abandon(job, "cancelled");
+        }
+    }
+
+    pub(super) fn on_client_left(&mut self, client: ClientId) {
+        let of_client = self.jobs.iter().filter(|(_, record)| record.client == client);
+        let jobs: Vec<JobId> = of_client.map(|(&job, _)| job).collect();
+        for &job in &jobs {
+            self.on_cancelled(job);
+        }
+        for job in jobs {
+            for key in self.keys_of(job) {
+                self.on_key_released(key);
+            }
+        }
+    }
+
+    /// The names under which a job's results are kept.
+    fn keys_of(&self, job: JobId) -> Vec<Key> {
+        let layers = self.jobs.get(&job).map(|record| record.layers.as_slice());
+        let pins = layers.unwrap_or_default().iter().flat_map(|layer| &layer.pins);
+        pins.copied().collect()
+    }
+
+    /// A task that is not leased cannot be made: the jobs whose outputs wait for it fail. A finished job whose kept
+    /// result needs it fails too.
+    pub(super) fn fail_task(&mut self, task: TaskId, message: &Arc<str>) {
+        let waiting = self.waiting_for(task);
+        let failing: BTreeSet<JobId> = waiting
+            .iter()
+            .filter(|t| self.layer(t.job, t.layer).is_wanted_output(t.block))
+            .map(|t| t.job)
+            .collect();
+        for job in failing {
+            self.fail_job(job, message);
+        }
+        // What still waits is wanted by nobody now. Who comes to want it later will demand it, and learn the same.
+        for task in waiting {
+            if self
+                .task(task)
+                .is_some_and(|t| !matches!(t.state, TaskState::Leased { .. }))
+            {
+                self.drop_task(task);
+            }
+            self.waive_if_unneeded(task);
+        }
+    }
+
+    /// A task and all live ones that wait for it, directly or not; itself first.
+    fn waiting_for(&self, task: TaskId) -> Vec<TaskId> {
+        let mut found = vec![task];
+        let mut seen = BTreeSet::from([task]);
+        let mut next = 0;
+        while let Some(&task) = found.get(next) {
+            next += 1;
+            for dependent in self.dependents_of(task) {
+                let waits = self
+                    .task(dependent)
+                    .is_some_and(|t| matches!(t.state, TaskState::Waiting { .. }));
+                if waits && seen.insert(dependent) {
+                    found.push(dependent);
+                }
+            }
+        }
+        found
+    }
+
+    /// Ends a job that cannot be finished, or whose kept results cannot be made anew.
+    pub(super) fn fail_job(&mut self, job: JobId, message: &Arc<str>) {
+        let Some(record) = self.jobs.get(&job) else { return };
+        if record.state == JobState::Abandoned {
+            return;
+        }
+        let client = record.client;
+        let message = message.clone();
+        self.notify(client, job, JobEvent::Failed { message });
+        self.abandon(job, "failed");
+    }
+
+    /// Gives a job's outputs up. What other jobs take from it stays.
+    fn abandon(&mut self, job: JobId, outcome: &'static str) {
+        let record = self.job_mut(job);
+        let running = record.state == JobState::Running;
+        record.state = JobState::Abandoned;
+        let mut undelivered = 0;
+        for layer in &mut record.layers {
+            let awaited = layer
+                .chunks
+                .iter()
+                .filter(|(block, _)| layer.awaits_delivery(**block));
+            undelivered += awaited.map(|(_, chunk)| u128::from(chunk.bytes)).sum::<u128>();
+            layer.delivered = None;
+        }
+        self.undelivered_bytes -= undelivered;
+        if running {
+            self.out
+                .push(Command::Observe(Observation::JobEnded { job, outcome }));
+        }
+        for key in self.keys_of(job) {
+            self.unpin(key);
+        }
+        self.drop_demand(job);
+        self.forget_if_unused(job);
+    }
+
+    /// Takes back what a job that is over has demanded. What others wait for stays demanded.
+    ///
+    /// From now on all its tasks count as finished but those that are live: one that is needed again is demanded by
+    /// whoever needs it.
+    fn drop_demand(&mut self, job: JobId) {
+        let walk = std::mem::take(&mut self.job_mut(job).cursor);
+        self.recovery.inherit(walk);
+        for layer in &mut self.job_mut(job).layers {
+            layer.finished.fill(layer.spec.layer.grid.block_count());
+            for block in layer.live_blocks() {
+                layer.finished.remove(block);
+            }
+        }
+        // Consumers before producers, so that one pass finds all that nobody needs.
+        let own = (0..self.jobs[&job].layers.len()).rev();
+        let own = own.map(|at| (job, LayerId(u32::try_from(at).expect("layer ids are 32 bits"))));
+        let layers: Vec<(JobId, LayerId)> = own.chain(self.fed_by(job)).collect();
+        for &(job, layer) in &layers {
+            self.count_needs(job, layer);
+        }
+        for (job, layer) in layers {
+            self.drop_unneeded(job, layer);
+        }
+    }
+
+    /// The layers of other jobs that a job reads.
+    pub(super) fn fed_by(&self, job: JobId) -> Vec<(JobId, LayerId)> {
+        let inputs = self.jobs[&job].layers.iter().flat_map(|layer| &layer.inputs);
+        let outside = inputs.filter(|input| input.job != job);
+        let layers: BTreeSet<(JobId, LayerId)> = outside.map(|input| (input.job, input.layer)).collect();
+        layers.into_iter().collect()
+    }
+
+    /// Removes a job that is over, keeps nothing and feeds no other job; then those that fed it.
+    pub(super) fn forget_if_unused(&mut self, job: JobId) {
+        let mut candidates = vec![job];
+        while let Some(job) = candidates.pop() {
+            let Some(record) = self.jobs.get(&job) else {
+                continue;
+            };
+            let outside = |c: &super::record::Consumer| c.job != job;
+            let used = record
+                .layers
+                .iter()
+                .any(|l| !l.pins.is_empty() || l.consumers.iter().any(outside));
+            if record.state == JobState::Running || used {
+                continue;
+            }
+            for layer in (0..record.layers.len()).rev() {
+                let layer = LayerId(u32::try_from(layer).expect("layer ids are 32 bits"));
+                self.drop_unneeded(job, layer);
+            }
+            let fed_by = self.fed_by(job);
+            let record = self.jobs.remove(&job).expect("looked up above");
+            debug_assert!(
+                record
+                    .layers
+                    .iter()
+                    .all(|l| l.tasks.is_empty() && l.chunks.is_empty()),
+                "nobody needs a job that is forgotten"
+            );
+            self.tell_workers_to_forget(job);
+            for (source, layer) in fed_by {
+                self.layer_mut(source, layer).consumers.retain(|c| c.job != job);
+                self.count_needs(source, layer);
+                self.drop_unneeded(source, layer);
+                candidates.push(source);
+            }
+        }
+    }
+
+    fn tell_workers_to_forget(&mut self, job: JobId) {
+        let workers: Vec<WorkerId> = self.workers.keys().copied().collect();
+        for worker in workers {
+            let known = &mut self.workers.get_mut(&worker).expect("listed above").layers;
+            let of_job: Vec<(JobId, LayerId)> = known
+                .range((job, LayerId(0))..=(job, LayerId(u32::MAX)))
+                .copied()
+                .collect();
+            of_job.iter().for_each(|layer| {
+                known.remove(layer);
+            });
+            if !of_job.is_empty() {
+                self.send(worker, ToWorker::Forget { job });
+            }
+        }
+    }
+}

@@ -1,0 +1,280 @@
+//! A leased task's way through its phases: queued, fetching, fetched, computing, reported.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
+
+use graticule_plan::{ChunkId, JobId, LayerId, TaskId};
+
+use super::{Command, Link, RunId, RunState, TaskSlot, Worker};
+use crate::{ChunkHolders, Failure, FailureKind, Finished, Lease, Peer, Report, TaskTimes, ToScheduler};
+
+impl Worker {
+    pub(super) fn on_lease(&mut self, lease: Lease) {
+        let holders: BTreeMap<ChunkId, Vec<Peer>> = lease
+            .holders
+            .into_iter()
+            .map(|ChunkHolders { chunk, peers }| (chunk, peers))
+            .collect();
+        let holders = Arc::new(holders);
+        let layer = self.layers.get(&(lease.job, lease.layer)).cloned();
+        for (block, attempt) in lease.tasks {
+            let task = TaskId {
+                job: lease.job,
+                layer: lease.layer,
+                block,
+            };
+            let Some(layer) = layer.clone() else {
+                let failure = Failure {
+                    kind: FailureKind::Permanent,
+                    message: format!("layer {} does not fit its inputs", lease.layer).into(),
+                };
+                self.report(task, attempt, Err(failure), TaskTimes::default());
+                continue;
+            };
+            if let Some(&older) = self.tasks.get(&task) {
+                self.abandon(older);
+            }
+            // The scheduler counts on no result of an earlier lease, and would not release it.
+            if self.held.remove(&task).is_some() {
+                self.out.push(Command::Drop { chunks: vec![task] });
+            }
+            let run = RunId(self.next_run);
+            self.next_run += 1;
+            let slot = TaskSlot {
+                task,
+                attempt,
+                layer,
+                holders: holders.clone(),
+                arrived: self.now,
+                reserved_bytes: 0,
+                times: TaskTimes::default(),
+                state: RunState::Queued,
+            };
+            self.runs.insert(run, slot);
+            self.tasks.insert(task, run);
+            self.queue.insert(run);
+        }
+    }
+
+    pub(super) fn on_forget(&mut self, job: JobId) {
+        let first = TaskId {
+            job,
+            layer: LayerId(0),
+            block: 0,
+        };
+        let last = TaskId {
+            job,
+            layer: LayerId(u32::MAX),
+            block: u64::MAX,
+        };
+        let layers = self.layers.range((job, LayerId(0))..=(job, LayerId(u32::MAX)));
+        for layer in layers.map(|(&id, _)| id).collect::<Vec<_>>() {
+            self.layers.remove(&layer);
+        }
+        let runs = self.tasks.range(first..=last);
+        for run in runs.map(|(_, &run)| run).collect::<Vec<_>>() {
+            self.abandon(run);
+        }
+        let held = self.held.range(first..=last);
+        let chunks: Vec<ChunkId> = held.map(|(&chunk, _)| chunk).collect();
+        for chunk in &chunks {
+            self.held.remove(chunk);
+        }
+        if !chunks.is_empty() {
+            self.out.push(Command::Drop { chunks });
+        }
+    }
+
+    /// Gives a run up, wherever it stands.
+    pub(super) fn abandon(&mut self, run: RunId) {
+        let Some(slot) = self.runs.get_mut(&run) else {
+            return;
+        };
+        if self.tasks.get(&slot.task) == Some(&run) {
+            self.tasks.remove(&slot.task);
+        }
+        match slot.state {
+            RunState::Queued => {
+                self.queue.remove(&run);
+            }
+            RunState::Fetching { .. } => {
+                self.fetching_count -= 1;
+                self.out.push(Command::Discard { run });
+            }
+            RunState::Fetched => {
+                self.fetched.remove(&run);
+                self.out.push(Command::Discard { run });
+            }
+            // A kernel cannot be stopped; what it makes is dropped when it is done.
+            RunState::Computing { slot: cpu, .. } => {
+                slot.state = RunState::Unwanted { slot: cpu };
+                return;
+            }
+            RunState::Unwanted { .. } => return,
+        }
+        self.remove_run(run);
+    }
+
+    fn remove_run(&mut self, run: RunId) -> TaskSlot {
+        let slot = self.runs.remove(&run).expect("the caller looked the run up");
+        self.reserved_bytes -= slot.reserved_bytes;
+        if self.tasks.get(&slot.task) == Some(&run) {
+            self.tasks.remove(&slot.task);
+        }
+        slot
+    }
+
+    /// Starts the first phase of as many queued tasks as memory and the prefetch limit admit.
+    pub(super) fn start_fetches(&mut self) {
+        while let Some(&run) = self.queue.first() {
+            let waiting = self.fetching_count + self.fetched.len();
+            if self.retiring || waiting >= self.config.prefetch_count_max.max(1) {
+                return;
+            }
+            let slot = &self.runs[&run];
+            let needed = slot.layer.task_bytes(slot.task.block);
+            let active = self.runs.len() > self.queue.len();
+            let in_use = self.memory_bytes.saturating_add(self.reserved_bytes);
+            if in_use.saturating_add(needed) > self.config.budget_bytes {
+                self.ask_to_spill(needed);
+                if active {
+                    return;
+                }
+            }
+            self.queue.pop_first();
+            self.queued_to_fetching(run, needed);
+        }
+    }
+
+    /// Makes room for a task, unless so much is being made already.
+    fn ask_to_spill(&mut self, needed: u64) {
+        let rest = self.config.budget_bytes.saturating_sub(self.reserved_bytes);
+        let target_bytes = rest.saturating_sub(needed);
+        if self.memory_bytes > target_bytes && self.spilling_to.is_none_or(|asked| asked > target_bytes) {
+            self.spilling_to = Some(target_bytes);
+            self.out.push(Command::Spill { target_bytes });
+        }
+    }
+
+    fn queued_to_fetching(&mut self, run: RunId, needed: u64) {
+        self.reserved_bytes = self.reserved_bytes.saturating_add(needed);
+        self.fetching_count += 1;
+        let slot = self.runs.get_mut(&run).expect("queued runs have a slot");
+        slot.reserved_bytes = needed;
+        slot.times.queue_us = self.now.since_us(slot.arrived);
+        slot.state = RunState::Fetching { since: self.now };
+        let inputs = slot.layer.inputs(slot.task.block);
+        let mut wanted: BTreeSet<ChunkId> = inputs.into_iter().flatten().collect();
+        wanted.retain(|chunk| !self.held.contains_key(chunk));
+        let holders = wanted.into_iter().map(|chunk| {
+            let peers = slot.holders.get(&chunk).cloned().unwrap_or_default();
+            ChunkHolders { chunk, peers }
+        });
+        let holders = holders.collect();
+        let (task, layer) = (slot.task, slot.layer.clone());
+        self.out.push(Command::Fetch {
+            run,
+            task,
+            layer,
+            holders,
+        });
+    }
+
+    pub(super) fn fetching_to_fetched(&mut self, run: RunId, fetched_bytes: u64) {
+        // An abandoned run's fetch may end all the same.
+        let Some(slot) = self.runs.get_mut(&run) else {
+            return;
+        };
+        let RunState::Fetching { since } = slot.state else {
+            return;
+        };
+        slot.times.fetch_us = self.now.since_us(since);
+        slot.times.fetched_bytes = fetched_bytes;
+        slot.state = RunState::Fetched;
+        self.fetching_count -= 1;
+        self.fetched.insert(run);
+        self.fetched_bytes = self.fetched_bytes.saturating_add(fetched_bytes);
+    }
+
+    pub(super) fn fetching_to_failed(&mut self, run: RunId, failure: Failure) {
+        let fetching = |slot: &TaskSlot| matches!(slot.state, RunState::Fetching { .. });
+        if self.runs.get(&run).is_some_and(fetching) {
+            self.fetching_count -= 1;
+            let slot = self.remove_run(run);
+            self.out.push(Command::Discard { run });
+            self.report(slot.task, slot.attempt, Err(failure), slot.times);
+        }
+    }
+
+    /// Puts fetched tasks on free slots, first come first served.
+    pub(super) fn start_computations(&mut self) {
+        while !self.free_slots.is_empty()
+            && let Some(run) = self.fetched.pop_first()
+        {
+            let cpu = self.free_slots.pop_first().expect("asked above");
+            let slot = self.runs.get_mut(&run).expect("fetched runs have a slot");
+            slot.times.slot = cpu;
+            slot.state = RunState::Computing {
+                since: self.now,
+                slot: cpu,
+            };
+            self.out.push(Command::Compute { run, slot: cpu });
+        }
+    }
+
+    pub(super) fn on_computed(&mut self, run: RunId, outcome: Result<Finished, Failure>) {
+        let Some(slot) = self.runs.get(&run) else { return };
+        match slot.state {
+            RunState::Computing { since, slot: cpu } => {
+                self.free_slots.insert(cpu);
+                let mut slot = self.remove_run(run);
+                slot.times.compute_us = self.now.since_us(since);
+                self.computing_to_reported(run, slot, outcome);
+            }
+            RunState::Unwanted { slot: cpu } => {
+                self.free_slots.insert(cpu);
+                self.remove_run(run);
+                self.out.push(Command::Discard { run });
+            }
+            RunState::Queued | RunState::Fetching { .. } | RunState::Fetched => {
+                unreachable!("{run:?} was computed without having been started")
+            }
+        }
+    }
+
+    fn computing_to_reported(&mut self, run: RunId, slot: TaskSlot, outcome: Result<Finished, Failure>) {
+        let outcome = outcome.map(|finished| {
+            let inline = finished.inline.filter(|_| slot.layer.spec.deliver);
+            Finished { inline, ..finished }
+        });
+        match &outcome {
+            Ok(finished) => {
+                self.held.insert(slot.task, finished.bytes);
+                self.memory_bytes = self.memory_bytes.saturating_add(finished.bytes);
+                self.out.push(Command::Store {
+                    run,
+                    chunk: slot.task,
+                });
+            }
+            Err(_) => self.out.push(Command::Discard { run }),
+        }
+        self.report(slot.task, slot.attempt, outcome, slot.times);
+    }
+
+    fn report(&mut self, task: TaskId, attempt: u32, outcome: Result<Finished, Failure>, times: TaskTimes) {
+        if let Link::Up { session, .. } = self.link {
+            let report = Report {
+                task,
+                attempt,
+                outcome,
+                times,
+            };
+            self.out.push(Command::Send {
+                session,
+                message: ToScheduler::Reports(vec![report]),
+            });
+        }
+    }
+}
