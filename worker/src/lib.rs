@@ -1,1 +1,26 @@
 //! The worker process: chunk store, CPU pool and transfer around the worker engine.
+//!
+//! One actor owns the engine and has one bounded inbox. Chunks lie in a [`ChunkStore`] that peers and CPU threads read;
+//! computations run on threads of their own, one for each slot, so that no heartbeat waits for a kernel or a disk. How a
+//! worker reaches its scheduler and its peers is given to it ([`Connector`], [`Peers`]): over gRPC in a process of its
+//! own ([`serve`]), through channels in the embedded cluster.
+//!
+//! This crate does not decide what runs where or what is kept; the engines do.
+
+mod actor;
+mod connect;
+mod cpu;
+mod error;
+mod fetch;
+mod peers;
+mod server;
+mod spill;
+mod store;
+mod tables;
+
+pub use actor::{Worker, WorkerHandle, WorkerOptions};
+pub use connect::{Connector, GrpcConnector, LinkError, Session};
+pub use error::WorkerError;
+pub use peers::{GrpcPeers, LocalPeers, PeerError, Peers};
+pub use server::{ServeOptions, Served, serve};
+pub use store::{ChunkStore, StoreError};

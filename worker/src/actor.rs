@@ -1,0 +1,511 @@
+use std::{
+    collections::{HashMap, VecDeque},
+    panic::{AssertUnwindSafe, catch_unwind},
+    path::PathBuf,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use graticule_data::sources::Sources;
+use graticule_engine::{
+    ChunkHolders, Failure, Finished, INLINE_BYTES_MAX, SessionId, Time, ToScheduler, ToWorker,
+    worker::{Command, Config, Event, LayerEntry, RunId, Worker as Engine},
+};
+use graticule_kernel::{Chunk, run};
+use graticule_plan::{ChunkId, TaskId};
+use tokio::{
+    sync::{mpsc, watch},
+    task::{AbortHandle, JoinHandle, JoinSet},
+    time::sleep_until,
+};
+use tracing::{debug, info, warn};
+
+use crate::{
+    ChunkStore, Connector, LinkError, Peers, Session, WorkerError,
+    cpu::CpuPool,
+    fetch::{Fetcher, Prepared, permanent},
+    tables::TableStore,
+};
+
+/// Results and other news that may wait for the actor. More tasks than that are never under way.
+const INBOX_COUNT_MAX: usize = 16_384;
+/// Pauses between attempts to connect, doubled each time up to the second.
+const RECONNECT_PAUSES: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(5));
+
+/// How a worker runs.
+#[derive(Debug, Clone)]
+pub struct WorkerOptions {
+    /// A name for people.
+    pub name: String,
+    /// Tasks computed at a time.
+    pub slots: u32,
+    /// Bytes for chunks and running tasks together.
+    pub budget_bytes: u64,
+    /// The folder below which a folder for spilled chunks is made.
+    pub spill_dir: PathBuf,
+    /// Microseconds between two signs of life.
+    pub heartbeat_us: u64,
+}
+
+impl Default for WorkerOptions {
+    /// One slot for each CPU, a quarter of a gibibyte for each... of memory see [`WorkerOptions::budget_bytes`].
+    fn default() -> Self {
+        let slots = std::thread::available_parallelism().map_or(1, |n| n.get() as u32);
+        Self {
+            name: format!("worker-{}", std::process::id()),
+            slots,
+            budget_bytes: memory_bytes().map_or(4 << 30, |total| total / 10 * 6),
+            spill_dir: std::env::temp_dir(),
+            heartbeat_us: 500_000,
+        }
+    }
+}
+
+/// The machine's memory, as Linux tells it.
+fn memory_bytes() -> Option<u64> {
+    let text = std::fs::read_to_string("/proc/meminfo").ok()?;
+    let line = text.lines().find(|line| line.starts_with("MemTotal:"))?;
+    let kib: u64 = line.split_whitespace().nth(1)?.parse().ok()?;
+    Some(kib * 1024)
+}
+
+/// Starts workers.
+#[derive(Debug)]
+pub struct Worker;
+
+/// A running worker. It leaves when this is dropped; see [`WorkerHandle::shutdown`] for an orderly end.
+#[derive(Debug)]
+pub struct WorkerHandle {
+    store: Arc<ChunkStore>,
+    inbox: mpsc::Sender<Input>,
+    ended: watch::Receiver<Option<Result<(), String>>>,
+    actor: JoinHandle<()>,
+}
+
+/// What the actor's inbox takes.
+enum Input {
+    Connected(Session),
+    Fetched {
+        run: RunId,
+        outcome: Result<Box<Prepared>, Failure>,
+    },
+    Computed {
+        run: RunId,
+        chunk: Option<Chunk>,
+        outcome: Result<Finished, Failure>,
+    },
+    StoreChanged,
+    Refused(String),
+    Retire,
+}
+
+impl Worker {
+    /// Starts a worker on the current runtime. `address` is where peers and clients find its store.
+    ///
+    /// # Errors
+    /// [`WorkerError::System`] if its threads cannot be had.
+    pub fn start(
+        options: WorkerOptions,
+        connector: Arc<dyn Connector>,
+        peers: Arc<dyn Peers>,
+        sources: Sources,
+        address: &str,
+        store: Arc<ChunkStore>,
+    ) -> Result<WorkerHandle, WorkerError> {
+        let mut config = Config::new(&options.name, address, options.slots, options.budget_bytes);
+        config.heartbeat_us = options.heartbeat_us;
+        let (inbox, inputs) = mpsc::channel(INBOX_COUNT_MAX);
+        let (end, ended) = watch::channel(None);
+        let tables = TableStore::default();
+        let fetcher = Fetcher {
+            store: store.clone(),
+            peers,
+            sources,
+            tables,
+        };
+        let actor = Actor {
+            engine: Engine::new(config),
+            started: Instant::now(),
+            cpu: CpuPool::new(&options.name, options.slots.max(1))?,
+            fetcher,
+            connector,
+            inbox: inbox.clone(),
+            link: None,
+            next_session: 1,
+            pause: RECONNECT_PAUSES.0,
+            fetches: HashMap::new(),
+            prepared: HashMap::new(),
+            results: HashMap::new(),
+            tasks: JoinSet::new(),
+            is_spilling: false,
+            events: VecDeque::new(),
+            end: None,
+        };
+        let actor = tokio::spawn(async move {
+            let _ = end.send(Some(actor.run(inputs).await));
+        });
+        Ok(WorkerHandle {
+            store,
+            inbox,
+            ended,
+            actor,
+        })
+    }
+}
+
+impl WorkerHandle {
+    /// The chunks that the worker holds.
+    pub fn store(&self) -> &Arc<ChunkStore> {
+        &self.store
+    }
+
+    /// Waits until the worker has ended by itself: it has left, or the scheduler refused it.
+    ///
+    /// # Errors
+    /// [`WorkerError::Refused`].
+    pub async fn ended(&mut self) -> Result<(), WorkerError> {
+        match self.ended.wait_for(Option::is_some).await.as_deref() {
+            Ok(Some(Err(why))) => Err(WorkerError::Refused(why.clone())),
+            Ok(Some(Ok(())) | None) | Err(_) => Ok(()),
+        }
+    }
+
+    /// Takes no new tasks, finishes and reports those that run, and leaves; at the latest after `patience`.
+    pub async fn shutdown(mut self, patience: Duration) {
+        let _ = self.inbox.send(Input::Retire).await;
+        if tokio::time::timeout(patience, self.ended()).await.is_err() {
+            warn!("tasks did not end in time; leaving without them");
+        }
+    }
+}
+
+impl Drop for WorkerHandle {
+    fn drop(&mut self) {
+        self.actor.abort();
+    }
+}
+
+struct Actor {
+    engine: Engine,
+    started: Instant,
+    cpu: CpuPool,
+    fetcher: Fetcher,
+    connector: Arc<dyn Connector>,
+    inbox: mpsc::Sender<Input>,
+    link: Option<(SessionId, Session)>,
+    next_session: u64,
+    pause: Duration,
+    fetches: HashMap<RunId, AbortHandle>,
+    prepared: HashMap<RunId, Box<Prepared>>,
+    results: HashMap<RunId, Chunk>,
+    tasks: JoinSet<()>,
+    is_spilling: bool,
+    events: VecDeque<Event>,
+    end: Option<Result<(), String>>,
+}
+
+impl Actor {
+    async fn run(mut self, mut inputs: mpsc::Receiver<Input>) -> Result<(), String> {
+        self.connect(Duration::ZERO);
+        let mut batch = Vec::new();
+        while self.end.is_none() {
+            let timeout = self
+                .engine
+                .next_timeout()
+                .map(|t| self.started + Duration::from_micros(t.0));
+            let wake = timeout.unwrap_or_else(|| Instant::now() + Duration::from_secs(3600));
+            tokio::select! {
+                count = inputs.recv_many(&mut batch, 256) => {
+                    if count == 0 {
+                        break;
+                    }
+                    batch.drain(..).for_each(|input| self.take(input));
+                }
+                message = hear(&mut self.link) => self.heard(message),
+                Some(_) = self.tasks.join_next() => {}
+                () = sleep_until(wake.into()) => self.events.push_back(Event::Tick),
+            }
+            self.settle();
+        }
+        self.tasks.abort_all();
+        // What was said last must still go out.
+        if let Some((_, session)) = self.link.take() {
+            let flushed = async {
+                while session.outgoing.capacity() < session.outgoing.max_capacity() {
+                    tokio::time::sleep(Duration::from_millis(5)).await;
+                }
+            };
+            let _ = tokio::time::timeout(Duration::from_secs(1), flushed).await;
+        }
+        self.end.unwrap_or(Ok(()))
+    }
+
+    fn now(&self) -> Time {
+        Time(self.started.elapsed().as_micros() as u64)
+    }
+
+    /// Lets the engine handle all that has happened, and does what it says.
+    fn settle(&mut self) {
+        let mut commands = Vec::new();
+        while let Some(event) = self.events.pop_front() {
+            let now = self.now();
+            self.engine.handle(now, event, &mut commands);
+            for command in commands.drain(..) {
+                self.execute(command);
+            }
+        }
+    }
+
+    fn take(&mut self, input: Input) {
+        match input {
+            Input::Connected(session) => {
+                let id = SessionId(self.next_session);
+                self.next_session += 1;
+                self.link = Some((id, session));
+                self.events.push_back(Event::Connected { session: id });
+            }
+            Input::Fetched { run, outcome } => {
+                self.fetches.remove(&run);
+                match outcome {
+                    Ok(prepared) => {
+                        let fetched_bytes = prepared.fetched_bytes;
+                        self.prepared.insert(run, prepared);
+                        self.events.push_back(Event::Fetched { run, fetched_bytes });
+                    }
+                    Err(failure) => self.events.push_back(Event::FetchFailed { run, failure }),
+                }
+            }
+            Input::Computed { run, chunk, outcome } => {
+                if let Some(chunk) = chunk {
+                    self.results.insert(run, chunk);
+                }
+                self.events.push_back(Event::Computed { run, outcome });
+            }
+            Input::StoreChanged => {
+                self.is_spilling = false;
+                self.tell_sizes();
+            }
+            Input::Refused(why) => self.end = Some(Err(why)),
+            Input::Retire => {
+                info!("leaving");
+                self.events.push_back(Event::Retire);
+            }
+        }
+    }
+
+    fn tell_sizes(&mut self) {
+        let (memory_bytes, spilled_bytes) = self.fetcher.store.sizes();
+        self.events.push_back(Event::StoreChanged {
+            memory_bytes,
+            spilled_bytes,
+        });
+    }
+
+    fn heard(&mut self, message: Result<ToWorker, LinkError>) {
+        let Some(session) = self.link.as_ref().map(|(id, _)| *id) else {
+            return;
+        };
+        match message {
+            Ok(message) => {
+                if matches!(message, ToWorker::Welcome { .. }) {
+                    self.pause = RECONNECT_PAUSES.0;
+                }
+                self.events.push_back(Event::Message { session, message });
+            }
+            Err(LinkError::Refused(why)) => self.end = Some(Err(why)),
+            Err(LinkError::Lost(why)) => {
+                warn!(%why, "connection to the scheduler lost");
+                self.disconnect(session);
+            }
+        }
+    }
+
+    fn disconnect(&mut self, session: SessionId) {
+        if self.link.as_ref().is_some_and(|(id, _)| *id == session) {
+            self.link = None;
+            self.events.push_back(Event::Disconnected { session });
+            let pause = self.pause;
+            self.pause = (self.pause * 2).min(RECONNECT_PAUSES.1);
+            self.connect(pause);
+        }
+    }
+
+    /// Connects after a pause, and tries until it succeeds.
+    fn connect(&mut self, first_pause: Duration) {
+        let (connector, inbox) = (self.connector.clone(), self.inbox.clone());
+        self.tasks.spawn(async move {
+            tokio::time::sleep(first_pause).await;
+            let mut pause = RECONNECT_PAUSES.0;
+            let input = loop {
+                match connector.connect().await {
+                    Ok(session) => break Input::Connected(session),
+                    Err(LinkError::Refused(why)) => break Input::Refused(why),
+                    Err(LinkError::Lost(why)) => {
+                        warn!(%why, retry_ms = pause.as_millis() as u64, "cannot reach the scheduler");
+                        tokio::time::sleep(pause).await;
+                        pause = (pause * 2).min(RECONNECT_PAUSES.1);
+                    }
+                }
+            };
+            // The actor may have ended meanwhile.
+            let _ = inbox.send(input).await;
+        });
+    }
+
+    fn execute(&mut self, command: Command) {
+        match command {
+            Command::Send { session, message } => self.say(session, message),
+            Command::Reconnect { session } => {
+                warn!("the scheduler is silent; connecting again");
+                self.disconnect(session);
+            }
+            Command::KeepTable { digest, content } => self.fetcher.tables.insert(digest, content),
+            Command::Fetch {
+                run,
+                task,
+                layer,
+                holders,
+            } => self.fetch(run, task, layer, holders),
+            Command::Compute { run, slot } => self.compute(run, slot),
+            Command::Store { run, chunk } => self.keep(run, chunk),
+            Command::Discard { run } => {
+                if let Some(fetch) = self.fetches.remove(&run) {
+                    fetch.abort();
+                }
+                self.prepared.remove(&run);
+                self.results.remove(&run);
+            }
+            Command::Drop { chunks } => {
+                chunks
+                    .into_iter()
+                    .for_each(|chunk| self.fetcher.store.remove(chunk));
+                self.tell_sizes();
+            }
+            Command::Spill { target_bytes } => self.spill(target_bytes),
+            Command::Leave => self.end = Some(Ok(())),
+        }
+    }
+
+    fn say(&mut self, session: SessionId, message: ToScheduler) {
+        let Some((id, link)) = &self.link else { return };
+        if *id == session && link.outgoing.try_send(message).is_err() {
+            warn!("the scheduler takes no messages; connecting again");
+            self.disconnect(session);
+        }
+    }
+
+    fn fetch(&mut self, run: RunId, task: TaskId, layer: Arc<LayerEntry>, holders: Vec<ChunkHolders>) {
+        let (fetcher, inbox) = (self.fetcher.clone(), self.inbox.clone());
+        let fetch = self.tasks.spawn(async move {
+            let outcome = fetcher.prepare(&layer, task.block, holders).await.map(Box::new);
+            let _ = inbox.send(Input::Fetched { run, outcome }).await;
+        });
+        self.fetches.insert(run, fetch);
+    }
+
+    fn compute(&mut self, run: RunId, slot: u32) {
+        let prepared = self
+            .prepared
+            .remove(&run)
+            .expect("the engine computes what was fetched");
+        let (tables, inbox) = (self.fetcher.tables.clone(), self.inbox.clone());
+        self.cpu.run(slot, move || {
+            let (chunk, outcome) = compute(*prepared, &tables);
+            // The actor may have ended meanwhile; the result goes with it.
+            let _ = inbox.blocking_send(Input::Computed { run, chunk, outcome });
+        });
+    }
+
+    fn keep(&mut self, run: RunId, chunk: ChunkId) {
+        let result = self
+            .results
+            .remove(&run)
+            .expect("the engine stores what was computed");
+        self.fetcher.store.insert(chunk, result);
+        self.tell_sizes();
+    }
+
+    fn spill(&mut self, target_bytes: u64) {
+        if self.is_spilling {
+            return;
+        }
+        self.is_spilling = true;
+        debug!(target_bytes, "spilling");
+        let (store, inbox) = (self.fetcher.store.clone(), self.inbox.clone());
+        self.tasks.spawn(async move {
+            let _ = tokio::task::spawn_blocking(move || store.spill_to(target_bytes)).await;
+            let _ = inbox.send(Input::StoreChanged).await;
+        });
+    }
+}
+
+/// The next message of the connection; never, if there is none.
+async fn hear(link: &mut Option<(SessionId, Session)>) -> Result<ToWorker, LinkError> {
+    match link {
+        None => std::future::pending().await,
+        Some((_, session)) => {
+            let ended = || Err(LinkError::Lost("the connection ended".into()));
+            session.incoming.recv().await.unwrap_or_else(ended)
+        }
+    }
+}
+
+/// The second phase of a task.
+fn compute(prepared: Prepared, tables: &TableStore) -> (Option<Chunk>, Result<Finished, Failure>) {
+    let Prepared {
+        program,
+        block_index,
+        windows,
+        sources,
+        ..
+    } = prepared;
+    let result = catch_unwind(AssertUnwindSafe(|| {
+        run(&program, &block_index, &windows, &sources, tables)
+    }));
+    let chunk = match result {
+        Ok(Ok(chunk)) => chunk,
+        Ok(Err(error)) => return (None, Err(permanent(chain(&error)))),
+        Err(panic) => {
+            let text = panic.downcast_ref::<&str>().map(|s| (*s).to_owned());
+            let text = text
+                .or_else(|| panic.downcast_ref::<String>().cloned())
+                .unwrap_or_default();
+            return (
+                None,
+                Err(permanent(format!(
+                    "a kernel panicked, which is a defect of Graticule: {text}"
+                ))),
+            );
+        }
+    };
+    let problems = sources
+        .problems()
+        .iter()
+        .map(|problem| problem.to_string().into())
+        .collect();
+    let is_small = chunk.nbytes() <= INLINE_BYTES_MAX as u64;
+    let inline = is_small
+        .then(|| chunk.encode())
+        .filter(|encoded| encoded.len() <= INLINE_BYTES_MAX);
+    let finished = Finished {
+        bytes: chunk.nbytes(),
+        inline,
+        problems,
+    };
+    (Some(chunk), Ok(finished))
+}
+
+/// An error with its causes, outermost first.
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        let cause_text = cause.to_string();
+        if !text.contains(&cause_text) {
+            text.push_str(": ");
+            text.push_str(&cause_text);
+        }
+        source = cause.source();
+    }
+    text
+}

@@ -1,0 +1,173 @@
+//! The first phase of a task: all it needs, from this worker's store, from peers and from sources, into memory.
+
+use std::{collections::BTreeMap, ops::Range, sync::Arc, time::Duration};
+
+use futures::{StreamExt, TryStreamExt, stream};
+use graticule_data::sources::{Fetched, Sources};
+use graticule_engine::{ChunkHolders, Failure, FailureKind, Peer, worker::LayerEntry};
+use graticule_kernel::{Chunk, Window, WindowBuilder};
+use graticule_ops::Program;
+use graticule_plan::{BlockMap, ChunkId, WorkerId};
+
+use crate::{ChunkStore, PeerError, Peers, StoreError, tables::TableStore};
+
+/// Regions that one task fetches at a time.
+const REGIONS_AT_ONCE: usize = 16;
+/// How often a broken transfer is tried again before the scheduler is told.
+const RETRIES: u32 = 2;
+const RETRY_PAUSE: Duration = Duration::from_millis(50);
+
+/// What fetches need; clones share it.
+#[derive(Clone)]
+pub(crate) struct Fetcher {
+    pub(crate) store: Arc<ChunkStore>,
+    pub(crate) peers: Arc<dyn Peers>,
+    pub(crate) sources: Sources,
+    pub(crate) tables: TableStore,
+}
+
+/// A task ready to be computed.
+pub(crate) struct Prepared {
+    pub(crate) program: Arc<Program>,
+    pub(crate) block_index: Vec<u64>,
+    pub(crate) windows: Vec<Window>,
+    pub(crate) sources: Fetched,
+    pub(crate) fetched_bytes: u64,
+}
+
+/// A region of a chunk that a window needs, and its place in the window.
+struct Part {
+    position: usize,
+    chunk: ChunkId,
+    region: Vec<Range<u64>>,
+}
+
+pub(crate) fn permanent(message: impl std::fmt::Display) -> Failure {
+    Failure {
+        kind: FailureKind::Permanent,
+        message: message.to_string().into(),
+    }
+}
+
+impl Fetcher {
+    pub(crate) async fn prepare(
+        &self,
+        layer: &LayerEntry,
+        block: u64,
+        holders: Vec<ChunkHolders>,
+    ) -> Result<Prepared, Failure> {
+        let program = self.tables.program(&layer.spec.layer.body).map_err(permanent)?;
+        let block_index = layer.spec.layer.grid.unravel(block);
+        let holders: BTreeMap<ChunkId, Vec<Peer>> = holders.into_iter().map(|h| (h.chunk, h.peers)).collect();
+        let mut windows = Vec::with_capacity(layer.maps.len());
+        let mut fetched_bytes = 0;
+        for (map, source) in layer.maps.iter().zip(&layer.spec.sources) {
+            let id = |block| ChunkId {
+                job: source.job,
+                layer: source.layer,
+                block,
+            };
+            let (window, bytes) = self.window(map, block, id, &holders).await?;
+            windows.push(window);
+            fetched_bytes += bytes;
+        }
+        let fetched = self.sources.fetch(&program, &block_index, &self.tables).await;
+        let sources = fetched.map_err(|error| {
+            let kind = if error.is_transient() {
+                FailureKind::Transient
+            } else {
+                FailureKind::Permanent
+            };
+            Failure {
+                kind,
+                message: error.to_string().into(),
+            }
+        })?;
+        fetched_bytes += sources.nbytes();
+        Ok(Prepared {
+            program,
+            block_index,
+            windows,
+            sources,
+            fetched_bytes,
+        })
+    }
+
+    /// Puts one input's window together. Returns it with the bytes that came from peers.
+    async fn window(
+        &self,
+        map: &BlockMap,
+        block: u64,
+        id: impl Fn(u64) -> ChunkId,
+        holders: &BTreeMap<ChunkId, Vec<Peer>>,
+    ) -> Result<(Window, u64), Failure> {
+        let Some(axes) = map.window(block) else {
+            return Err(permanent(
+                "kernels take boxes of an input, not lists of its chunks",
+            ));
+        };
+        let mut builder = WindowBuilder::new(axes).map_err(permanent)?;
+        let parts: Vec<Part> = map
+            .sources(block)
+            .into_iter()
+            .enumerate()
+            .map(|(position, source)| Part {
+                position,
+                chunk: id(source),
+                region: map.region(block, source),
+            })
+            .collect();
+        let mut bytes = 0;
+        let regions = parts.into_iter().map(|part| self.region(part, holders));
+        let mut regions = stream::iter(regions).buffer_unordered(REGIONS_AT_ONCE);
+        while let Some((position, chunk, is_remote)) = regions.try_next().await? {
+            if is_remote {
+                bytes += chunk.nbytes();
+            }
+            builder.place(position, chunk).map_err(permanent)?;
+        }
+        drop(regions);
+        Ok((builder.finish().map_err(permanent)?, bytes))
+    }
+
+    async fn region(
+        &self,
+        part: Part,
+        holders: &BTreeMap<ChunkId, Vec<Peer>>,
+    ) -> Result<(usize, Chunk, bool), Failure> {
+        match self.store.read(part.chunk, Some(&part.region)).await {
+            Ok(chunk) => return Ok((part.position, chunk, false)),
+            Err(StoreError::Region(error)) => return Err(permanent(error)),
+            Err(StoreError::NotHeld(_) | StoreError::Damaged { .. }) => {}
+        }
+        let peers = holders.get(&part.chunk).map(Vec::as_slice).unwrap_or_default();
+        let mut missing: Vec<(ChunkId, WorkerId)> = Vec::new();
+        for peer in peers {
+            match self.fetch_from(peer, &part).await {
+                Ok(chunk) => return Ok((part.position, chunk, true)),
+                Err(error) => {
+                    tracing::debug!(chunk = %part.chunk, worker = %peer.worker, %error, "peer gave no chunk");
+                    missing.push((part.chunk, peer.worker));
+                }
+            }
+        }
+        let message = format!("chunk {} is held by none of {} workers", part.chunk, peers.len()).into();
+        Err(Failure {
+            kind: FailureKind::MissingInputs(missing),
+            message,
+        })
+    }
+
+    async fn fetch_from(&self, peer: &Peer, part: &Part) -> Result<Chunk, PeerError> {
+        let mut tries = 0;
+        loop {
+            match self.peers.fetch(peer, part.chunk, &part.region).await {
+                Err(PeerError::Broken(_)) if tries < RETRIES => {
+                    tries += 1;
+                    tokio::time::sleep(RETRY_PAUSE * tries).await;
+                }
+                result => return result,
+            }
+        }
+    }
+}

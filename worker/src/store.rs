@@ -1,0 +1,269 @@
+use std::{
+    ops::Range,
+    path::Path,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+};
+
+use dashmap::DashMap;
+use graticule_kernel::{Chunk, KernelError};
+use graticule_plan::ChunkId;
+use tracing::warn;
+
+use crate::spill::{SpillFile, SpillFolder};
+
+/// Copies above this size are not made on the runtime's threads.
+const INLINE_COPY_BYTES_MAX: u64 = 1 << 20;
+
+/// Why a chunk cannot be read.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// The store does not hold it.
+    #[error("chunk {0} is not held here")]
+    NotHeld(ChunkId),
+    /// Its file is damaged or gone. The chunk is dropped from the store.
+    #[error("chunk {chunk} could not be read back from disk: {why}")]
+    Damaged {
+        /// The chunk.
+        chunk: ChunkId,
+        /// What is wrong.
+        why: String,
+    },
+    /// The region does not lie within the chunk.
+    #[error(transparent)]
+    Region(#[from] KernelError),
+}
+
+/// The chunks that a worker holds, in memory or on disk.
+#[derive(Debug)]
+pub struct ChunkStore {
+    chunks: DashMap<ChunkId, Entry>,
+    folder: SpillFolder,
+    clock: AtomicU64,
+    memory_bytes: AtomicU64,
+    spilled_bytes: AtomicU64,
+}
+
+#[derive(Debug)]
+struct Entry {
+    place: Place,
+    bytes: u64,
+    /// When it was last used, by the store's own count.
+    used: AtomicU64,
+}
+
+#[derive(Debug, Clone)]
+enum Place {
+    Memory(Chunk),
+    Disk(Arc<SpillFile>),
+}
+
+impl ChunkStore {
+    /// An empty store that spills below `parent`.
+    pub fn new(parent: &Path, name: &str) -> Self {
+        Self {
+            chunks: DashMap::new(),
+            folder: SpillFolder::new(parent, name),
+            clock: AtomicU64::new(0),
+            memory_bytes: AtomicU64::new(0),
+            spilled_bytes: AtomicU64::new(0),
+        }
+    }
+
+    /// Bytes of chunks in memory and on disk.
+    pub fn sizes(&self) -> (u64, u64) {
+        (
+            self.memory_bytes.load(Ordering::Relaxed),
+            self.spilled_bytes.load(Ordering::Relaxed),
+        )
+    }
+
+    /// Takes a chunk in; one of the same name gives way.
+    pub fn insert(&self, id: ChunkId, chunk: Chunk) {
+        let bytes = chunk.nbytes();
+        self.memory_bytes.fetch_add(bytes, Ordering::Relaxed);
+        let entry = Entry {
+            place: Place::Memory(chunk),
+            bytes,
+            used: AtomicU64::new(self.tick()),
+        };
+        if let Some(before) = self.chunks.insert(id, entry) {
+            self.count_out(&before);
+        }
+    }
+
+    /// Drops a chunk, if it is there.
+    pub fn remove(&self, id: ChunkId) {
+        if let Some((_, entry)) = self.chunks.remove(&id) {
+            self.count_out(&entry);
+        }
+    }
+
+    /// A region of a chunk, or the whole of it: that without a copy if it is in memory.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn read(&self, id: ChunkId, region: Option<&[Range<u64>]>) -> Result<Chunk, StoreError> {
+        let place = {
+            let entry = self.chunks.get(&id).ok_or(StoreError::NotHeld(id))?;
+            entry.used.store(self.tick(), Ordering::Relaxed);
+            entry.place.clone()
+        };
+        let chunk = match place {
+            Place::Memory(chunk) => chunk,
+            Place::Disk(file) => {
+                let read = tokio::task::spawn_blocking(move || file.read()).await;
+                let read = read.map_err(std::io::Error::other).and_then(|read| read);
+                read.map_err(|error| {
+                    warn!(chunk = %id, %error, "spilled chunk is lost");
+                    self.remove(id);
+                    StoreError::Damaged {
+                        chunk: id,
+                        why: error.to_string(),
+                    }
+                })?
+            }
+        };
+        let Some(region) = region else { return Ok(chunk) };
+        if chunk.nbytes() <= INLINE_COPY_BYTES_MAX {
+            return Ok(chunk.region(region)?);
+        }
+        let region = region.to_vec();
+        let cut = tokio::task::spawn_blocking(move || chunk.region(&region)).await;
+        Ok(cut.map_err(|error| StoreError::Damaged {
+            chunk: id,
+            why: error.to_string(),
+        })??)
+    }
+
+    /// Moves the chunks that were not used for longest to disk until those in memory take at most `target_bytes`.
+    /// Blocks on the disk. A chunk that cannot be written stays in memory.
+    pub fn spill_to(&self, target_bytes: u64) {
+        let in_memory = self.chunks.iter().filter(|e| matches!(e.place, Place::Memory(_)));
+        let mut oldest: Vec<(u64, ChunkId)> = in_memory
+            .map(|e| (e.used.load(Ordering::Relaxed), *e.key()))
+            .collect();
+        oldest.sort_unstable();
+        for (_, id) in oldest {
+            if self.memory_bytes.load(Ordering::Relaxed) <= target_bytes {
+                return;
+            }
+            let chunk = match self.chunks.get(&id).map(|entry| entry.place.clone()) {
+                Some(Place::Memory(chunk)) => chunk,
+                Some(Place::Disk(_)) | None => continue,
+            };
+            match self.folder.write(&chunk) {
+                Ok(file) => self.memory_to_disk(id, file),
+                Err(error) => {
+                    warn!(chunk = %id, %error, "chunk cannot be spilled");
+                    return;
+                }
+            }
+        }
+    }
+
+    fn memory_to_disk(&self, id: ChunkId, file: SpillFile) {
+        // It may have been dropped while it was written; then the file goes too.
+        let Some(mut entry) = self.chunks.get_mut(&id) else {
+            return;
+        };
+        if matches!(entry.place, Place::Memory(_)) {
+            entry.place = Place::Disk(Arc::new(file));
+            self.memory_bytes.fetch_sub(entry.bytes, Ordering::Relaxed);
+            self.spilled_bytes.fetch_add(entry.bytes, Ordering::Relaxed);
+        }
+    }
+
+    fn count_out(&self, entry: &Entry) {
+        let counter = match entry.place {
+            Place::Memory(_) => &self.memory_bytes,
+            Place::Disk(_) => &self.spilled_bytes,
+        };
+        counter.fetch_sub(entry.bytes, Ordering::Relaxed);
+    }
+
+    fn tick(&self) -> u64 {
+        self.clock.fetch_add(1, Ordering::Relaxed)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use graticule_kernel::Tensor;
+    use graticule_plan::{JobId, LayerId};
+
+    use super::*;
+
+    fn id(block: u64) -> ChunkId {
+        ChunkId {
+            job: JobId(1),
+            layer: LayerId(0),
+            block,
+        }
+    }
+
+    fn chunk(value: i32) -> Chunk {
+        Chunk::new(vec![Tensor::from_vec(&[256], vec![value; 256]).unwrap()]).unwrap()
+    }
+
+    fn store(parent: &Path) -> ChunkStore {
+        let store = ChunkStore::new(parent, "store");
+        (0..3).for_each(|block| store.insert(id(block), chunk(block as i32)));
+        store
+    }
+
+    #[tokio::test]
+    async fn spilling_takes_the_longest_unused_chunks_and_gives_the_same_bytes_back() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = store(folder.path());
+        store.read(id(0), None).await.unwrap();
+        store.spill_to(2048);
+        assert_eq!(store.sizes(), (2048, 1024));
+        let on_disk = std::fs::read_dir(folder.path().join("store")).unwrap().count();
+        assert_eq!(on_disk, 1);
+        for block in 0..3 {
+            let back = store.read(id(block), None).await.unwrap();
+            assert_eq!(
+                back.single().unwrap().as_slice::<i32>().unwrap(),
+                [block as i32; 256]
+            );
+        }
+    }
+
+    #[tokio::test]
+    async fn a_damaged_file_is_a_lost_chunk_and_no_wrong_one() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = store(folder.path());
+        store.spill_to(0);
+        let files = std::fs::read_dir(folder.path().join("store")).unwrap();
+        for file in files {
+            let path = file.unwrap().path();
+            let mut bytes = std::fs::read(&path).unwrap();
+            let middle = bytes.len() / 2;
+            bytes[middle] ^= 1;
+            std::fs::write(path, bytes).unwrap();
+        }
+        assert!(matches!(
+            store.read(id(1), None).await,
+            Err(StoreError::Damaged { .. })
+        ));
+        assert!(matches!(
+            store.read(id(1), None).await,
+            Err(StoreError::NotHeld(_))
+        ));
+    }
+
+    #[tokio::test]
+    async fn removed_chunks_leave_no_bytes_and_no_files() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = store(folder.path());
+        store.spill_to(1024);
+        (0..3).for_each(|block| store.remove(id(block)));
+        assert_eq!(store.sizes(), (0, 0));
+        assert_eq!(std::fs::read_dir(folder.path().join("store")).unwrap().count(), 0);
+        drop(store);
+        assert!(!folder.path().join("store").exists());
+    }
+}

@@ -1,0 +1,41 @@
+use std::sync::Arc;
+
+use dashmap::DashMap;
+use graticule_kernel::{KernelError, Tables};
+use graticule_ops::Program;
+use graticule_plan::{Body, Digest};
+
+/// Programs that are kept decoded; more than these are decoded again when they are needed.
+const PROGRAM_COUNT_MAX: usize = 1024;
+
+/// Side tables and decoded programs, by digest. Clones share them.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct TableStore {
+    tables: Arc<DashMap<Digest, Arc<[u8]>>>,
+    programs: Arc<DashMap<Digest, Arc<Program>>>,
+}
+
+impl TableStore {
+    pub(crate) fn insert(&self, digest: Digest, content: Arc<[u8]>) {
+        self.tables.insert(digest, content);
+    }
+
+    /// The program that a layer's body encodes.
+    pub(crate) fn program(&self, body: &Body) -> Result<Arc<Program>, KernelError> {
+        if let Some(program) = self.programs.get(&body.digest) {
+            return Ok(program.clone());
+        }
+        let program = Arc::new(Program::decode(&body.bytes)?);
+        if self.programs.len() >= PROGRAM_COUNT_MAX {
+            self.programs.clear();
+        }
+        self.programs.insert(body.digest, program.clone());
+        Ok(program)
+    }
+}
+
+impl Tables for TableStore {
+    fn table(&self, digest: Digest) -> Option<Arc<[u8]>> {
+        self.tables.get(&digest).map(|content| content.clone())
+    }
+}
