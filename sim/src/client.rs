@@ -66,7 +66,8 @@ impl Status {
 }
 
 impl World {
-    pub(crate) fn submit(&mut self, client: ClientId) {
+    pub(crate) fn submit(&mut self) {
+        let client = self.somebody();
         let mut bases = Vec::new();
         let of_keys: Vec<Key> = self.kept.keys().copied().collect();
         for key in of_keys {
@@ -82,8 +83,21 @@ impl World {
         self.submit_generated(client, generated);
     }
 
+    /// A client that is here; a new one if none is left.
+    fn somebody(&mut self) -> ClientId {
+        let here = self.clients.iter().filter(|(_, client)| !client.left);
+        let here: Vec<ClientId> = here.map(|(&id, _)| id).collect();
+        if !here.is_empty() {
+            return *self.rng.pick(&here);
+        }
+        let client = ClientId(self.clients.len() as u64 + 1);
+        self.clients.insert(client, Client::default());
+        client
+    }
+
     /// Fetches a kept result by a plan that does nothing else.
-    pub(crate) fn submit_read_back(&mut self, client: ClientId, key: Key) {
+    pub(crate) fn submit_read_back(&mut self, key: Key) {
+        let client = self.somebody();
         let generated = read_back(&self.kept[&key].base);
         self.submit_generated(client, generated);
     }
@@ -91,6 +105,7 @@ impl World {
     fn submit_generated(&mut self, client: ClientId, generated: Generated) {
         let id = JobId(self.counts.jobs + 1);
         self.counts.jobs += 1;
+        self.planned_tasks += generated.plan.task_count();
         let builds_on: Vec<JobId> = generated.bases.iter().map(|key| self.kept[key].job).collect();
         let may_fail = builds_on.iter().any(|job| self.jobs[job].may_fail);
         let plan = generated.plan.clone();

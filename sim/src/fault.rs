@@ -18,7 +18,8 @@ impl World {
     /// Starts a worker process, perhaps at the address of one that is gone.
     pub(crate) fn start_worker(&mut self) {
         let at = self.nodes.len();
-        let gone: Vec<usize> = (0..at).filter(|&n| !self.nodes[n].alive).collect();
+        let taken = |n: &usize| self.nodes[self.addresses[&self.nodes[*n].address]].alive;
+        let gone: Vec<usize> = (0..at).filter(|n| !taken(n)).collect();
         let address = if !gone.is_empty() && self.rng.chance(500) {
             self.nodes[*self.rng.pick(&gone)].address.clone()
         } else {

@@ -14,8 +14,8 @@ use crate::{
 
 /// The most bytes that a task of a generated plan has in memory at a time; every worker has room for one.
 pub(crate) const TASK_BYTES_MAX: u64 = 16 << 10;
-const ELEMENTS_MAX: u64 = 300;
-const BLOCKS_MAX: u64 = 40;
+const ELEMENTS_MAX: u64 = 240;
+const BLOCKS_MAX: u64 = 60;
 
 /// A kept result that a new plan may build on.
 #[derive(Debug, Clone)]
@@ -43,7 +43,7 @@ pub(crate) fn generate(rng: &mut Rng, bases: &[Base], next_key: &mut u128) -> Ge
         base_count: bases.len(),
         used: vec![false; bases.len()],
     };
-    let layer_count = rng.within(2..8);
+    let layer_count = rng.within(3..9);
     // Later layers like to build on the latest, so that plans are deep.
     for _ in 0..layer_count {
         made.layer(rng);
@@ -226,7 +226,7 @@ fn random_grid(rng: &mut Rng, like: Option<&ChunkGrid>) -> ChunkGrid {
 }
 
 fn random_axis(rng: &mut Rng, count: Option<u64>) -> AxisChunks {
-    let count = count.unwrap_or_else(|| *rng.pick(&[1, 1, 2, 3, 4, 5, 8, 12, 20]));
+    let count = count.unwrap_or_else(|| *rng.pick(&[1, 2, 3, 4, 5, 6, 8, 12, 20]));
     let regular = rng.chance(500);
     let chunk = rng.within(1..4);
     let lengths: Vec<u64> = (0..count)

@@ -267,6 +267,7 @@ impl World {
         let failed = self.rng.chance(self.profile.peer_failures);
         let &holder = self.addresses.get(&peer.address)?;
         let there = self.nodes[holder].alive && !self.nodes[holder].hung;
+        self.counts.faults += u64::from(failed);
         if failed || !there {
             return None;
         }

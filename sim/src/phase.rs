@@ -13,6 +13,8 @@ use crate::{
 pub const TASKS_MIN: u64 = 200;
 /// The fewest events of a seed.
 pub const EVENTS_MIN: u64 = 2_000;
+/// Tasks of the plans that are submitted while faults strike. Some will be cancelled, and some run more than once.
+const PLANNED_TASKS: u64 = 400;
 /// More than that after healing, and something is stuck.
 const HEALED_EVENTS_MAX: u64 = 400_000;
 /// Longer than that after healing, and something is stuck.
@@ -78,14 +80,18 @@ impl World {
         for _ in 0..self.rng.within(WORKERS_MIN..WORKERS_MAX + 1) {
             self.start_worker();
         }
-        let length = *self.rng.pick(&[50_000, 150_000, 400_000]);
-        for _ in 0..self.rng.within(3..9) {
-            let client = ClientId(1 + self.rng.below(self.clients.len() as u64));
-            let delay = self.rng.below(length);
-            self.schedule(delay, Happening::Submit { client });
-        }
-        self.schedule(length, Happening::Heal);
+        self.schedule(1, Happening::Submit);
+        self.schedule(profile.chaos_us, Happening::Heal);
         self.strike_later();
+    }
+
+    /// Submits a plan and comes back for more, until enough tasks are planned.
+    pub(crate) fn submit_in_chaos(&mut self) {
+        if self.phase == Phase::Chaos && self.planned_tasks < PLANNED_TASKS {
+            self.submit();
+            let delay = self.rng.within(1..self.profile.chaos_us / 8);
+            self.schedule(delay, Happening::Submit);
+        }
     }
 
     fn next_phase(&mut self) {
@@ -114,23 +120,13 @@ impl World {
             .all(|job| job.status.is_over() || self.clients[&job.client].left)
     }
 
-    fn somebody(&mut self) -> ClientId {
-        if let Some((&client, _)) = self.clients.iter().find(|(_, client)| !client.left) {
-            return client;
-        }
-        let client = ClientId(self.clients.len() as u64 + 1);
-        self.clients.insert(client, Client::default());
-        client
-    }
-
     fn more_or_read_back(&mut self) {
-        let client = self.somebody();
         if self.counts.tasks < TASKS_MIN || self.counts.events < EVENTS_MIN {
-            self.submit(client);
+            self.submit();
             return;
         }
         for key in self.keys_to_be_there() {
-            self.submit_read_back(client, key);
+            self.submit_read_back(key);
         }
         self.phase = Phase::ReadingBack;
     }
@@ -183,7 +179,21 @@ impl World {
 
     fn check_clean(&mut self) {
         if !self.scheduler.is_clean() {
-            self.fail("all was released, but the scheduler is not clean".into());
+            let names = self
+                .kept
+                .keys()
+                .filter(|&&key| self.scheduler.kept(key).is_some());
+            let names: Vec<String> = names
+                .map(|key| format!("{key} of job {}", self.kept[key].job))
+                .collect();
+            let running: Vec<String> = self
+                .scheduler
+                .running_jobs()
+                .map(|(job, _)| job.to_string())
+                .collect();
+            self.fail(format!(
+                "all was released, but the scheduler still has jobs {running:?} and results {names:?}, or more"
+            ));
         }
         for at in 0..self.nodes.len() {
             let node = &self.nodes[at];

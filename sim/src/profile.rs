@@ -4,6 +4,8 @@ use crate::rng::Rng;
 /// deeper into each than one that has them all.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Profile {
+    /// Microseconds during which faults strike.
+    pub(crate) chaos_us: u64,
     /// Mean microseconds between two faults.
     pub(crate) fault_gap_us: u64,
     /// Relative weights of the faults that strike now and then.
@@ -73,9 +75,11 @@ impl Profile {
         for (_, weight) in &mut weights {
             *weight *= *rng.pick(&[0, 0, 1, 1, 4]);
         }
+        let chaos_us = *rng.pick(&[40_000, 100_000, 300_000]);
         let rate = |rng: &mut Rng, high: u64| if rng.chance(500) { 0 } else { rng.below(high) };
         Self {
-            fault_gap_us: *rng.pick(&[1_000, 3_000, 10_000, 30_000]),
+            chaos_us,
+            fault_gap_us: chaos_us / *rng.pick(&[10, 30, 100]),
             weights,
             peer_failures: rate(rng, 100),
             transient_failures: rate(rng, 60),

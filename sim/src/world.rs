@@ -75,9 +75,7 @@ pub(crate) enum Happening {
         node: usize,
     },
     Strike,
-    Submit {
-        client: ClientId,
-    },
+    Submit,
     ToClient {
         client: ClientId,
         job: JobId,
@@ -126,6 +124,8 @@ pub(crate) struct World {
     pub(crate) jobs: BTreeMap<JobId, Job>,
     pub(crate) kept: BTreeMap<Key, Kept>,
     pub(crate) next_key: u128,
+    /// Tasks of all plans so far.
+    pub(crate) planned_tasks: u64,
     pub(crate) phase: Phase,
     /// Transient failures so far, by task.
     transient: BTreeMap<TaskId, u32>,
@@ -192,6 +192,7 @@ impl World {
             jobs: BTreeMap::new(),
             kept: BTreeMap::new(),
             next_key: 0,
+            planned_tasks: 0,
             phase: Phase::Chaos,
             transient: BTreeMap::new(),
             doomed: BTreeSet::new(),
@@ -305,7 +306,7 @@ impl World {
             }
             Happening::Revive { node } => self.revive(node),
             Happening::Strike => self.strike(),
-            Happening::Submit { client } => self.submit(client),
+            Happening::Submit => self.submit_in_chaos(),
             Happening::ToClient { client, job, event } => self.arrive_at_client(client, job, event),
             Happening::ClientFetches { job, event } => self.client_fetches(job, event),
             Happening::FromClient { event } => self.arrive_from_client(event),
@@ -353,7 +354,9 @@ impl World {
             }
             Command::Notify { client, job, event } => self.notify(client, job, event),
             Command::Observe(observation) => {
-                self.tell(|| format!("scheduler: {observation:?}"));
+                if !matches!(observation, Observation::WorkerStatus { .. }) {
+                    self.tell(|| format!("scheduler: {observation:?}"));
+                }
                 if let Observation::TaskFinished { .. } = observation {
                     self.counts.tasks += 1;
                 }
