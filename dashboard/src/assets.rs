@@ -26,6 +26,10 @@ pub(crate) const ASSETS: &[Asset] = assets! {
     "index.html": "text/html; charset=utf-8",
     "assets/app.js": "text/javascript; charset=utf-8",
     "assets/app.css": "text/css; charset=utf-8",
+    "assets/ibm-plex-sans-latin-400-normal.woff2": "font/woff2",
+    "assets/ibm-plex-sans-latin-600-normal.woff2": "font/woff2",
+    "assets/mark.svg": "image/svg+xml",
+    "assets/plex-licence.txt": "text/plain; charset=utf-8",
 };
 
 /// The asset at `path`.
