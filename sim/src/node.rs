@@ -311,6 +311,7 @@ impl World {
                 run.parts[wanted.input].push(Part {
                     block: wanted.chunk.block,
                     values,
+                    from_peer: wanted.peers.is_some(),
                 });
             }
             None => run

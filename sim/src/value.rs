@@ -17,6 +17,8 @@ pub(crate) struct Part {
     pub(crate) block: u64,
     /// The elements of [`BlockMap::region`].
     pub(crate) values: Vec<u64>,
+    /// It came from another worker.
+    pub(crate) from_peer: bool,
 }
 
 /// What a task makes of its windows. The result depends on the order of the elements in each.
@@ -40,6 +42,7 @@ pub(crate) fn cut(values: &[u64], shape: &[u64], region: &[Range<u64>]) -> Vec<u
 
 /// Puts the parts of a window together, each at its position; `by_arrival` is the planted defect.
 pub(crate) fn assemble(map: &BlockMap, block: u64, parts: &[Part], by_arrival: bool) -> Vec<u64> {
+    let by_arrival = by_arrival && parts.iter().all(|part| part.from_peer);
     let Some(axes) = map.window(block) else {
         let order: Vec<u64> = if by_arrival {
             parts.iter().map(|p| p.block).collect()

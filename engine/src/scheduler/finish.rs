@@ -196,9 +196,7 @@ impl Scheduler {
         if missing == 0 {
             self.waiting_to_ready(task);
         }
-        if self.sabotage.recovers_lost_chunks() {
-            absent.into_iter().for_each(|chunk| self.recovery.push(chunk));
-        }
+        absent.into_iter().for_each(|chunk| self.recover(chunk));
     }
 
     /// A leased task's worker has vanished.

@@ -4,7 +4,7 @@ use bytes::Bytes;
 use graticule_plan::{ChunkId, JobId, Key, LayerId, TaskId, WorkerId};
 
 use super::{
-    ClientId, Command, JobEvent, Observation, Scheduler,
+    ClientId, Command, JobEvent, Observation, Sabotage, Scheduler,
     record::{ChunkRecord, JobState, TaskState},
 };
 use crate::{Peer, ToWorker};
@@ -178,11 +178,13 @@ impl Scheduler {
 
     /// Drops a chunk that no task needs and no client keeps or awaits.
     pub(super) fn release_if_unwanted(&mut self, chunk: ChunkId) {
-        let spare = self.sabotage.needed_that_is_none();
         let Some(job) = self.jobs.get(&chunk.job) else {
             return;
         };
         let layer = &job.layers[chunk.layer.0 as usize];
+        let careless =
+            self.sabotage == Sabotage::ReleaseTooEarly && layer.attempts.contains_key(&chunk.block);
+        let spare = u64::from(careless);
         let unwanted = layer
             .chunks
             .get(&chunk.block)

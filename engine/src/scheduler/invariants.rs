@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use graticule_plan::{ChunkId, JobId, LayerId, TaskId};
 
 use super::{
-    Sabotage, Scheduler,
+    Scheduler,
     demand::Frame,
     record::{ChunkRecord, JobState, LayerRecord, TaskRecord, TaskState},
 };
@@ -113,7 +113,7 @@ impl Scheduler {
                 let forgotten = absent
                     .filter(|&c| self.is_absent(c))
                     .find(|chunk| !coming.contains(chunk));
-                if let Some(chunk) = forgotten.filter(|_| self.sabotage != Sabotage::ForgetLostChunks) {
+                if let Some(chunk) = forgotten {
                     return Err(format!("{task} waits for {chunk}, which nobody will make"));
                 }
             }
@@ -186,7 +186,7 @@ impl Scheduler {
                 let ahead = running && (index, block) >= (record.cursor.output, record.cursor.block);
                 let forgotten =
                     layer.is_wanted_output(block) && self.is_absent(chunk) && !coming.contains(&chunk);
-                if forgotten && !ahead && self.sabotage != Sabotage::ForgetLostChunks {
+                if forgotten && !ahead {
                     return Err(format!("output {chunk} is wanted, and nobody will make it"));
                 }
             }

@@ -3,7 +3,7 @@
 use graticule_plan::{ChunkId, TaskId, WorkerId};
 
 use super::{
-    Command, Observation, Scheduler,
+    Command, Observation, Sabotage, Scheduler,
     record::{JobState, TaskState},
 };
 use crate::ToWorker;
@@ -120,10 +120,20 @@ impl Scheduler {
         }
         if awaited {
             self.unfinish(chunk);
-            if self.sabotage.recovers_lost_chunks() {
-                self.recovery.push(chunk);
+            self.recover(chunk);
+        }
+    }
+
+    /// Has a lost chunk made anew for those who wait for it.
+    pub(super) fn recover(&mut self, chunk: ChunkId) {
+        if self.sabotage == Sabotage::ForgetLostChunks {
+            let of_others = !self.layer(chunk.job, chunk.layer).is_wanted_output(chunk.block)
+                && self.dependents_of(chunk).iter().all(|task| task.job != chunk.job);
+            if of_others {
+                return;
             }
         }
+        self.recovery.push(chunk);
     }
 
     /// Returns whether the task waits for its inputs (and not for its report).

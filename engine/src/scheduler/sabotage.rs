@@ -4,21 +4,10 @@ pub enum Sabotage {
     /// No defect.
     #[default]
     None,
-    /// A lost chunk that tasks wait for is not made anew.
+    /// A lost chunk for which only tasks of other jobs wait is not made anew.
     ForgetLostChunks,
-    /// A chunk is released while one task still needs it.
+    /// A chunk that had to be made again is released while one task still needs it.
     ReleaseTooEarly,
-    /// A worker puts the parts of a window together in order of arrival, not of position.
+    /// A worker puts the parts of a window together in order of arrival, not of position, if all came from peers.
     CombineByArrival,
-}
-
-impl Sabotage {
-    pub(super) fn recovers_lost_chunks(self) -> bool {
-        self != Sabotage::ForgetLostChunks
-    }
-
-    /// The number of tasks that need a chunk at which it counts as needed by none.
-    pub(super) fn needed_that_is_none(self) -> u64 {
-        u64::from(self == Sabotage::ReleaseTooEarly)
-    }
 }
