@@ -43,3 +43,28 @@ impl Asset {
         format!("\"{}\"", Digest::of(self.content))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::{collections::BTreeSet, fs, path::Path};
+
+    use super::*;
+
+    #[test]
+    fn every_built_file_is_embedded_and_the_page_stays_small() {
+        let dist = Path::new(env!("CARGO_MANIFEST_DIR")).join("web/dist");
+        let names = |folder: &str| -> Vec<String> {
+            fs::read_dir(dist.join(folder))
+                .expect("the page is built")
+                .map(|entry| entry.expect("readable").path())
+                .filter(|path| path.is_file())
+                .map(|path| format!("{folder}{}", path.file_name().expect("a file").to_string_lossy()))
+                .collect()
+        };
+        let built: BTreeSet<String> = names("").into_iter().chain(names("assets/")).collect();
+        let embedded: BTreeSet<String> = ASSETS.iter().map(|asset| asset.path.to_owned()).collect();
+        assert_eq!(built, embedded);
+        let bytes: usize = ASSETS.iter().map(|asset| asset.content.len()).sum();
+        assert!(bytes <= 192 * 1024, "{bytes}");
+    }
+}

@@ -1,11 +1,12 @@
 /** Numbers for people. Figures keep their width as they change, so that nothing on the page jumps. */
 
-const THIN = ' ';
+/** A space at which no line breaks. */
+const SPACE = '\u00a0';
 const grouped = new Intl.NumberFormat('en', { maximumFractionDigits: 0, useGrouping: true });
 
-/** `12 345`: groups of three with thin spaces. */
+/** `12 345`: groups of three. */
 export function count(value: number): string {
-  return grouped.format(value).replaceAll(',', THIN);
+  return grouped.format(value).replaceAll(',', SPACE);
 }
 
 /** Three significant figures, in binary units: `1.25 GiB`. */
@@ -19,7 +20,7 @@ export function bytes(value: number): string {
     unit += 1;
   }
   const digits = unit === 0 || scaled >= 99.95 ? 0 : scaled >= 9.995 ? 1 : 2;
-  return `${scaled.toFixed(digits)}${THIN}${units[unit]}`;
+  return `${scaled.toFixed(digits)}${SPACE}${units[unit]}`;
 }
 
 /** Tasks a second. */
@@ -31,12 +32,12 @@ export function rate(value: number): string {
 
 /** A length of time that was measured: `850 µs`, `12.4 ms`, `1.25 s`, `2 min 05 s`. */
 export function duration(us: number): string {
-  if (us < 999.5) return `${us.toFixed(0)}${THIN}µs`;
-  if (us < 999_500) return `${(us / 1e3).toFixed(us < 99_950 ? 1 : 0)}${THIN}ms`;
-  if (us < 59_950_000) return `${(us / 1e6).toFixed(us < 9_995_000 ? 2 : 1)}${THIN}s`;
+  if (us < 999.5) return `${us.toFixed(0)}${SPACE}µs`;
+  if (us < 999_500) return `${(us / 1e3).toFixed(us < 99_950 ? 1 : 0)}${SPACE}ms`;
+  if (us < 59_950_000) return `${(us / 1e6).toFixed(us < 9_995_000 ? 2 : 1)}${SPACE}s`;
   const seconds = Math.round(us / 1e6);
-  if (seconds < 3_600) return `${Math.floor(seconds / 60)}${THIN}min${THIN}${pad(seconds % 60)}${THIN}s`;
-  return `${Math.floor(seconds / 3_600)}${THIN}h${THIN}${pad(Math.floor(seconds / 60) % 60)}${THIN}min`;
+  if (seconds < 3_600) return `${Math.floor(seconds / 60)}${SPACE}min${SPACE}${pad(seconds % 60)}${SPACE}s`;
+  return `${Math.floor(seconds / 3_600)}${SPACE}h${SPACE}${pad(Math.floor(seconds / 60) % 60)}${SPACE}min`;
 }
 
 /** A clock that runs: `0:42`, `1:02:03`. */
@@ -48,19 +49,19 @@ export function elapsed(us: number): string {
 
 /** What is left, no more exact than it is known: `~8 s`, `~3 min`, `~2 h`. */
 export function remaining(seconds: number): string {
-  if (seconds < 1) return '<1 s'.replace(' ', THIN);
-  if (seconds < 90) return `~${Math.ceil(seconds)}${THIN}s`;
-  if (seconds < 5_400) return `~${Math.round(seconds / 60)}${THIN}min`;
-  if (seconds < 172_800) return `~${Math.round(seconds / 3_600)}${THIN}h`;
-  return `~${Math.round(seconds / 86_400)}${THIN}d`;
+  if (seconds < 1) return '<1 s'.replace(' ', SPACE);
+  if (seconds < 90) return `~${Math.ceil(seconds)}${SPACE}s`;
+  if (seconds < 5_400) return `~${Math.round(seconds / 60)}${SPACE}min`;
+  if (seconds < 172_800) return `~${Math.round(seconds / 3_600)}${SPACE}h`;
+  return `~${Math.round(seconds / 86_400)}${SPACE}d`;
 }
 
 /** `12 s ago`. */
 export function ago(us: number): string {
   const seconds = Math.max(0, Math.round(us / 1e6));
-  if (seconds < 60) return `${seconds}${THIN}s ago`;
-  if (seconds < 3_600) return `${Math.floor(seconds / 60)}${THIN}min ago`;
-  return `${Math.floor(seconds / 3_600)}${THIN}h ago`;
+  if (seconds < 60) return `${seconds}${SPACE}s ago`;
+  if (seconds < 3_600) return `${Math.floor(seconds / 60)}${SPACE}min ago`;
+  return `${Math.floor(seconds / 3_600)}${SPACE}h ago`;
 }
 
 /** A share in percent that says 100 only when all is there. */

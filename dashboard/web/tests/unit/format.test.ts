@@ -2,8 +2,8 @@ import { describe, expect, it } from 'vitest';
 
 import { ago, bytes, count, duration, elapsed, percent, rate, remaining } from '../../src/lib/format';
 
-/** Thin spaces read badly in a test. */
-const plain = (text: string) => text.replaceAll(' ', ' ');
+/** Spaces that do not break read badly in a test. */
+const plain = (text: string) => text.replaceAll('\u00a0', ' ');
 
 describe('numbers for people', () => {
   it('groups counts by three', () => {

@@ -1,0 +1,66 @@
+import { spawn, type ChildProcess } from 'node:child_process';
+import { once } from 'node:events';
+import { createInterface } from 'node:readline';
+
+import { chromium, type Browser, type Page } from 'playwright-core';
+
+/** A replayed cluster that serves its dashboard. */
+export interface Replay {
+  url: string;
+  stop(): Promise<void>;
+}
+
+/** Starts the replay named by `GRATICULE_REPLAY_BIN`, or takes the dashboard at `GRATICULE_DASHBOARD_URL`. */
+export async function replay(...options: string[]): Promise<Replay> {
+  const binary = process.env['GRATICULE_REPLAY_BIN'];
+  if (!binary) {
+    const url = process.env['GRATICULE_DASHBOARD_URL'];
+    if (!url) throw new Error('set GRATICULE_REPLAY_BIN to the built example `replay`, or GRATICULE_DASHBOARD_URL');
+    return { url, stop: async () => {} };
+  }
+  const child: ChildProcess = spawn(binary, options, { stdio: ['pipe', 'pipe', 'inherit'] });
+  if (!child.stdout || !child.stdin) throw new Error('the replay has no pipes');
+  const { value } = await createInterface(child.stdout)[Symbol.asyncIterator]().next();
+  if (typeof value !== 'string') throw new Error(`the replay ended before it said its address: ${binary}`);
+  return {
+    url: value,
+    stop: async () => {
+      const ended = once(child, 'exit');
+      child.stdin?.end();
+      await ended;
+    },
+  };
+}
+
+export async function browser(): Promise<Browser> {
+  return chromium.launch({
+    executablePath: process.env['GRATICULE_CHROMIUM'] ?? '/usr/bin/chromium',
+    args: ['--no-sandbox', '--headless=new'],
+  });
+}
+
+/** A page that collects what must not happen: script errors, and breaches of the security policy. */
+export async function open(from: Browser, url: string, options: Parameters<Browser['newPage']>[0] = {}) {
+  const page = await from.newPage({ viewport: { width: 1440, height: 900 }, ...options });
+  const complaints: string[] = [];
+  page.on('pageerror', (error) => complaints.push(String(error)));
+  page.on('console', (message) => {
+    const isLost = message.text().includes('ERR_CONNECTION_REFUSED') || message.text().includes('WebSocket');
+    if (message.type() === 'error' && !isLost) complaints.push(message.text());
+  });
+  await page.goto(url);
+  return { page, complaints };
+}
+
+/** Waits until `check` of what the page says holds. */
+export async function until<T>(page: Page, testid: string, check: (text: string) => T | null | false): Promise<T> {
+  const deadline = Date.now() + 45_000;
+  let seen = '';
+  while (Date.now() < deadline) {
+    seen = (await page.getByTestId(testid).allInnerTexts()).join('\n');
+    const found = check(seen);
+    if (found) return found;
+    await page.waitForFunction(() => new Promise((done) => requestAnimationFrame(() => done(true))));
+  }
+  throw new Error(`in vain waited for ${testid}, which last said: ${seen}`);
+}
