@@ -6,7 +6,7 @@ pub(crate) struct Rng(u64);
 
 impl Rng {
     pub(crate) fn new(seed: u64) -> Self {
-        Self(mix(seed ^ 0x5EED_0F_6A11_CE05))
+        Self(mix(seed ^ 0x5EED_CA5E_0F61_A55E))
     }
 
     pub(crate) fn next(&mut self) -> u64 {

@@ -275,12 +275,15 @@ impl Plans {
         inputs: Vec<Input>,
         change: impl FnOnce(&mut Layer),
     ) -> LayerId {
-        let grid = ChunkGrid::new(vec![AxisChunks::regular(count, 1).unwrap()]).unwrap();
+        let grid = ChunkGrid::new(vec![
+            AxisChunks::regular(count, 1).expect("small plans are valid"),
+        ])
+        .expect("small plans are valid");
         let body = Body::new(name.as_bytes().to_vec());
         let mut layer = Layer::new(name, grid, CHUNK_BYTES, body, inputs);
         change(&mut layer);
         self.counts.push(count);
-        self.builder.layer(layer).unwrap()
+        self.builder.layer(layer).expect("small plans are valid")
     }
 
     /// `count` tasks without inputs.
@@ -322,14 +325,18 @@ impl Plans {
     /// The latest layer's chunks are handed to the client.
     pub fn deliver(mut self) -> Self {
         let layer = self.latest().0;
-        self.builder.output(Output { layer, keep: None }).unwrap();
+        self.builder
+            .output(Output { layer, keep: None })
+            .expect("small plans are valid");
         self
     }
 
     /// The latest layer's chunks are kept.
     pub fn keep(mut self, key: Key) -> Self {
         let (layer, keep) = (self.latest().0, Some(key));
-        self.builder.output(Output { layer, keep }).unwrap();
+        self.builder
+            .output(Output { layer, keep })
+            .expect("small plans are valid");
         self
     }
 
@@ -338,7 +345,7 @@ impl Plans {
     }
 
     fn latest(&self) -> (LayerId, u64) {
-        let at = u32::try_from(self.counts.len() - 1).unwrap();
+        let at = u32::try_from(self.counts.len() - 1).expect("small plans are valid");
         (LayerId(at), self.counts[at as usize])
     }
 }

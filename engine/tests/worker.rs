@@ -1,0 +1,405 @@
+//! The worker's rules, one by one.
+
+mod cluster;
+
+use std::sync::Arc;
+
+use cluster::{CHUNK_BYTES, Plans, finished, task};
+use graticule_engine::{
+    ChunkHeld, Failure, FailureKind, Finished, Incarnation, InputSource, LayerSpec, Lease, Report, SessionId,
+    Time, ToScheduler, ToWorker,
+    worker::{Command, Config, Event, RunId, Worker},
+};
+use graticule_plan::{JobId, LayerId, Plan, Source, TaskId, WorkerId};
+
+const SESSION: SessionId = SessionId(1);
+const JOB: JobId = JobId(1);
+
+/// A worker under test, connected and welcome.
+struct Station {
+    worker: Worker,
+    now: Time,
+}
+
+impl Station {
+    fn new(slots: u32, budget_bytes: u64) -> Self {
+        let worker = Worker::new(Config::new("worker", "here", slots, budget_bytes));
+        let now = Time::ZERO;
+        let mut station = Self { worker, now };
+        station.tell(Event::Connected { session: SESSION });
+        station.welcome(SESSION, 0);
+        station
+    }
+
+    fn welcome(&mut self, session: SessionId, incarnation: u64) -> Vec<Command> {
+        let message = ToWorker::Welcome {
+            worker: WorkerId(5),
+            session: SessionId(77),
+            incarnation: Incarnation(incarnation),
+        };
+        self.tell(Event::Message { session, message })
+    }
+
+    fn tell(&mut self, event: Event) -> Vec<Command> {
+        let mut commands = Vec::new();
+        self.worker.handle(self.now, event, &mut commands);
+        self.worker.check_invariants().expect("the books agree");
+        commands
+    }
+
+    fn hear(&mut self, message: ToWorker) -> Vec<Command> {
+        self.tell(Event::Message {
+            session: SESSION,
+            message,
+        })
+    }
+
+    /// Tells the worker of a plan's layers.
+    fn learn(&mut self, plan: &Plan) {
+        for (id, layer) in plan.iter() {
+            let sources = layer.inputs.iter().map(|input| match input.source {
+                Source::Layer(source) => InputSource {
+                    job: JOB,
+                    layer: source,
+                    grid: plan.layer(source).grid.clone(),
+                    item_bytes: CHUNK_BYTES,
+                },
+                Source::Held(_) => unreachable!("no plan here builds on another"),
+            });
+            let spec = LayerSpec {
+                job: JOB,
+                id,
+                layer: layer.clone(),
+                sources: sources.collect(),
+                deliver: false,
+            };
+            self.hear(ToWorker::Layer(Arc::new(spec)));
+        }
+    }
+
+    fn lease(&mut self, layer: u32, blocks: &[u64], attempt: u32) -> Vec<Command> {
+        self.hear(ToWorker::Lease(Lease {
+            job: JOB,
+            layer: LayerId(layer),
+            tasks: blocks.iter().map(|&block| (block, attempt)).collect(),
+            holders: Vec::new(),
+        }))
+    }
+
+    fn fetched(&mut self, run: RunId) -> Vec<Command> {
+        self.tell(Event::Fetched {
+            run,
+            fetched_bytes: 10,
+        })
+    }
+
+    fn computed(&mut self, run: RunId) -> Vec<Command> {
+        let outcome = Ok(finished());
+        self.tell(Event::Computed { run, outcome })
+    }
+}
+
+fn fetches(commands: &[Command]) -> Vec<RunId> {
+    let runs = commands.iter().filter_map(|command| match command {
+        Command::Fetch { run, .. } => Some(*run),
+        _ => None,
+    });
+    runs.collect()
+}
+
+fn computes(commands: &[Command]) -> Vec<RunId> {
+    let runs = commands.iter().filter_map(|command| match command {
+        Command::Compute { run, .. } => Some(*run),
+        _ => None,
+    });
+    runs.collect()
+}
+
+fn reports(commands: &[Command]) -> Vec<Report> {
+    let lists = commands.iter().filter_map(|command| match command {
+        Command::Send {
+            message: ToScheduler::Reports(reports),
+            ..
+        } => Some(reports.clone()),
+        _ => None,
+    });
+    lists.flatten().collect()
+}
+
+fn source(count: u64) -> Plan {
+    Plans::default().source(count).plan()
+}
+
+fn held(chunk: TaskId) -> ChunkHeld {
+    let bytes = CHUNK_BYTES;
+    ChunkHeld { chunk, bytes }
+}
+
+#[test]
+fn a_result_is_stored_before_it_is_reported() {
+    let mut station = Station::new(1, 1 << 30);
+    station.learn(&source(1));
+    let run = fetches(&station.lease(0, &[0], 3))[0];
+    assert_eq!(computes(&station.fetched(run)), [run]);
+    let commands = station.computed(run);
+    let chunk = task(JOB, 0, 0);
+    assert_eq!(commands[0], Command::Store { run, chunk });
+    let report = &reports(&commands[1..])[0];
+    assert_eq!(
+        (report.task, report.attempt, report.outcome.is_ok()),
+        (chunk, 3, true)
+    );
+    assert_eq!(station.worker.inventory(), [held(chunk)]);
+}
+
+#[test]
+fn no_more_tasks_compute_than_there_are_slots() {
+    let mut station = Station::new(2, 1 << 30);
+    station.learn(&source(4));
+    let runs = fetches(&station.lease(0, &[0, 1, 2, 3], 1));
+    assert_eq!(runs.len(), 4);
+    let started: Vec<RunId> = runs
+        .iter()
+        .flat_map(|&run| computes(&station.fetched(run)))
+        .collect();
+    assert_eq!(started, runs[..2]);
+    assert_eq!(computes(&station.computed(runs[1])), [runs[2]]);
+}
+
+#[test]
+fn memory_is_reserved_before_anything_is_fetched() {
+    let mut station = Station::new(4, 2 * CHUNK_BYTES + CHUNK_BYTES / 2);
+    station.learn(&source(4));
+    let runs = fetches(&station.lease(0, &[0, 1, 2, 3], 1));
+    assert_eq!(runs.len(), 2);
+    assert_eq!(station.worker.status().reserved_bytes, 2 * CHUNK_BYTES);
+    station.fetched(runs[0]);
+    let commands = station.computed(runs[0]);
+    assert_eq!(fetches(&commands), []);
+    let spill = Command::Spill {
+        target_bytes: CHUNK_BYTES / 2,
+    };
+    assert!(commands.contains(&spill), "{commands:?}");
+    let commands = station.tell(Event::StoreChanged {
+        memory_bytes: 0,
+        spilled_bytes: CHUNK_BYTES,
+    });
+    assert_eq!(fetches(&commands).len(), 1);
+}
+
+#[test]
+fn one_task_always_runs_whatever_it_needs() {
+    let mut station = Station::new(1, CHUNK_BYTES / 2);
+    station.learn(&source(2));
+    assert_eq!(fetches(&station.lease(0, &[0, 1], 1)).len(), 1);
+}
+
+#[test]
+fn a_revoked_computation_is_dropped_when_it_ends() {
+    let mut station = Station::new(1, 1 << 30);
+    station.learn(&source(2));
+    let runs = fetches(&station.lease(0, &[0, 1], 1));
+    station.fetched(runs[0]);
+    station.fetched(runs[1]);
+    let tasks = vec![task(JOB, 0, 0), task(JOB, 0, 1)];
+    let commands = station.hear(ToWorker::Revoke { tasks });
+    assert_eq!(
+        commands,
+        [Command::Discard { run: runs[1] }],
+        "a kernel cannot be stopped"
+    );
+    let commands = station.computed(runs[0]);
+    assert_eq!(commands, [Command::Discard { run: runs[0] }]);
+    assert!(station.worker.inventory().is_empty());
+}
+
+#[test]
+fn a_computation_that_ends_after_its_job_is_forgotten_is_dropped() {
+    let mut station = Station::new(1, 1 << 30);
+    station.learn(&source(2));
+    let runs = fetches(&station.lease(0, &[0, 1], 1));
+    station.fetched(runs[0]);
+    station.computed(runs[0]);
+    station.fetched(runs[1]);
+    let chunks = vec![task(JOB, 0, 0)];
+    assert_eq!(
+        station.hear(ToWorker::Forget { job: JOB }),
+        [Command::Drop { chunks }]
+    );
+    assert_eq!(station.computed(runs[1]), [Command::Discard { run: runs[1] }]);
+}
+
+#[test]
+fn a_task_leased_again_while_it_runs_runs_anew() {
+    let mut station = Station::new(1, 1 << 30);
+    station.learn(&source(1));
+    let first = fetches(&station.lease(0, &[0], 1))[0];
+    station.fetched(first);
+    let second = fetches(&station.lease(0, &[0], 2))[0];
+    assert_eq!(computes(&station.fetched(second)), [], "the slot is still taken");
+    let commands = station.computed(first);
+    assert_eq!(reports(&commands), []);
+    assert_eq!(computes(&commands), [second]);
+    assert_eq!(reports(&station.computed(second))[0].attempt, 2);
+}
+
+#[test]
+fn a_result_of_an_older_lease_is_dropped_when_its_task_is_leased_again() {
+    let mut station = Station::new(1, 1 << 30);
+    station.learn(&source(1));
+    let run = fetches(&station.lease(0, &[0], 1))[0];
+    station.fetched(run);
+    station.computed(run);
+    let chunks = vec![task(JOB, 0, 0)];
+    let commands = station.lease(0, &[0], 2);
+    assert_eq!(commands[0], Command::Drop { chunks });
+    assert_eq!(fetches(&commands).len(), 1);
+}
+
+#[test]
+fn a_broken_connection_ends_runs_and_keeps_chunks() {
+    let mut station = Station::new(2, 1 << 30);
+    station.learn(&source(2));
+    let runs = fetches(&station.lease(0, &[0, 1], 1));
+    station.fetched(runs[0]);
+    station.computed(runs[0]);
+    assert_eq!(
+        station.tell(Event::Disconnected { session: SESSION }),
+        [Command::Discard { run: runs[1] }]
+    );
+    let session = SessionId(2);
+    let commands = station.tell(Event::Connected { session });
+    let [
+        Command::Send {
+            message: ToScheduler::Announce(announce),
+            ..
+        },
+    ] = commands.as_slice()
+    else {
+        panic!("{commands:?}");
+    };
+    assert_eq!(announce.inventory, [held(task(JOB, 0, 0))]);
+    assert_eq!(
+        (announce.worker, announce.incarnation),
+        (Some(WorkerId(5)), Some(Incarnation(0)))
+    );
+    assert_eq!(station.welcome(session, 0), []);
+}
+
+#[test]
+fn a_worker_that_meets_another_scheduler_drops_what_it_holds() {
+    let mut station = Station::new(1, 1 << 30);
+    station.learn(&source(1));
+    let run = fetches(&station.lease(0, &[0], 1))[0];
+    station.fetched(run);
+    station.computed(run);
+    station.tell(Event::Disconnected { session: SESSION });
+    let session = SessionId(2);
+    station.tell(Event::Connected { session });
+    let chunks = vec![task(JOB, 0, 0)];
+    assert_eq!(station.welcome(session, 9), [Command::Drop { chunks }]);
+    assert!(station.worker.inventory().is_empty());
+}
+
+#[test]
+fn a_chunk_lost_before_the_welcome_is_told_all_the_same() {
+    let mut station = Station::new(1, 1 << 30);
+    station.learn(&source(1));
+    let run = fetches(&station.lease(0, &[0], 1))[0];
+    station.fetched(run);
+    station.computed(run);
+    station.tell(Event::Disconnected { session: SESSION });
+    let session = SessionId(2);
+    station.tell(Event::Connected { session });
+    let chunks = vec![task(JOB, 0, 0)];
+    let commands = station.tell(Event::ChunksLost {
+        chunks: chunks.clone(),
+    });
+    let message = ToScheduler::ChunksLost { chunks };
+    assert_eq!(commands, [Command::Send { session, message }]);
+}
+
+#[test]
+fn what_comes_on_an_older_connection_is_dropped() {
+    let mut station = Station::new(1, 1 << 30);
+    station.learn(&source(1));
+    station.tell(Event::Disconnected { session: SESSION });
+    station.tell(Event::Connected {
+        session: SessionId(2),
+    });
+    station.welcome(SessionId(2), 0);
+    assert_eq!(station.lease(0, &[0], 1), []);
+}
+
+#[test]
+fn a_failed_fetch_is_reported_and_forgotten() {
+    let mut station = Station::new(1, 1 << 30);
+    station.learn(&source(1));
+    let run = fetches(&station.lease(0, &[0], 1))[0];
+    let failure = Failure {
+        kind: FailureKind::Transient,
+        message: "no".into(),
+    };
+    let event = |failure| Event::FetchFailed { run, failure };
+    let commands = station.tell(event(failure.clone()));
+    assert_eq!(reports(&commands)[0].outcome, Err(failure.clone()));
+    assert_eq!(station.tell(event(failure)), []);
+    assert_eq!(station.worker.status().reserved_bytes, 0);
+}
+
+#[test]
+fn a_result_rides_along_only_where_a_client_wants_it() {
+    let mut station = Station::new(1, 1 << 30);
+    station.learn(&source(1));
+    let run = fetches(&station.lease(0, &[0], 1))[0];
+    station.fetched(run);
+    let outcome = Ok(Finished {
+        inline: Some(bytes::Bytes::from_static(b"value")),
+        ..finished()
+    });
+    let commands = station.tell(Event::Computed { run, outcome });
+    let report = &reports(&commands)[0];
+    assert_eq!(report.outcome.as_ref().map(|f| f.inline.clone()), Ok(None));
+}
+
+#[test]
+fn a_retiring_worker_finishes_what_runs_and_leaves_once() {
+    let mut station = Station::new(1, 1 << 30);
+    station.learn(&source(9));
+    let runs = fetches(&station.lease(0, &[0, 1, 2, 3, 4, 5, 6, 7, 8], 1));
+    let mut commands = station.tell(Event::Retire);
+    let message = ToScheduler::Retire;
+    assert_eq!(
+        commands,
+        [Command::Send {
+            session: SESSION,
+            message
+        }]
+    );
+    for &run in &runs {
+        station.fetched(run);
+    }
+    for &run in &runs {
+        assert!(!commands.contains(&Command::Leave));
+        commands = station.computed(run);
+        assert_eq!(reports(&commands).len(), 1);
+    }
+    assert_eq!(commands.last(), Some(&Command::Leave));
+    assert!(!station.tell(Event::Tick).contains(&Command::Leave));
+}
+
+#[test]
+fn a_silent_scheduler_is_given_up() {
+    let mut station = Station::new(1, 1 << 30);
+    let mut commands = Vec::new();
+    for _ in 0..1000 {
+        station.now = station.worker.next_timeout().expect("it is connected");
+        commands = station.tell(Event::Tick);
+        if commands.contains(&Command::Reconnect { session: SESSION }) {
+            break;
+        }
+    }
+    assert_eq!(commands, [Command::Reconnect { session: SESSION }]);
+    assert!(station.now >= Time(30_000_000));
+    assert_eq!(station.worker.next_timeout(), None);
+}
