@@ -238,8 +238,11 @@ fn web_tests(project: &Project) -> Result<Outcome> {
     };
     web::ensure_packages(&page)?;
     let mut outcome = plain(web::npm(&page, "run check").run()?);
-    let finished = web::npm(&page, "run test:unit").run()?;
-    outcome.counts += counted(&finished, counts::javascript);
+    let unit_tests = tested(web::npm(&page, "run test:unit").run()?, counts::javascript);
+    outcome.counts += unit_tests.counts;
+    if outcome.note.is_empty() {
+        outcome.note = unit_tests.note;
+    }
     Ok(outcome)
 }
 
@@ -293,6 +296,17 @@ fn plain(finished: Finished) -> Outcome {
     } else {
         Outcome::failed(finished.ending)
     }
+}
+
+/// The outcome of a runner that counts its tests.
+fn tested(finished: Finished, read: fn(&str) -> Option<Counts>) -> Outcome {
+    let counts = counted(&finished, read);
+    let note = if finished.success {
+        String::new()
+    } else {
+        finished.ending
+    };
+    Outcome { counts, note }
 }
 
 /// What the runner counted. One that failed without a failed test (it did not compile, it crashed) counts as one
