@@ -203,10 +203,7 @@ fn rust_tests(project: &Project) -> Result<Outcome> {
 fn doc_tests(project: &Project) -> Result<Outcome> {
     let words = "test --workspace --exclude xtask --exclude xtask-codegen --doc --no-fail-fast --quiet";
     let finished = project.cargo(words).run()?;
-    Ok(Outcome {
-        counts: counted(&finished, counts::libtest),
-        note: String::new(),
-    })
+    Ok(tested(finished, counts::libtest))
 }
 
 fn python_tests(project: &Project) -> Result<Outcome> {
@@ -226,10 +223,7 @@ fn python_tests(project: &Project) -> Result<Outcome> {
         .dir(&project.root);
     let task = with_product(task, project).env(python_env::VARIABLE, &python);
     let finished = task.env("PYTHONDONTWRITEBYTECODE", "1").run()?;
-    Ok(Outcome {
-        counts: counted(&finished, counts::pytest),
-        note: String::new(),
-    })
+    Ok(tested(finished, counts::pytest))
 }
 
 fn web_tests(project: &Project) -> Result<Outcome> {
@@ -269,10 +263,7 @@ fn browser_tests(project: &Project) -> Result<Outcome> {
         .env("GRATICULE_CHROMIUM", chromium)
         .limit(BROWSER_LIMIT)
         .run()?;
-    Ok(Outcome {
-        counts: counted(&finished, counts::javascript),
-        note: String::new(),
-    })
+    Ok(tested(finished, counts::javascript))
 }
 
 fn simulate(project: &Project) -> Result<Outcome> {
