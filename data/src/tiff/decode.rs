@@ -128,14 +128,14 @@ impl Decoder {
                     undo_float(row, job.size, job.samples, &mut self.row);
                     job.copy_row(&self.row, at, false, out);
                 }
-                Predictor::Horizontal => {
+                Predictor::Horizontal if job.read.image().storage == Storage::Half => {
                     job.swap(row);
-                    // What lies right of the window needs no summing.
-                    let used = job.part.block_cols.end as usize * job.samples * job.size;
-                    undo_horizontal(&mut row[..used], job.size, job.samples);
+                    undo_horizontal(row, job.size, job.samples);
                     job.copy_row(row, at, false, out);
                 }
-                Predictor::None | Predictor::Other(_) => job.copy_row(row, at, job.foreign, out),
+                Predictor::Horizontal | Predictor::None | Predictor::Other(_) => {
+                    job.copy_row(row, at, job.foreign, out);
+                }
             }
         }
         Ok(())
@@ -263,6 +263,7 @@ impl<'a> BlockJob<'a> {
                 band,
                 first: cols.start as usize,
                 swap,
+                differences: self.predictor == Predictor::Horizontal && image.storage == Storage::Plain,
             };
             let start = self.out_at(slot, at);
             source.copy(row, &mut out[start..start + len]);

@@ -188,6 +188,16 @@ mod tests {
     }
 
     #[test]
+    fn long_strings_are_copied_to_the_last_byte_of_the_output() {
+        // A run of one byte: each string is one longer than the one before.
+        let codes: Vec<usize> = [CLEAR, 9].into_iter().chain(258..340).chain([END]).collect();
+        let len: usize = (1..=83).sum();
+        for room in [len, len - 1, len - 20, len + 40] {
+            assert_eq!(decode(&codes, room).unwrap(), vec![9; len.min(room)], "{room}");
+        }
+    }
+
+    #[test]
     fn undefined_code_is_an_error() {
         assert!(decode(&[CLEAR, 7, 300], 100).unwrap_err().contains("300"));
         assert!(decode(&[CLEAR, 258], 100).is_err());

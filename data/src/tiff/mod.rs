@@ -65,6 +65,7 @@ mod metadata;
 mod options;
 mod predict;
 mod source;
+mod sum;
 mod tag;
 mod window;
 mod writer;

@@ -1,64 +1,22 @@
 //! Undoes predictors, row by row.
 
 use super::format::Storage;
+use super::sum::{add, running_sum, running_sum_in_place};
 
 /// Turns differences back into samples: each sample becomes the sum of itself and the one `samples` before it.
 ///
 /// `row` is in the machine's byte order; `size` is a sample's bytes. Sums wrap, floats are summed as integers.
 pub(crate) fn undo_horizontal(row: &mut [u8], size: usize, samples: usize) {
     match (size, samples) {
-        (1, 1) => sum_single::<1>(row),
-        (2, 1) => sum_single::<2>(row),
-        (4, 1) => sum_single::<4>(row),
-        (8, 1) => sum_single::<8>(row),
-        (1, 3) => sum_pixels::<1, 3>(row),
-        (1, 4) => sum_pixels::<1, 4>(row),
-        (2, 3) => sum_pixels::<2, 3>(row),
-        (2, 4) => sum_pixels::<2, 4>(row),
+        (1, 1) => running_sum_in_place(row.as_chunks_mut::<1>().0),
+        (2, 1) => running_sum_in_place(row.as_chunks_mut::<2>().0),
+        (4, 1) => running_sum_in_place(row.as_chunks_mut::<4>().0),
+        (8, 1) => running_sum_in_place(row.as_chunks_mut::<8>().0),
         (1, _) => sum_strided::<1>(row, samples),
         (2, _) => sum_strided::<2>(row, samples),
         (4, _) => sum_strided::<4>(row, samples),
         (8, _) => sum_strided::<8>(row, samples),
         _ => unreachable!("plain samples have 1, 2, 4 or 8 bytes"),
-    }
-}
-
-/// The sum of two integers of `N` bytes in the machine's byte order.
-fn add<const N: usize>(a: [u8; N], b: [u8; N]) -> [u8; N] {
-    let widen = |bytes: [u8; N]| {
-        let mut wide = [0; 8];
-        if cfg!(target_endian = "big") {
-            wide[8 - N..].copy_from_slice(&bytes);
-        } else {
-            wide[..N].copy_from_slice(&bytes);
-        }
-        u64::from_ne_bytes(wide)
-    };
-    let sum = widen(a).wrapping_add(widen(b)).to_ne_bytes();
-    let mut narrow = [0; N];
-    if cfg!(target_endian = "big") {
-        narrow.copy_from_slice(&sum[8 - N..]);
-    } else {
-        narrow.copy_from_slice(&sum[..N]);
-    }
-    narrow
-}
-
-fn sum_single<const N: usize>(row: &mut [u8]) {
-    let mut sum = [0; N];
-    for sample in row.as_chunks_mut::<N>().0 {
-        sum = add(sum, *sample);
-        *sample = sum;
-    }
-}
-
-fn sum_pixels<const N: usize, const S: usize>(row: &mut [u8]) {
-    let mut sums = [[0; N]; S];
-    for pixel in row.as_chunks_mut::<N>().0.as_chunks_mut::<S>().0 {
-        for (sum, sample) in sums.iter_mut().zip(pixel) {
-            *sum = add(*sum, *sample);
-            *sample = *sum;
-        }
     }
 }
 
@@ -75,7 +33,7 @@ fn sum_strided<const N: usize>(row: &mut [u8], samples: usize) {
 /// sample, then the next, whatever the file's byte order.
 pub(crate) fn undo_float(row: &mut [u8], size: usize, samples: usize, out: &mut [u8]) {
     match samples {
-        1 => sum_single::<1>(row),
+        1 => running_sum_in_place(row.as_chunks_mut::<1>().0),
         _ => sum_strided::<1>(row, samples),
     }
     match size {
@@ -124,6 +82,8 @@ pub(crate) fn swap_bytes(row: &mut [u8], size: usize) {
 
 /// Takes the samples of one band out of a row: those at `band`, `band + samples`, ... of the pixels `first..`, as
 /// many as fit `out`. `swap` turns their bytes round, `size` is a stored sample's bytes.
+///
+/// Sums differences on the way, so that the row itself needs no pass of its own.
 pub(crate) struct BandOfRow {
     pub(crate) storage: Storage,
     pub(crate) size: usize,
@@ -132,6 +92,8 @@ pub(crate) struct BandOfRow {
     pub(crate) band: usize,
     pub(crate) first: usize,
     pub(crate) swap: bool,
+    /// Whether plain samples are differences to the pixel on their left, still to be summed.
+    pub(crate) differences: bool,
 }
 
 impl BandOfRow {
@@ -149,6 +111,14 @@ impl BandOfRow {
     }
 
     fn copy_plain<const N: usize>(&self, row: &[u8], out: &mut [u8]) {
+        if self.differences {
+            return match (self.samples, self.swap) {
+                (1, false) => self.sum_single::<N>(row, out),
+                (3, false) => self.sum_picked::<N, 3>(row, out),
+                (4, false) => self.sum_picked::<N, 4>(row, out),
+                _ => self.sum_strided::<N>(row, out),
+            };
+        }
         let stored = &row.as_chunks::<N>().0[self.first * self.samples..];
         let out = out.as_chunks_mut::<N>().0;
         match (self.samples, self.swap) {
@@ -169,6 +139,54 @@ impl BandOfRow {
                     }
                 }
             }
+        }
+    }
+
+    /// Sums the differences of the only band.
+    fn sum_single<const N: usize>(&self, row: &[u8], out: &mut [u8]) {
+        let stored = row.as_chunks::<N>().0;
+        let out = out.as_chunks_mut::<N>().0;
+        let before = stored[..self.first]
+            .iter()
+            .fold([0; N], |sum, sample| add(sum, *sample));
+        running_sum(before, &stored[self.first..self.first + out.len()], out);
+    }
+
+    /// Sums the differences of one of `S` bands.
+    fn sum_picked<const N: usize, const S: usize>(&self, row: &[u8], out: &mut [u8]) {
+        let pixels = row.as_chunks::<N>().0.as_chunks::<S>().0;
+        let out = out.as_chunks_mut::<N>().0;
+        let (before, pixels) = pixels.split_at(self.first);
+        let mut sum = before
+            .iter()
+            .fold([0; N], |sum, pixel| add(sum, pixel[self.band]));
+        let mut next = |to: &mut [u8; N], pixel: &[[u8; N]; S]| {
+            sum = add(sum, pixel[self.band]);
+            *to = sum;
+        };
+        let (groups, rest) = out.as_chunks_mut::<8>();
+        let (pixel_groups, _) = pixels.as_chunks::<8>();
+        for (to, pixels) in groups.iter_mut().zip(pixel_groups) {
+            to.iter_mut().zip(pixels).for_each(|(to, pixel)| next(to, pixel));
+        }
+        rest.iter_mut()
+            .zip(&pixels[groups.len() * 8..])
+            .for_each(|(to, pixel)| next(to, pixel));
+    }
+
+    /// The general case: any number of bands, any byte order.
+    fn sum_strided<const N: usize>(&self, row: &[u8], out: &mut [u8]) {
+        let mut samples = row.as_chunks::<N>().0.chunks_exact(self.samples).map(|pixel| {
+            let mut sample = pixel[self.band];
+            if self.swap {
+                sample.reverse();
+            }
+            sample
+        });
+        let mut sum = samples.by_ref().take(self.first).fold([0; N], add);
+        for (to, sample) in out.as_chunks_mut::<N>().0.iter_mut().zip(samples) {
+            sum = add(sum, sample);
+            *to = sum;
         }
     }
 
@@ -206,9 +224,15 @@ impl BandOfRow {
 }
 
 fn pick<const N: usize, const S: usize>(stored: &[[u8; N]], band: usize, out: &mut [[u8; N]]) {
-    for (to, from) in out.iter_mut().zip(stored.as_chunks::<S>().0) {
-        *to = from[band];
+    let pixels = &stored.as_chunks::<S>().0[..out.len()];
+    let (groups, rest) = out.as_chunks_mut::<8>();
+    let (pixel_groups, pixel_rest) = pixels.as_chunks::<8>();
+    for (to, pixels) in groups.iter_mut().zip(pixel_groups) {
+        to.iter_mut().zip(pixels).for_each(|(to, pixel)| *to = pixel[band]);
     }
+    rest.iter_mut()
+        .zip(pixel_rest)
+        .for_each(|(to, pixel)| *to = pixel[band]);
 }
 
 /// `bits` bits (at most 32) from bit `start` on, the highest first; the row holds them.
@@ -255,19 +279,39 @@ mod tests {
     }
 
     #[test]
-    fn special_cases_sum_like_the_general_one() {
-        let row: Vec<u8> = (0..96).map(|i| (i * 37 % 251) as u8).collect();
-        for size in [1, 2, 4, 8] {
-            for samples in [1, 3, 4] {
-                let (mut fast, mut plain) = (row.clone(), row.clone());
-                undo_horizontal(&mut fast, size, samples);
-                match size {
-                    1 => sum_strided::<1>(&mut plain, samples),
-                    2 => sum_strided::<2>(&mut plain, samples),
-                    4 => sum_strided::<4>(&mut plain, samples),
-                    _ => sum_strided::<8>(&mut plain, samples),
+    fn sums_on_the_way_out_are_those_in_place() {
+        let row: Vec<u8> = (0..240).map(|i| (i * 37 % 251) as u8).collect();
+        for (size, samples) in [1, 2, 4, 8]
+            .into_iter()
+            .flat_map(|size| [1, 2, 3, 4, 5].map(|n| (size, n)))
+        {
+            for swap in [false, true] {
+                let mut summed = row.clone();
+                if swap {
+                    swap_bytes(&mut summed, size);
                 }
-                assert_eq!(fast, plain, "size {size}, {samples} samples");
+                let whole = row.len() / size / samples * samples * size;
+                undo_horizontal(&mut summed[..whole], size, samples);
+                let plain = BandOfRow {
+                    storage: Storage::Plain,
+                    size,
+                    bits: size as u16 * 8,
+                    samples,
+                    band: samples - 1,
+                    first: 2,
+                    swap: false,
+                    differences: false,
+                };
+                let count = 3;
+                let (mut want, mut got) = (vec![0; count * size], vec![0; count * size]);
+                plain.copy(&summed, &mut want);
+                BandOfRow {
+                    swap,
+                    differences: true,
+                    ..plain
+                }
+                .copy(&row, &mut got);
+                assert_eq!(got, want, "size {size}, {samples} samples, swap {swap}");
             }
         }
     }
