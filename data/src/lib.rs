@@ -28,6 +28,7 @@ mod stack;
 pub mod store;
 pub mod tiff;
 mod time;
+pub mod zarr;
 
 pub use error::{DataError, Extent};
 pub use redact::{has_secret, redact, redact_text};

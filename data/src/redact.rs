@@ -64,7 +64,7 @@ pub fn redact(address: &str) -> String {
 }
 
 /// As [`redact`], of a parsed address.
-pub fn redact_url(url: &Url) -> String {
+pub(crate) fn redact_url(url: &Url) -> String {
     let mut shown = url.clone();
     let had_query = shown.query().is_some();
     shown.set_query(None);

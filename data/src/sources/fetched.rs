@@ -7,7 +7,7 @@ use std::{
 use graticule_kernel::{BoxError, Reader, Tensor, read_inline};
 use graticule_ops::{ArraySource, NodeId, Read};
 
-use super::{Place, ReadCause, ReadError, raster::RasterPart};
+use super::{Place, ReadCause, ReadError, raster::RasterPart, zarr::ZarrPart};
 
 /// All bytes that a task's reads need, ready to be decoded on a CPU thread.
 pub struct Fetched {
@@ -20,6 +20,7 @@ pub struct Fetched {
 pub(super) enum Part {
     Inline(Arc<ArraySource>),
     Raster(Box<RasterPart>),
+    Zarr(Box<ZarrPart>),
 }
 
 /// Something that was left out of a result because the source's `on_error` says so.
@@ -58,6 +59,7 @@ impl Fetched {
             .map(|part| match part {
                 Part::Inline(_) => 0,
                 Part::Raster(part) => part.nbytes(),
+                Part::Zarr(part) => part.nbytes(),
             })
             .sum()
     }
@@ -68,6 +70,7 @@ impl Fetched {
         let while_fetching = self.parts.values().flat_map(|part| match part {
             Part::Inline(_) => &[][..],
             Part::Raster(part) => &part.problems,
+            Part::Zarr(part) => &part.problems,
         });
         let while_decoding = self.problems.lock().expect("no panic while the list is held");
         for problem in while_fetching.chain(while_decoding.iter()) {
@@ -93,6 +96,11 @@ impl Reader for Fetched {
                 _ => Err(not_fetched().into()),
             },
             Part::Raster(part) => {
+                let (tensor, problems) = part.decode(read, extents)?;
+                self.report(problems);
+                Ok(tensor)
+            }
+            Part::Zarr(part) => {
                 let (tensor, problems) = part.decode(read, extents)?;
                 self.report(problems);
                 Ok(tensor)

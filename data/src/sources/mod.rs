@@ -8,16 +8,19 @@ mod place;
 mod raster;
 mod raster_decode;
 mod raster_map;
+mod zarr;
+mod zarr_decode;
 
 use std::{ops::Range, sync::Arc};
 
+use bytes::Bytes;
 use futures::future::try_join_all;
 use graticule_kernel::Tables;
 use graticule_ops::{ArraySource, BlockAxis, Node, NodeId, Program, Read, decode_table};
 use graticule_plan::Digest;
 use moka::future::Cache;
 
-use crate::{store::Stores, tiff::Tiff};
+use crate::{store::Stores, tiff::Tiff, zarr::Layout};
 
 pub use error::{Place, ReadCause, ReadError};
 pub use fetched::Fetched;
@@ -25,7 +28,7 @@ pub use fetched::Fetched;
 /// Limits of what a process keeps of the sources it reads.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SourcesConfig {
-    /// Bytes of file headers and shard indices that are kept.
+    /// Bytes of file headers that are kept, and as many of shard indices.
     pub header_cache_bytes: u64,
     /// Bytes of decoded descriptions that are kept.
     pub table_cache_bytes: u64,
@@ -55,7 +58,14 @@ struct Shared {
     /// By address.
     headers: Cache<String, Arc<Tiff>>,
     tables: Cache<Digest, Arc<ArraySource>>,
+    /// Of Zarr arrays, by their description.
+    layouts: Cache<Digest, Arc<Layout>>,
+    /// By the shard's address; `None` where there is no shard.
+    shard_indices: Cache<String, Option<Bytes>>,
 }
+
+/// Zarr arrays whose metadata is kept.
+const LAYOUT_COUNT_MAX: u64 = 1024;
 
 impl Default for Sources {
     fn default() -> Self {
@@ -75,7 +85,15 @@ impl Sources {
                 .sum();
             u32::try_from(address.len() + blocks).unwrap_or(u32::MAX)
         };
+        let index_weight = |address: &String, index: &Option<Bytes>| {
+            u32::try_from(address.len() + index.as_ref().map_or(0, Bytes::len)).unwrap_or(u32::MAX)
+        };
         let shared = Shared {
+            layouts: Cache::new(LAYOUT_COUNT_MAX),
+            shard_indices: Cache::builder()
+                .weigher(index_weight)
+                .max_capacity(config.header_cache_bytes)
+                .build(),
             headers: Cache::builder()
                 .weigher(header_weight)
                 .max_capacity(config.header_cache_bytes)
@@ -146,9 +164,12 @@ impl Sources {
                 let fetched = raster::fetch(self, source, boxed, read.dtype).await?;
                 Ok(fetched::Part::Raster(Box::new(fetched)))
             }
-            ArraySource::Zarr(_) => Err(ReadError::of_task(ReadCause::Description(
-                "Zarr arrays are not read yet".to_owned(),
-            ))),
+            ArraySource::Zarr(array) => {
+                let layout = self.layout(read.source, array).await?;
+                let boxed = place::Selected::new(read, extents, &layout.shape).map_err(ReadError::of_task)?;
+                let fetched = zarr::fetch(self, source, layout, boxed).await?;
+                Ok(fetched::Part::Zarr(Box::new(fetched)))
+            }
         }
     }
 

@@ -275,12 +275,12 @@ struct Chosen {
 impl Chosen {
     fn new(stack: &RasterStack, asset: &RasterAsset, tiff: &Tiff) -> Result<Self, ReadCause> {
         let info = tiff.main().info();
-        if let (Some(have), Some(want)) = (info.epsg, stack.grid.epsg) {
-            if have != want {
-                return Err(ReadCause::Mismatch(format!(
-                    "the file is in EPSG:{have}, but its item says EPSG:{want}"
-                )));
-            }
+        if let (Some(have), Some(want)) = (info.epsg, stack.grid.epsg)
+            && have != want
+        {
+            return Err(ReadCause::Mismatch(format!(
+                "the file is in EPSG:{have}, but its item says EPSG:{want}"
+            )));
         }
         let size = (u64::from(info.height), u64::from(info.width));
         let transform = match info.transform {

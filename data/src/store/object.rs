@@ -310,7 +310,7 @@ fn innermost(error: &(dyn std::error::Error + 'static)) -> String {
 
 /// The store has no error kind of its own for this, neither for files nor for http status 416.
 fn is_past_end(why: &str) -> bool {
-    why.contains("416") || (why.contains("ange start") && why.contains("too large"))
+    why.contains("status code: 416") || why.starts_with("Wanted range starting at")
 }
 
 /// Spans that cover all ranges: rising, apart by more than `gap` or made to stay below `max` bytes.

@@ -1,5 +1,5 @@
 //! What the tests of this crate share: sample data, programs of one read, NumPy files.
-#![allow(dead_code)] // Each test file uses its own part.
+#![allow(dead_code, clippy::unwrap_used)] // Each test file uses its own part.
 
 use std::{collections::BTreeMap, ops::Range, path::PathBuf, sync::Arc};
 
@@ -12,20 +12,20 @@ use graticule_kernel::{Element, Reader, Tensor};
 use graticule_ops::{ArraySource, AxisSelection, BlockAxis, Node, NodeId, Program, Read, encode_table};
 use graticule_plan::{AxisChunks, ChunkGrid, DType, Digest};
 
-pub type Tables = BTreeMap<Digest, Arc<[u8]>>;
+pub(crate) type Tables = BTreeMap<Digest, Arc<[u8]>>;
 
 /// A file of the repository's sample data.
-pub fn sample(path: &str) -> PathBuf {
+pub(crate) fn sample(path: &str) -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR"))
         .join("../examples/data")
         .join(path)
 }
 
-pub fn address(path: impl AsRef<std::path::Path>) -> Address {
+pub(crate) fn address(path: impl AsRef<std::path::Path>) -> Address {
     Address::parse(path.as_ref().to_str().unwrap()).unwrap()
 }
 
-pub async fn items(collection: &str) -> ItemSet {
+pub(crate) async fn items(collection: &str) -> ItemSet {
     load_items(
         &Stores::default(),
         &address(sample(collection).join("items.json")),
@@ -35,7 +35,7 @@ pub async fn items(collection: &str) -> ItemSet {
 }
 
 /// A program that reads one block after another of a source, and the table it needs.
-pub fn program(
+pub(crate) fn program(
     source: &ArraySource,
     dtype: DType,
     grid: &ChunkGrid,
@@ -60,7 +60,7 @@ pub fn program(
     )
 }
 
-pub fn read_of(program: &Program) -> &Read {
+pub(crate) fn read_of(program: &Program) -> &Read {
     match &program.nodes[0] {
         Node::Read(read) => read,
         other => panic!("{other:?}"),
@@ -68,7 +68,11 @@ pub fn read_of(program: &Program) -> &Read {
 }
 
 /// Decodes one fetched block.
-pub fn decode(fetched: &Fetched, program: &Program, extents: &[Range<u64>]) -> Result<Tensor, ReadError> {
+pub(crate) fn decode(
+    fetched: &Fetched,
+    program: &Program,
+    extents: &[Range<u64>],
+) -> Result<Tensor, ReadError> {
     let made = fetched.read(NodeId(0), read_of(program), extents);
     made.map_err(|error| {
         *error
@@ -78,7 +82,7 @@ pub fn decode(fetched: &Fetched, program: &Program, extents: &[Range<u64>]) -> R
 }
 
 /// Every block of a grid, read as a worker does, put together as one array.
-pub async fn read_all<T: Element + Copy>(
+pub(crate) async fn read_all<T: Element + Copy>(
     sources: &Sources,
     source: &ArraySource,
     dtype: DType,
@@ -111,14 +115,14 @@ fn place<T: Copy>(block: &[T], extents: &[Range<u64>], shape: &[usize], whole: &
     }
 }
 
-pub async fn read_stack<T: Element + Copy>(stack: &Stack) -> Vec<T> {
+pub(crate) async fn read_stack<T: Element + Copy>(stack: &Stack) -> Vec<T> {
     read_all(&Sources::default(), &stack.source, stack.dtype, &stack.grid, None)
         .await
         .unwrap()
 }
 
 /// Shape and elements of a NumPy file of C order.
-pub fn npy<T: bytemuck::Pod>(path: PathBuf) -> (Vec<usize>, Vec<T>) {
+pub(crate) fn npy<T: bytemuck::Pod>(path: PathBuf) -> (Vec<usize>, Vec<T>) {
     let bytes = std::fs::read(&path).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
     assert_eq!(&bytes[..6], b"\x93NUMPY");
     let header_len = u16::from_le_bytes([bytes[8], bytes[9]]) as usize;
@@ -139,18 +143,18 @@ pub fn npy<T: bytemuck::Pod>(path: PathBuf) -> (Vec<usize>, Vec<T>) {
     (shape, bytemuck::pod_collect_to_vec(data))
 }
 
-pub fn sha256<T: bytemuck::Pod>(values: &[T]) -> String {
+pub(crate) fn sha256<T: bytemuck::Pod>(values: &[T]) -> String {
     use sha2::Digest as _;
     let digest = sha2::Sha256::digest(bytemuck::cast_slice::<T, u8>(values));
     digest.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-pub fn json(path: PathBuf) -> serde_json::Value {
+pub(crate) fn json(path: PathBuf) -> serde_json::Value {
     serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap()
 }
 
 /// NumPy's `nanmedian` over the first axis, of values picked by a predicate, in float64.
-pub fn nanmedian(planes: &[Vec<f64>]) -> Vec<f64> {
+pub(crate) fn nanmedian(planes: &[Vec<f64>]) -> Vec<f64> {
     (0..planes[0].len())
         .map(|at| {
             let mut values: Vec<f64> = planes
