@@ -228,7 +228,9 @@ fn pick<const N: usize, const S: usize>(stored: &[[u8; N]], band: usize, out: &m
     let (groups, rest) = out.as_chunks_mut::<8>();
     let (pixel_groups, pixel_rest) = pixels.as_chunks::<8>();
     for (to, pixels) in groups.iter_mut().zip(pixel_groups) {
-        to.iter_mut().zip(pixels).for_each(|(to, pixel)| *to = pixel[band]);
+        to.iter_mut()
+            .zip(pixels)
+            .for_each(|(to, pixel)| *to = pixel[band]);
     }
     rest.iter_mut()
         .zip(pixel_rest)
