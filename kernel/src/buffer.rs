@@ -32,6 +32,14 @@ impl Buffer {
         Ok(Self { lines, len })
     }
 
+    /// A buffer of no bytes, which takes no memory.
+    pub(crate) fn empty() -> Self {
+        Self {
+            lines: Box::default(),
+            len: 0,
+        }
+    }
+
     pub(crate) fn bytes(&self) -> &[u8] {
         &bytemuck::cast_slice(&self.lines)[..self.len]
     }

@@ -1,14 +1,19 @@
-use graticule_ops::{Node, Program, Scalar};
-use graticule_plan::DType;
+use graticule_ops::{Node, NodeId, Program};
+use graticule_plan::NDIM_MAX;
 
 use crate::{
-    Chunk, KernelError, Reader, Tables, Tensor, TensorMut, Window, movement, shape,
-    window::{concatenate, locate},
+    Chunk, KernelError, Reader, Tables, Tensor, Window,
+    lazy::{self, Meta},
+    nodes, reduce,
 };
+
+/// The most nodes of a program.
+pub const NODE_COUNT_MAX: usize = 1 << 14;
 
 /// Runs a task: what `program` makes of `inputs` for the block at `block_index` of its layer's grid.
 ///
-/// A program may come from anywhere: what does not fit is an error, never a panic.
+/// Chains of elementwise nodes run tile by tile, together with the reduction after them. A program may come from
+/// anywhere: what does not fit is an error, never a panic.
 ///
 /// # Errors
 /// [`KernelError`]: a node that does not fit its operands, a missing table or input, a read that fails, a result
@@ -20,14 +25,35 @@ pub fn run(
     reader: &dyn Reader,
     tables: &dyn Tables,
 ) -> Result<Chunk, KernelError> {
-    let task = Task {
+    Task {
         program,
         block_index,
         inputs,
         reader,
         tables,
-    };
-    task.run()
+    }
+    .run(true)
+}
+
+/// [`run`] with every node's value made in memory before the next: the meaning that fusion must not change.
+///
+/// # Errors
+/// As [`run`].
+pub fn run_unfused(
+    program: &Program,
+    block_index: &[u64],
+    inputs: &[Window],
+    reader: &dyn Reader,
+    tables: &dyn Tables,
+) -> Result<Chunk, KernelError> {
+    Task {
+        program,
+        block_index,
+        inputs,
+        reader,
+        tables,
+    }
+    .run(false)
 }
 
 /// What stays the same while a program runs.
@@ -39,20 +65,205 @@ pub(crate) struct Task<'a> {
     pub(crate) tables: &'a dyn Tables,
 }
 
-impl Task<'_> {
-    fn run(&self) -> Result<Chunk, KernelError> {
-        let mut values: Vec<Chunk> = Vec::new();
-        for node in 0..self.program.nodes.len() {
-            let value = self.node(node, &values)?;
-            values.push(value);
+/// What is known of a node's value.
+pub(crate) enum Value {
+    /// In memory.
+    Ready(Chunk),
+    /// Elementwise, and evaluated together with whoever needs it.
+    Lazy(Meta),
+    /// No longer needed.
+    Gone,
+}
+
+/// The values of a running program.
+pub(crate) struct Values {
+    pub(crate) values: Vec<Value>,
+    /// For each node the nodes that take it.
+    pub(crate) users: Vec<Vec<usize>>,
+    /// For each node how many of its users have not yet taken it.
+    waiting: Vec<usize>,
+}
+
+impl Values {
+    fn new(program: &Program) -> Self {
+        let mut users = vec![Vec::new(); program.nodes.len()];
+        for (node, step) in program.nodes.iter().enumerate() {
+            let mut operands: Vec<usize> = step.operands().iter().map(|o| o.0 as usize).collect();
+            operands.sort_unstable();
+            operands.dedup();
+            operands.into_iter().for_each(|operand| users[operand].push(node));
         }
-        values
-            .pop()
-            .ok_or_else(|| KernelError::Program("it has no nodes".into()))
+        let waiting = users.iter().map(Vec::len).collect();
+        Self {
+            values: Vec::new(),
+            users,
+            waiting,
+        }
     }
 
-    fn node(&self, node: usize, values: &[Chunk]) -> Result<Chunk, KernelError> {
-        let _ = (node, values);
-        Err(KernelError::Program("under construction".into()))
+    /// The dtypes and the shape of a value that exists.
+    pub(crate) fn meta(&self, node: NodeId) -> Meta {
+        match &self.values[node.0 as usize] {
+            Value::Ready(chunk) => Meta {
+                dtype: chunk.single().map(Tensor::dtype),
+                shape: chunk.shape().to_vec(),
+            },
+            Value::Lazy(meta) => meta.clone(),
+            Value::Gone => unreachable!("a value is kept until its last user has taken it"),
+        }
+    }
+
+    /// A value in memory.
+    pub(crate) fn ready(&self, node: usize) -> Option<&Chunk> {
+        if let Value::Ready(chunk) = &self.values[node] {
+            Some(chunk)
+        } else {
+            None
+        }
+    }
+
+    /// Notes that `node` has taken its operands; those that nobody waits for are dropped.
+    pub(crate) fn taken(&mut self, program: &Program, node: usize) {
+        let mut operands: Vec<usize> = program.nodes[node]
+            .operands()
+            .iter()
+            .map(|o| o.0 as usize)
+            .collect();
+        operands.sort_unstable();
+        operands.dedup();
+        for operand in operands {
+            self.waiting[operand] -= 1;
+            if self.waiting[operand] == 0 {
+                self.values[operand] = Value::Gone;
+            }
+        }
+    }
+}
+
+impl Task<'_> {
+    fn run(&self, fuse: bool) -> Result<Chunk, KernelError> {
+        self.check_order()?;
+        let mut values = Values::new(self.program);
+        for (node, step) in self.program.nodes.iter().enumerate() {
+            let value = self.value(node, step, &mut values)?;
+            let is_lazy = matches!(value, Value::Lazy(_));
+            values.values.push(value);
+            if !is_lazy {
+                values.taken(self.program, node);
+            } else if !fuse {
+                lazy::force(self, &mut values, node)?;
+            }
+        }
+        let result = self.program.nodes.len() - 1;
+        lazy::force(self, &mut values, result)?;
+        match values.values.pop() {
+            Some(Value::Ready(chunk)) => Ok(chunk),
+            _ => unreachable!("the result has just been forced, and nobody takes it"),
+        }
+    }
+
+    fn check_order(&self) -> Result<(), KernelError> {
+        let failed = |why: String| Err(KernelError::Program(why));
+        let nodes = &self.program.nodes;
+        if nodes.is_empty() || nodes.len() > NODE_COUNT_MAX {
+            return failed(format!(
+                "it has {} nodes; 1 to {NODE_COUNT_MAX} are allowed",
+                nodes.len()
+            ));
+        }
+        for (node, step) in nodes.iter().enumerate() {
+            if let Some(operand) = step.operands().into_iter().find(|o| o.0 as usize >= node) {
+                return failed(format!(
+                    "node {node} takes node {}, which does not stand before it",
+                    operand.0
+                ));
+            }
+        }
+        Ok(())
+    }
+
+    /// A node's value: made now, or described.
+    fn value(&self, node: usize, step: &Node, values: &mut Values) -> Result<Value, KernelError> {
+        let ready =
+            |chunk: Result<Chunk, KernelError>| Ok(Value::Ready(chunk.map_err(|e| self.name_node(node, e))?));
+        match step {
+            Node::Input { .. } | Node::Read(_) | Node::Constant { .. } | Node::Arange { .. } => {
+                ready(nodes::source(self, node, step))
+            }
+            Node::Full { .. }
+            | Node::Cast { .. }
+            | Node::Unary { .. }
+            | Node::Binary { .. }
+            | Node::Where { .. }
+            | Node::BroadcastTo { .. } => Ok(Value::Lazy(lazy::describe(self, node, step, values)?)),
+            Node::ExpandDims { x, .. } | Node::Squeeze { x, .. } => match values.ready(x.0 as usize) {
+                Some(chunk) => ready(nodes::reshape(step, chunk)),
+                None => Ok(Value::Lazy(lazy::describe(self, node, step, values)?)),
+            },
+            Node::Stride { .. } | Node::Take { .. } | Node::Transpose { .. } | Node::Concatenate { .. } => {
+                for operand in step.operands() {
+                    lazy::force(self, values, operand.0 as usize)?;
+                }
+                ready(nodes::movement(self, step, values))
+            }
+            Node::Reduce { .. } | Node::GroupReduce { .. } => ready(reduce::node(self, node, step, values)),
+        }
+    }
+
+    /// An error of this node.
+    pub(crate) fn misfit(&self, node: usize, why: impl Into<String>) -> KernelError {
+        KernelError::Node {
+            node,
+            what: name(&self.program.nodes[node]),
+            why: why.into(),
+        }
+    }
+
+    /// Says which node a window's error came from.
+    fn name_node(&self, node: usize, error: KernelError) -> KernelError {
+        match error {
+            KernelError::Window(why) => self.misfit(node, why),
+            other => other,
+        }
+    }
+}
+
+/// Checks that a chunk is no tuple.
+pub(crate) fn single(chunk: &Chunk) -> Result<&Tensor, KernelError> {
+    chunk
+        .single()
+        .ok_or_else(|| KernelError::Window(format!("operand has {} parts, want 1", chunk.parts().len())))
+}
+
+/// A node's name for messages.
+fn name(node: &Node) -> String {
+    match node {
+        Node::Input { input, .. } => format!("input {input}"),
+        Node::Read(_) => "read".into(),
+        Node::Constant { .. } => "constant".into(),
+        Node::Full { .. } => "full".into(),
+        Node::Arange { .. } => "arange".into(),
+        Node::Cast { dtype, .. } => format!("cast to {dtype}"),
+        Node::Unary { op, .. } => op.name().into(),
+        Node::Binary { op, .. } => op.name().into(),
+        Node::Where { .. } => "where".into(),
+        Node::Stride { .. } => "stride".into(),
+        Node::Take { .. } => "take".into(),
+        Node::Transpose { .. } => "transpose".into(),
+        Node::ExpandDims { .. } => "expand_dims".into(),
+        Node::Squeeze { .. } => "squeeze".into(),
+        Node::BroadcastTo { .. } => "broadcast_to".into(),
+        Node::Concatenate { .. } => "concatenate".into(),
+        Node::Reduce { reduction, stage, .. } => format!("{} {stage:?}", reduction.name()),
+        Node::GroupReduce { reduction, stage, .. } => format!("group {} {stage:?}", reduction.name()),
+    }
+}
+
+/// Limits an array's axes.
+pub(crate) fn check_ndim(ndim: usize) -> Result<(), String> {
+    if ndim > NDIM_MAX {
+        Err(format!("{ndim} axes, the limit is {NDIM_MAX}"))
+    } else {
+        Ok(())
     }
 }

@@ -123,7 +123,7 @@ impl View {
         if out.is_empty() {
             return;
         }
-        let Some((&inner, outer)) = self.shape.split_last() else {
+        let Some((&inner, outer)) = self.shape.split_last().filter(|_| !self.is_constant()) else {
             out.fill(source[self.offset]);
             return;
         };
@@ -156,40 +156,22 @@ impl View {
         }
     }
 
-    /// The elements' position in the tensor if those at flat positions `start..start + len` lie in one run.
+    /// The first element's position in the tensor if those at flat positions `start..start + len` lie in one run.
     pub(crate) fn run(&self, start: usize, len: usize) -> Option<usize> {
         let Some((&inner, outer)) = self.shape.split_last() else {
-            return Some(self.offset);
+            return (len == 1).then_some(self.offset);
         };
         let column = start % inner;
         if self.strides[outer.len()] != 1 || column + len > inner {
             return None;
         }
-        let base: isize = unravel(start / inner, outer)
-            .iter()
-            .zip(&self.strides)
-            .map(|(&i, &stride)| i as isize * stride)
-            .sum();
-        Some((self.offset as isize + base) as usize + column)
-    }
-
-    /// The one element that flat positions `start..start + len` all name, if they do.
-    pub(crate) fn repeated(&self, start: usize, len: usize) -> Option<usize> {
-        let Some((&inner, outer)) = self.shape.split_last() else {
-            return Some(self.offset);
-        };
-        if self.is_constant() {
-            return Some(self.offset);
+        let mut base = self.offset as isize + column as isize;
+        let mut rest = start / inner;
+        for (&len, &stride) in outer.iter().zip(&self.strides).rev() {
+            base += (rest % len) as isize * stride;
+            rest /= len;
         }
-        if self.strides[outer.len()] != 0 || start % inner + len > inner {
-            return None;
-        }
-        let base: isize = unravel(start / inner, outer)
-            .iter()
-            .zip(&self.strides)
-            .map(|(&i, &stride)| i as isize * stride)
-            .sum();
-        Some((self.offset as isize + base) as usize)
+        Some(base as usize)
     }
 }
 

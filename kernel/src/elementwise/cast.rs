@@ -1,0 +1,68 @@
+use graticule_plan::DType;
+
+use super::{UnaryFn, map};
+
+/// The function that converts elements of one dtype to another as NumPy's `astype` does.
+///
+/// A float outside an integer's range saturates and NaN becomes 0, which NumPy leaves undefined. Booleans are bytes 0
+/// and 1, so they convert as such; and of an integer's bits as many are kept as there is room for, whatever the signs.
+pub(crate) fn cast(from: DType, to: DType) -> UnaryFn {
+    match from {
+        DType::Bool if to == DType::Bool => from_u8(DType::UInt8),
+        DType::Bool | DType::UInt8 => from_u8(to),
+        DType::Int8 => from_i8(to),
+        DType::Int16 => from_i16(to),
+        DType::Int32 => from_i32(to),
+        DType::Int64 => from_i64(to),
+        DType::UInt16 => from_u16(to),
+        DType::UInt32 => from_u32(to),
+        DType::UInt64 => from_u64(to),
+        DType::Float32 => from_f32(to),
+        DType::Float64 => from_f64(to),
+    }
+}
+
+macro_rules! from_integers {
+    ($($name:ident: $from:ty),*) => {$(
+        #[allow(clippy::unnecessary_cast, clippy::cast_lossless)]
+        fn $name(to: DType) -> UnaryFn {
+            match to {
+                DType::Bool => |x, out| map::<$from, bool>(x, out, |x| x != 0),
+                DType::Int8 | DType::UInt8 => |x, out| map::<$from, u8>(x, out, |x| x as u8),
+                DType::Int16 | DType::UInt16 => |x, out| map::<$from, u16>(x, out, |x| x as u16),
+                DType::Int32 | DType::UInt32 => |x, out| map::<$from, u32>(x, out, |x| x as u32),
+                DType::Int64 | DType::UInt64 => |x, out| map::<$from, u64>(x, out, |x| x as u64),
+                DType::Float32 => |x, out| map::<$from, f32>(x, out, |x| x as f32),
+                DType::Float64 => |x, out| map::<$from, f64>(x, out, |x| x as f64),
+            }
+        }
+    )*};
+}
+
+from_integers!(
+    from_i8: i8, from_i16: i16, from_i32: i32, from_i64: i64, from_u8: u8, from_u16: u16, from_u32: u32,
+    from_u64: u64
+);
+
+macro_rules! from_floats {
+    ($($name:ident: $from:ty),*) => {$(
+        #[allow(clippy::unnecessary_cast, clippy::cast_lossless)]
+        fn $name(to: DType) -> UnaryFn {
+            match to {
+                DType::Bool => |x, out| map::<$from, bool>(x, out, |x| x != 0.0),
+                DType::Int8 => |x, out| map::<$from, i8>(x, out, |x| x as i8),
+                DType::Int16 => |x, out| map::<$from, i16>(x, out, |x| x as i16),
+                DType::Int32 => |x, out| map::<$from, i32>(x, out, |x| x as i32),
+                DType::Int64 => |x, out| map::<$from, i64>(x, out, |x| x as i64),
+                DType::UInt8 => |x, out| map::<$from, u8>(x, out, |x| x as u8),
+                DType::UInt16 => |x, out| map::<$from, u16>(x, out, |x| x as u16),
+                DType::UInt32 => |x, out| map::<$from, u32>(x, out, |x| x as u32),
+                DType::UInt64 => |x, out| map::<$from, u64>(x, out, |x| x as u64),
+                DType::Float32 => |x, out| map::<$from, f32>(x, out, |x| x as f32),
+                DType::Float64 => |x, out| map::<$from, f64>(x, out, |x| x as f64),
+            }
+        }
+    )*};
+}
+
+from_floats!(from_f32: f32, from_f64: f64);

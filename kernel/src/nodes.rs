@@ -1,0 +1,185 @@
+//! The nodes that compute nothing: sources, and what moves elements.
+
+use std::ops::Range;
+
+use graticule_ops::{BlockAxis, Node, NodeId, Read, Scalar, decode_table};
+use graticule_plan::{DType, Digest};
+
+use crate::{
+    Chunk, KernelError, Tensor, TensorMut, elementwise,
+    lazy::reshaped,
+    movement::{each_part, stride_box, take, transpose},
+    program::{Task, Values, single},
+    shape,
+    window::{concatenate, locate},
+};
+
+fn window_error(why: String) -> KernelError {
+    KernelError::Window(why)
+}
+
+/// The value of an input, a read, a constant or a range.
+pub(crate) fn source(task: &Task<'_>, node: usize, step: &Node) -> Result<Chunk, KernelError> {
+    match step {
+        Node::Input { input, parts } => input_chunk(task, *input, parts),
+        Node::Read(read) => read_chunk(task, node, read),
+        Node::Constant { value } => Ok(Tensor::scalar(*value).into()),
+        Node::Arange {
+            start,
+            step,
+            dtype,
+            axis,
+        } => arange(task, *start, *step, *dtype, axis),
+        other => unreachable!("{other:?} is no source"),
+    }
+}
+
+fn input_chunk(task: &Task<'_>, input: usize, parts: &[DType]) -> Result<Chunk, KernelError> {
+    let count = task.inputs.len();
+    let window = task
+        .inputs
+        .get(input)
+        .ok_or(KernelError::NoSuchInput { input, count })?;
+    let lens = window.shape();
+    let shape: Result<Vec<usize>, _> = lens.iter().map(|&len| usize::try_from(len)).collect();
+    let shape = shape.map_err(|_| window_error(format!("window of shape {lens:?}")))?;
+    if window.chunk.parts().is_empty() && shape.contains(&0) {
+        let parts = parts.iter().map(|&dtype| Tensor::zeros(dtype, &shape));
+        return Chunk::new(parts.collect::<Result<_, _>>()?);
+    }
+    let (got, have) = (window.chunk.dtypes(), window.chunk.shape());
+    if got != parts || have != shape {
+        return Err(window_error(format!(
+            "window has {got:?} of shape {have:?}, want {parts:?} of {shape:?}"
+        )));
+    }
+    Ok(window.chunk.clone())
+}
+
+fn read_chunk(task: &Task<'_>, node: usize, read: &Read) -> Result<Chunk, KernelError> {
+    let extents = shape::extents(&read.axes, task.block_index).map_err(window_error)?;
+    let want = shape::shape_of(&extents).map_err(window_error)?;
+    let id = NodeId(node as u32);
+    let tensor = task
+        .reader
+        .read(id, read, &extents)
+        .map_err(|error| KernelError::Read { node, error })?;
+    if tensor.dtype() != read.dtype || tensor.shape() != want {
+        let (dtype, shape) = (tensor.dtype(), tensor.shape());
+        return Err(window_error(format!(
+            "got {dtype} of shape {shape:?}, want {} of {want:?}",
+            read.dtype
+        )));
+    }
+    Ok(tensor.into())
+}
+
+fn arange(
+    task: &Task<'_>,
+    start: Scalar,
+    step: Scalar,
+    dtype: DType,
+    axis: &BlockAxis,
+) -> Result<Chunk, KernelError> {
+    let Range { start: first, end } = shape::extent(axis, task.block_index).map_err(window_error)?;
+    let shape = shape::shape_of(std::slice::from_ref(&(first..end))).map_err(window_error)?;
+    let made = match (start, step) {
+        (Scalar::Int64(start), Scalar::Int64(step)) => {
+            let mut made = TensorMut::zeros(DType::Int64, &shape)?;
+            let at = |k: u64| start.wrapping_add(step.wrapping_mul(k as i64));
+            made.slice_mut()
+                .iter_mut()
+                .zip(first..)
+                .for_each(|(place, k)| *place = at(k));
+            made
+        }
+        (Scalar::Float64(start), Scalar::Float64(step)) => {
+            let mut made = TensorMut::zeros(DType::Float64, &shape)?;
+            made.slice_mut()
+                .iter_mut()
+                .zip(first..)
+                .for_each(|(place, k)| *place = start + step * k as f64);
+            made
+        }
+        (start, step) => {
+            let (start, step) = (start.dtype(), step.dtype());
+            return Err(window_error(format!(
+                "start is {start} and step {step}; want both int64 or float64"
+            )));
+        }
+    };
+    let made = made.freeze();
+    if made.dtype() == dtype {
+        return Ok(made.into());
+    }
+    let mut out = TensorMut::zeros(dtype, &shape)?;
+    elementwise::cast(made.dtype(), dtype)(made.bytes(), out.trusted_bytes_mut());
+    Ok(out.freeze().into())
+}
+
+/// `ExpandDims` or `Squeeze` of a value in memory.
+pub(crate) fn reshape(step: &Node, x: &Chunk) -> Result<Chunk, KernelError> {
+    let shape = reshaped(step, x.shape()).map_err(window_error)?;
+    crate::program::check_ndim(shape.len()).map_err(window_error)?;
+    each_part(x, |part| part.reshape(&shape))
+}
+
+/// A node that puts elements elsewhere; its operands are in memory.
+pub(crate) fn movement(task: &Task<'_>, step: &Node, values: &Values) -> Result<Chunk, KernelError> {
+    let operand = |x: &NodeId| values.ready(x.0 as usize).expect("operands were forced before");
+    match step {
+        Node::Stride { x, steps } => each_part(operand(x), |part| stride_box(part, steps)),
+        Node::Transpose { x, order } => each_part(operand(x), |part| transpose(part, order)),
+        Node::Take {
+            x,
+            axis,
+            positions,
+            extent,
+        } => {
+            let Node::Input { input, .. } = &task.program.nodes[x.0 as usize] else {
+                return Err(window_error("its operand is no input".into()));
+            };
+            let places = places(task, *input, *axis, *positions, extent)?;
+            each_part(operand(x), |part| take(part, *axis, &places))
+        }
+        Node::Concatenate { xs, axis } => {
+            let operands = xs.iter().map(|x| single(operand(x)));
+            Ok(concatenate(&operands.collect::<Result<Vec<_>, _>>()?, *axis)?.into())
+        }
+        other => unreachable!("{other:?} moves nothing"),
+    }
+}
+
+/// Where in the window the positions of the block stand.
+fn places(
+    task: &Task<'_>,
+    input: usize,
+    axis: usize,
+    positions: Digest,
+    extent: &BlockAxis,
+) -> Result<Vec<usize>, KernelError> {
+    let pieces = task.inputs.get(input).and_then(|window| window.axes.get(axis));
+    let pieces = pieces.ok_or_else(|| window_error(format!("the window has no axis {axis}")))?;
+    let all: Vec<u64> = table(task, positions)?;
+    let Range { start, end } = shape::extent(extent, task.block_index).map_err(window_error)?;
+    let wanted = usize::try_from(start)
+        .ok()
+        .zip(usize::try_from(end).ok())
+        .and_then(|(s, e)| all.get(s..e));
+    let wanted = wanted
+        .ok_or_else(|| window_error(format!("positions {start}..{end} of a table of {}", all.len())))?;
+    locate(pieces, wanted)
+        .map_err(|element| window_error(format!("element {element} of axis {axis} is not in the window")))
+}
+
+/// A side table's content.
+pub(crate) fn table<T: serde::de::DeserializeOwned>(
+    task: &Task<'_>,
+    digest: Digest,
+) -> Result<T, KernelError> {
+    let bytes = task
+        .tables
+        .table(digest)
+        .ok_or(KernelError::NoSuchTable(digest))?;
+    Ok(decode_table(&bytes)?)
+}

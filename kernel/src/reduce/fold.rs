@@ -1,0 +1,338 @@
+//! The running state of each reduction: a few numbers for each result element.
+
+use super::reducible::Reducible;
+use crate::{Element, KernelError, Tensor};
+
+/// A part of a state: an element of a partial's tensor, or nothing.
+pub(crate) trait Part: Copy + Default + Send + Sync + 'static {
+    /// The states' parts as a tensor.
+    fn tensor(shape: &[usize], parts: &[Self]) -> Option<Result<Tensor, KernelError>>;
+    /// Takes the next tensor of a partial.
+    fn load<'t>(parts: &mut std::slice::Iter<'t, Tensor>, len: usize)
+    -> Option<std::borrow::Cow<'t, [Self]>>;
+    /// The parts as positions, if they are.
+    fn positions(parts: &mut Vec<Self>) -> Option<&mut Vec<i64>>;
+}
+
+impl Part for () {
+    fn tensor(_: &[usize], _: &[Self]) -> Option<Result<Tensor, KernelError>> {
+        None
+    }
+
+    fn load<'t>(_: &mut std::slice::Iter<'t, Tensor>, len: usize) -> Option<std::borrow::Cow<'t, [Self]>> {
+        Some(vec![(); len].into())
+    }
+
+    fn positions(_: &mut Vec<Self>) -> Option<&mut Vec<i64>> {
+        None
+    }
+}
+
+impl<T: Element> Part for T {
+    fn tensor(shape: &[usize], parts: &[Self]) -> Option<Result<Tensor, KernelError>> {
+        Some(Tensor::from_vec(shape, parts.to_vec()))
+    }
+
+    fn load<'t>(
+        parts: &mut std::slice::Iter<'t, Tensor>,
+        len: usize,
+    ) -> Option<std::borrow::Cow<'t, [Self]>> {
+        parts
+            .next()?
+            .as_slice::<T>()
+            .filter(|slice| slice.len() == len)
+            .map(Into::into)
+    }
+
+    fn positions(parts: &mut Vec<Self>) -> Option<&mut Vec<i64>> {
+        (parts as &mut dyn std::any::Any).downcast_mut()
+    }
+}
+
+/// Why a state has no result.
+pub(crate) enum Nothing {
+    /// No element took part.
+    Empty,
+    /// Only NaN, which was left out.
+    AllNan,
+}
+
+/// A reduction of elements of type `T`, element by element, with states that combine.
+///
+/// The parts of a state are those of a partial, in order. `SKIP` in the implementors leaves NaN out.
+pub(crate) trait Fold<T: Reducible>: Copy {
+    type A: Part;
+    type B: Part;
+    type C: Part;
+    type Out: Element;
+    /// Whether the elements of a block are passed over twice.
+    const TWO_PASSES: bool = false;
+    /// Whether the first part is a position.
+    const HAS_POSITION: bool = false;
+
+    /// The state of no elements.
+    fn start(self) -> (Self::A, Self::B, Self::C);
+    /// Takes one element.
+    fn step(self, a: &mut Self::A, b: &mut Self::B, c: &mut Self::C, x: T, position: i64);
+    /// Ends the first pass over `count` elements.
+    fn settle(self, a: &mut Self::A, b: &mut Self::B, count: i64);
+    /// Takes one element in the second pass.
+    fn step_again(self, _: &mut Self::A, _: &mut Self::B, _: &mut Self::C, _: T) {}
+    /// Takes the state of elements that come after.
+    fn combine(self, state: (&mut Self::A, &mut Self::B, &mut Self::C), other: (Self::A, Self::B, Self::C));
+    /// The result.
+    fn finish(self, state: (Self::A, Self::B, Self::C)) -> Result<Self::Out, Nothing>;
+}
+
+/// `sum`.
+#[derive(Clone, Copy)]
+pub(crate) struct Sum<const SKIP: bool>;
+
+impl<T: Reducible, const SKIP: bool> Fold<T> for Sum<SKIP> {
+    type A = T::Total;
+    type B = ();
+    type C = ();
+    type Out = T::SumOut;
+
+    fn start(self) -> (T::Total, (), ()) {
+        (T::Total::default(), (), ())
+    }
+
+    #[inline(always)]
+    fn step(self, a: &mut T::Total, _: &mut (), _: &mut (), x: T, _: i64) {
+        let x = if SKIP && x.is_nan() {
+            T::Total::default()
+        } else {
+            x.widen()
+        };
+        *a = T::total_add(*a, x);
+    }
+
+    fn settle(self, _: &mut T::Total, _: &mut (), _: i64) {}
+
+    #[inline(always)]
+    fn combine(self, state: (&mut T::Total, &mut (), &mut ()), other: (T::Total, (), ())) {
+        *state.0 = T::total_add(*state.0, other.0);
+    }
+
+    fn finish(self, state: (T::Total, (), ())) -> Result<T::SumOut, Nothing> {
+        Ok(T::sum_out(state.0))
+    }
+}
+
+/// `prod`.
+#[derive(Clone, Copy)]
+pub(crate) struct Prod<const SKIP: bool>;
+
+impl<T: Reducible, const SKIP: bool> Fold<T> for Prod<SKIP> {
+    type A = T::Total;
+    type B = ();
+    type C = ();
+    type Out = T::SumOut;
+
+    fn start(self) -> (T::Total, (), ()) {
+        (T::total_one(), (), ())
+    }
+
+    #[inline(always)]
+    fn step(self, a: &mut T::Total, _: &mut (), _: &mut (), x: T, _: i64) {
+        let x = if SKIP && x.is_nan() {
+            T::total_one()
+        } else {
+            x.widen()
+        };
+        *a = T::total_multiply(*a, x);
+    }
+
+    fn settle(self, _: &mut T::Total, _: &mut (), _: i64) {}
+
+    #[inline(always)]
+    fn combine(self, state: (&mut T::Total, &mut (), &mut ()), other: (T::Total, (), ())) {
+        *state.0 = T::total_multiply(*state.0, other.0);
+    }
+
+    fn finish(self, state: (T::Total, (), ())) -> Result<T::SumOut, Nothing> {
+        Ok(T::sum_out(state.0))
+    }
+}
+
+/// `mean`: count and total.
+#[derive(Clone, Copy)]
+pub(crate) struct Mean<const SKIP: bool>;
+
+impl<T: Reducible, const SKIP: bool> Fold<T> for Mean<SKIP> {
+    type A = i64;
+    type B = f64;
+    type C = ();
+    type Out = T::Mean;
+
+    fn start(self) -> (i64, f64, ()) {
+        (0, 0.0, ())
+    }
+
+    #[inline(always)]
+    fn step(self, a: &mut i64, b: &mut f64, _: &mut (), x: T, _: i64) {
+        if SKIP {
+            let is_nan = x.is_nan();
+            *a += i64::from(!is_nan);
+            *b += if is_nan { 0.0 } else { x.float() };
+        } else {
+            *b += x.float();
+        }
+    }
+
+    #[inline(always)]
+    fn settle(self, a: &mut i64, _: &mut f64, count: i64) {
+        if !SKIP {
+            *a = count;
+        }
+    }
+
+    #[inline(always)]
+    fn combine(self, state: (&mut i64, &mut f64, &mut ()), other: (i64, f64, ())) {
+        *state.0 = state.0.wrapping_add(other.0);
+        *state.1 += other.1;
+    }
+
+    fn finish(self, (count, total, ()): (i64, f64, ())) -> Result<T::Mean, Nothing> {
+        Ok(T::mean_out(total / count as f64))
+    }
+}
+
+/// `var` and `std`: count, mean and the sum of squared deviations.
+#[derive(Clone, Copy)]
+pub(crate) struct Var<const SKIP: bool> {
+    pub(crate) ddof: u32,
+    pub(crate) is_std: bool,
+}
+
+impl<T: Reducible, const SKIP: bool> Fold<T> for Var<SKIP> {
+    type A = i64;
+    type B = f64;
+    type C = f64;
+    type Out = T::Mean;
+    const TWO_PASSES: bool = true;
+
+    fn start(self) -> (i64, f64, f64) {
+        (0, 0.0, 0.0)
+    }
+
+    #[inline(always)]
+    fn step(self, a: &mut i64, b: &mut f64, _: &mut f64, x: T, position: i64) {
+        Fold::<T>::step(Mean::<SKIP>, a, b, &mut (), x, position);
+    }
+
+    #[inline(always)]
+    fn settle(self, a: &mut i64, b: &mut f64, count: i64) {
+        Fold::<T>::settle(Mean::<SKIP>, a, b, count);
+        *b = if *a == 0 { 0.0 } else { *b / *a as f64 };
+    }
+
+    #[inline(always)]
+    fn step_again(self, _: &mut i64, b: &mut f64, c: &mut f64, x: T) {
+        let distance = x.float() - *b;
+        *c += if SKIP && x.is_nan() {
+            0.0
+        } else {
+            distance * distance
+        };
+    }
+
+    /// Chan, Golub, LeVeque: Updating formulae and a pairwise algorithm for computing sample variances (1979).
+    #[inline(always)]
+    fn combine(self, (count, mean, m2): (&mut i64, &mut f64, &mut f64), other: (i64, f64, f64)) {
+        if other.0 == 0 {
+            return;
+        }
+        if *count == 0 {
+            (*count, *mean, *m2) = other;
+            return;
+        }
+        let (n, more) = (*count as f64, other.0 as f64);
+        let delta = other.1 - *mean;
+        *mean += delta * (more / (n + more));
+        *m2 += other.2 + delta * delta * (n * more / (n + more));
+        *count = count.wrapping_add(other.0);
+    }
+
+    fn finish(self, (count, _, m2): (i64, f64, f64)) -> Result<T::Mean, Nothing> {
+        let freedom = count.saturating_sub(i64::from(self.ddof));
+        let var = if freedom <= 0 && SKIP {
+            f64::NAN
+        } else {
+            m2 / freedom.max(0) as f64
+        };
+        Ok(T::mean_out(if self.is_std { var.sqrt() } else { var }))
+    }
+}
+
+/// `count`: the elements that are not NaN.
+#[derive(Clone, Copy)]
+pub(crate) struct Count;
+
+impl<T: Reducible> Fold<T> for Count {
+    type A = i64;
+    type B = ();
+    type C = ();
+    type Out = i64;
+
+    fn start(self) -> (i64, (), ()) {
+        (0, (), ())
+    }
+
+    #[inline(always)]
+    fn step(self, a: &mut i64, _: &mut (), _: &mut (), x: T, _: i64) {
+        *a += i64::from(!x.is_nan());
+    }
+
+    fn settle(self, _: &mut i64, _: &mut (), _: i64) {}
+
+    #[inline(always)]
+    fn combine(self, state: (&mut i64, &mut (), &mut ()), other: (i64, (), ())) {
+        *state.0 = state.0.wrapping_add(other.0);
+    }
+
+    fn finish(self, state: (i64, (), ())) -> Result<i64, Nothing> {
+        Ok(state.0)
+    }
+}
+
+/// `any` and `all`; NaN is true, as in NumPy, unless it is left out.
+#[derive(Clone, Copy)]
+pub(crate) struct Truth<const ALL: bool, const SKIP: bool>;
+
+impl<T: Reducible, const ALL: bool, const SKIP: bool> Fold<T> for Truth<ALL, SKIP> {
+    type A = bool;
+    type B = ();
+    type C = ();
+    type Out = bool;
+
+    fn start(self) -> (bool, (), ()) {
+        (ALL, (), ())
+    }
+
+    #[inline(always)]
+    fn step(self, a: &mut bool, _: &mut (), _: &mut (), x: T, _: i64) {
+        let is_true = x != T::default();
+        if ALL {
+            *a &= is_true;
+        } else {
+            *a |= is_true & !(SKIP && x.is_nan());
+        }
+    }
+
+    fn settle(self, _: &mut bool, _: &mut (), _: i64) {}
+
+    #[inline(always)]
+    fn combine(self, state: (&mut bool, &mut (), &mut ()), other: (bool, (), ())) {
+        if ALL {
+            *state.0 &= other.0;
+        } else {
+            *state.0 |= other.0;
+        }
+    }
+
+    fn finish(self, state: (bool, (), ())) -> Result<bool, Nothing> {
+        Ok(state.0)
+    }
+}
