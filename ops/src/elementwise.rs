@@ -149,9 +149,9 @@ impl UnaryOp {
         let is_bool = dtype == DType::Bool;
         match self {
             Negative if is_bool => refuse(": use logical_not"),
-            Positive | Sign | Reciprocal if is_bool => refuse(": cast to an integer first"),
+            Positive | Sign if is_bool => refuse(": cast to an integer first"),
             // NumPy computes these on booleans as int8.
-            Square if is_bool => Ok((DType::Int8, DType::Int8)),
+            Square | Reciprocal if is_bool => Ok((DType::Int8, DType::Int8)),
             Negative | Positive | Absolute | Sign | Square | Reciprocal => Ok((dtype, dtype)),
             Floor | Ceil | Trunc => Ok((dtype, dtype)),
             LogicalNot | IsNan | IsFinite | IsInf => Ok((dtype, DType::Bool)),
