@@ -247,6 +247,18 @@ fn cancelling_a_job_keeps_what_others_hold() {
 }
 
 #[test]
+fn a_walk_under_way_goes_on_for_others_when_its_job_is_cancelled() {
+    let (mut cluster, workers) = Cluster::of(1);
+    let base = cluster.submit(Plans::default().source(200).all().keep(KEY).plan());
+    // The one task of the second layer is demanded, and most of its inputs were not looked at yet.
+    let user = cluster.submit_for(OTHER_CLIENT, Plans::default().each_of(KEY, 1).deliver().plan());
+    cluster.tell(Event::JobCancelled { job: base });
+    let done = cluster.run_all(&workers);
+    assert_eq!(done.last(), Some(&(workers[0], task(user, 0, 0))));
+    assert!(done.len() >= 202, "{} tasks", done.len());
+}
+
+#[test]
 fn cancelling_a_job_takes_its_leases_back() {
     let (mut cluster, workers) = Cluster::of(1);
     let job = cluster.submit(Plans::default().source(20).deliver().plan());

@@ -27,6 +27,12 @@ fn a_seed_happens_the_same_way_again() {
     assert!(first.1.len() > 1000);
 }
 
+/// A task that had failed for good was dropped in a job that was over; its inputs stayed needed for ever.
+#[test]
+fn inputs_of_tasks_dropped_in_a_job_that_is_over_are_released() {
+    simulate(246, Sabotage::None).unwrap_or_else(|failed| panic!("{failed}"));
+}
+
 #[test]
 fn forgotten_chunks_are_found() {
     is_found(Sabotage::ForgetLostChunks);

@@ -72,13 +72,25 @@ impl Scheduler {
         }
         // What still waits is wanted by nobody now. Who comes to want it later will demand it, and learn the same.
         for task in waiting {
-            if self
+            let waits = self
                 .task(task)
-                .is_some_and(|t| !matches!(t.state, TaskState::Leased { .. }))
-            {
+                .is_some_and(|t| !matches!(t.state, TaskState::Leased { .. }));
+            if waits {
                 self.drop_task(task);
+                self.spare_if_over(task);
             }
             self.waive_if_unneeded(task);
+        }
+    }
+
+    /// In a job that is over, a task that is no longer live needs no inputs, even if others will demand it again.
+    fn spare_if_over(&mut self, task: TaskId) {
+        let over = |job: &super::record::JobRecord| job.state != JobState::Running;
+        if self.jobs.get(&task.job).is_some_and(over) {
+            let layer = self.layer_mut(task.job, task.layer);
+            if layer.finished.insert(task.block) {
+                self.inputs_spared(task);
+            }
         }
     }
 
@@ -187,10 +199,8 @@ impl Scheduler {
             if record.state == JobState::Running || used {
                 continue;
             }
-            for layer in (0..record.layers.len()).rev() {
-                let layer = LayerId(u32::try_from(layer).expect("layer ids are 32 bits"));
-                self.drop_unneeded(job, layer);
-            }
+            // Its consumers are gone since its demand was dropped, and lost chunks may wait to be made anew for them.
+            self.drop_demand(job);
             let fed_by = self.fed_by(job);
             let record = self.jobs.remove(&job).expect("looked up above");
             debug_assert!(
