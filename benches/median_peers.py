@@ -1,0 +1,74 @@
+"""The peers' side of `graticule bench median`: make the stack, or take its median over time with Dask.
+
+make DIR            writes DIR/stack.zarr: 24 x 4 x 2048 x 2048 uint16, a chunk per scene, band and 1024 x 1024 tile, zstd
+threads DIR OUT     dask's threaded scheduler, two threads
+distributed DIR OUT dask.distributed, two worker processes of one thread
+
+The last two print one JSON line with the seconds that the computation took (cluster start not counted) and write the
+result to OUT as a .npy file, so that results can be compared.
+"""
+
+import json
+import sys
+import time
+
+import numpy as np
+import zarr
+
+SHAPE = (24, 4, 2048, 2048)
+CHUNKS = (1, 1, 1024, 1024)
+
+
+def make(folder):
+    """Smooth fields with noise: they compress about as reflectances do."""
+    codec = zarr.codecs.ZstdCodec(level=3)
+    array = zarr.create_array(
+        f"{folder}/stack.zarr", shape=SHAPE, chunks=CHUNKS, dtype="uint16", compressors=codec, overwrite=True
+    )
+    random = np.random.default_rng(7)
+    y, x = np.mgrid[0 : SHAPE[2], 0 : SHAPE[3]]
+    for time_index in range(SHAPE[0]):
+        for band in range(SHAPE[1]):
+            field = 3000 + 800 * np.sin(x / 97 + band) * np.cos(y / 61 + time_index / 5)
+            noise = random.integers(0, 256, SHAPE[2:])
+            array[time_index, band] = (field + noise).astype("uint16")
+
+
+def median(folder):
+    import dask.array as da
+
+    return da.median(da.from_zarr(f"{folder}/stack.zarr"), axis=0)
+
+
+def threads(folder):
+    import dask
+
+    lazy = median(folder)
+    begin = time.perf_counter()
+    with dask.config.set(scheduler="threads", num_workers=2):
+        result = lazy.compute()
+    return result, time.perf_counter() - begin
+
+
+def distributed(folder):
+    from distributed import Client, LocalCluster
+
+    with LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None) as cluster, Client(cluster):
+        lazy = median(folder)
+        begin = time.perf_counter()
+        result = lazy.compute()
+        return result, time.perf_counter() - begin
+
+
+def main():
+    action, folder = sys.argv[1:3]
+    if action == "make":
+        make(folder)
+        return
+    result, seconds = {"threads": threads, "distributed": distributed}[action](folder)
+    np.save(sys.argv[3], result)
+    print(json.dumps({"seconds": seconds, "dtype": str(result.dtype)}))
+
+
+if __name__ == "__main__":
+    main()
