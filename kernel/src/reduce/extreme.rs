@@ -176,10 +176,10 @@ impl<T: Reducible, const SKIP: bool> Fold<T> for End<SKIP> {
     }
 
     fn finish(self, (position, value, ()): (i64, T, ())) -> Result<T, Nothing> {
-        if position >= 0 {
-            Ok(value)
-        } else {
-            T::nothing().ok_or(Nothing::Empty)
+        match position {
+            0.. => Ok(value),
+            _ if SKIP => T::nothing().ok_or(Nothing::Empty),
+            _ => Err(Nothing::Empty),
         }
     }
 }

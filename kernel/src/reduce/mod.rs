@@ -4,6 +4,7 @@ mod drive;
 mod extreme;
 mod fold;
 mod group;
+mod key;
 mod network;
 mod order;
 mod panes;

@@ -1,6 +1,6 @@
 //! Selection networks: fixed sequences of comparisons that bring wanted ranks to their places, without a branch.
 
-use super::reducible::Reducible;
+use super::key::Key;
 use crate::simd::{Kernel, dispatch};
 
 /// One comparison of a network: afterwards the lesser value stands in row `low`, the greater in row `high`.
@@ -50,7 +50,7 @@ impl Network {
     }
 
     /// Runs the network over rows of `LANES` columns each.
-    pub(crate) fn run<T: Reducible, const LANES: usize>(&self, rows: &mut [[T; LANES]]) {
+    pub(crate) fn run<K: Key, const LANES: usize>(&self, rows: &mut [[K; LANES]]) {
         dispatch(Sort {
             comparisons: &self.comparisons,
             rows,
@@ -76,12 +76,12 @@ fn prune(rows: usize, pairs: &[(usize, usize)], is_wanted: impl Fn(usize) -> boo
     kept
 }
 
-struct Sort<'a, T, const LANES: usize> {
+struct Sort<'a, K, const LANES: usize> {
     comparisons: &'a [Comparison],
-    rows: &'a mut [[T; LANES]],
+    rows: &'a mut [[K; LANES]],
 }
 
-impl<T: Reducible, const LANES: usize> Kernel for Sort<'_, T, LANES> {
+impl<K: Key, const LANES: usize> Kernel for Sort<'_, K, LANES> {
     type Output = ();
 
     #[inline(always)]
@@ -92,22 +92,17 @@ impl<T: Reducible, const LANES: usize> Kernel for Sort<'_, T, LANES> {
             match comparison.writes {
                 Writes::Both => {
                     for lane in 0..LANES {
-                        let (x, y) = (low[lane], high[lane]);
-                        let is_less = x < y;
-                        low[lane] = if is_less { x } else { y };
-                        high[lane] = if is_less { y } else { x };
+                        (low[lane], high[lane]) = K::in_order(low[lane], high[lane]);
                     }
                 }
                 Writes::Low => {
                     for lane in 0..LANES {
-                        let (x, y) = (low[lane], high[lane]);
-                        low[lane] = if x < y { x } else { y };
+                        low[lane] = K::in_order(low[lane], high[lane]).0;
                     }
                 }
                 Writes::High => {
                     for lane in 0..LANES {
-                        let (x, y) = (low[lane], high[lane]);
-                        high[lane] = if x < y { y } else { x };
+                        high[lane] = K::in_order(low[lane], high[lane]).1;
                     }
                 }
             }

@@ -5,6 +5,7 @@ use graticule_ops::{ReduceKind, Reduction};
 use super::{
     Layout,
     drive::Rows,
+    key::{Key, Keyed},
     panes::{Panes, network_rows_max},
     reducible::Reducible,
     skips,
@@ -87,6 +88,14 @@ pub(super) struct Place<'a, U> {
     pub(super) stride: usize,
 }
 
+/// Where among the sorted elements of a column a value lies: between two ranks, and how far from the first.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Spot {
+    pub(super) low: usize,
+    pub(super) high: usize,
+    pub(super) t: f64,
+}
+
 /// What is wanted of the sorted elements of a column.
 pub(super) trait Want<T: Reducible> {
     type Out: Element;
@@ -95,10 +104,10 @@ pub(super) trait Want<T: Reducible> {
     fn skips(&self) -> bool;
     /// Values for each column.
     fn count(&self) -> usize;
-    /// The ranks needed of `n` elements.
-    fn ranks(&self, n: usize) -> Vec<usize>;
-    /// The `k`-th value, given the element of each needed rank.
-    fn value(&self, k: usize, n: usize, at: impl Fn(usize) -> T) -> Self::Out;
+    /// Between which ranks of `n` elements (at least one) the `k`-th value lies.
+    fn spot(&self, k: usize, n: usize) -> Spot;
+    /// The value between the elements of a spot's ranks.
+    fn value(low: T, high: T, t: f64) -> Self::Out;
     /// What a column with NaN, or without elements, gives.
     fn nan() -> Self::Out;
 }
@@ -118,13 +127,17 @@ impl<T: Reducible> Want<T> for Median {
         1
     }
 
-    fn ranks(&self, n: usize) -> Vec<usize> {
-        if n == 0 { vec![] } else { vec![(n - 1) / 2, n / 2] }
+    fn spot(&self, _: usize, n: usize) -> Spot {
+        Spot {
+            low: (n - 1) / 2,
+            high: n / 2,
+            t: 0.5,
+        }
     }
 
     #[inline(always)]
-    fn value(&self, _: usize, n: usize, at: impl Fn(usize) -> T) -> T::Mean {
-        T::middle(at((n - 1) / 2), at(n / 2))
+    fn value(low: T, high: T, _: f64) -> T::Mean {
+        T::middle(low, high)
     }
 
     fn nan() -> T::Mean {
@@ -135,16 +148,6 @@ impl<T: Reducible> Want<T> for Median {
 struct Quantiles<'a> {
     qs: &'a [f64],
     skip: bool,
-}
-
-impl Quantiles<'_> {
-    /// The rank below the `k`-th quantile of `n` elements, the rank above it, and how far between them it lies.
-    fn place(&self, k: usize, n: usize) -> (usize, usize, f64) {
-        let last = n - 1;
-        let at = last as f64 * self.qs[k];
-        let low = (at.floor() as usize).min(last);
-        (low, (low + 1).min(last), at - low as f64)
-    }
 }
 
 impl<T: Reducible> Want<T> for Quantiles<'_> {
@@ -158,25 +161,25 @@ impl<T: Reducible> Want<T> for Quantiles<'_> {
         self.qs.len()
     }
 
-    fn ranks(&self, n: usize) -> Vec<usize> {
-        if n == 0 {
-            return vec![];
+    fn spot(&self, k: usize, n: usize) -> Spot {
+        let last = n - 1;
+        let at = last as f64 * self.qs[k];
+        let low = (at.floor() as usize).min(last);
+        Spot {
+            low,
+            high: (low + 1).min(last),
+            t: at - low as f64,
         }
-        (0..self.qs.len())
-            .map(|k| self.place(k, n))
-            .flat_map(|(low, high, _)| [low, high])
-            .collect()
     }
 
     /// NumPy's `_lerp`: from the nearer of the two.
-    fn value(&self, k: usize, n: usize, at: impl Fn(usize) -> T) -> f64 {
-        let (low, high, t) = self.place(k, n);
-        let (a, b) = (at(low), at(high));
-        let distance = T::distance(a, b);
+    #[inline(always)]
+    fn value(low: T, high: T, t: f64) -> f64 {
+        let distance = T::distance(low, high);
         if t >= 0.5 {
-            b.float() - distance * (1.0 - t)
+            high.float() - distance * (1.0 - t)
         } else {
-            a.float() + distance * t
+            low.float() + distance * t
         }
     }
 
@@ -221,34 +224,58 @@ fn select_all<T: Panes, W: Want<T>>(
     Ok(())
 }
 
-/// A value of one column by selection; reorders `values`.
-fn select<T: Reducible, W: Want<T>>(values: &mut Vec<T>, want: &W, mut set: impl FnMut(usize, W::Out)) {
-    let before = values.len();
-    if T::IS_FLOAT {
-        values.retain(|x| !x.is_nan());
-    }
-    let n = values.len();
-    if n == 0 || (n < before && !want.skips()) {
-        (0..want.count()).for_each(|k| set(k, W::nan()));
-        return;
-    }
-    let mut ranks = want.ranks(n);
-    ranks.sort_unstable();
-    ranks.dedup();
-    let mut from = 0;
-    for rank in ranks {
-        let order = |x: &T, y: &T| x.partial_cmp(y).expect("NaN is gone");
-        values[from..].select_nth_unstable_by(rank - from, order);
-        from = rank + 1;
-        if from == n {
-            break;
+/// The keys of a column's elements, without those of NaN.
+struct Column<K> {
+    keys: Vec<K>,
+    /// Elements, with NaN.
+    len: usize,
+}
+
+impl<K: Key> Column<K> {
+    fn new(capacity: usize) -> Self {
+        Self {
+            keys: Vec::with_capacity(capacity),
+            len: 0,
         }
     }
-    (0..want.count()).for_each(|k| set(k, want.value(k, n, |rank| values[rank])));
+
+    fn clear(&mut self) {
+        self.keys.clear();
+        self.len = 0;
+    }
+
+    fn extend<T: Keyed<Key = K>>(&mut self, values: &[T]) {
+        self.keys
+            .extend(values.iter().filter(|x| !x.is_nan()).map(|x| x.key()));
+        self.len += values.len();
+    }
+
+    /// Hands out the wanted values, found by selection.
+    fn select<T: Keyed<Key = K>, W: Want<T>>(&mut self, want: &W, mut set: impl FnMut(usize, W::Out)) {
+        let n = self.keys.len();
+        if n == 0 || (n < self.len && !want.skips()) {
+            (0..want.count()).for_each(|k| set(k, W::nan()));
+            return;
+        }
+        let spots: Vec<Spot> = (0..want.count()).map(|k| want.spot(k, n)).collect();
+        let mut ranks: Vec<usize> = spots.iter().flat_map(|spot| [spot.low, spot.high]).collect();
+        ranks.sort_unstable();
+        ranks.dedup();
+        let mut from = 0;
+        for rank in ranks {
+            self.keys[from..].select_nth_unstable(rank - from);
+            from = rank + 1;
+        }
+        let at = |rank: usize| T::of_key(self.keys[rank]);
+        spots
+            .iter()
+            .enumerate()
+            .for_each(|(k, spot)| set(k, W::value(at(spot.low), at(spot.high), spot.t)));
+    }
 }
 
 /// Each result's elements are neighbours.
-fn select_runs<T: Reducible, W: Want<T>>(
+fn select_runs<T: Keyed, W: Want<T>>(
     group: &Group,
     layout: &Layout,
     want: &W,
@@ -256,22 +283,20 @@ fn select_runs<T: Reducible, W: Want<T>>(
 ) -> Result<(), KernelError> {
     let len = layout.rows;
     let mut tiles = Tiles::new(group, len.min(crate::fused::TILE_LEN))?;
-    let mut values = Vec::with_capacity(len);
+    let mut keys = Column::new(len);
     for column in 0..layout.columns {
-        values.clear();
+        keys.clear();
         for start in (0..len).step_by(crate::fused::TILE_LEN) {
             let count = crate::fused::TILE_LEN.min(len - start);
-            values.extend_from_slice(tiles.values::<T>(column * len + start, count)?);
+            keys.extend(tiles.values::<T>(column * len + start, count)?);
         }
-        select(&mut values, want, |k, value| {
-            place.slice[k * place.stride + column] = value
-        });
+        keys.select::<T, W>(want, |k, value| place.slice[k * place.stride + column] = value);
     }
     Ok(())
 }
 
 /// Many rows: columns are gathered a few at a time.
-fn select_columns<T: Reducible, W: Want<T>>(
+fn select_columns<T: Keyed, W: Want<T>>(
     group: &Group,
     rows: Rows<'_>,
     want: &W,
@@ -283,10 +308,10 @@ fn select_columns<T: Reducible, W: Want<T>>(
         .max(64 / size_of::<T>())
         .min(columns);
     let mut tiles = Tiles::new(group, width_max)?;
-    let mut gathered: Vec<Vec<T>> = vec![Vec::with_capacity(rows.len()); width_max];
+    let mut gathered: Vec<Column<T::Key>> = (0..width_max).map(|_| Column::new(rows.len())).collect();
     for first in (0..columns).step_by(width_max) {
         let width = width_max.min(columns - first);
-        gathered.iter_mut().for_each(Vec::clear);
+        gathered.iter_mut().for_each(Column::clear);
         let mut at = 0;
         while at < rows.len() {
             let (row, _) = rows.run(at, 1);
@@ -294,13 +319,11 @@ fn select_columns<T: Reducible, W: Want<T>>(
             gathered
                 .iter_mut()
                 .zip(values)
-                .for_each(|(column, &value)| column.push(value));
+                .for_each(|(column, value)| column.extend(std::slice::from_ref(value)));
             at += 1;
         }
-        for (j, values) in gathered[..width].iter_mut().enumerate() {
-            select(values, want, |k, value| {
-                place.slice[k * place.stride + first + j] = value
-            });
+        for (j, column) in gathered[..width].iter_mut().enumerate() {
+            column.select::<T, W>(want, |k, value| place.slice[k * place.stride + first + j] = value);
         }
     }
     Ok(())

@@ -2,9 +2,9 @@
 
 use super::{
     drive::Rows,
+    key::Keyed,
     network::Network,
-    order::{Place, TILE_BYTES, Want},
-    reducible::Reducible,
+    order::{Place, Spot, TILE_BYTES, Want},
 };
 use crate::{
     KernelError,
@@ -21,7 +21,7 @@ pub(super) const fn network_rows_max(item: usize) -> usize {
 const ROW_BYTES: usize = 128;
 
 /// A type with networks over as many columns as [`ROW_BYTES`] hold.
-pub(super) trait Panes: Reducible {
+pub(super) trait Panes: Keyed {
     /// Selects in few rows what is wanted.
     fn by_network<W: Want<Self>>(
         group: &Group,
@@ -49,18 +49,14 @@ macro_rules! panes {
 panes!(i8, i16, i32, i64, u8, u16, u32, u64, f32, f64);
 
 /// Few rows: a network over `LANES` columns at once.
-fn by_network<T: Reducible, W: Want<T>, const LANES: usize>(
+fn by_network<T: Keyed, W: Want<T>, const LANES: usize>(
     group: &Group,
     rows: Rows<'_>,
     want: &W,
     place: &mut Place<'_, W::Out>,
 ) -> Result<(), KernelError> {
     let (columns, n) = (place.columns, rows.len());
-    let ranks = want.ranks(n);
-    let network = Network::new(n, |rank| ranks.contains(&rank));
-    // Columns with NaN left out have other ranks, each at most the highest of all.
-    let highest = ranks.iter().max().copied().unwrap_or(0);
-    let sorting = (T::IS_FLOAT && want.skips()).then(|| Network::new(n, |rank| rank <= highest));
+    let selection = Selection::<LANES>::new(want, n, T::IS_FLOAT && want.skips());
     let panes_max = (TILE_BYTES / (n * ROW_BYTES))
         .clamp(1, 32)
         .min(columns.div_ceil(LANES));
@@ -72,7 +68,7 @@ fn by_network<T: Reducible, W: Want<T>, const LANES: usize>(
     };
     let mut tiles = Tiles::new(group, width_max * batch)?;
     // Pane after pane, and in each row after row.
-    let mut panes = vec![[T::HIGHEST; LANES]; panes_max * n];
+    let mut panes = vec![[T::HIGHEST_KEY; LANES]; panes_max * n];
     let mut counts = vec![[0u32; LANES]; panes_max];
     for first in (0..columns).step_by(width_max) {
         let width = width_max.min(columns - first);
@@ -93,74 +89,158 @@ fn by_network<T: Reducible, W: Want<T>, const LANES: usize>(
             at += count;
         }
         for (pane, counts) in counts.iter().enumerate().take(width.div_ceil(LANES)) {
-            let rows = &mut panes[pane * n..(pane + 1) * n];
             let lanes = LANES.min(width - pane * LANES);
-            let is_full = counts[..lanes].iter().all(|&count| count as usize == n);
-            let network = if is_full {
-                &network
-            } else {
-                sorting.as_ref().unwrap_or(&network)
-            };
-            network.run(rows);
             let at = first + pane * LANES;
-            finish(rows, counts, n, want, |k, lane, value| {
-                if lane < lanes {
-                    place.slice[k * place.stride + at + lane] = value;
-                }
-            });
+            selection.finish::<T, W>(&mut panes[pane * n..(pane + 1) * n], &counts[..lanes], at, place);
         }
     }
     Ok(())
 }
 
-/// Spreads a row's elements over the panes; NaN becomes the highest value and is not counted.
-struct Fill<'a, T, const LANES: usize> {
-    panes: &'a mut [[T; LANES]],
+/// The networks and spots for columns of `n` rows.
+struct Selection<const LANES: usize> {
+    n: usize,
+    /// The wanted values' spots where every row counts.
+    spots: Vec<Spot>,
+    network: Network,
+    /// Where NaN is left out: a network for every rank that any count needs, and for each count the spots.
+    skipping: Option<(Network, Vec<Vec<Spot>>)>,
+}
+
+impl<const LANES: usize> Selection<LANES> {
+    fn new<T: Keyed, W: Want<T>>(want: &W, n: usize, skips: bool) -> Self {
+        let spots_of = |n: usize| -> Vec<Spot> { (0..want.count()).map(|k| want.spot(k, n)).collect() };
+        let spots = spots_of(n);
+        let network = Network::new(n, |rank| {
+            spots.iter().any(|spot| rank == spot.low || rank == spot.high)
+        });
+        // Fewer elements have no higher spots.
+        let highest = spots.iter().map(|spot| spot.high).max().unwrap_or(0);
+        let skipping = skips.then(|| {
+            (
+                Network::new(n, |rank| rank <= highest),
+                (1..=n).map(spots_of).collect(),
+            )
+        });
+        Self {
+            n,
+            spots,
+            network,
+            skipping,
+        }
+    }
+
+    /// Sorts a pane and hands out its columns' values, from column `at` on.
+    fn finish<T: Keyed, W: Want<T>>(
+        &self,
+        rows: &mut [[T::Key; LANES]],
+        counts: &[u32],
+        at: usize,
+        place: &mut Place<'_, W::Out>,
+    ) {
+        let is_full = |&count: &u32| count as usize == self.n;
+        let has_nan = T::IS_FLOAT && !counts.iter().all(is_full);
+        let targets =
+            |place: &Place<'_, W::Out>, k: usize| k * place.stride + at..k * place.stride + at + counts.len();
+        if let (true, Some((network, spots))) = (has_nan, &self.skipping) {
+            network.run(rows);
+            for k in 0..self.spots.len() {
+                let range = targets(place, k);
+                for (lane, (target, &count)) in place.slice[range].iter_mut().zip(counts).enumerate() {
+                    *target = match (count as usize).checked_sub(1) {
+                        Some(below) => {
+                            let Spot { low, high, t } = spots[below][k];
+                            W::value(T::of_key(rows[low][lane]), T::of_key(rows[high][lane]), t)
+                        }
+                        None => W::nan(),
+                    };
+                }
+            }
+            return;
+        }
+        self.network.run(rows);
+        for (k, spot) in self.spots.iter().enumerate() {
+            let range = targets(place, k);
+            let out = &mut place.slice[range];
+            dispatch(Between::<T, W, LANES> {
+                low: &rows[spot.low],
+                high: &rows[spot.high],
+                t: spot.t,
+                out,
+            });
+            if has_nan {
+                out.iter_mut()
+                    .zip(counts)
+                    .filter(|(_, count)| !is_full(count))
+                    .for_each(|(out, _)| *out = W::nan());
+            }
+        }
+    }
+}
+
+/// The values between two sorted rows.
+struct Between<'a, T: Keyed, W: Want<T>, const LANES: usize> {
+    low: &'a [T::Key; LANES],
+    high: &'a [T::Key; LANES],
+    t: f64,
+    out: &'a mut [W::Out],
+}
+
+impl<T: Keyed, W: Want<T>, const LANES: usize> Kernel for Between<'_, T, W, LANES> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run(self) {
+        let pairs = self.low.iter().zip(self.high);
+        let value = |(&low, &high)| W::value(T::of_key(low), T::of_key(high), self.t);
+        self.out
+            .iter_mut()
+            .zip(pairs)
+            .for_each(|(out, pair)| *out = value(pair));
+    }
+}
+
+/// Spreads a row's elements over the panes; NaN gets the highest key and is not counted.
+struct Fill<'a, T: Keyed, const LANES: usize> {
+    panes: &'a mut [[T::Key; LANES]],
     counts: &'a mut [[u32; LANES]],
     row: usize,
     n: usize,
     values: &'a [T],
 }
 
-impl<T: Reducible, const LANES: usize> Kernel for Fill<'_, T, LANES> {
+impl<T: Keyed, const LANES: usize> Kernel for Fill<'_, T, LANES> {
     type Output = ();
 
     #[inline(always)]
     fn run(self) {
-        let parts = self.values.chunks(LANES).zip(self.counts.iter_mut()).enumerate();
-        for (pane, (values, counts)) in parts {
-            let place = &mut self.panes[pane * self.n + self.row];
-            let pairs = place.iter_mut().zip(values).zip(counts.iter_mut());
-            if T::IS_FLOAT {
-                pairs.for_each(|((place, &x), count)| {
-                    let is_nan = x.is_nan();
-                    *place = if is_nan { T::HIGHEST } else { x };
-                    *count += u32::from(!is_nan);
-                });
-            } else {
-                place[..values.len()].copy_from_slice(values);
-                *counts = [(self.row + 1) as u32; LANES];
+        let (full, tail) = self.values.as_chunks::<LANES>();
+        let mut rows = self
+            .panes
+            .iter_mut()
+            .skip(self.row)
+            .step_by(self.n)
+            .zip(self.counts.iter_mut());
+        for (values, (row, counts)) in full.iter().zip(&mut rows) {
+            for lane in 0..LANES {
+                spread(values[lane], &mut row[lane], &mut counts[lane]);
+            }
+        }
+        if let (false, Some((row, counts))) = (tail.is_empty(), rows.next()) {
+            for (lane, &value) in tail.iter().enumerate() {
+                spread(value, &mut row[lane], &mut counts[lane]);
             }
         }
     }
 }
 
-fn finish<T: Reducible, W: Want<T>, const LANES: usize>(
-    rows: &[[T; LANES]],
-    counts: &[u32; LANES],
-    n: usize,
-    want: &W,
-    mut set: impl FnMut(usize, usize, W::Out),
-) {
-    for k in 0..want.count() {
-        for (lane, &count) in counts.iter().enumerate() {
-            let count = count as usize;
-            let value = if count == n || (count > 0 && want.skips()) {
-                want.value(k, count, |rank| rows[rank][lane])
-            } else {
-                W::nan()
-            };
-            set(k, lane, value);
-        }
+#[inline(always)]
+fn spread<T: Keyed>(value: T, key: &mut T::Key, count: &mut u32) {
+    if T::IS_FLOAT {
+        let is_nan = value.is_nan();
+        *key = if is_nan { T::HIGHEST_KEY } else { value.key() };
+        *count += u32::from(!is_nan);
+    } else {
+        *key = value.key();
     }
 }
