@@ -172,7 +172,6 @@ impl World {
         let profile = Profile::draw(&mut rng);
         let config = Config {
             worker_timeout_us: TIMEOUT_US,
-            worker_losses_max: u32::MAX,
             sabotage,
             ..Config::default()
         };
@@ -182,7 +181,7 @@ impl World {
             queue: BTreeMap::new(),
             rng,
             profile,
-            scheduler: Scheduler::new(config),
+            scheduler: Scheduler::new(config).with_worker_losses_max(u32::MAX),
             scheduler_tick_at: None,
             sabotage,
             nodes: Vec::new(),

@@ -204,7 +204,7 @@ impl Scheduler {
         let Some(record) = self.task_mut(task) else { return };
         record.losses += 1;
         let losses = record.losses;
-        if losses >= self.config.worker_losses_max {
+        if losses >= self.worker_losses_max {
             let why = format!(
                 "{losses} workers vanished while they ran this task; it may need more memory than a worker has, or \
                  crash it. Look at the workers' logs."

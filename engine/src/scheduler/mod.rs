@@ -43,8 +43,6 @@ pub struct Config {
     pub incarnation: Incarnation,
     /// Microseconds after which a silent worker is given up.
     pub worker_timeout_us: u64,
-    /// So many workers may vanish with a task, one after the other, before it is held to be the cause and its job fails.
-    pub worker_losses_max: u32,
     /// A defect to build in, for the simulator's own test.
     pub sabotage: Sabotage,
 }
@@ -54,11 +52,13 @@ impl Default for Config {
         Self {
             incarnation: Incarnation(0),
             worker_timeout_us: 30_000_000,
-            worker_losses_max: 4,
             sabotage: Sabotage::None,
         }
     }
 }
+
+/// Workers that may vanish with a task before it is held to be the cause.
+const WORKER_LOSSES_MAX: u32 = 4;
 
 /// How far a layer is.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -83,6 +83,7 @@ pub struct LayerProgress {
 #[derive(Debug)]
 pub struct Scheduler {
     config: Config,
+    worker_losses_max: u32,
     sabotage: Sabotage,
     now: Time,
     jobs: BTreeMap<JobId, JobRecord>,
@@ -117,6 +118,7 @@ impl Scheduler {
     pub fn new(config: Config) -> Self {
         Self {
             sabotage: config.sabotage,
+            worker_losses_max: WORKER_LOSSES_MAX,
             config,
             now: Time::ZERO,
             jobs: BTreeMap::new(),
@@ -137,6 +139,14 @@ impl Scheduler {
             last_placed: None,
             out: Vec::new(),
         }
+    }
+
+    /// Lets so many workers vanish with a task, one after the other, before it is held to be the cause and its job
+    /// fails; 4 unless said otherwise.
+    #[must_use]
+    pub fn with_worker_losses_max(mut self, count: u32) -> Self {
+        self.worker_losses_max = count;
+        self
     }
 
     /// Takes an event in and appends what is to be done to `commands`, in order.
