@@ -1,4 +1,5 @@
 //! Stacks of real items against what odc-stac and NumPy make of them.
+#![allow(clippy::unwrap_used)] // Helpers of tests count as code outside of tests.
 
 mod support;
 

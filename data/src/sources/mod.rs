@@ -23,7 +23,7 @@ use moka::future::Cache;
 use crate::{store::Stores, tiff::Tiff, zarr::Layout};
 
 pub use error::{Place, ReadCause, ReadError};
-pub use fetched::Fetched;
+pub use fetched::{Fetched, Problem};
 
 /// Limits of what a process keeps of the sources it reads.
 #[derive(Debug, Clone, PartialEq, Eq)]

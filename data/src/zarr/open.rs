@@ -126,8 +126,16 @@ fn base64(text: &str) -> Option<Vec<u8>> {
 /// names the arrays in it), [`DataError::Unsupported`] for a data type, codec or chunk grid that is not read.
 pub async fn open_zarr_array(stores: &Stores, address: &Address) -> Result<ZarrDescription, DataError> {
     if let Some(text) = document(stores, &address.child("zarr.json")).await? {
-        if parse(&text, address)?.get("node_type").and_then(Value::as_str) == Some("array") {
-            return describe(address, &text, None);
+        match parse(&text, address)?.get("node_type").and_then(Value::as_str) {
+            Some("array") => return describe(address, &text, None),
+            Some("group") => {}
+            _ => {
+                let why = "its zarr.json describes neither an array nor a group".to_owned();
+                return Err(DataError::Document {
+                    address: address.to_string(),
+                    why,
+                });
+            }
         }
     } else if let Some(text) = document(stores, &address.child(".zarray")).await? {
         let attributes = match document(stores, &address.child(".zattrs")).await? {
@@ -357,7 +365,7 @@ fn describe(
     };
     let source = ZarrArray {
         url: address.href()?,
-        metadata: metadata.to_owned(),
+        metadata: bare(document.clone()),
         is_v2,
         dtype: layout.dtype,
         shape: layout.shape.clone(),
@@ -373,6 +381,15 @@ fn describe(
         fill_value: document.get("fill_value").cloned().unwrap_or(Value::Null),
         source: ArraySource::Zarr(source),
     })
+}
+
+/// A metadata document without what no read needs.
+fn bare(mut document: Value) -> String {
+    if let Some(fields) = document.as_object_mut() {
+        fields.remove("attributes");
+        fields.remove("consolidated_metadata");
+    }
+    document.to_string()
 }
 
 #[cfg(test)]
