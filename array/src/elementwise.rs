@@ -26,13 +26,23 @@ pub fn binary(op: BinaryOp, x: impl Into<Operand>, y: impl Into<Operand>) -> Res
     if let Some(result) = compare_mixed(op, &x, &y)? {
         return Ok(result);
     }
-    let (operand, result) = op.dtypes(common)?;
+    let (operand, result) = op.dtypes(float_common(op, &x, &y).unwrap_or(common))?;
     if op == BinaryOp::Power && !operand.is_float() && y.weak_int().is_some_and(|power| power < 0) {
         return Err(ArrayError::NegativePower);
     }
-    let cast = |side: Operand| -> Result<Array, ArrayError> { side.into_array(common)?.astype(operand) };
+    let cast = |side: Operand| -> Result<Array, ArrayError> { side.into_array(operand)?.astype(operand) };
     let (operands, grid) = unify(vec![cast(x)?, cast(y)?])?;
     Ok(Array::new(Op::Binary(op), operands, result, grid))
+}
+
+/// The dtype in which an operation of two operands is done that needs floats: NumPy looks at each operand for itself, so
+/// uint16 with int8 is float32, though their common integer would need float64.
+fn float_common(op: BinaryOp, x: &Operand, y: &Operand) -> Option<DType> {
+    if !matches!(op, BinaryOp::Arctan2 | BinaryOp::Hypot | BinaryOp::Copysign) {
+        return None;
+    }
+    let float = |side: &Operand| Some(UnaryOp::Sqrt.dtypes(side.dtype()?).ok()?.0);
+    Some(promote(float(x)?, float(y)?))
 }
 
 fn is_comparison(op: BinaryOp) -> bool {
@@ -66,12 +76,7 @@ fn compare_far(op: BinaryOp, x: &Operand, y: &Operand, common: DType) -> Result<
 
 /// Compares unsigned 64-bit with signed integers exactly, as NumPy does; float64, to which they promote, would round.
 fn compare_mixed(op: BinaryOp, x: &Operand, y: &Operand) -> Result<Option<Array>, ArrayError> {
-    let dtype = |side: &Operand| match side {
-        Operand::Array(array) => Some(array.dtype()),
-        Operand::Typed(scalar) => Some(scalar.dtype()),
-        _ => None,
-    };
-    let (Some(a), Some(b)) = (dtype(x), dtype(y)) else {
+    let (Some(a), Some(b)) = (x.dtype(), y.dtype()) else {
         return Ok(None);
     };
     let signed_is_left = match (a.kind(), b.kind()) {
@@ -160,10 +165,13 @@ impl Array {
         let own = Operand::from(self);
         let common = common_dtype([Some(&own), min.as_ref(), max.as_ref()].into_iter().flatten());
         let mut clipped = self.astype(common)?;
-        if let Some(min) = min {
+        // A weak integer at or beyond the end of the dtype limits nothing.
+        let (low, high) = integer_bounds(self.dtype());
+        let limits = |bound: &Operand, beyond: &dyn Fn(i128) -> bool| !bound.weak_int().is_some_and(beyond);
+        if let Some(min) = min.filter(|min| limits(min, &|value| value <= low)) {
             clipped = clipped.maximum(min.into_array(common)?)?;
         }
-        if let Some(max) = max {
+        if let Some(max) = max.filter(|max| limits(max, &|value| value >= high)) {
             clipped = clipped.minimum(max.into_array(common)?)?;
         }
         Ok(clipped)
@@ -181,6 +189,16 @@ impl Array {
             _ => DType::Float64,
         };
         where_(condition, self.astype(float)?, f64::NAN)
+    }
+}
+
+/// The least and the greatest integer of an integer dtype; beyond all integers for the others.
+fn integer_bounds(dtype: DType) -> (i128, i128) {
+    let bits = 8 * dtype.size_bytes();
+    match dtype.kind() {
+        Kind::Unsigned => (0, (1 << bits) - 1),
+        Kind::Signed => (-(1 << (bits - 1)), (1 << (bits - 1)) - 1),
+        Kind::Bool | Kind::Float => (i128::MIN, i128::MAX),
     }
 }
 

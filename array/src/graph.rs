@@ -181,7 +181,7 @@ impl Graph {
         debug_assert_eq!(self.node(ix).grid.shape(), self.node(by).grid.shape());
         debug_assert_eq!(self.node(ix).dtype, self.node(by).dtype);
         // Changing a user's operand may make it equal to another node, which then takes the user's place, and so on.
-        let mut left = vec![(ix, by)];
+        let (mut left, mut replaced) = (vec![(ix, by)], Vec::new());
         while let Some((old, new)) = left.pop() {
             let users = std::mem::take(&mut self.nodes[old.index()].users);
             let distinct: BTreeSet<NodeIx> = users.into_iter().collect();
@@ -215,8 +215,10 @@ impl Graph {
             left.iter_mut()
                 .filter(|(_, by)| *by == old)
                 .for_each(|(_, by)| *by = new);
-            self.drop_unused(old);
+            replaced.push(old);
         }
+        // Not before: a node that is still to take another's place may hang on one that has been replaced.
+        replaced.into_iter().for_each(|old| self.drop_unused(old));
     }
 
     /// Drops a node that nobody uses, and what only it used.

@@ -222,6 +222,18 @@ pub(crate) fn concatenate_axis(parts: &[&AxisChunks]) -> Result<AxisChunks, Arra
     ))
 }
 
+/// Elements of the shortest chunk that lies between others, at least.
+pub(crate) fn shortest(chunks: &AxisChunks) -> u64 {
+    match chunks {
+        AxisChunks::Regular { chunk, .. } => *chunk,
+        AxisChunks::Irregular { offsets } => offsets
+            .windows(2)
+            .map(|pair| pair[1] - pair[0])
+            .min()
+            .unwrap_or(0),
+    }
+}
+
 /// Whether two axes are cut at the same elements.
 pub(crate) fn same_cuts(a: &AxisChunks, b: &AxisChunks) -> bool {
     match (a, b) {

@@ -82,6 +82,11 @@ impl Operand {
         }
     }
 
+    /// The dtype, unless the operand is weak.
+    pub(crate) fn dtype(&self) -> Option<DType> {
+        self.strength().ok()
+    }
+
     /// The integer, if the operand is a weak one.
     pub(crate) fn weak_int(&self) -> Option<i128> {
         match self {

@@ -129,9 +129,12 @@ impl Array {
         {
             return Err(ArrayError::Quantile { q });
         }
+        // These have one meaning, whatever is asked for.
+        let looks_at_nan = !matches!(kind, ReduceKind::Any | ReduceKind::All | ReduceKind::Count);
+        let skipna = skipna && looks_at_nan && self.dtype().is_float();
         let reduction = Reduction {
             kind,
-            skipna: skipna && self.dtype().is_float(),
+            skipna,
             dtype: self.dtype(),
         };
         reduction.result_dtype()?;
@@ -141,20 +144,13 @@ impl Array {
     fn check_not_empty(&self, reduction: &Reduction, axes: &[usize]) -> Result<(), ArrayError> {
         let shape = self.shape();
         let reduced: u64 = axes.iter().map(|&axis| shape[axis]).product();
-        let kept: u64 = (0..shape.len())
-            .filter(|axis| !axes.contains(axis))
-            .map(|axis| shape[axis])
-            .product();
-        let needs_elements = matches!(
-            reduction.kind,
-            ReduceKind::Min
-                | ReduceKind::Max
-                | ReduceKind::ArgMin
-                | ReduceKind::ArgMax
-                | ReduceKind::First
-                | ReduceKind::Last
-        );
-        if needs_elements && reduced == 0 && kept > 0 {
+        let needs_elements = match reduction.kind {
+            ReduceKind::Min | ReduceKind::Max | ReduceKind::ArgMin | ReduceKind::ArgMax => true,
+            ReduceKind::First | ReduceKind::Last => true,
+            ReduceKind::Quantile { .. } => !reduction.skipna,
+            _ => false,
+        };
+        if needs_elements && reduced == 0 {
             return Err(ArrayError::EmptyReduction {
                 operation: reduction.kind.name(),
             });

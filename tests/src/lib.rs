@@ -1,3 +1,4 @@
 //! Graticule's integration tests.
 
+pub mod evaluate;
 pub mod numpy;

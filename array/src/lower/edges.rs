@@ -41,13 +41,15 @@ pub(super) fn operand_placement(
         .collect()
 }
 
-/// The windows on an operand that stays a layer of its own, or `None` if a window would depend on no axis of the layer
-/// and still be no whole block.
+/// The windows on an operand that stays a layer of its own, or `None` if one cannot be said in terms of the axes of the
+/// layer whose result is `root`: it depends on none of them and is no whole block, or on elements of one that is cut
+/// otherwise (the partials of a reduction).
 pub(super) fn windows(
     graph: &Graph,
     ix: NodeIx,
     position: usize,
     placement: &Placement,
+    root: NodeIx,
 ) -> Option<Vec<AxisWindow>> {
     let node = graph.node(ix);
     let operand = graph.grid(node.operands[position]);
@@ -56,9 +58,10 @@ pub(super) fn windows(
         let axes = operand.axes().iter().zip(inner);
         return Some(axes.map(|(chunks, place)| aligned(chunks, place)).collect());
     }
+    let layer = graph.grid(root).axes();
     let axis_window = |axis: usize| {
         let (source, place) = (&operand.axes()[axis], || placement[axis]);
-        match &node.op {
+        let made = match &node.op {
             Op::Slice(selections) if !is_whole(&selections[axis..=axis], &[source.len()]) => {
                 let selection = selections[axis];
                 match place() {
@@ -102,7 +105,11 @@ pub(super) fn windows(
             }),
             Op::Finish(reducer) => Some(finish_window(graph, ix, reducer, axis, source, placement)),
             _ => Some(recut(source, &node.grid.axes()[axis], place())),
-        }
+        };
+        made.filter(|window| match window {
+            AxisWindow::Affine { out_axis, .. } => same_cuts(&layer[*out_axis], &node.grid.axes()[axis]),
+            _ => true,
+        })
     };
     (0..operand.ndim()).map(axis_window).collect()
 }

@@ -144,7 +144,8 @@ impl<'a> Emitter<'a> {
             self.leaves.insert((x, inner), id);
             return id;
         }
-        let map = windows(self.graph, ix, position, placement).expect("fusion asks for windows first");
+        let map =
+            windows(self.graph, ix, position, placement, self.root).expect("fusion asks for windows first");
         self.input(x, map)
     }
 
@@ -191,11 +192,11 @@ impl<'a> Emitter<'a> {
     fn node(&mut self, ix: NodeIx, placement: &Placement) -> NodeId {
         let graph = self.graph;
         let node = graph.node(ix);
+        let operands = (0..node.operands.len()).map(|position| self.operand(ix, position, placement));
+        let xs: Vec<NodeId> = operands.collect();
         if !matches!(node.op, Op::Constant(_)) {
             self.names.push(node.op.name());
         }
-        let operands = (0..node.operands.len()).map(|position| self.operand(ix, position, placement));
-        let xs: Vec<NodeId> = operands.collect();
         let made = match &node.op {
             Op::Source { table, selection } => {
                 let source = self.table(table.bytes.clone());

@@ -97,16 +97,25 @@ fn stored_bytes(read: &graticule_ops::Read, table: &SourceTable) -> u64 {
     along.fold(table.item_bytes, u64::saturating_mul)
 }
 
-/// The most bytes that values between inputs and result take at once, if each is dropped after its last use.
+/// The most bytes that values between inputs and result take at once.
+///
+/// Elementwise values are computed tile by tile by whoever needs them, so they take nothing and their operands stay
+/// until then; the others are dropped after their last use.
 fn scratch_bytes(program: &Program, bytes: &[u64]) -> u64 {
-    let count = program.nodes.len();
+    let nodes = &program.nodes;
+    let count = nodes.len();
+    let is_stored = stored(nodes);
     let mut last_use: Vec<usize> = (0..count).collect();
-    for (user, node) in program.nodes.iter().enumerate() {
-        node.operands()
-            .into_iter()
-            .for_each(|x| last_use[x.0 as usize] = user);
+    for (user, node) in nodes.iter().enumerate().rev() {
+        // A value that is never stored needs its operands as long as it is needed itself.
+        let until = if is_stored[user] { user } else { last_use[user] };
+        node.operands().into_iter().for_each(|x| {
+            let last = &mut last_use[x.0 as usize];
+            *last = until.max(*last);
+        });
     }
-    let is_scratch = |node: usize| node + 1 != count && !matches!(program.nodes[node], Node::Input { .. });
+    let is_scratch =
+        |node: usize| node + 1 != count && is_stored[node] && !matches!(nodes[node], Node::Input { .. });
     let mut dropped_after: Vec<u64> = vec![0; count];
     (0..count)
         .filter(|&node| is_scratch(node))
@@ -116,16 +125,47 @@ fn scratch_bytes(program: &Program, bytes: &[u64]) -> u64 {
         if is_scratch(node) {
             live = live.saturating_add(bytes[node]);
         }
-        let own = own_scratch(&program.nodes[node], bytes);
-        peak = peak.max(live.saturating_add(own));
+        peak = peak.max(live.saturating_add(own_scratch(node, nodes, bytes)));
         live = live.saturating_sub(dropped_after[node]);
     }
     peak
 }
 
-/// What a node needs beside operands and result: medians select in a copy of what they reduce.
-fn own_scratch(node: &Node, bytes: &[u64]) -> u64 {
-    match node {
+/// Which values are made in memory: all but elementwise ones that one user computes on the way.
+fn stored(nodes: &[Node]) -> Vec<bool> {
+    let is_lazy = |node: &Node| {
+        matches!(
+            node,
+            Node::Full { .. }
+                | Node::Cast { .. }
+                | Node::Unary { .. }
+                | Node::Binary { .. }
+                | Node::Where { .. }
+                | Node::BroadcastTo { .. }
+                | Node::ExpandDims { .. }
+                | Node::Squeeze { .. }
+        )
+    };
+    let mut stored: Vec<bool> = nodes.iter().map(|node| !is_lazy(node)).collect();
+    let mut users = vec![0u32; nodes.len()];
+    for node in nodes {
+        node.operands().into_iter().for_each(|x| users[x.0 as usize] += 1);
+    }
+    for node in nodes.iter().filter(|node| !is_lazy(node)) {
+        let moves = !matches!(node, Node::Reduce { .. } | Node::GroupReduce { .. });
+        for x in node.operands().into_iter().map(|x| x.0 as usize) {
+            stored[x] |= moves || users[x] > 1;
+        }
+    }
+    stored
+}
+
+/// A tile of elements, which order statistics select in.
+const TILE_BYTES: u64 = 1 << 20;
+
+/// What a node needs beside operands and result.
+fn own_scratch(node: usize, nodes: &[Node], bytes: &[u64]) -> u64 {
+    match &nodes[node] {
         Node::Reduce {
             x,
             reduction,
@@ -137,7 +177,11 @@ fn own_scratch(node: &Node, bytes: &[u64]) -> u64 {
             reduction,
             stage: Stage::Whole,
             ..
-        } if reduction.partial().is_none() => bytes[x.0 as usize],
+        } if reduction.partial().is_none() => {
+            let (elements, results) = (bytes[x.0 as usize], bytes[node].div_ceil(8).max(1));
+            let column = elements.div_ceil(results).saturating_mul(2);
+            elements.min(column.saturating_add(TILE_BYTES))
+        }
         _ => 0,
     }
 }

@@ -22,17 +22,28 @@ pub(super) enum Place {
     Held,
 }
 
+/// The most operations that one layer does: programs have a limit, and people read their names.
+const OPERATIONS_MAX: usize = 1 << 10;
+
 /// Decides for every node, users first.
 pub(super) fn places(graph: &Graph, order: &[NodeIx], rewrites: &Rewrites) -> HashMap<NodeIx, Place> {
     let mut places: HashMap<NodeIx, Place> = HashMap::with_capacity(order.len());
+    let mut sizes: HashMap<NodeIx, usize> = HashMap::new();
     for &ix in order.iter().rev() {
-        let place = match graph.op(ix) {
+        let mut place = match graph.op(ix) {
             Op::Held(_) => Place::Held,
             Op::Constant(_) | Op::Full(_) | Op::Arange { .. } if may_inline(graph, ix, rewrites) => {
                 Place::Inline
             }
             _ => fused(graph, ix, &places, rewrites).unwrap_or(Place::Layer),
         };
+        if let Place::Fused { root, .. } = place {
+            let size = sizes.entry(root).or_insert(1);
+            *size += 1;
+            if *size > OPERATIONS_MAX {
+                place = Place::Layer;
+            }
+        }
         places.insert(ix, place);
     }
     places
@@ -90,7 +101,7 @@ fn fused(graph: &Graph, ix: NodeIx, places: &HashMap<NodeIx, Place>, rewrites: &
     }
     let (root, placement) = found?;
     let is_whole_task = covers_blocks(graph, root, &placement);
-    (is_whole_task && has_windows(graph, ix, &placement)).then_some(Place::Fused { root, placement })
+    (is_whole_task && has_windows(graph, ix, &placement, root)).then_some(Place::Fused { root, placement })
 }
 
 /// Takes over what another user says of the placement, if both agree where blocks are told apart.
@@ -115,9 +126,10 @@ fn covers_blocks(graph: &Graph, root: NodeIx, placement: &Placement) -> bool {
 }
 
 /// Whether the node's windows on its operands can be said in terms of the layer's axes.
-fn has_windows(graph: &Graph, ix: NodeIx, placement: &Placement) -> bool {
+fn has_windows(graph: &Graph, ix: NodeIx, placement: &Placement, root: NodeIx) -> bool {
     let op = graph.op(ix);
-    is_blockwise(op) || (0..graph.node(ix).operands.len()).all(|x| windows(graph, ix, x, placement).is_some())
+    is_blockwise(op)
+        || (0..graph.node(ix).operands.len()).all(|x| windows(graph, ix, x, placement, root).is_some())
 }
 
 fn may_fuse(graph: &Graph, ix: NodeIx, user: NodeIx, rewrites: &Rewrites) -> bool {

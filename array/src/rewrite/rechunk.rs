@@ -3,7 +3,10 @@
 use graticule_ops::AxisSelection;
 use graticule_plan::ChunkGrid;
 
-use super::through::{follow, operand_axes};
+use super::{
+    slice::must_stay_coarse,
+    through::{follow, operand_axes},
+};
 use crate::{
     expression::{Op, SourceTable},
     graph::{Graph, NodeIx},
@@ -24,7 +27,9 @@ pub(super) fn merge_rechunks(graph: &mut Graph, ix: NodeIx) -> bool {
     };
     let mergeable = match graph.op(x) {
         Op::Rechunk => true,
-        Op::Slice(_) | Op::Concatenate(_) | Op::Take { .. } => graph.is_only_user(x, ix),
+        Op::Slice(_) | Op::Concatenate(_) | Op::Take { .. } => {
+            graph.is_only_user(x, ix) && !must_stay_coarse(graph, x)
+        }
         _ => false,
     };
     if mergeable {

@@ -1,7 +1,7 @@
 //! Rewrites that move slices towards the reads.
 
 use graticule_ops::{AxisSelection, ReduceKind};
-use graticule_plan::ChunkGrid;
+use graticule_plan::{AxisChunks, ChunkGrid};
 
 use super::{
     rechunk::is_cheap_read,
@@ -10,7 +10,7 @@ use super::{
 use crate::{
     expression::{GroupReduce, Op, Reduce, Reducing},
     graph::{Graph, Node, NodeIx},
-    infer::{grid_of, slice_axis, slice_grid},
+    infer::{grid_of, shortest, slice_axis, slice_grid},
     selection::is_whole,
 };
 
@@ -189,6 +189,7 @@ pub(super) fn slice_through(graph: &mut Graph, ix: NodeIx) -> bool {
                 vec![operand],
             );
         }
+        op if depends_on_order(op) => return slice_blocks(graph, ix, x, &selections),
         Op::GroupReduce(group) => slice_groups(graph, ix, &node, group, &selections),
         Op::Reduce(reduce) => {
             let op = Op::Reduce(slice_quantiles(reduce, &selections));
@@ -224,11 +225,7 @@ fn slice_operands(
     for (position, operand) in operands.iter_mut().enumerate() {
         let places = operand_axes(graph, x, position);
         let own = graph.grid(*operand).shape();
-        let inner: Vec<AxisSelection> = places
-            .iter()
-            .zip(&own)
-            .map(|(place, &len)| place.map_or_else(|| AxisSelection::whole(len), |axis| selections[axis]))
-            .collect();
+        let inner = operand_selections(graph, x, position, selections);
         let own_grid = grid_of(follow(graph, *operand, &places, grid.axes()));
         let dtype = graph.node(*operand).dtype;
         if !is_whole(&inner, &own) {
@@ -247,6 +244,88 @@ fn slice_of(graph: &mut Graph, x: NodeIx, selections: &[AxisSelection]) -> NodeI
     }
     let (dtype, grid) = (graph.node(x).dtype, slice_grid(graph.grid(x), selections));
     graph.add(Op::Slice(selections.to_vec()), vec![x], dtype, grid)
+}
+
+/// Whether the result's last bits depend on the order in which elements are taken, which is the kernel's choice by the
+/// shape of a block.
+fn depends_on_order(op: &Op) -> bool {
+    let (Op::Reduce(Reduce { reduction, .. }) | Op::GroupReduce(GroupReduce { reduction, .. })) = op else {
+        return false;
+    };
+    match reduction.0.kind {
+        ReduceKind::Sum | ReduceKind::Prod => reduction.0.dtype.is_float(),
+        ReduceKind::Mean | ReduceKind::Var { .. } | ReduceKind::Std { .. } => true,
+        _ => false,
+    }
+}
+
+/// Whether a slice of a reduction leaves out blocks between others if it is cut finely, and so must not be.
+pub(super) fn must_stay_coarse(graph: &Graph, ix: NodeIx) -> bool {
+    let Some((x, selections)) = sliced(graph, ix) else {
+        return false;
+    };
+    let skips = |(s, chunks): (&AxisSelection, &AxisChunks)| s.step.unsigned_abs() > shortest(chunks);
+    depends_on_order(graph.op(x)) && selections.iter().zip(graph.grid(x).axes()).any(skips)
+}
+
+/// Leaves out whole blocks of a reduction that a slice does not need; those that it needs keep their shape.
+fn slice_blocks(graph: &mut Graph, ix: NodeIx, x: NodeIx, selections: &[AxisSelection]) -> bool {
+    let node = graph.node(x).clone();
+    let (mut hull, mut rest) = (Vec::new(), selections.to_vec());
+    let mut cuts = node.grid.axes().to_vec();
+    let mut result = graph.grid(ix).axes().to_vec();
+    let places = operand_axes(graph, x, 0);
+    for (axis, chunks) in node.grid.axes().iter().enumerate() {
+        // An axis that the reduction makes is one block.
+        if !places.contains(&Some(axis)) {
+            hull.push(AxisSelection::whole(chunks.len()));
+            continue;
+        }
+        let (a, b) = (rest[axis].start, rest[axis].element(rest[axis].len - 1));
+        let (first, last) = (chunks.block_of(a.min(b)), chunks.block_of(a.max(b)));
+        let (start, end) = (chunks.extent(first).start, chunks.extent(last).end);
+        hull.push(AxisSelection {
+            start,
+            step: 1,
+            len: end - start,
+        });
+        rest[axis].start -= start;
+        cuts[axis] = slice_axis(chunks, hull[axis]);
+        // Elements further apart than a block is long would skip some.
+        if rest[axis].step.unsigned_abs() > shortest(chunks) {
+            result[axis] = AxisChunks::whole(rest[axis].len);
+        }
+    }
+    let (result, is_all) = (grid_of(result), is_whole(&hull, &node.grid.shape()));
+    if is_all && result == *graph.grid(ix) {
+        return false;
+    }
+    let part = if is_all {
+        x
+    } else {
+        let inner = operand_selections(graph, x, 0, &hull);
+        let grid = grid_of(follow(graph, node.operands[0], &places, &cuts));
+        let dtype = graph.node(node.operands[0]).dtype;
+        let operand = graph.add(Op::Slice(inner), vec![node.operands[0]], dtype, grid);
+        graph.add(node.op, vec![operand], node.dtype, grid_of(cuts))
+    };
+    set_or_rechunk(graph, ix, Op::Slice(rest), vec![part], result);
+    true
+}
+
+/// What a selection of a node's result selects of an operand.
+fn operand_selections(
+    graph: &Graph,
+    x: NodeIx,
+    position: usize,
+    selections: &[AxisSelection],
+) -> Vec<AxisSelection> {
+    let places = operand_axes(graph, x, position);
+    let own = graph.grid(graph.operand(x, position)).shape();
+    let inner = places.iter().zip(&own);
+    inner
+        .map(|(place, &len)| place.map_or_else(|| AxisSelection::whole(len), |axis| selections[axis]))
+        .collect()
 }
 
 /// The quantiles that a slice of the leading axis keeps.

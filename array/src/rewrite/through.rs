@@ -4,7 +4,7 @@ use graticule_ops::ReduceKind;
 use graticule_plan::AxisChunks;
 
 use crate::{
-    expression::Op,
+    expression::{Op, Reducer},
     graph::{Graph, NodeIx},
 };
 
@@ -33,8 +33,10 @@ pub(crate) fn operand_axes(graph: &Graph, ix: NodeIx, position: usize) -> Vec<Op
             };
             (0..ndim).map(place).collect()
         }
-        Op::Reduce(reduce) => reduced_axes(&reduce.reduction.0.kind, &reduce.axes, reduce.keepdims, ndim),
-        Op::GroupReduce(group) => (0..ndim)
+        Op::Reduce(reduce) | Op::Finish(Reducer::Axes(reduce)) => {
+            reduced_axes(&reduce.reduction.0.kind, &reduce.axes, reduce.keepdims, ndim)
+        }
+        Op::GroupReduce(group) | Op::Finish(Reducer::Groups(group)) => (0..ndim)
             .map(|axis| (axis != group.axis).then_some(axis))
             .collect(),
         _ => (0..ndim).map(Some).collect(),

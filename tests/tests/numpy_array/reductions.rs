@@ -1,0 +1,141 @@
+//! Reductions whose results are rounded, and those that look at positions.
+
+use graticule_array::Over;
+use graticule_ops::ReduceKind;
+use graticule_plan::DType;
+use proptest::prelude::*;
+
+use crate::{
+    compare::{Near, check},
+    compose::{Case, config, over},
+    inputs::{Random, Values, shape},
+    operations::check_built,
+};
+
+/// A single input of the given dtype.
+fn case(seed: u64, dtype: DType) -> (Case, Random) {
+    let mut random = Random::new(seed);
+    let mut case = Case {
+        inputs: Vec::new(),
+        values: Vec::new(),
+    };
+    let shape = shape(&mut random);
+    case.input(&mut random, dtype, &shape, Values::Wild);
+    (case, random)
+}
+
+proptest! {
+    #![proptest_config(config())]
+
+    /// float32 accumulates in float64 and is rounded once, so NumPy's float64 result is the oracle.
+    #[test]
+    fn sums_and_means_are_near_the_exact_ones(seed in any::<u64>(), kind in 0..4usize, skipna in any::<bool>(),
+            wide in any::<bool>()) {
+        use ReduceKind::*;
+        let dtype = if wide { DType::Float64 } else { DType::Float32 };
+        let (case, mut random) = case(seed, dtype);
+        let kind = [Sum, Mean, Var { ddof: 0 }, Std { ddof: 1 }][kind].clone();
+        let (mut over, text) = over(&mut random, case.last(), false);
+        if skipna {
+            over = over.skipna();
+        }
+        let nan = if skipna { "nan" } else { "" };
+        let ddof = if matches!(kind, Std { .. }) { ", ddof=1" } else { "" };
+        let name = kind.name();
+        let python = format!("np.asarray(np.{nan}{name}(a0.astype('float64'), {text}{ddof})).astype('{dtype}')");
+        // What may be lost is a part of what was added up; deviations are of the size of the elements, squared.
+        let power = if matches!(kind, Var { .. }) { 2 } else { 1 };
+        let scale = format!("np.nansum(np.abs(a0.astype('float64')) ** {power}, {text})");
+        let built = case.last().array.reduce(kind, &over);
+        // A deviation of nearly equal numbers loses half of the digits when its root is taken.
+        let part = if matches!(name, "std") { 1e-11 } else { 1e-12 };
+        check_built(built, &python, &case.inputs, &Near::Part(part, scale)).map_err(TestCaseError::fail)?;
+    }
+
+    #[test]
+    fn products_are_near_the_exact_ones(seed in any::<u64>(), skipna in any::<bool>()) {
+        let (case, mut random) = case(seed, DType::Float64);
+        let (mut over, text) = over(&mut random, case.last(), false);
+        if skipna {
+            over = over.skipna();
+        }
+        let nan = if skipna { "nan" } else { "" };
+        let python = format!("np.{nan}prod(a0, {text})");
+        let near = Near::Part(1e-12, format!("np.abs({python})"));
+        check_built(case.last().array.prod(&over), &python, &case.inputs, &near).map_err(TestCaseError::fail)?;
+    }
+
+    #[test]
+    fn reductions_of_integers_are_numpys(seed in any::<u64>(), dtype in 0..9usize, kind in 0..8usize) {
+        use ReduceKind::*;
+        let (case, mut random) = case(seed, DType::ALL[dtype]);
+        let kind = [Sum, Prod, Mean, Var { ddof: 0 }, Min, Max, Median, Any][kind].clone();
+        let (over, text) = over(&mut random, case.last(), false);
+        let python = format!("np.{}(a0, {text})", kind.name());
+        let near = match kind {
+            Mean => Near::Part(1e-12, format!("np.sum(np.abs(a0.astype('float64')), {text})")),
+            Var { .. } => Near::Part(1e-12, format!("np.sum(a0.astype('float64') ** 2, {text})")),
+            _ => Near::Same,
+        };
+        check_built(case.last().array.reduce(kind, &over), &python, &case.inputs, &near).map_err(TestCaseError::fail)?;
+    }
+
+    #[test]
+    fn quantiles_are_numpys(seed in any::<u64>(), dtype in 1..11usize, skipna in any::<bool>()) {
+        let dtype = DType::ALL[dtype];
+        let (case, mut random) = case(seed, dtype);
+        let (mut over, text) = over(&mut random, case.last(), false);
+        let skipna = skipna && dtype.is_float();
+        if skipna {
+            over = over.skipna();
+        }
+        // NumPy forgets the shape of quantiles of nothing where it leaves NaN out.
+        prop_assume!(!skipna || case.last().array.size() > 0);
+        let nan = if skipna { "nan" } else { "" };
+        let qs = [0.0, 0.1, 0.5, 0.77, 1.0];
+        // NumPy takes differences of integers in their own dtype, where they wrap.
+        let python = format!("np.{nan}quantile(a0.astype('float64'), {qs:?}, {text})");
+        // NumPy interpolates from the nearer side, with one rounding more or less.
+        check_built(case.last().array.quantile(&qs, &over), &python, &case.inputs, &Near::Ulps(4))
+            .map_err(TestCaseError::fail)?;
+    }
+
+    #[test]
+    fn slices_of_reductions_keep_their_bits(seed in any::<u64>(), start in 0..4i64, step in 1..4i64) {
+        let (case, mut random) = case(seed, DType::Float64);
+        let x = &case.last().array;
+        let Some(axis) = (x.ndim() > 1).then(|| random.below(x.ndim())) else { return Ok(()) };
+        let mean = x.sum(&Over::axis(axis as i64)).unwrap();
+        let slice = graticule_array::Index::Slice { start: Some(start), stop: None, step };
+        let index = [graticule_array::Index::Ellipsis, slice];
+        let python = format!("np.sum(a0, axis={axis})[..., {start}::{step}]");
+        let scale = format!("np.nansum(np.abs(a0), axis={axis})[..., {start}::{step}]");
+        check(&mean.slice(&index).unwrap(), &python, &case.inputs, &Near::Part(1e-12, scale))
+            .map_err(TestCaseError::fail)?;
+    }
+}
+
+#[test]
+fn first_and_last_look_at_positions() {
+    let mut random = Random::new(6);
+    let mut case = Case {
+        inputs: Vec::new(),
+        values: Vec::new(),
+    };
+    case.input(&mut random, DType::Float64, &[6, 4], Values::Wild);
+    let x = &case.last().array;
+    for (built, python) in [
+        (x.first(&Over::axis(0)), "a0[0]"),
+        (x.last(&Over::axis(0)), "a0[-1]"),
+        (
+            x.first(&Over::axis(0).skipna()),
+            "np.where(np.isnan(a0).all(0), np.nan, a0[np.isnan(a0).argmin(0), range(4)])",
+        ),
+        (
+            x.last(&Over::axis(0).skipna()),
+            "np.where(np.isnan(a0).all(0), np.nan, a0[5 - np.isnan(a0[::-1]).argmin(0), range(4)])",
+        ),
+    ] {
+        check_built(built, python, &case.inputs, &Near::Same).unwrap();
+    }
+}
