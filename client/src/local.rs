@@ -1,0 +1,298 @@
+//! The embedded cluster: the same scheduler and workers as anywhere, with channels in place of sockets.
+
+use std::{
+    net::SocketAddr,
+    path::PathBuf,
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use graticule_dashboard::{Dashboard, DashboardHandle, DashboardOptions, Feed};
+use graticule_data::Sources;
+use graticule_proto::engine::ToScheduler;
+use graticule_scheduler::{SchedulerHandle, SchedulerOptions};
+use graticule_worker::{
+    ChunkStore, Connector, LinkError, LocalPeers, Session as WorkerLink, Worker, WorkerHandle, WorkerOptions,
+};
+use tokio::{net::TcpListener, sync::mpsc};
+
+use crate::{
+    Client, ClientError, ClusterInfo,
+    fetch::Fetcher,
+    link::Link,
+    session::{About, Session},
+};
+
+/// Messages between an embedded worker and its scheduler that may wait.
+const QUEUE_COUNT_MAX: usize = 16_384;
+/// How long workers may take to end what they run.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// What an embedded cluster looks like.
+#[derive(Debug, Clone)]
+pub struct LocalOptions {
+    /// Workers; more than one is of use for tests alone, since a worker has many slots.
+    pub worker_count: u32,
+    /// Tasks that each worker computes at a time; by default the CPUs are shared out.
+    pub slots: Option<u32>,
+    /// Bytes for the chunks and running tasks of each worker; by default a good half of the memory is shared out.
+    pub budget_bytes: Option<u64>,
+    /// The folder below which chunks are spilled; by default the system's for temporary files.
+    pub spill_dir: Option<PathBuf>,
+    /// The dashboard's address on this machine (port 0 takes a free one); `None` opens no port.
+    pub dashboard: Option<SocketAddr>,
+}
+
+impl Default for LocalOptions {
+    fn default() -> Self {
+        Self {
+            worker_count: 1,
+            slots: None,
+            budget_bytes: None,
+            spill_dir: None,
+            dashboard: None,
+        }
+    }
+}
+
+/// Scheduler and workers of this process. They end when this is dropped.
+#[derive(Debug)]
+pub(crate) struct LocalCluster {
+    scheduler: SchedulerHandle,
+    dashboard_url: Option<String>,
+    running: Mutex<Option<Running>>,
+}
+
+#[derive(Debug)]
+struct Running {
+    workers: Vec<WorkerHandle>,
+    dashboard: Option<DashboardHandle>,
+}
+
+impl Client {
+    /// Starts an embedded cluster: a scheduler and a worker with one slot for each CPU, in this process. No port is
+    /// opened. It ends with the last clone of the client.
+    ///
+    /// ```
+    /// use graticule_array::{Array, Chunks, Over};
+    /// use graticule_client::Client;
+    ///
+    /// # tokio::runtime::Runtime::new()?.block_on(async {
+    /// let client = Client::local().await?;
+    /// let x = Array::from_slice(&[4, 2], &[Chunks::Size(1), Chunks::Whole], &[1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0])?;
+    /// let mean = client.compute(&x.mean(&Over::axis(0))?).await?;
+    /// assert_eq!(mean.as_slice::<f64>(), Some(&[4.0, 5.0][..]));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// # })?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`ClientError::Start`].
+    pub async fn local() -> Result<Self, ClientError> {
+        Self::local_with(&LocalOptions::default()).await
+    }
+
+    /// As [`Client::local`], with options.
+    ///
+    /// # Errors
+    /// [`ClientError::Start`].
+    pub async fn local_with(options: &LocalOptions) -> Result<Self, ClientError> {
+        let (cluster, peers) = LocalCluster::start(options).await?;
+        let session = cluster.scheduler.open_client().await.map_err(start_error)?;
+        let about = About {
+            fetcher: Fetcher::Embedded(peers),
+            url: "the embedded cluster".into(),
+            dashboard: cluster.dashboard_url.clone(),
+            cluster: Some(cluster),
+        };
+        Ok(Self {
+            session: Session::start(Link::Embedded(session), about),
+        })
+    }
+
+    /// Ends an embedded cluster in order: workers end what they run, spilled chunks are removed. Of another cluster
+    /// this client merely takes its leave, which dropping it does too.
+    pub async fn close(self) {
+        if let Some(cluster) = &self.session.about.cluster {
+            cluster.shutdown().await;
+        }
+    }
+}
+
+fn start_error(error: impl std::fmt::Display) -> ClientError {
+    ClientError::Start {
+        why: error.to_string(),
+    }
+}
+
+impl LocalCluster {
+    async fn start(options: &LocalOptions) -> Result<(Self, LocalPeers), ClientError> {
+        let started = Instant::now();
+        let (feed, dashboard) = match options.dashboard {
+            None => (Feed::disabled(), None),
+            Some(address) => {
+                let (feed, handle) = dashboard(address, started).await?;
+                (feed, Some(handle))
+            }
+        };
+        let (scheduler, _) = graticule_scheduler::start(SchedulerOptions {
+            feed,
+            started,
+            ..SchedulerOptions::default()
+        });
+        let peers = LocalPeers::default();
+        let sources = Sources::default();
+        let count = options.worker_count.max(1);
+        let workers = (0..count).map(|index| worker(options, index, &scheduler, &peers, &sources));
+        let running = Running {
+            workers: workers.collect::<Result<_, _>>()?,
+            dashboard,
+        };
+        let cluster = Self {
+            scheduler,
+            dashboard_url: running.dashboard.as_ref().map(DashboardHandle::url),
+            running: Mutex::new(Some(running)),
+        };
+        Ok((cluster, peers))
+    }
+
+    pub(crate) async fn info(&self) -> Result<ClusterInfo, ClientError> {
+        let info = self.scheduler.info().await;
+        let info = info.map_err(|error| ClientError::ConnectionLost {
+            why: error.to_string(),
+        })?;
+        Ok(ClusterInfo {
+            dashboard: self.dashboard_url.clone(),
+            workers: info.workers,
+            jobs: info.jobs,
+        })
+    }
+
+    async fn shutdown(&self) {
+        let running = self.running.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let Some(running) = running else { return };
+        let leaving = running
+            .workers
+            .into_iter()
+            .map(|worker| worker.shutdown(PATIENCE));
+        futures::future::join_all(leaving).await;
+        if let Some(dashboard) = running.dashboard {
+            dashboard.shutdown().await;
+        }
+    }
+}
+
+async fn dashboard(address: SocketAddr, started: Instant) -> Result<(Feed, DashboardHandle), ClientError> {
+    let listener = TcpListener::bind(address).await;
+    let listener = listener.map_err(|error| ClientError::Start {
+        why: format!("the dashboard cannot listen on {address}: {error}"),
+    })?;
+    let (feed, receiver) = Feed::new();
+    let shown = DashboardOptions {
+        cluster: "embedded".into(),
+        started,
+        ..DashboardOptions::default()
+    };
+    let handle = Dashboard::start(listener, receiver, shown).map_err(start_error)?;
+    Ok((feed, handle))
+}
+
+fn worker(
+    options: &LocalOptions,
+    index: u32,
+    scheduler: &SchedulerHandle,
+    peers: &LocalPeers,
+    sources: &Sources,
+) -> Result<WorkerHandle, ClientError> {
+    // Clusters of one process must not share folders for spilled chunks.
+    static NEXT: AtomicU64 = AtomicU64::new(0);
+    let number = NEXT.fetch_add(1, Ordering::Relaxed);
+    let usual = WorkerOptions::default();
+    let count = options.worker_count.max(1);
+    let wanted = WorkerOptions {
+        name: format!("local-{index}"),
+        slots: options.slots.unwrap_or((usual.slots / count).max(1)),
+        budget_bytes: options
+            .budget_bytes
+            .unwrap_or(usual.budget_bytes / u64::from(count)),
+        spill_dir: options.spill_dir.clone().unwrap_or(usual.spill_dir.clone()),
+        ..usual
+    };
+    let address: Arc<str> = format!("local-{index}").into();
+    let folder = format!("graticule-{}-local-{number}", std::process::id());
+    let store = Arc::new(ChunkStore::new(&wanted.spill_dir, &folder));
+    peers.insert(address.clone(), store.clone());
+    let connector = Arc::new(Embedded {
+        scheduler: scheduler.clone(),
+    });
+    Worker::start(
+        wanted,
+        connector,
+        Arc::new(peers.clone()),
+        sources.clone(),
+        &address,
+        store,
+    )
+    .map_err(start_error)
+}
+
+/// The way from an embedded worker to its scheduler.
+#[derive(Debug)]
+struct Embedded {
+    scheduler: SchedulerHandle,
+}
+
+#[async_trait::async_trait]
+impl Connector for Embedded {
+    async fn connect(&self) -> Result<WorkerLink, LinkError> {
+        let (outgoing, said) = mpsc::channel(QUEUE_COUNT_MAX);
+        let (heard, incoming) = mpsc::channel(QUEUE_COUNT_MAX);
+        tokio::spawn(carry(self.scheduler.clone(), said, heard));
+        Ok(WorkerLink { outgoing, incoming })
+    }
+}
+
+type Heard = mpsc::Sender<Result<graticule_proto::engine::ToWorker, LinkError>>;
+
+/// Carries messages between a worker and the scheduler until either is gone.
+async fn carry(scheduler: SchedulerHandle, mut said: mpsc::Receiver<ToScheduler>, heard: Heard) {
+    let Some(ToScheduler::Announce(announce)) = said.recv().await else {
+        return;
+    };
+    let Ok(mut session) = scheduler.open_worker(announce).await else {
+        // The worker may be gone as well.
+        let _ = heard
+            .send(Err(LinkError::Lost("the scheduler has stopped".into())))
+            .await;
+        return;
+    };
+    // The worker alone keeps the scheduler's actor alive no longer than the session lasts.
+    drop(scheduler);
+    let speaker = session.speaker();
+    let speak = async {
+        while let Some(message) = said.recv().await {
+            if speaker.say(message).await.is_err() {
+                break;
+            }
+        }
+    };
+    let listen = async {
+        while let Some(message) = session.messages.recv().await {
+            if heard.send(Ok(message)).await.is_err() {
+                return;
+            }
+        }
+        // As above.
+        let _ = heard
+            .send(Err(LinkError::Lost("the scheduler ended the session".into())))
+            .await;
+    };
+    tokio::select! {
+        () = speak => {}
+        () = listen => {}
+    }
+}

@@ -1,0 +1,295 @@
+//! One task owns the connection; everybody else holds a [`Session`].
+
+use std::{collections::HashMap, sync::Arc};
+
+use graticule_plan::{JobId, Key, Plan};
+use graticule_proto::{FromCluster, ToCluster};
+use tokio::sync::{mpsc, oneshot, watch};
+use tracing::debug;
+
+use crate::{ClientError, Progress, feed::JobFeed, fetch::Fetcher, link::Link};
+
+/// Requests that may wait for the session's task; who asks for more waits.
+const REQUEST_COUNT_MAX: usize = 1024;
+
+/// A way to the session's task. Clones are cheap; the session ends with the last one.
+#[derive(Debug, Clone)]
+pub(crate) struct Session {
+    requests: mpsc::Sender<Request>,
+    farewells: mpsc::UnboundedSender<ToCluster>,
+    pub(crate) about: Arc<About>,
+}
+
+/// What does not change during a session.
+#[derive(Debug)]
+pub(crate) struct About {
+    pub(crate) fetcher: Fetcher,
+    /// The scheduler's address, for messages.
+    pub(crate) url: String,
+    pub(crate) dashboard: Option<String>,
+    #[cfg(feature = "local")]
+    pub(crate) cluster: Option<crate::local::LocalCluster>,
+}
+
+/// What the session's task is asked for.
+#[derive(Debug)]
+pub(crate) enum Request {
+    Submit(Submission),
+    Say(ToCluster),
+}
+
+#[derive(Debug)]
+pub(crate) struct Submission {
+    name: Arc<str>,
+    plan: Arc<Plan>,
+    route: Route,
+    reply: oneshot::Sender<Result<JobGuard, ClientError>>,
+}
+
+/// Where a job's events go.
+#[derive(Debug)]
+struct Route {
+    feed: Arc<JobFeed>,
+    progress: watch::Sender<Progress>,
+}
+
+/// A submitted job: cancels it when dropped, unless it is over by then.
+#[derive(Debug)]
+pub(crate) struct JobGuard {
+    pub(crate) id: JobId,
+    feed: Arc<JobFeed>,
+    farewells: mpsc::UnboundedSender<ToCluster>,
+    is_done: bool,
+}
+
+impl JobGuard {
+    /// Says that nothing of the job is awaited any more.
+    pub(crate) fn done(&mut self) {
+        self.is_done = true;
+    }
+
+    /// Asks for the job's end.
+    pub(crate) fn cancel(&self) {
+        // The session's end cancels its jobs too.
+        let _ = self.farewells.send(ToCluster::Cancel { job: self.id });
+    }
+}
+
+impl Drop for JobGuard {
+    fn drop(&mut self) {
+        if !self.is_done && self.feed.outcome().is_none() {
+            self.cancel();
+        }
+    }
+}
+
+/// A job as whoever submitted it sees it.
+#[derive(Debug)]
+pub(crate) struct Submitted {
+    pub(crate) guard: JobGuard,
+    pub(crate) feed: Arc<JobFeed>,
+    pub(crate) progress: watch::Receiver<Progress>,
+}
+
+impl Session {
+    /// Starts the session's task on the current runtime.
+    pub(crate) fn start(link: Link, about: About) -> Self {
+        let (requests, inbox) = mpsc::channel(REQUEST_COUNT_MAX);
+        // Each handle says one last word at most, from a destructor, which cannot wait for room.
+        let (farewells, last_words) = mpsc::unbounded_channel();
+        let dispatcher = Dispatcher {
+            link,
+            farewells: farewells.clone(),
+            submissions: HashMap::new(),
+            jobs: HashMap::new(),
+            next_submission: 1,
+        };
+        tokio::spawn(dispatcher.run(inbox, last_words));
+        Self {
+            requests,
+            farewells,
+            about: Arc::new(about),
+        }
+    }
+
+    /// Hands in a plan.
+    ///
+    /// # Errors
+    /// [`ClientError::Refused`], [`ClientError::ConnectionLost`].
+    pub(crate) async fn submit(&self, name: Arc<str>, plan: Arc<Plan>) -> Result<Submitted, ClientError> {
+        let (reply, answer) = oneshot::channel();
+        let feed = Arc::new(JobFeed::default());
+        let (sender, progress) = watch::channel(Progress::default());
+        let route = Route {
+            feed: feed.clone(),
+            progress: sender,
+        };
+        let submission = Submission {
+            name,
+            plan,
+            route,
+            reply,
+        };
+        self.request(Request::Submit(submission)).await?;
+        let guard = answer.await.map_err(|_| closed())??;
+        Ok(Submitted {
+            guard,
+            feed,
+            progress,
+        })
+    }
+
+    /// Room for one thing to say.
+    ///
+    /// # Errors
+    /// [`ClientError::ConnectionLost`].
+    pub(crate) async fn reserve(&self) -> Result<Permit<'_>, ClientError> {
+        self.requests.reserve().await.map(Permit).map_err(|_| closed())
+    }
+
+    /// Releases a kept result.
+    pub(crate) fn release(&self, key: Key) {
+        // The session's end releases its keys too.
+        let _ = self.farewells.send(ToCluster::ReleaseKey { key });
+    }
+
+    async fn request(&self, request: Request) -> Result<(), ClientError> {
+        self.requests.send(request).await.map_err(|_| closed())
+    }
+}
+
+/// Room for one thing to say.
+pub(crate) struct Permit<'a>(mpsc::Permit<'a, Request>);
+
+impl Permit<'_> {
+    pub(crate) fn say(self, message: ToCluster) {
+        self.0.send(Request::Say(message));
+    }
+}
+
+fn closed() -> ClientError {
+    ClientError::ConnectionLost {
+        why: "the client is closed".into(),
+    }
+}
+
+/// The session's task.
+struct Dispatcher {
+    link: Link,
+    farewells: mpsc::UnboundedSender<ToCluster>,
+    submissions: HashMap<u64, Submission>,
+    jobs: HashMap<JobId, Route>,
+    next_submission: u64,
+}
+
+impl Dispatcher {
+    async fn run(
+        mut self,
+        mut inbox: mpsc::Receiver<Request>,
+        mut last_words: mpsc::UnboundedReceiver<ToCluster>,
+    ) {
+        let lost = loop {
+            let said = tokio::select! {
+                request = inbox.recv(), if !self.link.is_full() => match request {
+                    Some(Request::Submit(submission)) => self.submit(submission).await,
+                    Some(Request::Say(message)) => self.link.say(message).await,
+                    None => break None,
+                },
+                Some(message) = last_words.recv() => self.link.say(message).await,
+                event = self.link.next() => event.map(|event| self.take(event)),
+            };
+            if let Err(why) = said {
+                debug!(why, "connection to the scheduler lost");
+                break Some(ClientError::ConnectionLost { why });
+            }
+        };
+        let Some(error) = lost else {
+            while let Ok(message) = last_words.try_recv() {
+                if self.link.say(message).await.is_err() {
+                    return;
+                }
+            }
+            self.link.flush().await;
+            return;
+        };
+        self.fail_all(&error);
+        while let Some(request) = inbox.recv().await {
+            if let Request::Submit(submission) = request {
+                // Who asked may be gone.
+                let _ = submission.reply.send(Err(error.clone()));
+            }
+        }
+    }
+
+    async fn submit(&mut self, submission: Submission) -> Result<(), String> {
+        let number = self.next_submission;
+        self.next_submission += 1;
+        let message = ToCluster::Submit {
+            submission: number,
+            name: submission.name.clone(),
+            plan: submission.plan.clone(),
+        };
+        self.submissions.insert(number, submission);
+        self.link.say(message).await
+    }
+
+    fn take(&mut self, event: FromCluster) {
+        match event {
+            FromCluster::Submitted { submission, job } => {
+                if let Some(submission) = self.submissions.remove(&submission) {
+                    self.submitted(submission, job);
+                }
+            }
+            FromCluster::Job { job, event } => {
+                let Some(route) = self.jobs.get(&job) else { return };
+                if route.feed.take_in(event) {
+                    self.jobs.remove(&job);
+                }
+            }
+            FromCluster::Progress { job, layers, workers } => {
+                let Some(route) = self.jobs.get(&job) else { return };
+                let progress = Progress {
+                    layers,
+                    worker_count: workers,
+                };
+                route.feed.progressed(&progress);
+                route.progress.send_replace(progress);
+            }
+        }
+    }
+
+    fn submitted(&mut self, submission: Submission, job: Result<JobId, Arc<str>>) {
+        let Submission { route, reply, .. } = submission;
+        let answer = match job {
+            Ok(id) => Ok(JobGuard {
+                id,
+                feed: route.feed.clone(),
+                farewells: self.farewells.clone(),
+                is_done: false,
+            }),
+            Err(why) => Err(ClientError::Refused { why: why.to_string() }),
+        };
+        if let Ok(guard) = &answer {
+            self.jobs.insert(guard.id, route);
+        }
+        // If nobody waits for the answer any more, the guard is dropped here and cancels the job.
+        let _ = reply.send(answer);
+    }
+
+    fn fail_all(&mut self, error: &ClientError) {
+        for (_, submission) in self.submissions.drain() {
+            // Who asked may be gone.
+            let _ = submission.reply.send(Err(error.clone()));
+        }
+        for (_, route) in self.jobs.drain() {
+            route.feed.end(error.clone());
+        }
+    }
+}
+
+impl Drop for Dispatcher {
+    /// However the task ends, nobody waits for ever.
+    fn drop(&mut self) {
+        self.fail_all(&closed());
+    }
+}
