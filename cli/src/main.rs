@@ -1,2 +1,103 @@
-//! The graticule command.
-fn main() {}
+//! The `graticule` command: scheduler, worker, and what a person does with a cluster.
+
+mod bench;
+mod cluster;
+mod demo;
+mod info;
+mod logging;
+mod mosaic;
+mod scheduler;
+mod signals;
+mod terminal;
+mod values;
+mod worker;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// Big chunked arrays on a cluster: from STAC items to a cloud-free mosaic.
+#[derive(Debug, Parser)]
+#[command(
+    name = "graticule",
+    version,
+    propagate_version = true,
+    arg_required_else_help = true
+)]
+struct Cli {
+    /// What is logged to standard error: error, warn, info, debug, trace, or a filter such as graticule_worker=debug.
+    #[arg(
+        long,
+        global = true,
+        env = "GRATICULE_LOG",
+        default_value = "warn",
+        value_name = "FILTER"
+    )]
+    log: String,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run a scheduler: workers and clients connect to it.
+    Scheduler(scheduler::Config),
+    /// Run a worker: it computes for a scheduler.
+    Worker(worker::Config),
+    /// Run a scheduler and a worker in one process.
+    Cluster(cluster::Config),
+    /// Show a cluster's workers and jobs.
+    Info(info::Args),
+    /// Make a cloud-free mosaic of STAC items.
+    Mosaic(Box<mosaic::Args>),
+    /// Make mosaics of the sample data, and say what was done.
+    Demo(demo::Args),
+    /// Measure this build on this machine.
+    Bench(bench::Args),
+}
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    if let Err(error) = logging::start(&cli.log) {
+        return fail(&error);
+    }
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+    let runtime = match runtime {
+        Ok(runtime) => runtime,
+        Err(error) => return fail(&error.into()),
+    };
+    let code = match runtime.block_on(run(cli.command)) {
+        Ok(code) => code,
+        Err(error) => fail(&error),
+    };
+    // Whatever still blocks (a file, a kernel) must not hold up the end.
+    runtime.shutdown_background();
+    code
+}
+
+async fn run(command: Command) -> anyhow::Result<ExitCode> {
+    match command {
+        Command::Scheduler(config) => scheduler::run(config).await,
+        Command::Worker(config) => worker::run(config).await,
+        Command::Cluster(config) => cluster::run(config).await,
+        Command::Info(args) => info::run(args).await,
+        Command::Mosaic(args) => mosaic::run(*args).await,
+        Command::Demo(args) => demo::run(args).await,
+        Command::Bench(args) => bench::run(args).await,
+    }
+}
+
+fn fail(error: &anyhow::Error) -> ExitCode {
+    terminal::note(&format!("error: {error:#}"));
+    ExitCode::FAILURE
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_commands_arguments_do_not_contradict_each_other() {
+        super::Cli::command().debug_assert();
+    }
+}

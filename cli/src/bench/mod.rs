@@ -1,0 +1,74 @@
+//! `graticule bench`: what this build does on this machine.
+
+mod latency;
+mod plan;
+
+use std::process::ExitCode;
+
+use serde_json::Value;
+
+use crate::terminal;
+
+/// What is measured.
+#[derive(Debug, Clone, clap::Args)]
+pub(crate) struct Args {
+    #[command(subcommand)]
+    bench: Bench,
+    /// Print JSON.
+    #[arg(long, global = true)]
+    json: bool,
+}
+
+#[derive(Debug, Clone, clap::Subcommand)]
+enum Bench {
+    /// How soon an embedded cluster is ready, and how long one small task takes.
+    Latency(latency::Args),
+    /// How long it takes to build, rewrite and encode an expression, whatever its number of chunks.
+    Plan(plan::Args),
+}
+
+/// Figures of one question, as a person and as a program want them.
+#[derive(Debug)]
+struct Report {
+    lines: Vec<String>,
+    figures: Value,
+}
+
+/// Measures and prints.
+pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
+    let report = match args.bench {
+        Bench::Latency(args) => latency::run(&args).await?,
+        Bench::Plan(args) => plan::run(&args)?,
+    };
+    if args.json {
+        terminal::say(&report.figures.to_string())?;
+    } else {
+        report.lines.iter().try_for_each(|line| terminal::say(line))?;
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// The value below which `percent` of the samples lie; sorts them.
+fn percentile(samples: &mut [f64], percent: f64) -> f64 {
+    samples.sort_by(f64::total_cmp);
+    let place = (samples.len() as f64 * percent / 100.0).ceil() as usize;
+    samples[place.clamp(1, samples.len()) - 1]
+}
+
+/// A figure beside its target.
+fn against(figure: f64, target: f64) -> String {
+    format!("{:.2} of the {target} aimed at", figure / target)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn percentiles_are_samples() {
+        let mut samples: Vec<f64> = (1..=100).rev().map(f64::from).collect();
+        assert_eq!(percentile(&mut samples, 50.0), 50.0);
+        assert_eq!(percentile(&mut samples, 99.0), 99.0);
+        assert_eq!(percentile(&mut [7.0], 99.0), 7.0);
+    }
+}

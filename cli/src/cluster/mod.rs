@@ -1,0 +1,35 @@
+//! `graticule cluster`: scheduler and worker in one process, for one machine.
+
+mod config;
+
+use std::process::ExitCode;
+
+use graticule_worker::ServeOptions;
+
+use crate::{scheduler, signals, terminal};
+
+pub(crate) use config::Config;
+
+/// Serves until it is told to end.
+pub(crate) async fn run(config: Config) -> anyhow::Result<ExitCode> {
+    let served = graticule_scheduler::serve(config.scheduler.options()).await?;
+    let worker = ServeOptions {
+        scheduler: format!("grpc://{}", served.address),
+        listen: config.worker_listen,
+        worker: config.resources.options(),
+    };
+    let worker = match graticule_worker::serve(worker).await {
+        Ok(worker) => worker,
+        Err(error) => {
+            served.shutdown().await;
+            return Err(error.into());
+        }
+    };
+    scheduler::announce(&served)?;
+    terminal::say(&format!("worker at {}", worker.address))?;
+    signals::interrupted().await;
+    terminal::note("shutting down; Ctrl-C again ends at once");
+    worker.shutdown(config.patience).await;
+    served.shutdown().await;
+    Ok(ExitCode::SUCCESS)
+}

@@ -1,0 +1,98 @@
+//! `graticule info`.
+
+use std::{process::ExitCode, time::Duration};
+
+use graticule_client::{Client, ClusterInfo, ConnectOptions};
+use serde_json::json;
+
+use crate::{terminal, values::parse_duration};
+
+/// What is asked of which scheduler.
+#[derive(Debug, Clone, clap::Args)]
+pub(crate) struct Args {
+    /// The scheduler.
+    #[arg(
+        long,
+        visible_alias = "scheduler",
+        env = "GRATICULE_CLUSTER",
+        default_value = "grpc://127.0.0.1:8786",
+        value_name = "URL"
+    )]
+    cluster: String,
+    /// Print JSON.
+    #[arg(long)]
+    json: bool,
+    /// How long the scheduler may take to answer.
+    #[arg(long, default_value = "5s", value_parser = parse_duration, value_name = "TIME")]
+    timeout: Duration,
+}
+
+/// Prints workers and jobs.
+pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
+    let options = ConnectOptions {
+        connect_timeout: args.timeout,
+        ..ConnectOptions::default()
+    };
+    let info = Client::info_of(&args.cluster, &options).await?;
+    if args.json {
+        terminal::say(&as_json(&info).to_string())?;
+    } else {
+        as_text(&args.cluster, &info)
+            .iter()
+            .try_for_each(|line| terminal::say(line))?;
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn as_text(url: &str, info: &ClusterInfo) -> Vec<String> {
+    let mut lines = vec![format!(
+        "{url}: {}, {}, dashboard {}",
+        terminal::count(info.workers.len() as u64, "worker", "workers"),
+        terminal::count(info.jobs.len() as u64, "running job", "running jobs"),
+        info.dashboard.as_deref().unwrap_or("none"),
+    )];
+    lines.extend(
+        info.workers
+            .iter()
+            .map(|(id, name)| format!("  worker {id}  {name}")),
+    );
+    for (id, name, layers) in &info.jobs {
+        let finished: u64 = layers.iter().map(|layer| layer.finished_count).sum();
+        let tasks: u64 = layers.iter().map(|layer| layer.task_count).sum();
+        lines.push(format!("  job {id}  {name}  {finished} of {tasks} tasks"));
+        for layer in layers {
+            let (name, done, all) = (&layer.name, layer.finished_count, layer.task_count);
+            lines.push(format!(
+                "    {name}  {done}/{all}, {} running",
+                layer.leased_count
+            ));
+        }
+    }
+    lines
+}
+
+fn as_json(info: &ClusterInfo) -> serde_json::Value {
+    let workers = info
+        .workers
+        .iter()
+        .map(|(id, name)| json!({"id": id.0, "name": &**name}));
+    let jobs = info.jobs.iter().map(|(id, name, layers)| {
+        let layers = layers.iter().map(|layer| {
+            json!({
+                "layer": layer.layer.0,
+                "name": &*layer.name,
+                "task_count": layer.task_count,
+                "finished_count": layer.finished_count,
+                "leased_count": layer.leased_count,
+                "failed_count": layer.failed_count,
+                "reset_count": layer.reset_count,
+            })
+        });
+        json!({"id": id.0, "name": &**name, "layers": layers.collect::<Vec<_>>()})
+    });
+    json!({
+        "dashboard": info.dashboard,
+        "workers": workers.collect::<Vec<_>>(),
+        "jobs": jobs.collect::<Vec<_>>(),
+    })
+}

@@ -1,0 +1,73 @@
+use std::{net::SocketAddr, path::PathBuf, time::Duration};
+
+use graticule_worker::{ServeOptions, WorkerOptions};
+
+use crate::values::{parse_bytes, parse_duration};
+
+/// How a worker runs. Flags go before the environment, and that before what stands here.
+#[derive(Debug, Clone, clap::Args)]
+pub(crate) struct Config {
+    /// The scheduler.
+    #[arg(
+        long,
+        env = "GRATICULE_SCHEDULER",
+        default_value = "grpc://127.0.0.1:8786",
+        value_name = "URL"
+    )]
+    pub(crate) scheduler: String,
+    /// Address for peers and clients; port 0 takes a free one. Loopback only, until there are TLS and tokens.
+    #[arg(
+        long,
+        env = "GRATICULE_WORKER_LISTEN",
+        default_value = "127.0.0.1:0",
+        value_name = "ADDRESS"
+    )]
+    pub(crate) listen: SocketAddr,
+    #[command(flatten)]
+    pub(crate) resources: Resources,
+    /// How long running tasks may take to end when the worker is told to leave.
+    #[arg(long, env = "GRATICULE_PATIENCE", default_value = "30s", value_parser = parse_duration, value_name = "TIME")]
+    pub(crate) patience: Duration,
+}
+
+/// What a worker may use.
+#[derive(Debug, Clone, clap::Args)]
+pub(crate) struct Resources {
+    /// A name for people.
+    #[arg(long, env = "GRATICULE_WORKER_NAME")]
+    pub(crate) name: Option<String>,
+    /// Tasks computed at a time; by default one for each CPU.
+    #[arg(long, env = "GRATICULE_SLOTS", value_parser = clap::value_parser!(u32).range(1..=4096), value_name = "COUNT")]
+    pub(crate) slots: Option<u32>,
+    /// Memory for chunks and running tasks together, such as 4GiB; by default six tenths of the machine's.
+    #[arg(long, env = "GRATICULE_MEMORY", value_parser = parse_bytes, value_name = "BYTES")]
+    pub(crate) memory: Option<u64>,
+    /// The folder below which chunks that do not fit memory are written.
+    #[arg(long, env = "GRATICULE_SPILL_DIR", value_name = "DIR")]
+    pub(crate) spill_dir: Option<PathBuf>,
+}
+
+impl Resources {
+    /// The library's options.
+    pub(crate) fn options(&self) -> WorkerOptions {
+        let usual = WorkerOptions::default();
+        WorkerOptions {
+            name: self.name.clone().unwrap_or(usual.name),
+            slots: self.slots.unwrap_or(usual.slots),
+            budget_bytes: self.memory.unwrap_or(usual.budget_bytes),
+            spill_dir: self.spill_dir.clone().unwrap_or(usual.spill_dir),
+            heartbeat_us: usual.heartbeat_us,
+        }
+    }
+}
+
+impl Config {
+    /// The library's options.
+    pub(crate) fn options(&self) -> ServeOptions {
+        ServeOptions {
+            scheduler: self.scheduler.clone(),
+            listen: self.listen,
+            worker: self.resources.options(),
+        }
+    }
+}

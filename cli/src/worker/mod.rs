@@ -1,0 +1,25 @@
+//! `graticule worker`.
+
+mod config;
+
+use std::process::ExitCode;
+
+use crate::{signals, terminal};
+
+pub(crate) use config::{Config, Resources};
+
+/// Works until it is told to end, or the scheduler refuses it.
+pub(crate) async fn run(config: Config) -> anyhow::Result<ExitCode> {
+    let mut served = graticule_worker::serve(config.options()).await?;
+    terminal::say(&format!("worker at {} for {}", served.address, config.scheduler))?;
+    tokio::select! {
+        ended = served.ended() => {
+            ended?;
+            return Ok(ExitCode::SUCCESS);
+        }
+        () = signals::interrupted() => {}
+    }
+    terminal::note("finishing what runs; Ctrl-C again ends at once");
+    served.shutdown(config.patience).await;
+    Ok(ExitCode::SUCCESS)
+}
