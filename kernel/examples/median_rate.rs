@@ -1,6 +1,6 @@
 //! How fast is a median over time on one core, beside passing over the same bytes once?
 //!
-//! `cargo run --release -p graticule-kernel --example median_rate`
+//! `cargo run --release -p graticule-kernel --example median_rate [only lines with this text]`
 
 use std::{
     collections::BTreeMap,
@@ -49,6 +49,9 @@ fn report(what: &str, elements: usize, bytes: usize, time: Duration) {
 }
 
 fn measure(what: &str, nodes: Vec<Node>, x: &Tensor) {
+    if std::env::args().nth(1).is_some_and(|only| !what.contains(&only)) {
+        return;
+    }
     let program = Program::new(nodes);
     let tables = BTreeMap::new();
     let inputs = [Window::whole(Chunk::from(x.clone()))];

@@ -5,6 +5,26 @@
 //! are NumPy's, in C order, and the same bytes on every instruction set: sums use a fixed number of lanes, transcendental
 //! functions are this build's own, nothing is contracted to a fused multiply-add.
 //!
+//! ```
+//! use std::collections::BTreeMap;
+//!
+//! use graticule_kernel::{InlineReader, Tensor, Window, run};
+//! use graticule_ops::{Node, NodeId, Program, ReduceKind, Reduction, Stage};
+//! use graticule_plan::DType;
+//!
+//! let dates = Tensor::from_vec(&[3, 2], vec![7u16, 1, 5, 9, 6, 4])?;
+//! let reduction = Reduction { kind: ReduceKind::Median, skipna: false, dtype: DType::UInt16 };
+//! let (axes, positions) = (vec![0], vec![]);
+//! let program = Program::new(vec![
+//!     Node::Input { input: 0, parts: vec![DType::UInt16] },
+//!     Node::Reduce { x: NodeId(0), reduction, axes, keepdims: false, stage: Stage::Whole, positions },
+//! ]);
+//! let tables = BTreeMap::new();
+//! let median = run(&program, &[0, 0], &[Window::whole(dates.into())], &InlineReader::new(&tables), &tables)?;
+//! assert_eq!(median.parts()[0].as_slice(), Some(&[6.0f64, 4.0][..]));
+//! # Ok::<(), graticule_kernel::KernelError>(())
+//! ```
+//!
 //! This crate knows nothing of files, networks, other tasks or expressions: a [`Reader`] decodes what was fetched.
 
 mod buffer;

@@ -5,6 +5,27 @@ use crate::{
     simd::{Kernel, dispatch},
 };
 
+/// An unsigned integer that holds any element of its size.
+trait Bits: Pod {
+    /// `x` or `y`, under a mask of ones or zeros. A choice written as such is compiled to a choice of addresses, which
+    /// no vector instruction loads from.
+    fn choose(condition: bool, x: Self, y: Self) -> Self;
+}
+
+macro_rules! bits {
+    ($($type:ty),*) => {$(
+        impl Bits for $type {
+            #[inline(always)]
+            fn choose(condition: bool, x: Self, y: Self) -> Self {
+                let mask = (0 as Self).wrapping_sub(Self::from(condition));
+                y ^ ((x ^ y) & mask)
+            }
+        }
+    )*};
+}
+
+bits!(u8, u16, u32, u64);
+
 struct Select<'a, T> {
     condition: &'a [bool],
     x: &'a [T],
@@ -12,16 +33,14 @@ struct Select<'a, T> {
     out: &'a mut [T],
 }
 
-impl<T: Copy> Kernel for Select<'_, T> {
+impl<T: Bits> Kernel for Select<'_, T> {
     type Output = ();
 
     #[inline(always)]
     fn run(self) {
         let choices = self.condition.iter().zip(self.x.iter().zip(self.y));
-        self.out
-            .iter_mut()
-            .zip(choices)
-            .for_each(|(out, (&condition, (&x, &y)))| *out = if condition { x } else { y });
+        let places = self.out.iter_mut().zip(choices);
+        places.for_each(|(out, (&condition, (&x, &y)))| *out = T::choose(condition, x, y));
     }
 }
 
@@ -35,7 +54,7 @@ pub(crate) fn select(item: u64, condition: &[u8], x: &[u8], y: &[u8], out: &mut 
     }
 }
 
-fn typed<T: Pod>(condition: &[u8], x: &[u8], y: &[u8], out: &mut [u8]) {
+fn typed<T: Bits>(condition: &[u8], x: &[u8], y: &[u8], out: &mut [u8]) {
     dispatch(Select {
         condition: bool::slice(condition),
         x: bytemuck::cast_slice::<u8, T>(x),

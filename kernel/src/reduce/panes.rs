@@ -144,7 +144,8 @@ impl<const LANES: usize> Selection<LANES> {
             |place: &Place<'_, W::Out>, k: usize| k * place.stride + at..k * place.stride + at + counts.len();
         if let (true, Some((network, spots))) = (has_nan, &self.skipping) {
             network.run(rows);
-            for k in 0..self.spots.len() {
+            let value_count = self.spots.len();
+            (0..value_count).for_each(|k| {
                 let range = targets(place, k);
                 for (lane, (target, &count)) in place.slice[range].iter_mut().zip(counts).enumerate() {
                     *target = match (count as usize).checked_sub(1) {
@@ -155,7 +156,7 @@ impl<const LANES: usize> Selection<LANES> {
                         None => W::nan(),
                     };
                 }
-            }
+            });
             return;
         }
         self.network.run(rows);
