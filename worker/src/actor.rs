@@ -481,7 +481,14 @@ fn compute(prepared: Prepared, tables: &TableStore) -> (Option<Chunk>, Result<Fi
     let problems = sources
         .problems()
         .iter()
-        .map(|problem| problem.to_string().into())
+        .map(|problem| {
+            let what = if problem.is_item_skipped {
+                "item left out"
+            } else {
+                "read as nodata"
+            };
+            format!("{}: {what}: {}", problem.place, problem.cause).into()
+        })
         .collect();
     let is_small = chunk.nbytes() <= INLINE_BYTES_MAX as u64;
     let inline = is_small
