@@ -170,7 +170,8 @@ impl Array {
         axes.iter()
             .for_each(|&axis| whole[axis] = AxisChunks::whole(whole[axis].len()));
         let origin = &self.0.origin;
-        let item_bytes = origin.element_bytes + self.dtype().size_bytes();
+        // What is read, or taken in, is in memory at once; what is made of it, a tile at a time.
+        let item_bytes = origin.element_bytes.max(1);
         match reduction.partial_item_bytes() {
             Some(partial) if !self.gains_by_whole_axes(&whole, axes, partial, item_bytes) => self.clone(),
             _ => {

@@ -47,9 +47,8 @@ fn partials(graph: &mut Graph, x: NodeIx, reducer: &Reducer) -> Result<NodeIx, A
     let mut counts = counts(graph.grid(x), reducer);
     let grid = partial_grid(graph.grid(x), reducer, &counts)?;
     let mut last = graph.add(Op::Partial(reducer.clone()), vec![x], dtype, grid);
-    let fan_in = fan_in(&counts, reducer.split_every());
-    while counts.iter().any(|&count| count > fan_in) {
-        let fans: Vec<u64> = counts.iter().map(|&count| fan_in.min(count)).collect();
+    while counts.iter().product::<u64>() > reducer.split_every() {
+        let fans = fans(&counts, reducer.split_every());
         counts
             .iter_mut()
             .zip(&fans)
@@ -60,17 +59,19 @@ fn partials(graph: &mut Graph, x: NodeIx, reducer: &Reducer) -> Result<NodeIx, A
     Ok(last)
 }
 
-/// The fan-in along each axis that makes `split_every` in all, at least 2.
-fn fan_in(counts: &[u64], split_every: u64) -> u64 {
-    let axes = counts.iter().filter(|&&count| count > 1).count().max(1) as u32;
-    let mut fan_in = 2u64;
-    while (fan_in + 1)
-        .checked_pow(axes)
-        .is_some_and(|together| together <= split_every)
-    {
-        fan_in += 1;
+/// The fan-in along each axis: together `split_every` at most, more along axes of more blocks.
+fn fans(counts: &[u64], split_every: u64) -> Vec<u64> {
+    let mut fans = vec![1; counts.len()];
+    loop {
+        let left = |axis: &usize| counts[*axis].div_ceil(fans[*axis]);
+        let axis = (0..counts.len()).max_by_key(|axis| (left(axis), std::cmp::Reverse(*axis)));
+        let axis = axis.expect("there are several blocks, so there is an axis");
+        let together: u64 = fans.iter().product();
+        if left(&axis) == 1 || together / fans[axis] * (fans[axis] + 1) > split_every {
+            return fans;
+        }
+        fans[axis] += 1;
     }
-    fan_in
 }
 
 fn partial_grid(grid: &ChunkGrid, reducer: &Reducer, counts: &[u64]) -> Result<ChunkGrid, ArrayError> {
@@ -92,10 +93,10 @@ mod tests {
 
     #[test]
     fn fan_in_is_shared_among_the_axes() {
-        assert_eq!(fan_in(&[100], 8), 8);
-        assert_eq!(fan_in(&[100, 1], 8), 8);
-        assert_eq!(fan_in(&[100, 100], 8), 2);
-        assert_eq!(fan_in(&[100, 100], 9), 3);
-        assert_eq!(fan_in(&[100, 100, 100, 100, 100], 8), 2);
+        assert_eq!(fans(&[100], 8), [8]);
+        assert_eq!(fans(&[100, 1], 8), [8, 1]);
+        assert_eq!(fans(&[100, 100], 8), [3, 2]);
+        assert_eq!(fans(&[3, 100], 8), [1, 8]);
+        assert_eq!(fans(&[9, 9, 9, 9, 9], 2), [2, 1, 1, 1, 1]);
     }
 }

@@ -5,6 +5,7 @@
 mod compare;
 mod compose;
 mod errors;
+mod held;
 mod inputs;
 mod operations;
 mod reductions;
