@@ -52,7 +52,7 @@ fn rechunk_into_read_reads_in_other_chunks() {
 #[test]
 fn rechunk_passes_elementwise_work_and_views() {
     let x = cube(6, 4);
-    let clear = where_(x.greater(3.0).unwrap(), &x.sqrt().unwrap(), f64::NAN).unwrap();
+    let clear = where_(x.greater(3.0).unwrap(), x.sqrt().unwrap(), f64::NAN).unwrap();
     let y = clear
         .expand_dims(1)
         .unwrap()
