@@ -1,15 +1,13 @@
 //! The expression as a graph that rewrites change.
 
-use std::{
-    collections::{BTreeSet, HashMap},
-    sync::Arc,
-};
+use std::{collections::BTreeSet, sync::Arc};
 
 use graticule_plan::{ChunkGrid, DType};
 
 use crate::{
     Array,
     expression::{Expression, Op},
+    table::Table,
 };
 
 /// A node's position in its graph.
@@ -32,7 +30,7 @@ pub(crate) struct Node {
 #[derive(Debug, Default)]
 pub(crate) struct Graph {
     nodes: Vec<Slot>,
-    index: HashMap<Node, NodeIx>,
+    index: Table<Node, NodeIx>,
     outputs: Vec<NodeIx>,
     changed: BTreeSet<NodeIx>,
 }
@@ -51,7 +49,7 @@ impl Graph {
     /// The graph of several arrays.
     pub(crate) fn new(arrays: &[&Array]) -> Self {
         let mut graph = Self::default();
-        let mut known: HashMap<*const Expression, NodeIx> = HashMap::new();
+        let mut known: Table<*const Expression, NodeIx> = Table::default();
         for array in arrays {
             let output = graph.add_array(array, &mut known);
             graph.nodes[output.index()].output_count += 1;
@@ -62,7 +60,7 @@ impl Graph {
     }
 
     /// Adds operands before their users, without recursion: expressions may be long chains.
-    fn add_array(&mut self, array: &Array, known: &mut HashMap<*const Expression, NodeIx>) -> NodeIx {
+    fn add_array(&mut self, array: &Array, known: &mut Table<*const Expression, NodeIx>) -> NodeIx {
         let mut left = vec![&array.0];
         while let Some(&expression) = left.last() {
             let address = Arc::as_ptr(expression);

@@ -41,6 +41,7 @@ mod reduce;
 pub mod rewrite;
 mod selection;
 mod shape;
+mod table;
 
 pub use chunking::{AUTO_CHUNK_BYTES, Chunks};
 pub use creation::Element;

@@ -101,6 +101,19 @@ pub fn submission(submission: u64, name: &str, plan: &Plan) -> Vec<v1::ClientMes
         .collect()
 }
 
+/// Bytes of the messages that carry a submission: without side tables, and those of the tables.
+pub fn submission_bytes(plan: &Plan) -> (usize, usize) {
+    let (mut bytes, mut table_bytes) = (0, 0);
+    for message in submission(0, "", plan) {
+        let encoded = prost::Message::encoded_len(&message);
+        match message.message {
+            Some(v1::client_message::Message::Table(_)) => table_bytes += encoded,
+            _ => bytes += encoded,
+        }
+    }
+    (bytes, table_bytes)
+}
+
 impl ToCluster {
     /// The messages that carry this.
     pub fn into_messages(self) -> Vec<v1::ClientMessage> {

@@ -25,7 +25,7 @@ pub mod v1 {
     include!("gen/graticule.v1.rs");
 }
 
-pub use client::{Assembled, FromCluster, PlanAssembler, ToCluster, submission};
+pub use client::{Assembled, FromCluster, PlanAssembler, ToCluster, submission, submission_bytes};
 pub use error::ProtoError;
 pub use graticule_engine as engine;
 pub use transfer::{FetchError, StorePool};

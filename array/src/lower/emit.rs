@@ -1,6 +1,8 @@
 //! The program of a layer.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::BTreeSet;
+
+use crate::table::Table;
 
 use graticule_ops::{self as ops, BlockAxis, NodeId, Program, Read, Reduction, Scalar, Stage, encode_table};
 use graticule_plan::{AxisWindow, DType, Digest, Input, InputMap, LayerId, PlanBuilder, Source};
@@ -18,17 +20,17 @@ use crate::{
 /// A layer being put together.
 pub(super) struct Emitter<'a> {
     graph: &'a Graph,
-    places: &'a HashMap<NodeIx, Place>,
-    layers: &'a HashMap<NodeIx, LayerId>,
+    places: &'a Table<NodeIx, Place>,
+    layers: &'a Table<NodeIx, LayerId>,
     builder: &'a mut PlanBuilder,
     root: NodeIx,
     nodes: Vec<ops::Node>,
     /// Of each node the most bytes that it makes for a block.
     bytes: Vec<u64>,
     /// Nodes of this layer that are done.
-    done: HashMap<NodeIx, NodeId>,
+    done: Table<NodeIx, NodeId>,
     /// Leaves that are made anew for each way in which they are used.
-    leaves: HashMap<(NodeIx, Placement), NodeId>,
+    leaves: Table<(NodeIx, Placement), NodeId>,
     inputs: Vec<(Input, NodeId)>,
     tables: BTreeSet<Digest>,
     names: Vec<String>,
@@ -50,8 +52,8 @@ const NAMES_MAX: usize = 8;
 impl<'a> Emitter<'a> {
     pub(super) fn new(
         graph: &'a Graph,
-        places: &'a HashMap<NodeIx, Place>,
-        layers: &'a HashMap<NodeIx, LayerId>,
+        places: &'a Table<NodeIx, Place>,
+        layers: &'a Table<NodeIx, LayerId>,
         builder: &'a mut PlanBuilder,
         root: NodeIx,
     ) -> Self {
@@ -63,8 +65,8 @@ impl<'a> Emitter<'a> {
             root,
             nodes: Vec::new(),
             bytes: Vec::new(),
-            done: HashMap::new(),
-            leaves: HashMap::new(),
+            done: Table::default(),
+            leaves: Table::default(),
             inputs: Vec::new(),
             tables: BTreeSet::new(),
             names: Vec::new(),
@@ -392,8 +394,8 @@ fn parts(op: &Op, dtype: DType) -> Vec<DType> {
 }
 
 /// The nodes of each layer, operands first.
-pub(super) fn members(order: &[NodeIx], places: &HashMap<NodeIx, Place>) -> Vec<(NodeIx, Vec<NodeIx>)> {
-    let mut members: HashMap<NodeIx, Vec<NodeIx>> = HashMap::new();
+pub(super) fn members(order: &[NodeIx], places: &Table<NodeIx, Place>) -> Vec<(NodeIx, Vec<NodeIx>)> {
+    let mut members: Table<NodeIx, Vec<NodeIx>> = Table::default();
     let mut roots = Vec::new();
     for &ix in order {
         match &places[&ix] {

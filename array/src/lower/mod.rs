@@ -6,7 +6,9 @@ mod estimate;
 mod place;
 mod tree;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
+
+use crate::table::Table;
 
 use graticule_plan::{Body, ChunkGrid, DType, Digest, Key, Layer, LayerId, Output, Plan, PlanBuilder};
 
@@ -115,15 +117,15 @@ pub fn lower(wanted: &[(&Array, Wanted)], options: &LowerOptions) -> Result<Lowe
 
 struct Lowering<'a> {
     graph: &'a Graph,
-    places: &'a HashMap<NodeIx, Place>,
+    places: &'a Table<NodeIx, Place>,
     options: &'a LowerOptions,
-    sources: HashMap<Digest, &'a SourceTable>,
-    layers: HashMap<NodeIx, LayerId>,
+    sources: Table<Digest, &'a SourceTable>,
+    layers: Table<NodeIx, LayerId>,
     builder: PlanBuilder,
 }
 
 impl<'a> Lowering<'a> {
-    fn new(graph: &'a Graph, places: &'a HashMap<NodeIx, Place>, options: &'a LowerOptions) -> Self {
+    fn new(graph: &'a Graph, places: &'a Table<NodeIx, Place>, options: &'a LowerOptions) -> Self {
         let tables = places.keys().filter_map(|&ix| match graph.op(ix) {
             Op::Source { table, .. } => Some((table.digest, &**table)),
             _ => None,
@@ -134,7 +136,7 @@ impl<'a> Lowering<'a> {
             places,
             options,
             sources,
-            layers: HashMap::new(),
+            layers: Table::default(),
             builder: PlanBuilder::new(),
         }
     }

@@ -1,6 +1,6 @@
 //! Which operations a layer does: fusion.
 
-use std::collections::HashMap;
+use crate::table::Table;
 
 use crate::{
     expression::Op,
@@ -26,9 +26,9 @@ pub(super) enum Place {
 const OPERATIONS_MAX: usize = 1 << 10;
 
 /// Decides for every node, users first.
-pub(super) fn places(graph: &Graph, order: &[NodeIx], rewrites: &Rewrites) -> HashMap<NodeIx, Place> {
-    let mut places: HashMap<NodeIx, Place> = HashMap::with_capacity(order.len());
-    let mut sizes: HashMap<NodeIx, usize> = HashMap::new();
+pub(super) fn places(graph: &Graph, order: &[NodeIx], rewrites: &Rewrites) -> Table<NodeIx, Place> {
+    let mut places: Table<NodeIx, Place> = Table::default();
+    let mut sizes: Table<NodeIx, usize> = Table::default();
     for &ix in order.iter().rev() {
         let mut place = match graph.op(ix) {
             Op::Held(_) => Place::Held,
@@ -71,7 +71,7 @@ fn may_inline(graph: &Graph, ix: NodeIx, rewrites: &Rewrites) -> bool {
 
 /// The one layer that can take the node in: all its users are there, each block of it is used by one task alone, and
 /// it lies in that task the same way for all of them.
-fn fused(graph: &Graph, ix: NodeIx, places: &HashMap<NodeIx, Place>, rewrites: &Rewrites) -> Option<Place> {
+fn fused(graph: &Graph, ix: NodeIx, places: &Table<NodeIx, Place>, rewrites: &Rewrites) -> Option<Place> {
     if graph.is_output(ix) {
         return None;
     }

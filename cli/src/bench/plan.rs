@@ -4,9 +4,8 @@ use std::time::Instant;
 
 use graticule_array::{Array, LowerOptions, Over, Wanted, lower, where_};
 use graticule_ops::{ArraySource, OnError, ZarrArray};
-use graticule_plan::{ChunkGrid, DType, Plan};
-use graticule_proto::{submission, v1::client_message::Message as Part};
-use prost::Message;
+use graticule_plan::{ChunkGrid, DType};
+use graticule_proto::submission_bytes;
 use serde_json::json;
 
 use super::{Report, against, percentile};
@@ -36,7 +35,7 @@ pub(super) fn run(args: &Args) -> anyhow::Result<Report> {
             let started = Instant::now();
             let result = expression(chunks)?;
             let plan = lower(&[(&result, Wanted::Deliver)], &LowerOptions::default())?.plan;
-            (bytes, table_bytes) = encoded(&plan);
+            (bytes, table_bytes) = submission_bytes(&plan);
             samples.push(started.elapsed().as_secs_f64() * 1e3);
             (tasks, layers) = (plan.task_count(), plan.layers().len());
         }
@@ -57,19 +56,6 @@ pub(super) fn run(args: &Args) -> anyhow::Result<Report> {
         });
     }
     Ok(report)
-}
-
-/// Bytes of the messages that carry a plan: without, and of, side tables.
-fn encoded(plan: &Plan) -> (usize, usize) {
-    let (mut bytes, mut table_bytes) = (0, 0);
-    for message in submission(1, "bench", plan) {
-        let encoded = message.encode_to_vec().len();
-        match message.message {
-            Some(Part::Table(_)) => table_bytes += encoded,
-            _ => bytes += encoded,
-        }
-    }
-    (bytes, table_bytes)
 }
 
 /// Twenty operations on a Zarr array `(time, band, y, x)` of so many chunks, which nobody reads.

@@ -1,6 +1,6 @@
 //! What must hold between any two events: checked by the simulator and by tests, never in production.
 
-use std::collections::HashSet;
+use std::collections::BTreeSet;
 
 use graticule_plan::{ChunkId, JobId, LayerId, TaskId};
 
@@ -77,7 +77,7 @@ impl Scheduler {
     }
 
     /// The chunks that walks under way will come to.
-    fn coming(&self) -> HashSet<ChunkId> {
+    fn coming(&self) -> BTreeSet<ChunkId> {
         let walks = self.jobs.values().flat_map(|job| &job.cursor.stack);
         let frames = walks.chain(&self.recovery.stack);
         let of_frame = |frame: &Frame| {
@@ -95,7 +95,7 @@ impl Scheduler {
         task: TaskId,
         record: &TaskRecord,
         layer: &LayerRecord,
-        coming: &HashSet<ChunkId>,
+        coming: &BTreeSet<ChunkId>,
         sums: &mut Sums,
     ) -> Result<(), String> {
         if layer.chunks.contains_key(&task.block) || layer.finished.contains(task.block) {
@@ -160,7 +160,7 @@ impl Scheduler {
         Ok(())
     }
 
-    fn check_outputs(&self, job: JobId, coming: &HashSet<ChunkId>) -> Result<(), String> {
+    fn check_outputs(&self, job: JobId, coming: &BTreeSet<ChunkId>) -> Result<(), String> {
         let record = &self.jobs[&job];
         let mut left = 0;
         for layer in &record.layers {
