@@ -1,3 +1,4 @@
+use graticule_plan::Plan;
 use graticule_proto::engine::scheduler::LayerProgress;
 
 /// How far a job is, layer by layer.
@@ -10,6 +11,31 @@ pub struct Progress {
 }
 
 impl Progress {
+    /// Before anything has run.
+    pub(crate) fn of(plan: &Plan) -> Self {
+        let layers = plan.iter().map(|(layer, described)| LayerProgress {
+            layer,
+            name: described.name.clone(),
+            task_count: described.grid.block_count(),
+            finished_count: 0,
+            leased_count: 0,
+            failed_count: 0,
+            reset_count: 0,
+        });
+        Self {
+            layers: layers.collect(),
+            worker_count: 0,
+        }
+    }
+
+    /// All is done: the cluster forgets a finished job sooner than it would report on it.
+    pub(crate) fn finish(&mut self) {
+        for layer in &mut self.layers {
+            layer.finished_count = layer.task_count;
+            layer.leased_count = 0;
+        }
+    }
+
     /// Tasks of all layers.
     pub fn task_count(&self) -> u64 {
         self.layers.iter().map(|layer| layer.task_count).sum()

@@ -3,7 +3,7 @@
 use std::{collections::HashMap, sync::Arc};
 
 use graticule_plan::{JobId, Key, Plan};
-use graticule_proto::{FromCluster, ToCluster};
+use graticule_proto::{FromCluster, ToCluster, engine::scheduler::JobEvent};
 use tokio::sync::{mpsc, oneshot, watch};
 use tracing::debug;
 
@@ -119,7 +119,7 @@ impl Session {
     pub(crate) async fn submit(&self, name: Arc<str>, plan: Arc<Plan>) -> Result<Submitted, ClientError> {
         let (reply, answer) = oneshot::channel();
         let feed = Arc::new(JobFeed::default());
-        let (sender, progress) = watch::channel(Progress::default());
+        let (sender, progress) = watch::channel(Progress::of(&plan));
         let route = Route {
             feed: feed.clone(),
             progress: sender,
@@ -190,11 +190,16 @@ impl Dispatcher {
     ) {
         let lost = loop {
             let said = tokio::select! {
-                request = inbox.recv(), if !self.link.is_full() => match request {
-                    Some(Request::Submit(submission)) => self.submit(submission).await,
-                    Some(Request::Say(message)) => self.link.say(message).await,
-                    None => break None,
-                },
+                request = inbox.recv(), if !self.link.is_full() => {
+                    // What was dropped before this was asked goes before it.
+                    let said = self.say_all(&mut last_words).await;
+                    match request {
+                        _ if said.is_err() => said,
+                        Some(Request::Submit(submission)) => self.submit(submission).await,
+                        Some(Request::Say(message)) => self.link.say(message).await,
+                        None => break None,
+                    }
+                }
                 Some(message) = last_words.recv() => self.link.say(message).await,
                 event = self.link.next() => event.map(|event| self.take(event)),
             };
@@ -204,12 +209,9 @@ impl Dispatcher {
             }
         };
         let Some(error) = lost else {
-            while let Ok(message) = last_words.try_recv() {
-                if self.link.say(message).await.is_err() {
-                    return;
-                }
+            if self.say_all(&mut last_words).await.is_ok() {
+                self.link.flush().await;
             }
-            self.link.flush().await;
             return;
         };
         self.fail_all(&error);
@@ -219,6 +221,13 @@ impl Dispatcher {
                 let _ = submission.reply.send(Err(error.clone()));
             }
         }
+    }
+
+    async fn say_all(&mut self, last_words: &mut mpsc::UnboundedReceiver<ToCluster>) -> Result<(), String> {
+        while let Ok(message) = last_words.try_recv() {
+            self.link.say(message).await?;
+        }
+        Ok(())
     }
 
     async fn submit(&mut self, submission: Submission) -> Result<(), String> {
@@ -242,6 +251,9 @@ impl Dispatcher {
             }
             FromCluster::Job { job, event } => {
                 let Some(route) = self.jobs.get(&job) else { return };
+                if event == JobEvent::Finished {
+                    route.progress.send_modify(Progress::finish);
+                }
                 if route.feed.take_in(event) {
                     self.jobs.remove(&job);
                 }

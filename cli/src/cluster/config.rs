@@ -4,6 +4,7 @@ use crate::{scheduler, values::parse_duration, worker};
 
 /// How a scheduler and a worker of one process run.
 #[derive(Debug, Clone, clap::Args)]
+#[group(skip)]
 pub(crate) struct Config {
     #[command(flatten)]
     pub(crate) scheduler: scheduler::Config,

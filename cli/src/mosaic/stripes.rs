@@ -191,12 +191,13 @@ mod tests {
             }
             value(&index)
         });
+        let tensor = Tensor::from_vec(&shape, values.collect()).unwrap();
         Block {
             output: 0,
             block,
             index: grid.unravel(block),
             extents,
-            tensor: Tensor::from_vec(&shape, values.collect()).unwrap(),
+            tensor,
         }
     }
 

@@ -6,6 +6,7 @@ use crate::values::parse_duration;
 
 /// How a scheduler runs. Flags go before the environment, and that before what stands here.
 #[derive(Debug, Clone, clap::Args)]
+#[group(skip)]
 pub(crate) struct Config {
     /// Address for workers and clients; port 0 takes a free one. Loopback only, until there are TLS and tokens.
     #[arg(

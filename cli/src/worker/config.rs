@@ -6,6 +6,7 @@ use crate::values::{parse_bytes, parse_duration};
 
 /// How a worker runs. Flags go before the environment, and that before what stands here.
 #[derive(Debug, Clone, clap::Args)]
+#[group(skip)]
 pub(crate) struct Config {
     /// The scheduler.
     #[arg(

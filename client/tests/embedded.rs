@@ -1,0 +1,218 @@
+//! The embedded cluster, as a user meets it.
+
+use std::{collections::BTreeSet, time::Duration};
+
+use futures::StreamExt;
+use graticule_array::{Array, Chunks, Over};
+use graticule_client::{Client, ClientError, LocalOptions, RunOptions};
+use graticule_ops::{ArraySource, Grid, OnError, RasterAsset, RasterStack, Resampling};
+use graticule_plan::{ChunkGrid, DType};
+
+const PATIENCE: Duration = Duration::from_secs(30);
+
+fn numbers(len: u64, chunk: u64) -> Array {
+    Array::arange(0.0, len as f64, 1.0, DType::Int64, Chunks::Size(chunk)).unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn several_arrays_of_one_plan_come_back_in_the_order_they_were_asked_for() {
+    let client = Client::local().await.unwrap();
+    let x = numbers(1000, 7);
+    let (sum, twice) = (x.sum(&Over::all()).unwrap(), x.multiply(2).unwrap());
+    let results = client.compute_many(&[&sum, &twice, &sum]).await.unwrap();
+    assert_eq!(results[0].as_slice::<i64>().unwrap(), [499_500]);
+    assert_eq!(
+        results[1].as_slice::<i64>().unwrap(),
+        (0..1000).map(|i| 2 * i).collect::<Vec<_>>()
+    );
+    assert_eq!(results[2], results[0]);
+    client.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn several_workers_give_the_same_bytes_as_one() {
+    let x = Array::arange(0.0, 10_000.0, 0.3, DType::Float64, Chunks::Size(100)).unwrap();
+    let mean = x.sin().unwrap().mean(&Over::all()).unwrap();
+    let mut bytes = BTreeSet::new();
+    for worker_count in 1..=3 {
+        let options = LocalOptions {
+            worker_count,
+            slots: Some(2),
+            ..LocalOptions::default()
+        };
+        let client = Client::local_with(&options).await.unwrap();
+        bytes.insert(client.compute(&mean).await.unwrap().bytes().to_vec());
+        client.close().await;
+    }
+    assert_eq!(bytes.len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stream_gives_each_block_once() {
+    let client = Client::local().await.unwrap();
+    let x = Array::ones(&[50, 40], &[Chunks::Size(9), Chunks::Size(11)], DType::Float32).unwrap();
+    let mut stream = client.stream(&x.add(1.0).unwrap()).await.unwrap();
+    let (mut seen, mut elements) = (BTreeSet::new(), 0);
+    while let Some(block) = stream.next().await {
+        let block = block.unwrap();
+        assert!(seen.insert(block.block), "block {} came twice", block.block);
+        assert_eq!(x.chunks().extents(block.block), block.extents);
+        elements += block.tensor.len();
+        assert!(block.tensor.as_slice::<f32>().unwrap().iter().all(|&v| v == 2.0));
+    }
+    assert_eq!((seen.len() as u64, elements), (x.chunks().block_count(), 2000));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn blocks_that_are_not_wanted_yet_come_later() {
+    let client = Client::local().await.unwrap();
+    let x = numbers(100, 10);
+    let mut job = client.submit(&[&x], &RunOptions::default()).await.unwrap();
+    let mut order = Vec::new();
+    while let Some(block) = job
+        .next_block_where(|_, block| block == order.len() as u64)
+        .await
+        .unwrap()
+    {
+        order.push(block.block);
+    }
+    assert_eq!(order, (0..10).collect::<Vec<_>>());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_kept_array_is_used_again_and_gone_with_its_last_handle() {
+    let client = Client::local().await.unwrap();
+    let kept = client.persist(&numbers(100, 10)).await.unwrap();
+    let array = kept.array().clone();
+    let early = client.compute(&array.sum(&Over::all()).unwrap()).await.unwrap();
+    assert_eq!(early.as_slice::<i64>().unwrap(), [4950]);
+    let clone = kept.clone();
+    drop(kept);
+    clone.wait().await.unwrap();
+    let max = client.compute(&array.max(&Over::all()).unwrap()).await.unwrap();
+    assert_eq!(max.as_slice::<i64>().unwrap(), [99]);
+    drop(clone);
+    let error = client
+        .compute(&array.min(&Over::all()).unwrap())
+        .await
+        .unwrap_err();
+    assert!(
+        matches!(&error, ClientError::Failed { .. } | ClientError::Refused { .. }),
+        "{error}"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_job_that_is_dropped_is_cancelled_and_the_cluster_lives() {
+    let client = Client::local().await.unwrap();
+    let x = Array::ones(&[1 << 20], &[Chunks::Size(1 << 10)], DType::Float64).unwrap();
+    // Nobody reads, so the job cannot end by itself.
+    let job = client.submit(&[&x], &RunOptions::default()).await.unwrap();
+    assert_eq!(client.info().await.unwrap().jobs.len(), 1);
+    drop(job);
+    let gone = async {
+        while !client.info().await.unwrap().jobs.is_empty() {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, gone).await.unwrap();
+    assert_eq!(client.compute(&numbers(3, 3)).await.unwrap().len(), 3);
+    let job = client.submit(&[&x], &RunOptions::default()).await.unwrap();
+    tokio::time::timeout(PATIENCE, job.cancel()).await.unwrap();
+    assert!(client.info().await.unwrap().jobs.is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn progress_ends_with_all_tasks_finished() {
+    let client = Client::local().await.unwrap();
+    let job = client
+        .submit(&[&numbers(100, 10)], &RunOptions::default())
+        .await
+        .unwrap();
+    let (tasks, progress) = (job.task_count(), job.progress());
+    job.gather().await.unwrap();
+    let all = tokio::time::timeout(PATIENCE, progress.collect::<Vec<_>>())
+        .await
+        .unwrap();
+    let last = all.last().unwrap();
+    assert_eq!((last.task_count(), last.finished_count()), (tasks, tasks));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_result_that_does_not_fit_is_refused_before_anything_runs() {
+    let client = Client::local().await.unwrap();
+    let huge = Array::zeros(&[1 << 44], &[Chunks::Size(1 << 30)], DType::Float64).unwrap();
+    let error = client.compute(&huge).await.unwrap_err();
+    assert!(matches!(error, ClientError::ResultTooLarge { .. }), "{error}");
+    assert!(client.info().await.unwrap().jobs.is_empty());
+}
+
+/// One scene of one band, in a file that is not there.
+fn missing_file(on_error: OnError) -> Array {
+    let grid = Grid {
+        transform: [10.0, 0.0, 0.0, 0.0, -10.0, 0.0],
+        height: 4,
+        width: 4,
+        epsg: Some(32633),
+    };
+    let asset = RasterAsset {
+        href: "file:///nowhere/scene.tif".into(),
+        item: "the-item".into(),
+        asset: "red".into(),
+        band: 0,
+        grid: grid.clone(),
+        nodata: None,
+        scale: 1.0,
+        offset: 0.0,
+    };
+    let source = ArraySource::Raster(RasterStack {
+        grid,
+        band_count: 1,
+        slots: vec![vec![asset]],
+        fill: vec![f64::NAN],
+        resampling: Resampling::Nearest,
+        on_error,
+    });
+    Array::from_source(&source, DType::Float32, &ChunkGrid::whole(&[1, 1, 4, 4]).unwrap()).unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_that_is_missing_fails_the_job_by_name() {
+    let client = Client::local().await.unwrap();
+    let missing = missing_file(OnError::Raise);
+    let computed = tokio::time::timeout(PATIENCE, client.compute(&missing));
+    let message = computed.await.unwrap().unwrap_err().to_string();
+    for part in ["the-item", "red", "/nowhere/scene.tif"] {
+        assert!(message.contains(part), "{message}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_reads_leave_out_comes_with_the_result() {
+    let client = Client::local().await.unwrap();
+    let results = client
+        .gather(&[&missing_file(OnError::Nodata)], &RunOptions::default())
+        .await
+        .unwrap();
+    assert!(
+        results.tensors[0]
+            .as_slice::<f32>()
+            .unwrap()
+            .iter()
+            .all(|v| v.is_nan())
+    );
+    assert_eq!(results.problems.len(), 1);
+    assert!(results.problems[0].contains("the-item"), "{:?}", results.problems);
+}
+
+#[test]
+fn the_blocking_client_does_the_same() {
+    let client = graticule_client::blocking::Client::local().unwrap();
+    let x = numbers(20, 6);
+    let blocks: Vec<_> = client.stream(&x).unwrap().map(Result::unwrap).collect();
+    assert_eq!(blocks.iter().map(|b| b.tensor.len()).sum::<usize>(), 20);
+    let kept = client.persist(&x).unwrap();
+    kept.wait().unwrap();
+    assert_eq!(client.compute(kept.array()).unwrap(), client.compute(&x).unwrap());
+    client.close();
+}
