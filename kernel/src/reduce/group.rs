@@ -18,6 +18,9 @@ use crate::{
     shape,
 };
 
+/// The most groups along an axis.
+const GROUP_COUNT_MAX: usize = 1 << 22;
+
 /// The value of a `GroupReduce` node.
 pub(crate) fn node(
     task: &Task<'_>,
@@ -147,7 +150,9 @@ fn elements(
 
 /// The rows of each group; a sentence if a code is not a group's.
 fn rows_of_groups(codes: &[i32], group_count: usize) -> Result<Vec<Vec<usize>>, String> {
-    crate::tensor::sizes(graticule_plan::DType::Float64, &[group_count]).map_err(|e| e.to_string())?;
+    if group_count > GROUP_COUNT_MAX {
+        return Err(format!("{group_count} groups, the limit is {GROUP_COUNT_MAX}"));
+    }
     let mut lists = vec![Vec::new(); group_count];
     for (row, &code) in codes.iter().enumerate() {
         match usize::try_from(code) {
