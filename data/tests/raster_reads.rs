@@ -214,3 +214,46 @@ async fn files_beside_the_block_are_not_opened() {
     let both = slot(vec![away, asset(&one, 0.0)], 0.0, 4, -9.0);
     assert_eq!(row::<i16>(&both, DType::Int16, 4, 0..4).await, [0, 1, 2, 3]);
 }
+
+#[tokio::test]
+async fn bands_of_one_file_are_fetched_once_and_overlapping_files_keep_their_order() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("bands.tif");
+    let mut options = GeoTiffOptions::new(4, 4, 3, DType::Int16);
+    options.transform = Some([1.0, 0.0, 0.0, 0.0, -1.0, 4.0]);
+    options.interleave = graticule_data::tiff::Interleave::Pixel;
+    let mut writer = GeoTiffWriter::create(&path, options).unwrap();
+    let bytes: Vec<u8> = (0..48i16).flat_map(|v| v.to_ne_bytes()).collect();
+    writer.write_tile_row(&bytes).unwrap();
+    writer.finish().unwrap();
+    let file_bytes = std::fs::metadata(&path).unwrap().len();
+
+    let front = folder.path().join("front.tif");
+    write(&front, 2.0, &[-5; 16], None);
+    let band = |band: u32| RasterAsset {
+        band,
+        ..asset(&path, 0.0)
+    };
+    let ArraySource::Raster(mut stack) = slot(vec![], 0.0, 4, -9.0) else {
+        unreachable!()
+    };
+    // The first band lies behind another file, the last two do not.
+    stack.slots = vec![vec![asset(&front, 2.0), band(0)], vec![band(2)], vec![band(1)]];
+    (stack.band_count, stack.fill) = (3, vec![-9.0; 3]);
+    let grid = ChunkGrid::whole(&[1, 3, 4, 4]).unwrap();
+    let (program, tables) = program(&ArraySource::Raster(stack), DType::Int16, &grid, None);
+    let fetched = Sources::default()
+        .fetch(&program, &[0; 4], &tables)
+        .await
+        .unwrap();
+    assert!(
+        fetched.nbytes() < 2 * file_bytes,
+        "{} of {file_bytes}",
+        fetched.nbytes()
+    );
+    let tensor = decode(&fetched, &program, &grid.extents(0)).unwrap();
+    let planes: Vec<&[i16]> = tensor.as_slice::<i16>().unwrap().chunks(16).collect();
+    assert_eq!(planes[0][..8], [0, 1, -5, -5, 4, 5, -5, -5]);
+    assert_eq!((planes[1][0], planes[1][15]), (32, 47));
+    assert_eq!((planes[2][0], planes[2][15]), (16, 31));
+}

@@ -225,3 +225,27 @@ async fn without_a_resolution_the_most_common_one_is_taken() {
         cube.transform
     );
 }
+
+#[tokio::test]
+async fn other_resolutions_read_the_overviews_that_odc_stac_reads() {
+    let set = items("landsat8-ny").await;
+    let expected = json(sample("landsat8-ny/expected/expected.json"));
+    for (resolution, want) in expected["resolutions"]["of"].as_object().unwrap() {
+        let size: f64 = resolution.parse().unwrap();
+        let options = StackOptions {
+            resolution: Some([size; 2]),
+            ..utm3000(GroupBy::SolarDay)
+        };
+        for band in ["red", "qa"] {
+            let cube = stack(&set.items, &[band], &options).unwrap();
+            let transform: Vec<f64> = cube.transform.to_vec();
+            assert_eq!(serde_json::json!(transform), want["transform"], "{resolution}");
+            let pixels: Vec<u16> = read_stack(&cube).await;
+            assert_eq!(
+                sha256(&pixels),
+                want[band].as_str().unwrap(),
+                "{band} at {resolution} m"
+            );
+        }
+    }
+}

@@ -1,6 +1,9 @@
 //! Fetches the bytes of raster files for a block of a stack.
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::{
+    collections::{BTreeSet, HashMap},
+    sync::Arc,
+};
 
 use bytes::Bytes;
 use futures::{StreamExt, stream};
@@ -33,15 +36,22 @@ pub(super) struct RasterPart {
     pub(super) problems: Vec<Problem>,
 }
 
-/// The part of one file that a block needs.
+/// One band of the part of a file that a block needs.
 pub(super) struct FilePart {
     /// Position in the stack's slots, and in the slot.
     pub(super) slot: usize,
     pub(super) position: usize,
+    pub(super) nodata: Option<f64>,
+    pub(super) window: Arc<WindowPart>,
+    /// Which of the window's bands.
+    pub(super) band: usize,
+}
+
+/// The part of a file that a block needs, of all bands that it needs.
+pub(super) struct WindowPart {
     pub(super) map: GridMap,
     pub(super) height: u64,
     pub(super) width: u64,
-    pub(super) nodata: Option<f64>,
     pub(super) read: WindowRead,
     /// Of each block of `read`; empty for a sparse one.
     pub(super) bytes: Vec<Bytes>,
@@ -71,10 +81,10 @@ impl RasterPart {
     }
 
     pub(super) fn nbytes(&self) -> u64 {
-        self.planes
-            .iter()
-            .flatten()
-            .flat_map(|file| &file.bytes)
+        // Bands of one file share its bytes, which count with the first.
+        let first = self.planes.iter().flatten().filter(|file| file.band == 0);
+        first
+            .flat_map(|file| &file.window.bytes)
             .map(|bytes| bytes.len() as u64)
             .sum()
     }
@@ -121,17 +131,18 @@ pub(super) async fn fetch(
     {
         let (source, selected) = (&source, &selected);
         let fetches = jobs.into_iter().map(|job| async move {
-            let asset = &stack(source).slots[job.slot][job.position];
-            (
-                job,
-                fetch_file(sources, stack(source), asset, selected, job).await,
-            )
+            let fetched = fetch_file(sources, stack(source), selected, &job).await;
+            (job, fetched)
         });
         let mut fetches = stream::iter(fetches).buffered(sources.shared.config.files_at_once.max(1));
         while let Some((job, fetched)) = fetches.next().await {
             match (fetched, on_error) {
-                (Ok(Some(file)), _) => planes[job.plane].push(file),
-                (Ok(None), _) => {}
+                (Ok(files), _) => {
+                    files
+                        .into_iter()
+                        .zip(&job.members)
+                        .for_each(|(file, member)| planes[member.plane].push(file));
+                }
                 (Err(error), OnError::Raise) => return Err(error),
                 (Err(error), OnError::Nodata) => problems.push(Problem::new(&error, false)),
                 (Err(error), OnError::SkipItem) => {
@@ -141,6 +152,9 @@ pub(super) async fn fetch(
             }
         }
     }
+    planes
+        .iter_mut()
+        .for_each(|files| files.sort_by_key(|file| file.position));
     Ok(RasterPart {
         source,
         selected,
@@ -164,14 +178,27 @@ fn check(stack: &RasterStack) -> Result<(), ReadCause> {
     )))
 }
 
-/// One file for one plane of the box.
-#[derive(Clone, Copy)]
+/// One file, and what it is wanted for.
 struct Job {
+    /// At least one; all of one time and with one address.
+    members: Vec<Member>,
+}
+
+/// One band of a file for one plane of the box.
+#[derive(Clone, Copy)]
+struct Member {
     plane: usize,
     slot: usize,
     position: usize,
 }
 
+impl Member {
+    fn asset<'a>(&self, stack: &'a RasterStack) -> &'a RasterAsset {
+        &stack.slots[self.slot][self.position]
+    }
+}
+
+/// The files of the box; bands of one file come together, so that it is fetched once.
 fn jobs(stack: &RasterStack, selected: &Selected) -> Vec<Job> {
     let [times, bands, rows, cols] = &selected.axes[..] else {
         unreachable!("a stack has four axes")
@@ -179,32 +206,42 @@ fn jobs(stack: &RasterStack, selected: &Selected) -> Vec<Job> {
     if rows.len == 0 || cols.len == 0 {
         return Vec::new();
     }
-    let mut jobs = Vec::new();
+    let mut jobs: Vec<Job> = Vec::new();
     for time in 0..times.len {
+        let mut by_address: HashMap<&str, usize> = HashMap::new();
         for band in 0..bands.len {
             let slot = (times.element(time) * stack.band_count + bands.element(band)) as usize;
             let plane = time * bands.len + band;
-            jobs.extend((0..stack.slots[slot].len()).map(|position| Job {
-                plane,
-                slot,
-                position,
-            }));
+            for position in 0..stack.slots[slot].len() {
+                let member = Member {
+                    plane,
+                    slot,
+                    position,
+                };
+                let job = *by_address.entry(&member.asset(stack).href).or_insert(jobs.len());
+                match jobs.get_mut(job) {
+                    Some(job) => job.members.push(member),
+                    None => jobs.push(Job {
+                        members: vec![member],
+                    }),
+                }
+            }
         }
     }
     jobs
 }
 
-/// `None` if the file has no pixel for the box.
+/// The file's part for each of the job's members; none if the file has no pixel for the box.
 async fn fetch_file(
     sources: &Sources,
     stack: &RasterStack,
-    asset: &RasterAsset,
     selected: &Selected,
-    job: Job,
-) -> Result<Option<FilePart>, ReadError> {
+    job: &Job,
+) -> Result<Vec<FilePart>, ReadError> {
+    let asset = job.members[0].asset(stack);
     let (rows, cols) = (&selected.axes[2], &selected.axes[3]);
     if misses(stack, asset, rows, cols) {
-        return Ok(None);
+        return Ok(Vec::new());
     }
     let of_file = |cause: ReadCause| ReadError::new(place_of(asset, Extent::File), cause);
     let object = Address::parse(&asset.href).and_then(|address| sources.stores().object(&address));
@@ -212,12 +249,17 @@ async fn fetch_file(
     let tiff = sources.header(&asset.href, &object).await.map_err(of_file)?;
     let chosen = Chosen::new(stack, asset, &tiff).map_err(of_file)?;
     let Some(window) = chosen.window(rows, cols) else {
-        return Ok(None);
+        return Ok(Vec::new());
     };
     let of_window = |cause: ReadCause| ReadError::new(place_of(asset, extent_of(window)), cause);
+    let bands: Vec<usize> = job
+        .members
+        .iter()
+        .map(|member| member.asset(stack).band as usize)
+        .collect();
     let read = chosen
         .image
-        .window(window, &[asset.band as usize])
+        .window(window, &bands)
         .map_err(|e| of_window(e.into()))?;
     let ranges: Vec<_> = read
         .blocks()
@@ -233,17 +275,24 @@ async fn fetch_file(
         Some(_) => fetched.next().expect("one answer for each range"),
         None => Bytes::new(),
     });
-    Ok(Some(FilePart {
-        slot: job.slot,
-        position: job.position,
+    let bytes = bytes.collect();
+    let window = WindowPart {
         map: chosen.map,
         height: chosen.height,
         width: chosen.width,
-        // What the item says goes before what the file says.
-        nodata: asset.nodata.or(chosen.image.info().nodata),
-        bytes: bytes.collect(),
+        bytes,
         read,
-    }))
+    };
+    let window = Arc::new(window);
+    let part = |(band, member): (usize, &Member)| FilePart {
+        slot: member.slot,
+        position: member.position,
+        // What the item says goes before what the file says.
+        nodata: member.asset(stack).nodata.or(chosen.image.info().nodata),
+        window: window.clone(),
+        band,
+    };
+    Ok(job.members.iter().enumerate().map(part).collect())
 }
 
 /// Whether the file lies so clearly beside the box, by its item's word, that it need not be opened.

@@ -1,6 +1,6 @@
 //! Decodes fetched raster files and puts their pixels on the target grid. Pure computation.
 
-use std::{collections::BTreeSet, ops::Range};
+use std::{collections::BTreeSet, ops::Range, sync::Arc};
 
 use graticule_kernel::{Element, Tensor, TensorMut};
 use graticule_ops::{OnError, RasterAsset, Read, Scalar};
@@ -12,7 +12,7 @@ use super::{
     ReadCause, ReadError,
     fetched::Problem,
     place::{AxisPart, Selected},
-    raster::{FilePart, RasterPart, extent_of, place_of, shape},
+    raster::{FilePart, RasterPart, WindowPart, extent_of, place_of, shape},
     raster_map::AxisMap,
 };
 
@@ -48,6 +48,7 @@ impl RasterPart {
                 problems: &mut problems,
                 decoder: Decoder::new(),
                 scratch: Vec::new(),
+                decoded: None,
             };
             match pass.run(extents) {
                 Ok(tensor) => return Ok((tensor, problems)),
@@ -77,6 +78,8 @@ struct Pass<'a> {
     decoder: Decoder,
     /// Words, so that pixels of any type are aligned in it.
     scratch: Vec<u64>,
+    /// Which window's bands are in it.
+    decoded: Option<Arc<WindowPart>>,
 }
 
 impl Pass<'_> {
@@ -168,19 +171,20 @@ impl Pass<'_> {
         fill: D,
         done: &mut [bool],
     ) -> Result<usize, ReadError> {
-        let window = file.read.window();
+        let part = &file.window;
+        let window = part.read.window();
         let error = |cause: ReadCause| ReadError::new(place_of(asset, extent_of(window)), cause);
         let rows = pixels(
             &self.selected.axes[2],
-            &file.map.rows,
-            file.height,
+            &part.map.rows,
+            part.height,
             window.row,
             window.height,
         );
         let cols = pixels(
             &self.selected.axes[3],
-            &file.map.cols,
-            file.width,
+            &part.map.cols,
+            part.width,
             window.col,
             window.width,
         );
@@ -189,19 +193,21 @@ impl Pass<'_> {
             cols,
             width: window.width as usize,
         };
-        let keeps = asset.scale == 1.0 && asset.offset == 0.0 && file.read.dtype() == D::DTYPE;
-        if keeps && done.is_empty() && layout.is_identity(window.height) {
-            decode(&mut self.decoder, file, bytemuck::cast_slice_mut(target)).map_err(error)?;
+        let is_plain = asset.scale == 1.0 && asset.offset == 0.0 && part.read.dtype() == D::DTYPE;
+        let is_alone = done.is_empty() && part.read.bands().len() == 1;
+        if is_plain && is_alone && layout.is_identity(window.height) {
+            decode(&mut self.decoder, part, bytemuck::cast_slice_mut(target)).map_err(error)?;
+            let nodata = file.nodata.and_then(D::exactly);
             target.iter_mut().for_each(|pixel| {
-                if !pixel.is_valid(file.nodata.and_then(D::exactly)) {
+                if !pixel.is_valid(nodata) {
                     *pixel = fill;
                 }
             });
             return Ok(0);
         }
-        self.scratch.resize(file.read.out_bytes().div_ceil(8), 0);
-        let scratch = &mut bytemuck::cast_slice_mut(&mut self.scratch)[..file.read.out_bytes()];
-        decode(&mut self.decoder, file, scratch).map_err(error)?;
+        self.decode_window(part).map_err(error)?;
+        let band_bytes = part.read.out_bytes() / part.read.bands().len();
+        let scratch = &bytemuck::cast_slice::<u64, u8>(&self.scratch)[file.band * band_bytes..][..band_bytes];
         let how = How {
             nodata: file.nodata,
             scale: asset.scale,
@@ -209,7 +215,7 @@ impl Pass<'_> {
         };
         macro_rules! from {
             ($($dtype:ident => $type:ty),*) => {
-                match file.read.dtype() {
+                match part.read.dtype() {
                     $(DType::$dtype => Ok(place::<$type, D>(bytemuck::cast_slice(scratch), &layout, &how, target, done)),)*
                     DType::Bool => Err(error(ReadCause::Description("a raster of booleans".to_owned()))),
                 }
@@ -223,9 +229,29 @@ impl Pass<'_> {
     }
 }
 
-fn decode(decoder: &mut Decoder, file: &FilePart, out: &mut [u8]) -> Result<(), ReadCause> {
-    for (index, bytes) in file.bytes.iter().enumerate() {
-        file.read.decode_block(decoder, index, bytes, out)?;
+impl Pass<'_> {
+    /// Decodes all bands of a window to the scratch memory, unless they are there from the plane before.
+    fn decode_window(&mut self, part: &Arc<WindowPart>) -> Result<(), ReadCause> {
+        if self
+            .decoded
+            .as_ref()
+            .is_some_and(|decoded| Arc::ptr_eq(decoded, part))
+        {
+            return Ok(());
+        }
+        self.decoded = None;
+        let len = part.read.out_bytes();
+        self.scratch.resize(len.div_ceil(8), 0);
+        let scratch = &mut bytemuck::cast_slice_mut(&mut self.scratch)[..len];
+        decode(&mut self.decoder, part, scratch)?;
+        self.decoded = Some(part.clone());
+        Ok(())
+    }
+}
+
+fn decode(decoder: &mut Decoder, part: &WindowPart, out: &mut [u8]) -> Result<(), ReadCause> {
+    for (index, bytes) in part.bytes.iter().enumerate() {
+        part.read.decode_block(decoder, index, bytes, out)?;
     }
     Ok(())
 }
