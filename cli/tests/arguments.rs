@@ -1,5 +1,7 @@
 //! What the command says to arguments that make no sense: at once, and before anything is written.
 
+#![allow(clippy::unwrap_used)] // Helpers of tests are tests too.
+
 use std::{
     path::Path,
     process::{Command, Output},

@@ -1,5 +1,7 @@
 //! Mosaics of the sample data against results that NumPy made.
 
+#![allow(clippy::unwrap_used)] // Helpers of tests are tests too.
+
 use std::{
     path::{Path, PathBuf},
     process::Command,
