@@ -199,7 +199,9 @@ mod tests {
     fn small_chunks_that_nobody_reads_stop_at_a_limit() {
         let feed = JobFeed::default();
         let len = INLINE_BYTES_MAX / 4;
-        (0..6).for_each(|block| drop(feed.take_in(ready(block, len as u64, Some(len)))));
+        for block in 0..6 {
+            feed.take_in(ready(block, len as u64, Some(len)));
+        }
         assert_eq!(feed.state().inline_bytes, INLINE_BYTES_MAX);
         let (_, _, last) = feed
             .take(|_, block, _| if block == 5 { Choice::Take } else { Choice::Leave })

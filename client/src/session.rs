@@ -5,7 +5,7 @@ use std::{collections::HashMap, sync::Arc};
 use graticule_plan::{JobId, Key, Plan};
 use graticule_proto::{FromCluster, ToCluster, engine::scheduler::JobEvent};
 use tokio::sync::{mpsc, oneshot, watch};
-use tracing::debug;
+use tracing::{debug, warn};
 
 use crate::{ClientError, Progress, feed::JobFeed, fetch::Fetcher, link::Link};
 
@@ -98,6 +98,8 @@ impl Session {
         // Each handle says one last word at most, from a destructor, which cannot wait for room.
         let (farewells, last_words) = mpsc::unbounded_channel();
         let dispatcher = Dispatcher {
+            // The workers of an embedded cluster are on their way while the first job is submitted.
+            remote_url: matches!(link, Link::Remote(_)).then(|| about.url.clone()),
             link,
             farewells: farewells.clone(),
             submissions: HashMap::new(),
@@ -176,6 +178,8 @@ fn closed() -> ClientError {
 /// The session's task.
 struct Dispatcher {
     link: Link,
+    /// The address of a scheduler in another process.
+    remote_url: Option<String>,
     farewells: mpsc::UnboundedSender<ToCluster>,
     submissions: HashMap<u64, Submission>,
     jobs: HashMap<JobId, Route>,
@@ -251,6 +255,9 @@ impl Dispatcher {
             }
             FromCluster::Job { job, event } => {
                 let Some(route) = self.jobs.get(&job) else { return };
+                if let (JobEvent::NoWorkers, Some(url)) = (&event, &self.remote_url) {
+                    warn!(%job, "no worker is connected: the job waits for `graticule worker --scheduler {url}`");
+                }
                 if event == JobEvent::Finished {
                     route.progress.send_modify(Progress::finish);
                 }

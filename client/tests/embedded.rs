@@ -1,5 +1,7 @@
 //! The embedded cluster, as a user meets it.
 
+#![allow(clippy::unwrap_used)] // Helpers of tests are tests too.
+
 use std::{collections::BTreeSet, time::Duration};
 
 use futures::StreamExt;

@@ -1,5 +1,7 @@
 //! Clients of schedulers behind sockets; the processes themselves are tested elsewhere.
 
+#![allow(clippy::unwrap_used)] // Helpers of tests are tests too.
+
 use std::{net::SocketAddr, pin::Pin, time::Duration};
 
 use futures::Stream;
