@@ -1,8 +1,8 @@
 //! The scheduler: events in, commands out.
 //!
-//! Demand and supply meet here. A job's cursor ([`demand`]) walks its outputs depth first and makes tasks of what they
-//! need; [`dispatch`] leases tasks whose inputs are held; [`finish`] takes the reports; [`loss`] puts right what vanished
-//! with a worker; [`hold`] decides how long a chunk is kept and when a job is over.
+//! Demand and supply meet here. A job's cursor (`demand`) walks its outputs depth first and makes tasks of what they
+//! need; `dispatch` leases tasks whose inputs are held; `finish` takes the reports; `loss` puts right what vanished
+//! with a worker; `hold` decides how long a chunk is kept and when a job is over.
 //!
 //! A chunk is *held* while some worker has it. A task is *live* while it is demanded and not finished. A finished task
 //! keeps one bit. Edges are nowhere stored: they are asked of the plan's maps.
