@@ -13,7 +13,8 @@ use graticule_data::GroupBy;
 
 use crate::{
     mosaic::{self, By, Dtype, OnErrorArg, Reduce, Summary, What},
-    signals, terminal,
+    signals::{self, Interrupt},
+    terminal,
     values::parse_duration,
 };
 
@@ -57,7 +58,7 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
     let interrupted = match made {
         Ok(Some(line)) => {
             terminal::say(&line)?;
-            linger(&args, &client).await
+            linger(&args, &client).await?
         }
         Ok(None) => true,
         Err(error) => {
@@ -73,20 +74,21 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
     })
 }
 
-async fn linger(args: &Args, client: &Client) -> bool {
+async fn linger(args: &Args, client: &Client) -> anyhow::Result<bool> {
     if args.linger.is_zero() {
-        return false;
+        return Ok(false);
     }
+    let interrupt = Interrupt::watch()?;
     if let Some(url) = client.dashboard_url() {
         let seconds = args.linger.as_secs_f32();
         terminal::note(&format!(
             "the dashboard stays at {url} for {seconds} s; Ctrl-C ends it"
         ));
     }
-    tokio::select! {
+    Ok(tokio::select! {
         () = tokio::time::sleep(args.linger) => false,
-        () = signals::interrupted() => true,
-    }
+        () = interrupt.wait() => true,
+    })
 }
 
 async fn embedded(args: &Args) -> anyhow::Result<Client> {

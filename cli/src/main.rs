@@ -25,15 +25,10 @@ use clap::{Parser, Subcommand};
     arg_required_else_help = true
 )]
 struct Cli {
-    /// What is logged to standard error: error, warn, info, debug, trace, or a filter such as graticule_worker=debug.
-    #[arg(
-        long,
-        global = true,
-        env = "GRATICULE_LOG",
-        default_value = "warn",
-        value_name = "FILTER"
-    )]
-    log: String,
+    /// What is logged to standard error: error, warn, info, debug, trace, or a filter such as graticule_worker=debug;
+    /// by default warnings.
+    #[arg(long, global = true, env = "GRATICULE_LOG", value_name = "FILTER")]
+    log: Option<String>,
     #[command(subcommand)]
     command: Command,
 }
@@ -56,9 +51,23 @@ enum Command {
     Bench(bench::Args),
 }
 
+impl Command {
+    /// What is logged unless somebody says otherwise.
+    fn default_filter(&self) -> &'static str {
+        match self {
+            Command::Scheduler(_) | Command::Worker(_) | Command::Cluster(_) => "warn",
+            // An embedded worker leaves whenever the command ends, and a task that failed for good ends the command.
+            Command::Info(_) | Command::Mosaic(_) | Command::Demo(_) | Command::Bench(_) => {
+                "warn,graticule_scheduler::observe=error"
+            }
+        }
+    }
+}
+
 fn main() -> ExitCode {
     let cli = Cli::parse();
-    if let Err(error) = logging::start(&cli.log) {
+    let filter = cli.log.as_deref().unwrap_or(cli.command.default_filter());
+    if let Err(error) = logging::start(filter) {
         return fail(&error);
     }
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();

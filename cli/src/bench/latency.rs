@@ -127,6 +127,7 @@ impl Processes {
         let program = std::env::current_exe().context("this program has no path")?;
         let mut child = Command::new(program)
             .args(arguments)
+            .args(["--log", "error"])
             .env_remove("GRATICULE_DASHBOARD")
             .stdin(Stdio::null())
             .stdout(Stdio::piped())

@@ -76,7 +76,7 @@ fn expression(chunks: u64) -> anyhow::Result<Array> {
     });
     let stack = Array::from_source(&source, DType::UInt16, &ChunkGrid::regular(&shape, &chunk)?)?;
     let band = |index: i64| stack.slice(&[(..).into(), index.into()]);
-    // 1 to 4: scale both bands; the slices are the first two.
+    // 1 to 6: both bands, scaled.
     let red = band(0)?.astype(DType::Float32)?.multiply(1e-4)?;
     let near = band(1)?.astype(DType::Float32)?.multiply(1e-4)?;
     // 7 to 9: the normalised difference.

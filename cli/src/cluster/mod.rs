@@ -6,12 +6,13 @@ use std::process::ExitCode;
 
 use graticule_worker::ServeOptions;
 
-use crate::{scheduler, signals, terminal};
+use crate::{scheduler, signals::Interrupt, terminal};
 
 pub(crate) use config::Config;
 
 /// Serves until it is told to end.
 pub(crate) async fn run(config: Config) -> anyhow::Result<ExitCode> {
+    let interrupt = Interrupt::watch()?;
     let served = graticule_scheduler::serve(config.scheduler.options()).await?;
     let worker = ServeOptions {
         scheduler: format!("grpc://{}", served.address),
@@ -27,7 +28,7 @@ pub(crate) async fn run(config: Config) -> anyhow::Result<ExitCode> {
     };
     scheduler::announce(&served)?;
     terminal::say(&format!("worker at {}", worker.address))?;
-    signals::interrupted().await;
+    interrupt.wait().await;
     terminal::note("shutting down; Ctrl-C again ends at once");
     worker.shutdown(config.patience).await;
     served.shutdown().await;

@@ -25,7 +25,10 @@ use graticule_data::{
 };
 use tokio::sync::mpsc;
 
-use crate::{signals, terminal};
+use crate::{
+    signals::{self, Interrupt},
+    terminal,
+};
 
 pub(crate) use args::{Args, By, Dtype, OnErrorArg, Reduce, What};
 pub(crate) use recipe::Recipe;
@@ -126,7 +129,7 @@ pub(crate) async fn make(
 ) -> anyhow::Result<Option<Made>> {
     let files = Files::create(folder, recipe)?;
     let arrays: Vec<_> = recipe.arrays.iter().collect();
-    let interrupted = signals::interrupted().fuse();
+    let interrupted = Interrupt::watch()?.wait().fuse();
     tokio::pin!(interrupted);
     let submitted = tokio::select! {
         job = client.submit(&arrays, options) => job?,

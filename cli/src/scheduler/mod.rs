@@ -6,15 +6,16 @@ use std::process::ExitCode;
 
 use graticule_scheduler::Served;
 
-use crate::{signals, terminal};
+use crate::{signals::Interrupt, terminal};
 
 pub(crate) use config::Config;
 
 /// Serves until it is told to end.
 pub(crate) async fn run(config: Config) -> anyhow::Result<ExitCode> {
+    let interrupt = Interrupt::watch()?;
     let served = graticule_scheduler::serve(config.options()).await?;
     announce(&served)?;
-    signals::interrupted().await;
+    interrupt.wait().await;
     terminal::note("shutting down; Ctrl-C again ends at once");
     served.shutdown().await;
     Ok(ExitCode::SUCCESS)

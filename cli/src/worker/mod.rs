@@ -4,12 +4,13 @@ mod config;
 
 use std::process::ExitCode;
 
-use crate::{signals, terminal};
+use crate::{signals::Interrupt, terminal};
 
 pub(crate) use config::{Config, Resources};
 
 /// Works until it is told to end, or the scheduler refuses it.
 pub(crate) async fn run(config: Config) -> anyhow::Result<ExitCode> {
+    let interrupt = Interrupt::watch()?;
     let mut served = graticule_worker::serve(config.options()).await?;
     terminal::say(&format!("worker at {} for {}", served.address, config.scheduler))?;
     tokio::select! {
@@ -17,7 +18,7 @@ pub(crate) async fn run(config: Config) -> anyhow::Result<ExitCode> {
             ended?;
             return Ok(ExitCode::SUCCESS);
         }
-        () = signals::interrupted() => {}
+        () = interrupt.wait() => {}
     }
     terminal::note("finishing what runs; Ctrl-C again ends at once");
     served.shutdown(config.patience).await;
