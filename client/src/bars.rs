@@ -9,7 +9,7 @@ use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 use crate::Progress;
 
 /// Characters of a layer's name that are shown.
-const NAME_CHARS_MAX: usize = 40;
+const NAME_CHARS_MAX: usize = 30;
 /// Bars at most; a plan with more layers has its first ones shown.
 const BAR_COUNT_MAX: usize = 24;
 
@@ -65,7 +65,7 @@ impl Bars {
 }
 
 fn style() -> ProgressStyle {
-    ProgressStyle::with_template("{msg:40} {bar:30} {pos}/{len} {elapsed} {prefix}")
+    ProgressStyle::with_template("{msg:30} {wide_bar} {pos}/{len} {elapsed} {prefix}")
         .expect("the template is valid, as the test shows")
         .progress_chars("=> ")
 }
