@@ -40,11 +40,14 @@ pub(crate) fn cargo_deny(project: &Project) -> Result<PathBuf> {
 
 /// The path of a Chromium, which is installed if there is none.
 pub(crate) fn chromium() -> Result<PathBuf> {
+    // Who drives the browser wants its whole path.
     let find = || {
-        CHROMIUM_NAMES
+        let path = std::env::var_os("PATH")?;
+        let folders: Vec<PathBuf> = std::env::split_paths(&path).collect();
+        let places = CHROMIUM_NAMES
             .iter()
-            .find(|name| installed(name))
-            .map(PathBuf::from)
+            .flat_map(|name| folders.iter().map(move |folder| folder.join(name)));
+        places.into_iter().find(|program| program.is_file())
     };
     if let Some(program) = find() {
         return Ok(program);

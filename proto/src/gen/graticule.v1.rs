@@ -314,17 +314,7 @@ pub struct Failure {
 }
 /// Nested message and enum types in `Failure`.
 pub mod failure {
-    #[derive(
-        Clone,
-        Copy,
-        Debug,
-        PartialEq,
-        Eq,
-        Hash,
-        PartialOrd,
-        Ord,
-        ::prost::Enumeration
-    )]
+    #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
     #[repr(i32)]
     pub enum Kind {
         Permanent = 0,
@@ -706,10 +696,10 @@ pub mod cluster_client {
         dead_code,
         missing_docs,
         clippy::wildcard_imports,
-        clippy::let_unit_value,
+        clippy::let_unit_value
     )]
-    use tonic::codegen::*;
     use tonic::codegen::http::Uri;
+    use tonic::codegen::*;
     /// Served by the scheduler.
     #[derive(Debug, Clone)]
     pub struct ClusterClient<T> {
@@ -730,22 +720,18 @@ pub mod cluster_client {
             let inner = tonic::client::Grpc::with_origin(inner, origin);
             Self { inner }
         }
-        pub fn with_interceptor<F>(
-            inner: T,
-            interceptor: F,
-        ) -> ClusterClient<InterceptedService<T, F>>
+        pub fn with_interceptor<F>(inner: T, interceptor: F) -> ClusterClient<InterceptedService<T, F>>
         where
             F: tonic::service::Interceptor,
             T::ResponseBody: Default,
             T: tonic::codegen::Service<
-                http::Request<tonic::body::Body>,
-                Response = http::Response<
-                    <T as tonic::client::GrpcService<tonic::body::Body>>::ResponseBody,
+                    http::Request<tonic::body::Body>,
+                    Response = http::Response<
+                        <T as tonic::client::GrpcService<tonic::body::Body>>::ResponseBody,
+                    >,
                 >,
-            >,
-            <T as tonic::codegen::Service<
-                http::Request<tonic::body::Body>,
-            >>::Error: Into<StdError> + std::marker::Send + std::marker::Sync,
+            <T as tonic::codegen::Service<http::Request<tonic::body::Body>>>::Error:
+                Into<StdError> + std::marker::Send + std::marker::Sync,
         {
             ClusterClient::new(InterceptedService::new(inner, interceptor))
         }
@@ -791,39 +777,26 @@ pub mod cluster_client {
             self.inner
                 .ready()
                 .await
-                .map_err(|e| {
-                    tonic::Status::unknown(
-                        format!("Service was not ready: {}", e.into()),
-                    )
-                })?;
+                .map_err(|e| tonic::Status::unknown(format!("Service was not ready: {}", e.into())))?;
             let codec = tonic_prost::ProstCodec::default();
-            let path = http::uri::PathAndQuery::from_static(
-                "/graticule.v1.Cluster/Work",
-            );
+            let path = http::uri::PathAndQuery::from_static("/graticule.v1.Cluster/Work");
             let mut req = request.into_streaming_request();
-            req.extensions_mut().insert(GrpcMethod::new("graticule.v1.Cluster", "Work"));
+            req.extensions_mut()
+                .insert(GrpcMethod::new("graticule.v1.Cluster", "Work"));
             self.inner.streaming(req, path, codec).await
         }
         /// A client's session: hello first. Its jobs and kept results end with the stream.
         pub async fn connect(
             &mut self,
             request: impl tonic::IntoStreamingRequest<Message = super::ClientMessage>,
-        ) -> std::result::Result<
-            tonic::Response<tonic::codec::Streaming<super::ClientEvent>>,
-            tonic::Status,
-        > {
+        ) -> std::result::Result<tonic::Response<tonic::codec::Streaming<super::ClientEvent>>, tonic::Status>
+        {
             self.inner
                 .ready()
                 .await
-                .map_err(|e| {
-                    tonic::Status::unknown(
-                        format!("Service was not ready: {}", e.into()),
-                    )
-                })?;
+                .map_err(|e| tonic::Status::unknown(format!("Service was not ready: {}", e.into())))?;
             let codec = tonic_prost::ProstCodec::default();
-            let path = http::uri::PathAndQuery::from_static(
-                "/graticule.v1.Cluster/Connect",
-            );
+            let path = http::uri::PathAndQuery::from_static("/graticule.v1.Cluster/Connect");
             let mut req = request.into_streaming_request();
             req.extensions_mut()
                 .insert(GrpcMethod::new("graticule.v1.Cluster", "Connect"));
@@ -837,17 +810,12 @@ pub mod cluster_client {
             self.inner
                 .ready()
                 .await
-                .map_err(|e| {
-                    tonic::Status::unknown(
-                        format!("Service was not ready: {}", e.into()),
-                    )
-                })?;
+                .map_err(|e| tonic::Status::unknown(format!("Service was not ready: {}", e.into())))?;
             let codec = tonic_prost::ProstCodec::default();
-            let path = http::uri::PathAndQuery::from_static(
-                "/graticule.v1.Cluster/Info",
-            );
+            let path = http::uri::PathAndQuery::from_static("/graticule.v1.Cluster/Info");
             let mut req = request.into_request();
-            req.extensions_mut().insert(GrpcMethod::new("graticule.v1.Cluster", "Info"));
+            req.extensions_mut()
+                .insert(GrpcMethod::new("graticule.v1.Cluster", "Info"));
             self.inner.unary(req, path, codec).await
         }
     }
@@ -859,7 +827,7 @@ pub mod cluster_server {
         dead_code,
         missing_docs,
         clippy::wildcard_imports,
-        clippy::let_unit_value,
+        clippy::let_unit_value
     )]
     use tonic::codegen::*;
     /// Generated trait containing gRPC methods that should be implemented for use with ClusterServer.
@@ -868,8 +836,7 @@ pub mod cluster_server {
         /// Server streaming response type for the Work method.
         type WorkStream: tonic::codegen::tokio_stream::Stream<
                 Item = std::result::Result<super::SchedulerMessage, tonic::Status>,
-            >
-            + std::marker::Send
+            > + std::marker::Send
             + 'static;
         /// A worker's session: it announces itself first, and holds the stream open for its life.
         async fn work(
@@ -879,8 +846,7 @@ pub mod cluster_server {
         /// Server streaming response type for the Connect method.
         type ConnectStream: tonic::codegen::tokio_stream::Stream<
                 Item = std::result::Result<super::ClientEvent, tonic::Status>,
-            >
-            + std::marker::Send
+            > + std::marker::Send
             + 'static;
         /// A client's session: hello first. Its jobs and kept results end with the stream.
         async fn connect(
@@ -915,10 +881,7 @@ pub mod cluster_server {
                 max_encoding_message_size: None,
             }
         }
-        pub fn with_interceptor<F>(
-            inner: T,
-            interceptor: F,
-        ) -> InterceptedService<Self, F>
+        pub fn with_interceptor<F>(inner: T, interceptor: F) -> InterceptedService<Self, F>
         where
             F: tonic::service::Interceptor,
         {
@@ -962,10 +925,7 @@ pub mod cluster_server {
         type Response = http::Response<tonic::body::Body>;
         type Error = std::convert::Infallible;
         type Future = BoxFuture<Self::Response, Self::Error>;
-        fn poll_ready(
-            &mut self,
-            _cx: &mut Context<'_>,
-        ) -> Poll<std::result::Result<(), Self::Error>> {
+        fn poll_ready(&mut self, _cx: &mut Context<'_>) -> Poll<std::result::Result<(), Self::Error>> {
             Poll::Ready(Ok(()))
         }
         fn call(&mut self, req: http::Request<B>) -> Self::Future {
@@ -973,26 +933,16 @@ pub mod cluster_server {
                 "/graticule.v1.Cluster/Work" => {
                     #[allow(non_camel_case_types)]
                     struct WorkSvc<T: Cluster>(pub Arc<T>);
-                    impl<
-                        T: Cluster,
-                    > tonic::server::StreamingService<super::WorkerMessage>
-                    for WorkSvc<T> {
+                    impl<T: Cluster> tonic::server::StreamingService<super::WorkerMessage> for WorkSvc<T> {
                         type Response = super::SchedulerMessage;
                         type ResponseStream = T::WorkStream;
-                        type Future = BoxFuture<
-                            tonic::Response<Self::ResponseStream>,
-                            tonic::Status,
-                        >;
+                        type Future = BoxFuture<tonic::Response<Self::ResponseStream>, tonic::Status>;
                         fn call(
                             &mut self,
-                            request: tonic::Request<
-                                tonic::Streaming<super::WorkerMessage>,
-                            >,
+                            request: tonic::Request<tonic::Streaming<super::WorkerMessage>>,
                         ) -> Self::Future {
                             let inner = Arc::clone(&self.0);
-                            let fut = async move {
-                                <T as Cluster>::work(&inner, request).await
-                            };
+                            let fut = async move { <T as Cluster>::work(&inner, request).await };
                             Box::pin(fut)
                         }
                     }
@@ -1021,26 +971,16 @@ pub mod cluster_server {
                 "/graticule.v1.Cluster/Connect" => {
                     #[allow(non_camel_case_types)]
                     struct ConnectSvc<T: Cluster>(pub Arc<T>);
-                    impl<
-                        T: Cluster,
-                    > tonic::server::StreamingService<super::ClientMessage>
-                    for ConnectSvc<T> {
+                    impl<T: Cluster> tonic::server::StreamingService<super::ClientMessage> for ConnectSvc<T> {
                         type Response = super::ClientEvent;
                         type ResponseStream = T::ConnectStream;
-                        type Future = BoxFuture<
-                            tonic::Response<Self::ResponseStream>,
-                            tonic::Status,
-                        >;
+                        type Future = BoxFuture<tonic::Response<Self::ResponseStream>, tonic::Status>;
                         fn call(
                             &mut self,
-                            request: tonic::Request<
-                                tonic::Streaming<super::ClientMessage>,
-                            >,
+                            request: tonic::Request<tonic::Streaming<super::ClientMessage>>,
                         ) -> Self::Future {
                             let inner = Arc::clone(&self.0);
-                            let fut = async move {
-                                <T as Cluster>::connect(&inner, request).await
-                            };
+                            let fut = async move { <T as Cluster>::connect(&inner, request).await };
                             Box::pin(fut)
                         }
                     }
@@ -1069,21 +1009,12 @@ pub mod cluster_server {
                 "/graticule.v1.Cluster/Info" => {
                     #[allow(non_camel_case_types)]
                     struct InfoSvc<T: Cluster>(pub Arc<T>);
-                    impl<T: Cluster> tonic::server::UnaryService<super::InfoRequest>
-                    for InfoSvc<T> {
+                    impl<T: Cluster> tonic::server::UnaryService<super::InfoRequest> for InfoSvc<T> {
                         type Response = super::InfoReply;
-                        type Future = BoxFuture<
-                            tonic::Response<Self::Response>,
-                            tonic::Status,
-                        >;
-                        fn call(
-                            &mut self,
-                            request: tonic::Request<super::InfoRequest>,
-                        ) -> Self::Future {
+                        type Future = BoxFuture<tonic::Response<Self::Response>, tonic::Status>;
+                        fn call(&mut self, request: tonic::Request<super::InfoRequest>) -> Self::Future {
                             let inner = Arc::clone(&self.0);
-                            let fut = async move {
-                                <T as Cluster>::info(&inner, request).await
-                            };
+                            let fut = async move { <T as Cluster>::info(&inner, request).await };
                             Box::pin(fut)
                         }
                     }
@@ -1109,25 +1040,16 @@ pub mod cluster_server {
                     };
                     Box::pin(fut)
                 }
-                _ => {
-                    Box::pin(async move {
-                        let mut response = http::Response::new(
-                            tonic::body::Body::default(),
-                        );
-                        let headers = response.headers_mut();
-                        headers
-                            .insert(
-                                tonic::Status::GRPC_STATUS,
-                                (tonic::Code::Unimplemented as i32).into(),
-                            );
-                        headers
-                            .insert(
-                                http::header::CONTENT_TYPE,
-                                tonic::metadata::GRPC_CONTENT_TYPE,
-                            );
-                        Ok(response)
-                    })
-                }
+                _ => Box::pin(async move {
+                    let mut response = http::Response::new(tonic::body::Body::default());
+                    let headers = response.headers_mut();
+                    headers.insert(
+                        tonic::Status::GRPC_STATUS,
+                        (tonic::Code::Unimplemented as i32).into(),
+                    );
+                    headers.insert(http::header::CONTENT_TYPE, tonic::metadata::GRPC_CONTENT_TYPE);
+                    Ok(response)
+                }),
             }
         }
     }
@@ -1156,10 +1078,10 @@ pub mod store_client {
         dead_code,
         missing_docs,
         clippy::wildcard_imports,
-        clippy::let_unit_value,
+        clippy::let_unit_value
     )]
-    use tonic::codegen::*;
     use tonic::codegen::http::Uri;
+    use tonic::codegen::*;
     /// Served by each worker.
     #[derive(Debug, Clone)]
     pub struct StoreClient<T> {
@@ -1180,22 +1102,18 @@ pub mod store_client {
             let inner = tonic::client::Grpc::with_origin(inner, origin);
             Self { inner }
         }
-        pub fn with_interceptor<F>(
-            inner: T,
-            interceptor: F,
-        ) -> StoreClient<InterceptedService<T, F>>
+        pub fn with_interceptor<F>(inner: T, interceptor: F) -> StoreClient<InterceptedService<T, F>>
         where
             F: tonic::service::Interceptor,
             T::ResponseBody: Default,
             T: tonic::codegen::Service<
-                http::Request<tonic::body::Body>,
-                Response = http::Response<
-                    <T as tonic::client::GrpcService<tonic::body::Body>>::ResponseBody,
+                    http::Request<tonic::body::Body>,
+                    Response = http::Response<
+                        <T as tonic::client::GrpcService<tonic::body::Body>>::ResponseBody,
+                    >,
                 >,
-            >,
-            <T as tonic::codegen::Service<
-                http::Request<tonic::body::Body>,
-            >>::Error: Into<StdError> + std::marker::Send + std::marker::Sync,
+            <T as tonic::codegen::Service<http::Request<tonic::body::Body>>>::Error:
+                Into<StdError> + std::marker::Send + std::marker::Sync,
         {
             StoreClient::new(InterceptedService::new(inner, interceptor))
         }
@@ -1234,22 +1152,17 @@ pub mod store_client {
         pub async fn fetch(
             &mut self,
             request: impl tonic::IntoRequest<super::FetchRequest>,
-        ) -> std::result::Result<
-            tonic::Response<tonic::codec::Streaming<super::Frame>>,
-            tonic::Status,
-        > {
+        ) -> std::result::Result<tonic::Response<tonic::codec::Streaming<super::Frame>>, tonic::Status>
+        {
             self.inner
                 .ready()
                 .await
-                .map_err(|e| {
-                    tonic::Status::unknown(
-                        format!("Service was not ready: {}", e.into()),
-                    )
-                })?;
+                .map_err(|e| tonic::Status::unknown(format!("Service was not ready: {}", e.into())))?;
             let codec = tonic_prost::ProstCodec::default();
             let path = http::uri::PathAndQuery::from_static("/graticule.v1.Store/Fetch");
             let mut req = request.into_request();
-            req.extensions_mut().insert(GrpcMethod::new("graticule.v1.Store", "Fetch"));
+            req.extensions_mut()
+                .insert(GrpcMethod::new("graticule.v1.Store", "Fetch"));
             self.inner.server_streaming(req, path, codec).await
         }
     }
@@ -1261,16 +1174,14 @@ pub mod store_server {
         dead_code,
         missing_docs,
         clippy::wildcard_imports,
-        clippy::let_unit_value,
+        clippy::let_unit_value
     )]
     use tonic::codegen::*;
     /// Generated trait containing gRPC methods that should be implemented for use with StoreServer.
     #[async_trait]
     pub trait Store: std::marker::Send + std::marker::Sync + 'static {
         /// Server streaming response type for the Fetch method.
-        type FetchStream: tonic::codegen::tokio_stream::Stream<
-                Item = std::result::Result<super::Frame, tonic::Status>,
-            >
+        type FetchStream: tonic::codegen::tokio_stream::Stream<Item = std::result::Result<super::Frame, tonic::Status>>
             + std::marker::Send
             + 'static;
         /// A region of a chunk, encoded, as a stream of frames. NOT_FOUND if the worker does not hold the chunk.
@@ -1301,10 +1212,7 @@ pub mod store_server {
                 max_encoding_message_size: None,
             }
         }
-        pub fn with_interceptor<F>(
-            inner: T,
-            interceptor: F,
-        ) -> InterceptedService<Self, F>
+        pub fn with_interceptor<F>(inner: T, interceptor: F) -> InterceptedService<Self, F>
         where
             F: tonic::service::Interceptor,
         {
@@ -1348,10 +1256,7 @@ pub mod store_server {
         type Response = http::Response<tonic::body::Body>;
         type Error = std::convert::Infallible;
         type Future = BoxFuture<Self::Response, Self::Error>;
-        fn poll_ready(
-            &mut self,
-            _cx: &mut Context<'_>,
-        ) -> Poll<std::result::Result<(), Self::Error>> {
+        fn poll_ready(&mut self, _cx: &mut Context<'_>) -> Poll<std::result::Result<(), Self::Error>> {
             Poll::Ready(Ok(()))
         }
         fn call(&mut self, req: http::Request<B>) -> Self::Future {
@@ -1359,24 +1264,13 @@ pub mod store_server {
                 "/graticule.v1.Store/Fetch" => {
                     #[allow(non_camel_case_types)]
                     struct FetchSvc<T: Store>(pub Arc<T>);
-                    impl<
-                        T: Store,
-                    > tonic::server::ServerStreamingService<super::FetchRequest>
-                    for FetchSvc<T> {
+                    impl<T: Store> tonic::server::ServerStreamingService<super::FetchRequest> for FetchSvc<T> {
                         type Response = super::Frame;
                         type ResponseStream = T::FetchStream;
-                        type Future = BoxFuture<
-                            tonic::Response<Self::ResponseStream>,
-                            tonic::Status,
-                        >;
-                        fn call(
-                            &mut self,
-                            request: tonic::Request<super::FetchRequest>,
-                        ) -> Self::Future {
+                        type Future = BoxFuture<tonic::Response<Self::ResponseStream>, tonic::Status>;
+                        fn call(&mut self, request: tonic::Request<super::FetchRequest>) -> Self::Future {
                             let inner = Arc::clone(&self.0);
-                            let fut = async move {
-                                <T as Store>::fetch(&inner, request).await
-                            };
+                            let fut = async move { <T as Store>::fetch(&inner, request).await };
                             Box::pin(fut)
                         }
                     }
@@ -1402,25 +1296,16 @@ pub mod store_server {
                     };
                     Box::pin(fut)
                 }
-                _ => {
-                    Box::pin(async move {
-                        let mut response = http::Response::new(
-                            tonic::body::Body::default(),
-                        );
-                        let headers = response.headers_mut();
-                        headers
-                            .insert(
-                                tonic::Status::GRPC_STATUS,
-                                (tonic::Code::Unimplemented as i32).into(),
-                            );
-                        headers
-                            .insert(
-                                http::header::CONTENT_TYPE,
-                                tonic::metadata::GRPC_CONTENT_TYPE,
-                            );
-                        Ok(response)
-                    })
-                }
+                _ => Box::pin(async move {
+                    let mut response = http::Response::new(tonic::body::Body::default());
+                    let headers = response.headers_mut();
+                    headers.insert(
+                        tonic::Status::GRPC_STATUS,
+                        (tonic::Code::Unimplemented as i32).into(),
+                    );
+                    headers.insert(http::header::CONTENT_TYPE, tonic::metadata::GRPC_CONTENT_TYPE);
+                    Ok(response)
+                }),
             }
         }
     }
