@@ -48,7 +48,7 @@ pub struct WorkerOptions {
 }
 
 impl Default for WorkerOptions {
-    /// One slot for each CPU, a quarter of a gibibyte for each... of memory see [`WorkerOptions::budget_bytes`].
+    /// One slot for each CPU and six tenths of the machine's memory (4 GiB where that is not known).
     fn default() -> Self {
         let slots = std::thread::available_parallelism().map_or(1, |n| n.get() as u32);
         Self {

@@ -75,7 +75,7 @@ impl Scheduler {
         let mib = |bytes: u64| bytes.div_ceil(1 << 20);
         let cause = format!(
             "one task needs {} MiB (inputs, scratch and result), but the largest worker has {} MiB; use smaller \
-             chunks or start workers with a larger --memory-limit",
+             chunks or start workers with a larger --memory",
             mib(needed),
             mib(largest)
         );
