@@ -1,8 +1,9 @@
 """The peers' side of `graticule bench median`: make the stack, or take its median over time with Dask.
 
-make DIR            writes DIR/stack.zarr: 24 x 4 x 2048 x 2048 uint16, a chunk per scene, band and 1024 x 1024 tile, zstd
-threads DIR OUT     dask's threaded scheduler, two threads
-distributed DIR OUT dask.distributed, two worker processes of one thread
+DIR make                     writes DIR/stack.zarr: 24 x 4 x 2048 x 2048 uint16, a chunk per scene, band and 1024 x 1024
+                             tile, zstd
+DIR threads COUNT OUT        dask's threaded scheduler
+DIR distributed COUNT OUT    dask.distributed, worker processes of one thread
 
 The last two print one JSON line with the seconds that the computation took (cluster start not counted) and write the
 result to OUT as a .npy file, so that results can be compared.
@@ -40,20 +41,20 @@ def median(folder):
     return da.median(da.from_zarr(f"{folder}/stack.zarr"), axis=0)
 
 
-def threads(folder):
+def threads(folder, count):
     import dask
 
     lazy = median(folder)
     begin = time.perf_counter()
-    with dask.config.set(scheduler="threads", num_workers=2):
+    with dask.config.set(scheduler="threads", num_workers=count):
         result = lazy.compute()
     return result, time.perf_counter() - begin
 
 
-def distributed(folder):
+def distributed(folder, count):
     from distributed import Client, LocalCluster
 
-    with LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None) as cluster, Client(cluster):
+    with LocalCluster(n_workers=count, threads_per_worker=1, dashboard_address=None) as cluster, Client(cluster):
         lazy = median(folder)
         begin = time.perf_counter()
         result = lazy.compute()
@@ -61,12 +62,13 @@ def distributed(folder):
 
 
 def main():
-    action, folder = sys.argv[1:3]
+    folder, action, *rest = sys.argv[1:]
     if action == "make":
         make(folder)
         return
-    result, seconds = {"threads": threads, "distributed": distributed}[action](folder)
-    np.save(sys.argv[3], result)
+    count, out = rest
+    result, seconds = {"threads": threads, "distributed": distributed}[action](folder, int(count))
+    np.save(out, result)
     print(json.dumps({"seconds": seconds, "dtype": str(result.dtype)}))
 
 

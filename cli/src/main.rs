@@ -1,5 +1,6 @@
 //! The `graticule` command: scheduler, worker, and what a person does with a cluster.
 
+mod allocated;
 mod bench;
 mod cluster;
 mod demo;

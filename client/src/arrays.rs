@@ -9,7 +9,8 @@ use graticule_data::{
 
 use crate::ClientError;
 
-/// The lazy array `(time, band, y, x)` of a stack; its labels stay with the [`Stack`].
+/// The lazy array `(time, band, y, x)` of a stack; its labels stay with the [`Stack`]. The array of
+/// [`Stack::validity`] is its validity mask, which is of use where integers are kept as they are stored.
 ///
 /// # Errors
 /// [`ClientError::Array`] if the description does not fit itself.

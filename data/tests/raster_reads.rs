@@ -178,6 +178,41 @@ async fn the_first_valid_pixel_wins_and_the_rest_is_filled() {
 }
 
 #[tokio::test]
+async fn read_as_bool_a_raster_tells_which_pixels_are_valid() {
+    let folder = tempfile::tempdir().unwrap();
+    let (one, two) = (folder.path().join("one.tif"), folder.path().join("two.tif"));
+    let pixels = std::array::from_fn(|i| if i == 3 { -1 } else { i as i16 });
+    write(&one, 0.0, &pixels, Some(-1.0));
+    write(
+        &two,
+        2.0,
+        &std::array::from_fn(|i| if i == 2 { -1 } else { 100 + i as i16 }),
+        Some(-1.0),
+    );
+    let (first, second) = (asset(&one, 0.0), asset(&two, 2.0));
+    // A valid pixel of the fill's value, 0, stays valid.
+    let alone = slot(vec![first.clone()], 0.0, 4, 0.0);
+    assert_eq!(
+        row::<bool>(&alone, DType::Bool, 4, 0..4).await,
+        [true, true, true, false]
+    );
+    let scaled = RasterAsset {
+        scale: 0.5,
+        ..first.clone()
+    };
+    let scaled = slot(vec![scaled], 0.0, 4, 0.0);
+    assert_eq!(
+        row::<bool>(&scaled, DType::Bool, 4, 0..4).await,
+        [true, true, true, false]
+    );
+    let both = slot(vec![first, second], -1.0, 8, -1.0);
+    assert_eq!(
+        row::<bool>(&both, DType::Bool, 8, 0..8).await,
+        [false, true, true, true, true, false, true, false]
+    );
+}
+
+#[tokio::test]
 async fn scale_and_offset_are_applied_before_pixels_are_fused_and_nodata_is_nan() {
     let folder = tempfile::tempdir().unwrap();
     let (one, two) = (folder.path().join("one.tif"), folder.path().join("two.tif"));

@@ -134,6 +134,8 @@ pub enum OnError {
 }
 
 /// Raster assets of many items on one grid: an array `(time, band, y, x)`.
+///
+/// Read as `bool` it tells which pixels have a valid value, instead of their values; `fill` plays no part then.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct RasterStack {
     /// The target grid.

@@ -189,16 +189,21 @@ impl PlanBuilder {
         }
         for (input, Input { source, map }) in layer.inputs.iter().enumerate() {
             if let Source::Layer(source_layer) = *source {
-                let known = self.plan.layers.get(source_layer.0 as usize);
-                let source = known.ok_or(PlanError::Order {
-                    layer: id,
-                    source_layer,
-                })?;
-                BlockMap::new(map, &layer.grid, &source.grid).map_err(|why| PlanError::Map {
+                let wrong = |why| PlanError::Map {
                     layer: id,
                     input,
                     why,
+                };
+                let own = source_layer == id;
+                let known = self.plan.layers.get(source_layer.0 as usize);
+                let source = known.or(own.then_some(&layer)).ok_or(PlanError::Order {
+                    layer: id,
+                    source_layer,
                 })?;
+                BlockMap::new(map, &layer.grid, &source.grid).map_err(wrong)?;
+                if own {
+                    map.check_own().map_err(wrong)?;
+                }
             }
         }
         self.plan.layers.push(layer);

@@ -16,7 +16,8 @@ pub struct Input {
 /// Where an input comes from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Source {
-    /// A layer of the same plan that stands before the layer with the input.
+    /// A layer of the same plan that stands before the layer with the input, or that layer itself: then its blocks
+    /// are a graph, and each needs only blocks before it.
     Layer(LayerId),
     /// A result that the cluster holds already.
     Held(Key),
@@ -29,6 +30,21 @@ pub enum InputMap {
     Product(Vec<AxisWindow>),
     /// No product: block `i` of the layer needs the whole source blocks of row `i`.
     Blocks(Rows),
+}
+
+impl InputMap {
+    /// Checks the map of a layer that reads itself: a block may need only blocks before it.
+    pub(crate) fn check_own(&self) -> Result<(), String> {
+        let InputMap::Blocks(rows) = self else {
+            return Err("a layer reads itself only block by block".into());
+        };
+        let ahead =
+            (0..rows.len() as u64).find(|&block| rows.row(block).iter().any(|&source| source >= block));
+        match ahead {
+            None => Ok(()),
+            Some(block) => Err(format!("block {block} needs itself or a block after it")),
+        }
+    }
 }
 
 /// The part of one source axis that a block needs, in elements.
@@ -144,7 +160,7 @@ impl Rows {
     }
 
     /// For each of `source_count` blocks the rows that name it.
-    pub(crate) fn inverse(&self, source_count: u64) -> Self {
+    pub fn inverse(&self, source_count: u64) -> Self {
         let mut lists = vec![Vec::new(); usize::try_from(source_count).expect("rows fit memory")];
         for row in 0..self.len() as u64 {
             self.row(row)

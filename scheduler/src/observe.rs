@@ -9,7 +9,11 @@ use tracing::{debug, info, warn};
 
 pub(crate) fn observe(observation: &Observation) {
     match observation {
-        Observation::WorkerLeft { worker, why } => warn!(%worker, why, "worker left"),
+        Observation::WorkerLeft { worker, why: None } => info!(%worker, "worker retired"),
+        Observation::WorkerLeft {
+            worker,
+            why: Some(why),
+        } => warn!(%worker, why, "worker lost"),
         Observation::JobStarted { job, name, plan } => {
             info!(%job, %name, layers = plan.layers().len(), tasks = plan.task_count(), "job started");
         }
@@ -52,7 +56,10 @@ pub(crate) fn record(
         },
         Observation::WorkerLeft { worker, why } => Record::WorkerLeft {
             worker,
-            why: LeaveReason::Lost { message: why.into() },
+            why: match why {
+                None => LeaveReason::Retired,
+                Some(why) => LeaveReason::Lost { message: why.into() },
+            },
         },
         Observation::WorkerStatus { worker, status } => {
             let status = WorkerStatus {

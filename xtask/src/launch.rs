@@ -14,13 +14,17 @@ pub(crate) fn demo(project: &Project, arguments: &[String]) -> Result<bool> {
         .run_attached()
 }
 
-/// `cargo xtask bench NAME`: a benchmark against a peer. The peers are Python's, from the tests' environment.
+/// The benchmarks whose peers are Python's; they run in the tests' environment.
+const WITH_PEERS: [&str; 1] = ["median"];
+
+/// `cargo xtask bench NAME`: a benchmark, against a peer where there is one.
 pub(crate) fn bench(project: &Project, name: &str, arguments: &[String]) -> Result<bool> {
-    let python = python_env::ensure(project)?;
-    let task = project
+    let mut task = project
         .cargo("run --release --package graticule-cli -- bench")
         .arg(name);
-    let task = task.env(python_env::VARIABLE, python);
+    if WITH_PEERS.contains(&name) {
+        task = task.env(python_env::VARIABLE, python_env::ensure(project)?);
+    }
     arguments
         .iter()
         .fold(task, |task, argument| task.arg(argument))

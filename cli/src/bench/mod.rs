@@ -1,7 +1,9 @@
 //! `graticule bench`: what this build does on this machine.
 
 mod latency;
+mod median;
 mod plan;
+mod scheduler;
 
 use std::process::ExitCode;
 
@@ -23,8 +25,12 @@ pub(crate) struct Args {
 enum Bench {
     /// How soon an embedded cluster is ready, and how long one small task takes.
     Latency(latency::Args),
+    /// A median over time of a Zarr stack, beside Dask and the least that this host needs for it.
+    Median(median::Args),
     /// How long it takes to build, rewrite and encode an expression, whatever its number of chunks.
     Plan(plan::Args),
+    /// What the scheduler's engine takes for a task, with workers that do nothing.
+    Scheduler(scheduler::Args),
 }
 
 /// Figures of one question, as a person and as a program want them.
@@ -38,7 +44,9 @@ struct Report {
 pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
     let report = match args.bench {
         Bench::Latency(args) => latency::run(&args).await?,
+        Bench::Median(args) => median::run(&args).await?,
         Bench::Plan(args) => plan::run(&args)?,
+        Bench::Scheduler(args) => scheduler::run(&args)?,
     };
     if args.json {
         terminal::say(&report.figures.to_string())?;

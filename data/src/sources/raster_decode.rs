@@ -100,13 +100,13 @@ impl Pass<'_> {
                 DType::UInt64 => self.planes::<u64>(&mut out, extents, plane_len)?,
                 DType::Float32 => self.planes::<f32>(&mut out, extents, plane_len)?,
                 DType::Float64 => self.planes::<f64>(&mut out, extents, plane_len)?,
-                DType::Bool => return Err(description("rasters are not read as bool".to_owned())),
+                DType::Bool => self.planes::<bool>(&mut out, extents, plane_len)?,
             }
         }
         Ok(out.freeze())
     }
 
-    fn planes<D: Pixel>(
+    fn planes<D: Target>(
         &mut self,
         out: &mut TensorMut,
         extents: &[Range<u64>],
@@ -128,7 +128,7 @@ impl Pass<'_> {
     }
 
     /// Fuses the files of one plane: the first valid pixel wins.
-    fn plane<D: Pixel>(&mut self, files: &[FilePart], target: &mut [D], fill: D) -> Result<(), ReadError> {
+    fn plane<D: Target>(&mut self, files: &[FilePart], target: &mut [D], fill: D) -> Result<(), ReadError> {
         let part = self.part;
         let asset = |file: &FilePart| &part.stack().slots[file.slot][file.position];
         let files: Vec<&FilePart> = files
@@ -163,7 +163,7 @@ impl Pass<'_> {
     }
 
     /// Places one file's pixels; returns how many were valid, if it is one of several.
-    fn file<D: Pixel>(
+    fn file<D: Target>(
         &mut self,
         file: &FilePart,
         asset: &RasterAsset,
@@ -195,14 +195,13 @@ impl Pass<'_> {
         };
         let is_plain = asset.scale == 1.0 && asset.offset == 0.0 && part.read.dtype() == D::DTYPE;
         let is_alone = done.is_empty() && part.read.bands().len() == 1;
-        if is_plain && is_alone && layout.is_identity(window.height) {
-            decode(&mut self.decoder, part, bytemuck::cast_slice_mut(target)).map_err(error)?;
-            let nodata = file.nodata.and_then(D::exactly);
-            target.iter_mut().for_each(|pixel| {
-                if !pixel.is_valid(nodata) {
-                    *pixel = fill;
-                }
-            });
+        if is_plain
+            && is_alone
+            && layout.is_identity(window.height)
+            && let Some(bytes) = D::bytes_of(target)
+        {
+            decode(&mut self.decoder, part, bytes).map_err(error)?;
+            D::fill_gaps(target, file.nodata, fill);
             return Ok(0);
         }
         self.decode_window(part).map_err(error)?;
@@ -302,7 +301,7 @@ struct How {
 }
 
 /// Puts the window's valid pixels where the plane has none yet; returns how many.
-fn place<S: Pixel, D: Pixel + CastFrom<S>>(
+fn place<S: Pixel, D: Target + CastFrom<S>>(
     window: &[S],
     layout: &Layout,
     how: &How,
@@ -319,7 +318,7 @@ fn place<S: Pixel, D: Pixel + CastFrom<S>>(
             done,
         )
     } else {
-        let real = |pixel: S| D::of_f64(pixel.to_f64() * how.scale + how.offset);
+        let real = |pixel: S| D::of_real(pixel.to_f64() * how.scale + how.offset);
         place_with(
             window,
             layout,
@@ -330,7 +329,7 @@ fn place<S: Pixel, D: Pixel + CastFrom<S>>(
     }
 }
 
-fn place_with<S: Pixel, D: Pixel>(
+fn place_with<S: Pixel, D: Target>(
     window: &[S],
     layout: &Layout,
     convert: impl Fn(S) -> (bool, D),
@@ -393,11 +392,10 @@ fn place_with<S: Pixel, D: Pixel>(
     placed
 }
 
-/// A raster's element.
-trait Pixel:
+/// An element of the result: a pixel's value, or as `bool` whether there is one.
+trait Target:
     Element
     + Copy
-    + bytemuck::Pod
     + CastFrom<i8>
     + CastFrom<i16>
     + CastFrom<i32>
@@ -409,9 +407,21 @@ trait Pixel:
     + CastFrom<f32>
     + CastFrom<f64>
 {
-    /// The value as an element; integers saturate.
-    fn of_f64(value: f64) -> Self;
+    /// What a pixel without a valid value gets; integers saturate.
+    fn of_f64(fill: f64) -> Self;
 
+    /// What a valid pixel of this value gets; integers saturate.
+    fn of_real(value: f64) -> Self;
+
+    /// The elements as memory into which a file's pixels can be decoded, if they are of one form.
+    fn bytes_of(elements: &mut [Self]) -> Option<&mut [u8]>;
+
+    /// Puts the fill where decoded pixels are not valid.
+    fn fill_gaps(elements: &mut [Self], nodata: Option<f64>, fill: Self);
+}
+
+/// A stored element.
+trait Pixel: Target + bytemuck::Pod {
     fn to_f64(self) -> f64;
 
     /// The element of just this value, if there is one; floats round to their type as the file's writer did.
@@ -421,7 +431,52 @@ trait Pixel:
     fn is_valid(self, nodata: Option<Self>) -> bool;
 }
 
-/// Conversion as Rust's `as` and NumPy's `astype` do it.
+macro_rules! number_targets {
+    ($($type:ty),*) => {
+        $(impl Target for $type {
+            fn of_f64(fill: f64) -> Self {
+                fill as $type
+            }
+
+            #[inline]
+            fn of_real(value: f64) -> Self {
+                value as $type
+            }
+
+            fn bytes_of(elements: &mut [Self]) -> Option<&mut [u8]> {
+                Some(bytemuck::cast_slice_mut(elements))
+            }
+
+            fn fill_gaps(elements: &mut [Self], nodata: Option<f64>, fill: Self) {
+                let nodata = nodata.and_then(Self::exactly);
+                for element in elements.iter_mut().filter(|element| !element.is_valid(nodata)) {
+                    *element = fill;
+                }
+            }
+        })*
+    };
+}
+
+number_targets!(i8, i16, i32, i64, u8, u16, u32, u64, f32, f64);
+
+impl Target for bool {
+    fn of_f64(_: f64) -> Self {
+        false
+    }
+
+    #[inline]
+    fn of_real(_: f64) -> Self {
+        true
+    }
+
+    fn bytes_of(_: &mut [Self]) -> Option<&mut [u8]> {
+        None
+    }
+
+    fn fill_gaps(_: &mut [Self], _: Option<f64>, _: Self) {}
+}
+
+/// Conversion as Rust's `as` and NumPy's `astype` do it; to `bool` of a valid pixel, whatever its value.
 trait CastFrom<S> {
     fn cast_from(value: S) -> Self;
 }
@@ -435,6 +490,13 @@ macro_rules! casts {
                 value as $to
             }
         })*
+
+        impl CastFrom<$from> for bool {
+            #[inline]
+            fn cast_from(_: $from) -> Self {
+                true
+            }
+        }
     };
 }
 
@@ -443,10 +505,6 @@ casts!(i8, i16, i32, i64, u8, u16, u32, u64, f32, f64);
 macro_rules! integer_pixels {
     ($($type:ty),*) => {
         $(impl Pixel for $type {
-            fn of_f64(value: f64) -> Self {
-                value as $type
-            }
-
             #[inline]
             fn to_f64(self) -> f64 {
                 self as f64
@@ -469,10 +527,6 @@ integer_pixels!(i8, i16, i32, i64, u8, u16, u32, u64);
 macro_rules! float_pixels {
     ($($type:ty),*) => {
         $(impl Pixel for $type {
-            fn of_f64(value: f64) -> Self {
-                value as $type
-            }
-
             #[inline]
             fn to_f64(self) -> f64 {
                 self.into()

@@ -40,7 +40,8 @@ pub struct StackOptions {
 /// The elements' type of a stack.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum StackDtype {
-    /// As the files have it, and no scale and offset applied; missing pixels have the nodata value, or 0.
+    /// As the files have it, and no scale and offset applied; missing pixels have the nodata value, or 0, and
+    /// [`Stack::validity`] tells them from others.
     Source,
     /// `float32` with scale and offset applied; missing pixels are NaN. Integers above 2^24 round.
     #[default]
@@ -83,6 +84,24 @@ pub struct Stack {
     pub epsg: Option<u32>,
     /// What became of the items.
     pub report: StackReport,
+}
+
+impl Stack {
+    /// The stack's validity mask: the same array in `bool`, true where a pixel has a valid value.
+    pub fn validity(&self) -> Self {
+        Self {
+            dtype: DType::Bool,
+            bands: self
+                .bands
+                .iter()
+                .map(|band| StackBand {
+                    fill: 0.0,
+                    ..band.clone()
+                })
+                .collect(),
+            ..self.clone()
+        }
+    }
 }
 
 /// A band of a stack.

@@ -156,8 +156,8 @@ pub enum Observation {
     WorkerLeft {
         /// The worker.
         worker: WorkerId,
-        /// Why.
-        why: &'static str,
+        /// Why; `None` if it had said that it would leave.
+        why: Option<&'static str>,
     },
     /// A worker told how it is.
     WorkerStatus {

@@ -27,6 +27,7 @@ impl Scheduler {
             return;
         };
         self.sessions.remove(&record.session);
+        let why = (!record.retiring).then_some(why);
         self.out
             .push(Command::Observe(Observation::WorkerLeft { worker, why }));
         for chunk in record.held {
