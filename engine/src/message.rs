@@ -82,6 +82,13 @@ pub struct InputSource {
     pub item_bytes: u64,
 }
 
+impl InputSource {
+    /// Bytes of its largest chunk.
+    pub(crate) fn chunk_bytes_max(&self) -> u64 {
+        self.grid.block_len_max().saturating_mul(self.item_bytes)
+    }
+}
+
 /// Tasks of one layer that a worker shall run.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Lease {

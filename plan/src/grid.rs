@@ -298,8 +298,14 @@ impl ChunkGrid {
     }
 
     /// Elements of block `block`.
-    pub fn block_len(&self, block: u64) -> u64 {
-        self.block_shape(block).into_iter().product()
+    pub fn block_len(&self, mut block: u64) -> u64 {
+        let mut len = 1;
+        for axis in self.axes.iter().rev() {
+            let extent = axis.extent(block % axis.count());
+            len *= extent.end - extent.start;
+            block /= axis.count();
+        }
+        len
     }
 
     /// Elements of the largest block.

@@ -1,5 +1,7 @@
 use std::ops::Range;
 
+use smallvec::{SmallVec, smallvec};
+
 use crate::{AxisChunks, AxisWindow, ChunkGrid, InputMap, Rows};
 
 /// A part of one source block along one axis, and where it lies in the window.
@@ -26,6 +28,8 @@ pub struct BlockMap {
     out: ChunkGrid,
     source: ChunkGrid,
     kind: MapKind,
+    /// Block `i` needs source block `i`: the usual case, and the quick one.
+    is_same: bool,
 }
 
 #[derive(Debug, Clone)]
@@ -74,10 +78,13 @@ impl BlockMap {
                 MapKind::Product(axes.collect::<Result<_, _>>()?)
             }
         };
+        let is_same = matches!(map, InputMap::Product(windows) if windows.len() == out.ndim()
+            && (0..).zip(windows).all(|(axis, window)| *window == AxisWindow::Aligned { out_axis: axis }));
         Ok(Self {
             out: out.clone(),
             source: source.clone(),
             kind,
+            is_same,
         })
     }
 
@@ -88,11 +95,41 @@ impl BlockMap {
 
     /// The source blocks that block `block` needs, in the order in which the kernel sees them.
     pub fn sources(&self, block: u64) -> Vec<u64> {
+        let mut found = Vec::new();
+        self.each_source(block, |source| found.push(source));
+        found
+    }
+
+    /// Calls `see` with what [`sources`](Self::sources) gives, one by one.
+    pub fn each_source(&self, block: u64, mut see: impl FnMut(u64)) {
         match &self.kind {
-            MapKind::Blocks { rows, .. } => rows.row(block).to_vec(),
+            _ if self.is_same => see(block),
+            MapKind::Blocks { rows, .. } => rows.row(block).iter().copied().for_each(see),
             MapKind::Product(axes) => {
-                let index = self.out.unravel(block);
-                product(&self.source, axes.iter().map(|axis| axis.sources(&index)))
+                let index = index_of(&self.out, block);
+                let choices: SmallVec<[Blocks<'_>; AXES]> =
+                    axes.iter().map(|axis| axis.sources(&index)).collect();
+                each_product(&self.source, &choices, 0, &mut see);
+            }
+        }
+    }
+
+    /// Number `place` of [`sources`](Self::sources), if there are so many.
+    pub fn source_at(&self, block: u64, place: u64) -> Option<u64> {
+        match &self.kind {
+            _ if self.is_same => (place == 0).then_some(block),
+            MapKind::Blocks { rows, .. } => rows.row(block).get(place as usize).copied(),
+            MapKind::Product(axes) => {
+                let index = index_of(&self.out, block);
+                let (mut source, mut stride, mut rest) = (0, 1, place);
+                for (axis, chunks) in axes.iter().zip(self.source.axes()).rev() {
+                    let blocks = axis.sources(&index);
+                    let len = blocks.len() as u64;
+                    source += stride * blocks.get(rest.checked_rem(len)?);
+                    stride *= chunks.count();
+                    rest /= len;
+                }
+                (rest == 0).then_some(source)
             }
         }
     }
@@ -100,9 +137,10 @@ impl BlockMap {
     /// How many source blocks block `block` needs.
     pub fn source_count(&self, block: u64) -> u64 {
         match &self.kind {
+            _ if self.is_same => 1,
             MapKind::Blocks { rows, .. } => rows.row(block).len() as u64,
             MapKind::Product(axes) => {
-                let index = self.out.unravel(block);
+                let index = index_of(&self.out, block);
                 axes.iter()
                     .map(|axis| axis.sources(&index).len() as u64)
                     .product()
@@ -112,39 +150,46 @@ impl BlockMap {
 
     /// The blocks that need source block `source`, rising.
     pub fn dependents(&self, source: u64) -> Vec<u64> {
+        let mut found = Vec::new();
+        self.each_dependent(source, |block| found.push(block));
+        found
+    }
+
+    /// Calls `see` with what [`dependents`](Self::dependents) gives, one by one.
+    pub fn each_dependent(&self, source: u64, mut see: impl FnMut(u64)) {
         match &self.kind {
-            MapKind::Blocks { inverse, .. } => inverse.row(source).to_vec(),
-            MapKind::Product(axes) => match self.dependent_choices(axes, source) {
-                Some(choices) => product(&self.out, choices.into_iter()),
-                None => Vec::new(),
-            },
+            _ if self.is_same => see(source),
+            MapKind::Blocks { inverse, .. } => inverse.row(source).iter().copied().for_each(see),
+            MapKind::Product(axes) => {
+                let Some(choices) = self.dependent_choices(axes, source) else {
+                    return;
+                };
+                let choices: SmallVec<[Blocks<'_>; AXES]> = choices
+                    .iter()
+                    .zip(self.out.axes())
+                    .map(|(choice, axis)| match choice {
+                        None => Blocks::Range(0..axis.count()),
+                        Some(blocks) => Blocks::List(blocks),
+                    })
+                    .collect();
+                each_product(&self.out, &choices, 0, &mut see);
+            }
         }
     }
 
     /// How many blocks need source block `source`.
     pub fn dependents_count(&self, source: u64) -> u64 {
         match &self.kind {
+            _ if self.is_same => 1,
             MapKind::Blocks { inverse, .. } => inverse.row(source).len() as u64,
             MapKind::Product(axes) => {
-                let index = self.source.unravel(source);
-                let mut counts = self.out.block_counts();
-                let mut choices: Vec<Option<Vec<u64>>> = vec![None; counts.len()];
-                for (axis, &i) in axes.iter().zip(&index) {
-                    match axis.dependents(i) {
-                        Dependents::Every => {}
-                        Dependents::None => return 0,
-                        Dependents::Along(out_axis, blocks) => match &mut choices[out_axis] {
-                            Some(before) => before.retain(|b| blocks.contains(b)),
-                            empty => *empty = Some(blocks),
-                        },
-                    }
-                }
-                for (count, choice) in counts.iter_mut().zip(choices) {
-                    if let Some(blocks) = choice {
-                        *count = blocks.len() as u64;
-                    }
-                }
-                counts.into_iter().product()
+                let Some(choices) = self.dependent_choices(axes, source) else {
+                    return 0;
+                };
+                let counts = choices.iter().zip(self.out.axes());
+                counts
+                    .map(|(choice, axis)| choice.as_ref().map_or(axis.count(), |blocks| blocks.len() as u64))
+                    .product()
             }
         }
     }
@@ -185,9 +230,12 @@ impl BlockMap {
         window.iter().zip(&index).map(part).collect()
     }
 
-    fn dependent_choices(&self, axes: &[AxisMap], source: u64) -> Option<Vec<Vec<u64>>> {
-        let index = self.source.unravel(source);
-        let mut choices: Vec<Option<Vec<u64>>> = vec![None; self.out.ndim()];
+    /// For each axis of the layer the blocks that may need source block `source`, `None` for all of them; `None` at all
+    /// if no block does.
+    fn dependent_choices(&self, axes: &[AxisMap], source: u64) -> Option<SmallVec<[Option<Choice>; AXES]>> {
+        let index = index_of(&self.source, source);
+        let mut choices: SmallVec<[Option<Choice>; AXES]> = SmallVec::new();
+        choices.resize(self.out.ndim(), None);
         for (axis, &i) in axes.iter().zip(&index) {
             match axis.dependents(i) {
                 Dependents::Every => {}
@@ -198,15 +246,24 @@ impl BlockMap {
                 },
             }
         }
-        let every = self.out.block_counts();
-        Some(
-            choices
-                .into_iter()
-                .zip(every)
-                .map(|(c, n)| c.unwrap_or_else(|| (0..n).collect()))
-                .collect(),
-        )
+        Some(choices)
     }
+}
+
+/// Axes up to which nothing is put on the heap.
+const AXES: usize = 6;
+
+/// Blocks along one axis.
+type Choice = SmallVec<[u64; 4]>;
+
+/// [`ChunkGrid::unravel`] without an allocation.
+fn index_of(grid: &ChunkGrid, mut block: u64) -> SmallVec<[u64; AXES]> {
+    let mut index = SmallVec::from_elem(0, grid.ndim());
+    for (place, axis) in index.iter_mut().zip(grid.axes()).rev() {
+        *place = block % axis.count();
+        block /= axis.count();
+    }
+    index
 }
 
 enum Dependents {
@@ -215,7 +272,7 @@ enum Dependents {
     /// No block needs it.
     None,
     /// The blocks at these indices along one axis of the layer.
-    Along(usize, Vec<u64>),
+    Along(usize, Choice),
 }
 
 impl AxisMap {
@@ -379,7 +436,7 @@ impl AxisMap {
             at += piece.len;
             piece
         };
-        self.sources(index).into_iter().map(piece).collect()
+        self.sources(index).iter().map(piece).collect()
     }
 
     fn dependents(&self, source: u64) -> Dependents {
@@ -387,8 +444,10 @@ impl AxisMap {
             AxisWindow::All => Dependents::Every,
             AxisWindow::Block { block } if *block == source => Dependents::Every,
             AxisWindow::Block { .. } => Dependents::None,
-            AxisWindow::Aligned { out_axis } => Dependents::Along(*out_axis, vec![source]),
-            AxisWindow::Group { out_axis, fan_in } => Dependents::Along(*out_axis, vec![source / fan_in]),
+            AxisWindow::Aligned { out_axis } => Dependents::Along(*out_axis, smallvec![source]),
+            AxisWindow::Group { out_axis, fan_in } => {
+                Dependents::Along(*out_axis, smallvec![source / fan_in])
+            }
             AxisWindow::Affine {
                 out_axis,
                 start,
@@ -396,7 +455,7 @@ impl AxisMap {
             } => Dependents::Along(*out_axis, self.affine_dependents(source, *start, *step)),
             AxisWindow::Intervals { out_axis, .. } | AxisWindow::Rows { out_axis, .. } => {
                 let inverse = self.inverse.as_ref().expect("made for tables");
-                Dependents::Along(*out_axis, inverse.row(source).to_vec())
+                Dependents::Along(*out_axis, inverse.row(source).into())
             }
         }
     }
@@ -405,10 +464,10 @@ impl AxisMap {
     ///
     /// Windows of neighbouring blocks rise or fall, so the candidates are one run; it is widened by a block on each
     /// side and then filtered by the forward map, which is the definition.
-    fn affine_dependents(&self, source: u64, start: i64, step: i64) -> Vec<u64> {
+    fn affine_dependents(&self, source: u64, start: i64, step: i64) -> Choice {
         let out = self.decider();
         if out.is_empty() {
-            return Vec::new();
+            return Choice::new();
         }
         let extent = self.source.extent(source);
         let element = |target: u64| {
@@ -446,29 +505,28 @@ impl Blocks<'_> {
             Blocks::List(list) => list.len(),
         }
     }
-}
 
-impl IntoIterator for Blocks<'_> {
-    type Item = u64;
-    type IntoIter = std::vec::IntoIter<u64>;
-
-    fn into_iter(self) -> Self::IntoIter {
+    /// Number `place` of them, which there must be.
+    fn get(&self, place: u64) -> u64 {
         match self {
-            Blocks::Range(range) => range.collect::<Vec<_>>().into_iter(),
-            Blocks::List(list) => Vec::from(list).into_iter(),
+            Blocks::Range(range) => range.start + place,
+            Blocks::List(list) => list[place as usize],
         }
     }
+
+    fn iter(&self) -> impl Iterator<Item = u64> {
+        (0..self.len() as u64).map(|place| self.get(place))
+    }
 }
 
-/// The positions in `grid` of every combination of the given block indices, in C order.
-fn product<I: IntoIterator<Item = u64>>(grid: &ChunkGrid, choices: impl Iterator<Item = I>) -> Vec<u64> {
-    let mut found = vec![0u64];
-    for (choice, axis) in choices.zip(grid.axes()) {
-        let choice: Vec<u64> = choice.into_iter().collect();
-        found = found
-            .iter()
-            .flat_map(|base| choice.iter().map(move |i| base * axis.count() + i))
-            .collect();
-    }
-    found
+/// Calls `see` with the position in `grid` of every combination of the given block indices, in C order; `base` is the
+/// position among the axes before.
+fn each_product(grid: &ChunkGrid, choices: &[Blocks<'_>], base: u64, see: &mut impl FnMut(u64)) {
+    let Some((choice, rest)) = choices.split_first() else {
+        return see(base);
+    };
+    let axis = &grid.axes()[grid.ndim() - choices.len()];
+    choice
+        .iter()
+        .for_each(|block| each_product(grid, rest, base * axis.count() + block, see));
 }

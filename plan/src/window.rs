@@ -100,6 +100,9 @@ pub enum AxisWindow {
     },
 }
 
+/// The most blocks of an array whose blocks are listed one by one.
+const BLOCKS_MAX: u64 = 1 << 28;
+
 /// Lists of block indices, one for each block: compressed sparse rows.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Rows {
@@ -161,13 +164,27 @@ impl Rows {
 
     /// For each of `source_count` blocks the rows that name it.
     pub fn inverse(&self, source_count: u64) -> Self {
-        let mut lists = vec![Vec::new(); usize::try_from(source_count).expect("rows fit memory")];
-        for row in 0..self.len() as u64 {
-            self.row(row)
-                .iter()
-                .for_each(|&block| lists[block as usize].push(row));
+        let count = usize::try_from(source_count).expect("rows fit memory");
+        let mut offsets = vec![0; count + 1];
+        for &block in self.blocks.iter() {
+            offsets[block as usize + 1] += 1;
         }
-        Self::new(lists)
+        for at in 0..count {
+            offsets[at + 1] += offsets[at];
+        }
+        let mut next = offsets.clone();
+        let mut rows = vec![0; self.blocks.len()];
+        for row in 0..self.len() as u64 {
+            for &block in self.row(row) {
+                let place = &mut next[block as usize];
+                rows[*place as usize] = row;
+                *place += 1;
+            }
+        }
+        Self {
+            offsets: offsets.into(),
+            blocks: rows.into(),
+        }
     }
 
     /// Why these rows do not fit `row_count` blocks that read from `source_count` ones, if they do not.
@@ -175,15 +192,21 @@ impl Rows {
         if self.len() as u64 != row_count {
             return Some(format!("{} rows for {row_count} blocks", self.len()));
         }
-        let mut seen = std::collections::BTreeSet::new();
+        if source_count > BLOCKS_MAX {
+            return Some(format!(
+                "rows over {source_count} blocks; at most {BLOCKS_MAX} can be listed"
+            ));
+        }
+        // The row that named each block last.
+        let mut named = vec![u64::MAX; source_count as usize];
         for row in 0..row_count {
-            seen.clear();
             for &block in self.row(row) {
-                if block >= source_count {
-                    return Some(format!("row {row} names block {block} of {source_count}"));
-                }
-                if !seen.insert(block) {
-                    return Some(format!("row {row} names block {block} twice"));
+                match named.get_mut(block as usize) {
+                    None => return Some(format!("row {row} names block {block} of {source_count}")),
+                    Some(last) if *last == row => {
+                        return Some(format!("row {row} names block {block} twice"));
+                    }
+                    Some(last) => *last = row,
                 }
             }
         }

@@ -1,6 +1,6 @@
 //! Which tasks come next: outputs depth first, sources as memory admits them.
 
-use std::collections::VecDeque;
+use std::{cmp::Reverse, collections::VecDeque};
 
 use graticule_plan::{ChunkId, JobId, LayerId, TaskId};
 
@@ -26,15 +26,9 @@ pub(super) struct Cursor {
 #[derive(Debug)]
 pub(super) struct Frame {
     pub(super) task: TaskId,
-    inputs: Vec<ChunkId>,
-    next: usize,
-}
-
-impl Frame {
-    /// The inputs that were not looked at yet.
-    pub(super) fn rest(&self) -> &[ChunkId] {
-        &self.inputs[self.next..]
-    }
+    /// The input, among those of its layer, that is looked at, and the place in it of the next chunk.
+    pub(super) input: u32,
+    pub(super) place: u64,
 }
 
 /// Lost chunks that somebody waits for: they come before anything new.
@@ -47,6 +41,20 @@ pub(super) struct Recovery {
 impl Recovery {
     pub(super) fn push(&mut self, task: TaskId) {
         self.lost.push_back(task);
+    }
+
+    /// Has the task on top go on at this place of its input.
+    fn advance(&mut self, place: u64) {
+        if let Some(frame) = self.stack.last_mut() {
+            frame.place = place;
+        }
+    }
+
+    /// Has the task on top go on with its next input.
+    fn next_input(&mut self) {
+        if let Some(frame) = self.stack.last_mut() {
+            (frame.input, frame.place) = (frame.input + 1, 0);
+        }
     }
 
     /// Goes on with the walk of a job that is over: other jobs may wait for a task on it.
@@ -67,8 +75,8 @@ impl Scheduler {
     /// Demands tasks until enough are ready for all slots, or memory admits no more.
     pub(super) fn advance(&mut self) {
         let bounds = Bounds {
-            slots: self.slots_total(),
-            transient_bytes: u128::from(self.budget_total() / 4 * 3),
+            slots: self.capacity.slots,
+            transient_bytes: u128::from(self.capacity.budget_bytes / 4 * 3),
         };
         while self.admits(bounds) && self.step_recovery() {}
         if !self.admits(bounds) {
@@ -122,16 +130,17 @@ impl Scheduler {
     fn step_recovery(&mut self) -> bool {
         loop {
             if let Some(frame) = self.recovery.stack.last_mut() {
-                let (owner, input) = (frame.task, frame.inputs.get(frame.next).copied());
-                frame.next += 1;
-                match input {
-                    Some(input) if self.is_waiting(owner) => {
-                        if self.is_absent(input) {
-                            self.demand(input, Walk::Recovery);
+                let (owner, input, place) = (frame.task, frame.input, frame.place);
+                match self.input_at(owner, input, place) {
+                    At::Chunk(chunk) if self.is_waiting(owner) => {
+                        self.recovery.advance(place + 1);
+                        if self.is_absent(chunk) {
+                            self.demand(chunk, Walk::Recovery);
                             return true;
                         }
                     }
-                    Some(_) | None => {
+                    At::EndOfInput => self.recovery.next_input(),
+                    At::Chunk(_) | At::EndOfTask => {
                         self.recovery.stack.pop();
                     }
                 }
@@ -157,13 +166,23 @@ impl Scheduler {
             let Some(record) = self.jobs.get_mut(&job).filter(running) else {
                 return false;
             };
-            let task = if let Some(frame) = record.cursor.stack.last_mut() {
-                let (owner, input) = (frame.task, frame.inputs.get(frame.next).copied());
-                frame.next += 1;
-                match input {
-                    Some(input) if self.is_waiting(owner) => input,
-                    Some(_) | None => {
-                        self.job_mut(job).cursor.stack.pop();
+            let task = if let Some(frame) = record.cursor.stack.last() {
+                let (owner, input, place) = (frame.task, frame.input, frame.place);
+                let at = self.input_at(owner, input, place);
+                let waits = self.is_waiting(owner);
+                let stack = &mut self.job_mut(job).cursor.stack;
+                let frame = stack.last_mut().expect("looked at above");
+                match at {
+                    At::Chunk(chunk) if waits => {
+                        frame.place = place + 1;
+                        chunk
+                    }
+                    At::EndOfInput => {
+                        (frame.input, frame.place) = (input + 1, 0);
+                        continue;
+                    }
+                    At::Chunk(_) | At::EndOfTask => {
+                        stack.pop();
                         continue;
                     }
                 }
@@ -201,7 +220,7 @@ impl Scheduler {
             return false;
         };
         let layer = &job.layers[chunk.layer.0 as usize];
-        !layer.chunks.contains_key(&chunk.block) && !layer.tasks.contains_key(&chunk.block)
+        !layer.chunks.contains(chunk.block) && !layer.tasks.contains(chunk.block)
     }
 
     /// Whether a client or a live task waits for a chunk.
@@ -219,19 +238,17 @@ impl Scheduler {
     fn demand(&mut self, task: TaskId, walk: Walk) {
         self.unfinish(task);
         let too_many = self.input_count(task) > TASK_INPUTS_MAX;
-        let inputs = if too_many {
-            Vec::new()
-        } else {
-            self.inputs_of(task)
-        };
-        let missing = inputs.iter().filter(|&&input| !self.is_held(input)).count() as u64;
+        let mut missing = 0;
+        if !too_many {
+            self.each_input(task, |input| missing += u64::from(!self.is_held(input)));
+        }
         let order = self.next_order;
         self.next_order += 1;
         let layer = self.layer_mut(task.job, task.layer);
         let record = TaskRecord {
             state: TaskState::Waiting { missing },
             order,
-            attempt: layer.attempts.get(&task.block).copied().unwrap_or(0),
+            attempt: layer.attempts.get(task.block).copied().unwrap_or_default(),
             failures: 0,
             losses: 0,
             misses: 0,
@@ -249,8 +266,8 @@ impl Scheduler {
         } else {
             let frame = Frame {
                 task,
-                inputs,
-                next: 0,
+                input: 0,
+                place: 0,
             };
             match walk {
                 Walk::Recovery => self.recovery.stack.push(frame),
@@ -266,32 +283,61 @@ impl Scheduler {
             .fold(0, u64::saturating_add)
     }
 
-    /// The chunks that a task needs, once for each input that names them.
-    pub(super) fn inputs_of(&self, task: TaskId) -> Vec<ChunkId> {
-        let layer = self.layer(task.job, task.layer);
-        let chunks = layer.inputs.iter().flat_map(|input| {
-            let blocks = input.map.sources(task.block).into_iter();
-            blocks.map(|block| ChunkId {
+    /// The chunk at a place of an input of a task, whose job may be gone.
+    pub(super) fn input_at(&self, task: TaskId, input: u32, place: u64) -> At {
+        let job = self.jobs.get(&task.job);
+        let layer = job.and_then(|job| job.layers.get(task.layer.0 as usize));
+        let Some(input) = layer.and_then(|layer| layer.inputs.get(input as usize)) else {
+            return At::EndOfTask;
+        };
+        match input.map.source_at(task.block, place) {
+            None => At::EndOfInput,
+            Some(block) => At::Chunk(ChunkId {
                 job: input.job,
                 layer: input.layer,
                 block,
-            })
-        });
-        chunks.collect()
+            }),
+        }
+    }
+
+    /// Calls `see` with the chunks that a task needs, once for each input that names them.
+    pub(super) fn each_input(&self, task: TaskId, mut see: impl FnMut(ChunkId)) {
+        for input in &self.layer(task.job, task.layer).inputs {
+            input.map.each_source(task.block, |block| {
+                see(ChunkId {
+                    job: input.job,
+                    layer: input.layer,
+                    block,
+                });
+            });
+        }
+    }
+
+    /// The chunks that a task needs, once for each input that names them.
+    pub(super) fn inputs_of(&self, task: TaskId) -> Vec<ChunkId> {
+        let mut chunks = Vec::new();
+        self.each_input(task, |chunk| chunks.push(chunk));
+        chunks
+    }
+
+    /// Calls `see` with the tasks that need a chunk, once for each input that names it.
+    pub(super) fn each_dependent(&self, chunk: ChunkId, mut see: impl FnMut(TaskId)) {
+        for consumer in &self.layer(chunk.job, chunk.layer).consumers {
+            consumer.map.each_dependent(chunk.block, |block| {
+                see(TaskId {
+                    job: consumer.job,
+                    layer: consumer.layer,
+                    block,
+                });
+            });
+        }
     }
 
     /// The tasks that need a chunk, once for each input that names it.
     pub(super) fn dependents_of(&self, chunk: ChunkId) -> Vec<TaskId> {
-        let layer = self.layer(chunk.job, chunk.layer);
-        let tasks = layer.consumers.iter().flat_map(|consumer| {
-            let blocks = consumer.map.dependents(chunk.block).into_iter();
-            blocks.map(|block| TaskId {
-                job: consumer.job,
-                layer: consumer.layer,
-                block,
-            })
-        });
-        tasks.collect()
+        let mut tasks = Vec::new();
+        self.each_dependent(chunk, |task| tasks.push(task));
+        tasks
     }
 
     pub(super) fn waiting_to_ready(&mut self, task: TaskId) {
@@ -306,15 +352,12 @@ impl Scheduler {
         record.state = TaskState::Ready;
         self.committed_bytes += bytes;
         self.ready_count += 1;
-        let new = self.job_mut(task.job).ready.insert(ready);
-        debug_assert!(new, "{task} was queued twice");
+        self.job_mut(task.job).ready.push(Reverse(ready));
     }
 
     pub(super) fn ready_to_waiting(&mut self, task: TaskId, missing: u64) {
+        // Its entry in the queue stays, and is found to be stale.
         let bytes = self.output_bytes(task);
-        let ready = self.ready_entry(task);
-        let there = self.job_mut(task.job).ready.remove(&ready);
-        debug_assert!(there, "{task} was not queued");
         self.committed_bytes -= bytes;
         self.ready_count -= 1;
         self.task_mut(task).expect("a ready task has a record").state = TaskState::Waiting { missing };
@@ -323,8 +366,8 @@ impl Scheduler {
     pub(super) fn ready_entry(&self, task: TaskId) -> ReadyTask {
         let layer = self.layer(task.job, task.layer);
         ReadyTask {
-            priority: std::cmp::Reverse(layer.spec.layer.priority),
-            order: layer.tasks[&task.block].order,
+            priority: Reverse(layer.spec.layer.priority),
+            order: layer.tasks.get(task.block).expect("a live task").order,
             layer: task.layer,
             block: task.block,
         }
@@ -336,14 +379,20 @@ impl Scheduler {
     }
 
     pub(super) fn is_held(&self, chunk: ChunkId) -> bool {
-        self.layer(chunk.job, chunk.layer)
-            .chunks
-            .contains_key(&chunk.block)
+        self.layer(chunk.job, chunk.layer).chunks.contains(chunk.block)
     }
 
     pub(super) fn layer(&self, job: JobId, layer: LayerId) -> &super::record::LayerRecord {
         &self.jobs[&job].layers[layer.0 as usize]
     }
+}
+
+/// What stands at a place among a task's inputs.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum At {
+    Chunk(ChunkId),
+    EndOfInput,
+    EndOfTask,
 }
 
 /// On whose stack the inputs of a newly demanded task go.

@@ -1,8 +1,9 @@
 //! Which worker runs what: ready tasks become leases.
 
-use std::collections::BTreeMap;
+use std::{cmp::Reverse, collections::BTreeMap, ops::Bound};
 
 use graticule_plan::{ChunkId, JobId, LayerId, TaskId, WorkerId};
+use smallvec::SmallVec;
 
 use super::{
     Command, Observation, Scheduler,
@@ -10,15 +11,9 @@ use super::{
 };
 use crate::{ChunkHolders, Lease, ToWorker, footprint::task_bytes};
 
-/// Work that a worker has at hand beyond what it runs, so that it never waits for the next lease.
-const QUEUE_US: u64 = 50_000;
-/// Tasks longer than this are leased one by one as slots fall free, so that a worker that joins gets some.
-const LONG_TASK_US: u64 = 500_000;
-/// The most tasks a worker has at hand for each of its slots.
-const QUEUE_TASKS_PER_SLOT_MAX: u64 = 64;
 /// Workers that vanished with a task before it runs on an otherwise idle worker, so that it takes no others along and
 /// the next loss tells whether it is the cause.
-const LOSSES_SUSPICIOUS: u32 = 2;
+const LOSSES_SUSPICIOUS: u16 = 2;
 
 type Leases = BTreeMap<(WorkerId, JobId, LayerId), Lease>;
 
@@ -40,33 +35,51 @@ impl Scheduler {
             self.last_served = Some(job);
             self.ready_to_leased(task, worker, &mut leases);
         }
+        self.flush_releases();
         for ((worker, ..), lease) in leases {
             self.send_lease(worker, lease);
         }
     }
 
-    /// The best ready task of all jobs, jobs taking turns.
-    fn next_ready(&self) -> Option<(JobId, ReadyTask)> {
+    /// The best ready task of all jobs, jobs taking turns; it is on top of its job's queue.
+    fn next_ready(&mut self) -> Option<(JobId, ReadyTask)> {
         if self.ready_count == 0 {
             return None;
         }
-        let mut first = None;
-        for (&job, record) in &self.jobs {
-            let Some(&ready) = record.ready.first() else {
-                continue;
-            };
-            if Some(job) > self.last_served {
-                return Some((job, ready));
+        let after = self.last_served.map_or(Bound::Unbounded, Bound::Excluded);
+        let up_to = self
+            .last_served
+            .map_or(Bound::Excluded(JobId(0)), Bound::Included);
+        let later = self.jobs.range((after, Bound::Unbounded)).map(|(&job, _)| job);
+        let turns: SmallVec<[JobId; 8]> = later
+            .chain(self.jobs.range((Bound::Unbounded, up_to)).map(|(&job, _)| job))
+            .filter(|job| !self.jobs[job].ready.is_empty())
+            .collect();
+        turns
+            .into_iter()
+            .find_map(|job| Some((job, self.top_ready(job)?)))
+    }
+
+    /// The first task of a job's queue that still is ready.
+    fn top_ready(&mut self, job: JobId) -> Option<ReadyTask> {
+        let record = self.jobs.get_mut(&job)?;
+        while let Some(&Reverse(top)) = record.ready.peek() {
+            let task = record.layers[top.layer.0 as usize].tasks.get(top.block);
+            if task.is_some_and(|task| task.state == TaskState::Ready && task.order == top.order) {
+                return Some(top);
             }
-            first.get_or_insert((job, ready));
+            record.ready.pop();
         }
-        first
+        None
     }
 
     /// Why no connected worker can ever run the task, if none can.
     fn too_large(&self, task: TaskId) -> Option<String> {
-        let largest = self.workers.values().map(|w| w.budget_bytes).max()?;
         let layer = self.layer(task.job, task.layer);
+        if layer.footprint_bytes_max(task.block) <= self.capacity.budget_bytes_max {
+            return None;
+        }
+        let largest = self.workers.values().map(|w| w.budget_bytes).max()?;
         let maps = layer.inputs.iter().map(|input| &*input.map);
         let needed = task_bytes(&layer.spec, maps, task.block);
         if needed <= largest {
@@ -82,49 +95,54 @@ impl Scheduler {
         Some(self.tell_where(task, &cause).to_string())
     }
 
-    /// The worker with room that holds most of the task's inputs; of equals the one with the fewest tasks at hand,
-    /// then the one that got the previous task, so that neighbours stay together.
-    fn place(&self, task: TaskId) -> Option<WorkerId> {
+    /// The worker with room that holds most of the task's inputs; else the one with the fewest tasks at hand.
+    fn place(&mut self, task: TaskId) -> Option<WorkerId> {
         let layer = self.layer(task.job, task.layer);
         let task_us = layer.measured.mean_us(layer.spec.layer.cost_ns);
-        let alone = layer.tasks[&task.block].losses >= LOSSES_SUSPICIOUS;
-        let mut local: BTreeMap<WorkerId, u64> = BTreeMap::new();
-        for input in self.inputs_of(task) {
+        let losses = layer.tasks.get(task.block).expect("a ready task").losses;
+        let alone = losses >= LOSSES_SUSPICIOUS;
+        let mut local = std::mem::take(&mut self.local);
+        self.each_input(task, |input| {
             let source = self.layer(input.job, input.layer);
-            if let Some(record) = source.chunks.get(&input.block) {
-                for &holder in &record.holders {
-                    let bytes = local.entry(holder).or_default();
-                    *bytes = bytes.saturating_add(record.bytes);
-                }
+            if let Some(record) = source.chunks.get(input.block) {
+                record
+                    .holders
+                    .iter()
+                    .for_each(|holder| local.add(holder, record.bytes));
             }
-        }
-        let open = self
-            .workers
-            .iter()
-            .filter(|(_, w)| w.has_room(task_us) && (!alone || w.leased.is_empty()));
-        let key = |(id, worker): &(&WorkerId, &WorkerRecord)| {
-            let level = worker.leased.len() as u64 / u64::from(worker.slots);
-            let bytes = local.get(id).copied().unwrap_or(0);
-            let previous = self.last_placed == Some(**id);
-            (
-                std::cmp::Reverse(bytes),
-                level,
-                !previous,
-                worker.leased.len(),
-                **id,
-            )
+        });
+        let fits = |worker: &WorkerRecord| worker.has_room(task_us) && (!alone || worker.leased_count == 0);
+        let key = |&(id, bytes): &(WorkerId, u64)| {
+            let worker = self.workers.get(&id).filter(|worker| fits(worker))?;
+            let level = worker.leased_count / u64::from(worker.slots);
+            let previous = self.last_placed == Some(id);
+            Some((Reverse(bytes), level, !previous, worker.leased_count, id))
         };
-        open.min_by_key(key).map(|(&id, _)| id)
+        let nearest = local.entries().iter().filter_map(key).min().map(|key| key.4);
+        local.clear();
+        self.local = local;
+        nearest.or_else(|| {
+            if alone {
+                let mut open = self.workers.iter().filter(|(_, worker)| fits(worker));
+                open.next().map(|(&id, _)| id)
+            } else {
+                self.idlest(task_us)
+            }
+        })
     }
 
     fn ready_to_leased(&mut self, task: TaskId, worker: WorkerId, leases: &mut Leases) {
-        let entry = self.ready_entry(task);
-        self.job_mut(task.job).ready.remove(&entry);
+        self.job_mut(task.job).ready.pop();
         self.ready_count -= 1;
         self.leased_count += 1;
-        let layer = self.layer(task.job, task.layer);
+        let layer = self.layer_mut(task.job, task.layer);
         let task_us = layer.measured.mean_us(layer.spec.layer.cost_ns);
-        let record = self.task_mut(task).expect("a ready task has a record");
+        let task_us = u32::try_from(task_us).unwrap_or(u32::MAX);
+        layer.leased_count += 1;
+        let record = layer
+            .tasks
+            .get_mut(task.block)
+            .expect("a ready task has a record");
         assert_eq!(record.state, TaskState::Ready, "{task}");
         record.state = TaskState::Leased { worker };
         record.attempt += 1;
@@ -140,9 +158,10 @@ impl Scheduler {
             .workers
             .get_mut(&worker)
             .expect("placed on a connected worker");
-        target.leased.insert(task);
-        target.load_us += task_us;
+        target.leased_count += 1;
+        target.load_us += u64::from(task_us);
         target.isolated = alone;
+        self.rank(worker);
         self.last_placed = Some(worker);
         self.out.push(Command::Observe(Observation::TaskLeased {
             task,
@@ -174,27 +193,30 @@ impl Scheduler {
         if lease.tasks.is_empty() {
             return;
         }
-        let mut elsewhere: BTreeMap<ChunkId, Vec<WorkerId>> = BTreeMap::new();
+        let mut elsewhere: Vec<ChunkId> = Vec::new();
         for &(block, _) in &lease.tasks {
-            for chunk in self.inputs_of(TaskId {
+            let task = TaskId {
                 job: lease.job,
                 layer: lease.layer,
                 block,
-            }) {
-                let source = self.layer(chunk.job, chunk.layer).chunks.get(&chunk.block);
-                let holders = source.map(|record| record.holders.as_slice()).unwrap_or_default();
-                if !holders.contains(&worker) {
-                    elsewhere.entry(chunk).or_insert_with(|| holders.to_vec());
+            };
+            self.each_input(task, |chunk| {
+                let source = self.layer(chunk.job, chunk.layer).chunks.get(chunk.block);
+                if source.is_none_or(|record| !record.holders.contains(worker)) {
+                    elsewhere.push(chunk);
                 }
-            }
+            });
         }
-        lease.holders = elsewhere
-            .into_iter()
-            .map(|(chunk, holders)| ChunkHolders {
-                chunk,
-                peers: self.peers(&holders),
-            })
-            .collect();
+        elsewhere.sort_unstable();
+        elsewhere.dedup();
+        let holders = elsewhere.into_iter().map(|chunk| {
+            let source = self.layer(chunk.job, chunk.layer).chunks.get(chunk.block);
+            let peers = source
+                .map(|record| self.peers(&record.holders))
+                .unwrap_or_default();
+            ChunkHolders { chunk, peers }
+        });
+        lease.holders = holders.collect();
         self.describe_layer(worker, lease.job, lease.layer);
         self.send(worker, ToWorker::Lease(lease));
     }
@@ -225,17 +247,39 @@ impl Scheduler {
     }
 }
 
-impl WorkerRecord {
-    /// Whether a task of about `task_us` may be added to what the worker has at hand.
-    fn has_room(&self, task_us: u64) -> bool {
-        if self.retiring || self.isolated {
-            return false;
+/// Bytes of a task's inputs by worker that holds them. Cleared after each use, so that it is made once.
+#[derive(Debug, Default)]
+pub(super) struct Local {
+    entries: Vec<(WorkerId, u64)>,
+    /// By worker: its place among the entries, plus 1.
+    places: Vec<u32>,
+}
+
+impl Local {
+    fn add(&mut self, worker: WorkerId, bytes: u64) {
+        let at = worker.0 as usize;
+        if self.places.len() <= at {
+            self.places.resize(at + 1, 0);
         }
-        let (slots, at_hand) = (u64::from(self.slots), self.leased.len() as u64);
-        if task_us > LONG_TASK_US {
-            return at_hand < slots;
+        match self.places[at] {
+            0 => {
+                self.entries.push((worker, bytes));
+                self.places[at] = self.entries.len() as u32;
+            }
+            place => {
+                let sum = &mut self.entries[place as usize - 1].1;
+                *sum = sum.saturating_add(bytes);
+            }
         }
-        let queue_is_short = self.load_us < slots * QUEUE_US;
-        at_hand < 2 * slots || (queue_is_short && at_hand < slots * QUEUE_TASKS_PER_SLOT_MAX)
+    }
+
+    fn entries(&self) -> &[(WorkerId, u64)] {
+        &self.entries
+    }
+
+    fn clear(&mut self) {
+        for (worker, _) in self.entries.drain(..) {
+            self.places[worker.0 as usize] = 0;
+        }
     }
 }

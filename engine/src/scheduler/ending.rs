@@ -135,7 +135,7 @@ impl Scheduler {
             let awaited = layer
                 .chunks
                 .iter()
-                .filter(|(block, _)| layer.awaits_delivery(**block));
+                .filter(|(block, _)| layer.awaits_delivery(*block));
             undelivered += awaited.map(|(_, chunk)| u128::from(chunk.bytes)).sum::<u128>();
             layer.delivered = None;
         }
@@ -159,8 +159,8 @@ impl Scheduler {
         let walk = std::mem::take(&mut self.job_mut(job).cursor);
         self.recovery.inherit(walk);
         for layer in &mut self.job_mut(job).layers {
-            layer.finished.fill(layer.spec.layer.grid.block_count());
-            for block in layer.live_blocks() {
+            layer.finished.fill();
+            for block in layer.tasks.blocks() {
                 layer.finished.remove(block);
             }
         }

@@ -7,12 +7,12 @@ use graticule_plan::{ChunkId, TaskId, WorkerId};
 use super::{
     Command, JobEvent, Observation, Scheduler,
     hold::CHUNK_BYTES_MAX,
-    record::{ChunkRecord, JobState, TaskState},
+    record::{ChunkRecord, Holders, JobState, TaskState},
 };
-use crate::{Failure, FailureKind, Finished, INLINE_BYTES_MAX, Report, TaskTimes, ToWorker};
+use crate::{Failure, FailureKind, Finished, INLINE_BYTES_MAX, Report, TaskTimes};
 
 /// How often a task's inputs may be missing where they were said to be before its job fails.
-const MISSES_MAX: u32 = 100;
+const MISSES_MAX: u16 = 100;
 /// The most different problems that a job tells its client.
 const PROBLEMS_MAX: usize = 1000;
 
@@ -35,7 +35,7 @@ impl Scheduler {
             // Late, or of a job that is gone. A result that came of it must not lie around.
             None => {
                 if report.outcome.is_ok() && !self.holds(worker, task) {
-                    self.send(worker, ToWorker::Release { chunks: vec![task] });
+                    self.releases.push((worker, task));
                 }
             }
         }
@@ -45,18 +45,20 @@ impl Scheduler {
     pub(super) fn unlease(&mut self, worker: WorkerId, task: TaskId) {
         self.committed_bytes -= self.output_bytes(task);
         self.leased_count -= 1;
+        self.layer_mut(task.job, task.layer).leased_count -= 1;
         let load_us = self.task(task).map_or(0, |record| record.load_us);
         if let Some(record) = self.workers.get_mut(&worker) {
-            record.leased.remove(&task);
-            record.load_us -= load_us;
-            record.isolated &= !record.leased.is_empty();
+            record.leased_count -= 1;
+            record.load_us -= u64::from(load_us);
+            record.isolated &= record.leased_count > 0;
         }
+        self.rank(worker);
     }
 
     fn leased_to_finished(&mut self, worker: WorkerId, task: TaskId, finished: Finished, times: TaskTimes) {
         self.tell_problems(task, finished.problems);
         let layer = self.layer_mut(task.job, task.layer);
-        let attempt = layer.tasks.remove(&task.block).map_or(1, |record| record.attempt);
+        let attempt = layer.tasks.remove(task.block).map_or(1, |record| record.attempt);
         layer
             .measured
             .add(times.fetch_us.saturating_add(times.compute_us));
@@ -92,10 +94,15 @@ impl Scheduler {
 
     /// A worker holds a chunk that nobody held: tasks that waited for it may run.
     pub(super) fn chunk_appears(&mut self, chunk: ChunkId, worker: WorkerId, bytes: u64) {
-        let dependents = self.dependents_of(chunk);
-        let needed = dependents.iter().filter(|&&task| !self.is_finished(task)).count() as u64;
+        let mut dependents = std::mem::take(&mut self.dependents);
+        self.each_dependent(chunk, |task| {
+            if !self.is_finished(task) {
+                dependents.push(task);
+            }
+        });
+        let needed = dependents.len() as u64;
         let record = ChunkRecord {
-            holders: vec![worker],
+            holders: Holders::one(worker),
             bytes: bytes.min(CHUNK_BYTES_MAX),
             needed,
         };
@@ -104,14 +111,12 @@ impl Scheduler {
         if job.state == JobState::Running {
             job.outputs_left -= job.layers[chunk.layer.0 as usize].pins.len() as u64;
         }
-        self.workers
-            .get_mut(&worker)
-            .expect("the holder is connected")
-            .held
-            .insert(chunk);
-        for task in dependents {
+        let holder = self.workers.get_mut(&worker).expect("the holder is connected");
+        holder.held_count += 1;
+        for task in dependents.drain(..) {
             self.input_appeared(task);
         }
+        self.dependents = dependents;
     }
 
     fn input_appeared(&mut self, task: TaskId) {
@@ -134,7 +139,7 @@ impl Scheduler {
         let record = self.task_mut(task).expect("it was leased");
         match failure.kind {
             FailureKind::MissingInputs(chunks) => {
-                record.misses += 1;
+                record.misses = record.misses.saturating_add(1);
                 let misses = record.misses;
                 for (chunk, holder) in chunks {
                     self.replica_is_gone(chunk, holder);
@@ -202,8 +207,8 @@ impl Scheduler {
     /// A leased task's worker has vanished.
     pub(super) fn count_loss(&mut self, task: TaskId) {
         let Some(record) = self.task_mut(task) else { return };
-        record.losses += 1;
-        let losses = record.losses;
+        record.losses = record.losses.saturating_add(1);
+        let losses = u32::from(record.losses);
         if losses >= self.worker_losses_max {
             let why = format!(
                 "{losses} workers vanished while they ran this task; it may need more memory than a worker has, or \

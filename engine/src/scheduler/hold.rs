@@ -5,7 +5,7 @@ use graticule_plan::{ChunkId, JobId, Key, LayerId, TaskId, WorkerId};
 
 use super::{
     ClientId, Command, JobEvent, Observation, Sabotage, Scheduler,
-    record::{ChunkRecord, JobState, TaskState},
+    record::{ChunkRecord, Holders, JobState, TaskState},
 };
 use crate::{Peer, ToWorker};
 
@@ -25,7 +25,7 @@ impl Scheduler {
         if !layer.awaits_delivery(chunk.block) {
             return;
         }
-        let Some(record) = layer.chunks.get(&chunk.block) else {
+        let Some(record) = layer.chunks.get(chunk.block) else {
             return;
         };
         let event = JobEvent::ChunkReady {
@@ -39,10 +39,10 @@ impl Scheduler {
         self.notify(client, chunk.job, event);
     }
 
-    pub(super) fn peers(&self, holders: &[WorkerId]) -> Vec<Peer> {
+    pub(super) fn peers(&self, holders: &Holders) -> Vec<Peer> {
         holders
             .iter()
-            .filter_map(|id| self.workers.get(id))
+            .filter_map(|id| self.workers.get(&id))
             .map(|w| w.peer.clone())
             .collect()
     }
@@ -61,7 +61,7 @@ impl Scheduler {
     /// Takes a chunk that is there out of the books.
     pub(super) fn remove_chunk(&mut self, chunk: ChunkId) -> ChunkRecord {
         let layer = self.layer_mut(chunk.job, chunk.layer);
-        let record = layer.chunks.remove(&chunk.block).expect("the chunk was there");
+        let record = layer.chunks.remove(chunk.block).expect("the chunk was there");
         let (transient, undelivered) = (layer.pins.is_empty(), layer.awaits_delivery(chunk.block));
         let bytes = u128::from(record.bytes);
         self.transient_bytes -= if transient { bytes } else { 0 };
@@ -82,7 +82,7 @@ impl Scheduler {
         }
         let delivered = layer.delivered.as_mut().expect("asked above");
         delivered.insert(chunk.block);
-        if let Some(record) = layer.chunks.get(&chunk.block) {
+        if let Some(record) = layer.chunks.get(chunk.block) {
             self.undelivered_bytes -= u128::from(record.bytes);
         }
         job.outputs_left -= 1;
@@ -97,7 +97,7 @@ impl Scheduler {
             return;
         };
         let layer = job.layers.get(chunk.layer.0 as usize);
-        if !layer.is_some_and(|layer| layer.is_output() && layer.chunks.contains_key(&chunk.block)) {
+        if !layer.is_some_and(|layer| layer.is_output() && layer.chunks.contains(chunk.block)) {
             return;
         }
         let failures = job
@@ -120,16 +120,20 @@ impl Scheduler {
 
     /// A task is finished, or nobody wants it: its inputs are needed once less.
     pub(super) fn inputs_spared(&mut self, task: TaskId) {
-        let mut spared = self.inputs_of(task);
+        let mut spared = std::mem::take(&mut self.spared);
+        self.each_input(task, |chunk| spared.push(chunk));
         while let Some(chunk) = spared.pop() {
             let layer = self.layer_mut(chunk.job, chunk.layer);
-            if let Some(record) = layer.chunks.get_mut(&chunk.block) {
+            if let Some(record) = layer.chunks.get_mut(chunk.block) {
                 record.needed -= 1;
-                self.release_if_unwanted(chunk);
+                if record.needed <= 1 {
+                    self.release_if_unwanted(chunk);
+                }
             } else if self.waive(chunk) {
-                spared.extend(self.inputs_of(chunk));
+                self.each_input(chunk, |chunk| spared.push(chunk));
             }
         }
+        self.spared = spared;
     }
 
     /// Drops the demand for a task if nobody needs it any more, and for what only it needs.
@@ -173,7 +177,7 @@ impl Scheduler {
                 }));
             }
         }
-        self.layer_mut(task.job, task.layer).tasks.remove(&task.block);
+        self.layer_mut(task.job, task.layer).tasks.remove(task.block);
     }
 
     /// Drops a chunk that no task needs and no client keeps or awaits.
@@ -182,22 +186,37 @@ impl Scheduler {
             return;
         };
         let layer = &job.layers[chunk.layer.0 as usize];
-        let careless =
-            self.sabotage == Sabotage::ReleaseTooEarly && layer.attempts.contains_key(&chunk.block);
+        let careless = self.sabotage == Sabotage::ReleaseTooEarly && layer.attempts.contains(chunk.block);
         let spare = u64::from(careless);
         let unwanted = layer
             .chunks
-            .get(&chunk.block)
+            .get(chunk.block)
             .is_some_and(|record| record.needed <= spare);
         if !unwanted || layer.is_wanted_output(chunk.block) {
             return;
         }
-        for holder in self.remove_chunk(chunk).holders {
+        for holder in self.remove_chunk(chunk).holders.iter() {
             if let Some(worker) = self.workers.get_mut(&holder) {
-                worker.held.remove(&chunk);
-                self.send(holder, ToWorker::Release { chunks: vec![chunk] });
+                worker.held_count -= 1;
+                self.releases.push((holder, chunk));
             }
         }
+    }
+
+    /// Tells workers what they need hold no longer: before anything that is said to them after it became so.
+    pub(super) fn flush_releases(&mut self) {
+        if self.releases.is_empty() {
+            return;
+        }
+        let mut releases = std::mem::take(&mut self.releases);
+        // The order of one worker's chunks stays.
+        releases.sort_by_key(|&(worker, _)| worker);
+        for of_worker in releases.chunk_by(|a, b| a.0 == b.0) {
+            let chunks = of_worker.iter().map(|&(_, chunk)| chunk).collect();
+            self.send(of_worker[0].0, ToWorker::Release { chunks });
+        }
+        releases.clear();
+        self.releases = releases;
     }
 
     pub(super) fn on_key_released(&mut self, key: Key) {
@@ -207,11 +226,11 @@ impl Scheduler {
         let record = self.job_mut(job);
         if record.state == JobState::Running {
             let of_layer = &record.layers[layer.0 as usize];
-            let missing = of_layer.spec.layer.grid.block_count() - of_layer.chunks.len() as u64;
+            let missing = of_layer.spec.layer.grid.block_count() - of_layer.chunks.len();
             record.outputs_left -= missing;
         }
         self.unpin(key);
-        for block in self.layer(job, layer).live_blocks() {
+        for block in self.layer(job, layer).tasks.blocks() {
             self.waive_if_unneeded(TaskId { job, layer, block });
         }
         let record = &self.jobs[&job];
@@ -233,8 +252,8 @@ impl Scheduler {
         if !record.pins.is_empty() {
             return;
         }
-        let bytes: u128 = record.chunks.values().map(|c| u128::from(c.bytes)).sum();
-        let held = record.held_blocks();
+        let bytes: u128 = record.chunks.iter().map(|(_, c)| u128::from(c.bytes)).sum();
+        let held = record.chunks.blocks();
         self.transient_bytes += bytes;
         for block in held {
             self.release_if_unwanted(ChunkId { job, layer, block });
@@ -243,21 +262,21 @@ impl Scheduler {
 
     /// Counts anew who needs a layer's chunks.
     pub(super) fn count_needs(&mut self, job: JobId, layer: LayerId) {
-        for block in self.layer(job, layer).held_blocks() {
+        for block in self.layer(job, layer).chunks.blocks() {
             let chunk = ChunkId { job, layer, block };
-            let dependents = self.dependents_of(chunk);
-            let needed = dependents.into_iter().filter(|&t| !self.is_finished(t)).count();
-            let record = self.layer_mut(job, layer).chunks.get_mut(&block);
-            record.expect("listed above").needed = needed as u64;
+            let mut needed = 0;
+            self.each_dependent(chunk, |task| needed += u64::from(!self.is_finished(task)));
+            let record = self.layer_mut(job, layer).chunks.get_mut(block);
+            record.expect("listed above").needed = needed;
         }
     }
 
     /// Drops those of a layer's tasks and chunks that nobody needs.
     pub(super) fn drop_unneeded(&mut self, job: JobId, layer: LayerId) {
-        for block in self.layer(job, layer).live_blocks() {
+        for block in self.layer(job, layer).tasks.blocks() {
             self.waive_if_unneeded(TaskId { job, layer, block });
         }
-        for block in self.layer(job, layer).held_blocks() {
+        for block in self.layer(job, layer).chunks.blocks() {
             self.release_if_unwanted(ChunkId { job, layer, block });
         }
     }

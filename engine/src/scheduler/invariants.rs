@@ -6,8 +6,8 @@ use graticule_plan::{ChunkId, JobId, LayerId, TaskId};
 
 use super::{
     Scheduler,
-    demand::Frame,
-    record::{ChunkRecord, JobState, LayerRecord, TaskRecord, TaskState},
+    demand::{At, Frame},
+    record::{ChunkRecord, JobRecord, JobState, LayerRecord, TaskRecord, TaskState},
 };
 
 impl Scheduler {
@@ -26,10 +26,10 @@ impl Scheduler {
                     layer: layer_id,
                     block,
                 };
-                for (&block, task) in &layer.tasks {
+                for (block, task) in layer.tasks.iter() {
                     self.check_task(id(block), task, layer, &coming, &mut sums)?;
                 }
-                for (&block, chunk) in &layer.chunks {
+                for (block, chunk) in layer.chunks.iter() {
                     self.check_chunk(id(block), chunk, layer)?;
                     let bytes = u128::from(chunk.bytes);
                     sums.replicas += chunk.holders.len() as u128;
@@ -43,9 +43,9 @@ impl Scheduler {
     }
 
     fn check_sums(&self, sums: &Sums) -> Result<(), String> {
-        let queued = self.jobs.values().map(|j| j.ready.len() as u128).sum();
-        let on_workers = self.workers.values().map(|w| w.leased.len() as u128).sum();
-        let held = self.workers.values().map(|w| w.held.len() as u128).sum();
+        let queued = self.jobs.iter().map(|(_, job)| queued(job)).sum();
+        let on_workers = self.workers.values().map(|w| u128::from(w.leased_count)).sum();
+        let held = self.workers.values().map(|w| u128::from(w.held_count)).sum();
         let books = [
             ("ready tasks", u128::from(self.ready_count), sums.ready),
             ("queued tasks", u128::from(self.ready_count), queued),
@@ -64,8 +64,16 @@ impl Scheduler {
             return Err(format!("{what}: {booked} booked, {counted} counted"));
         }
         for (id, worker) in &self.workers {
-            let tasks = worker.leased.iter().filter_map(|&task| self.task(task));
-            let load_us: u64 = tasks.map(|task| task.load_us).sum();
+            let leased = self.tasks_leased_to(*id);
+            if leased.len() as u64 != worker.leased_count {
+                return Err(format!(
+                    "worker {id} has {} tasks, {} counted",
+                    worker.leased_count,
+                    leased.len()
+                ));
+            }
+            let tasks = leased.into_iter().filter_map(|task| self.task(task));
+            let load_us: u64 = tasks.map(|task| u64::from(task.load_us)).sum();
             if load_us != worker.load_us {
                 return Err(format!(
                     "worker {id} has a load of {}, {load_us} counted",
@@ -84,10 +92,25 @@ impl Scheduler {
             let waits = self
                 .task(frame.task)
                 .is_some_and(|t| matches!(t.state, TaskState::Waiting { .. }));
-            if waits { frame.rest().to_vec() } else { Vec::new() }
+            if waits { self.rest_of(frame) } else { Vec::new() }
         };
         let rest = frames.flat_map(of_frame);
         rest.chain(self.recovery.lost.iter().copied()).collect()
+    }
+
+    /// What a walk has still to look at among a task's inputs.
+    fn rest_of(&self, frame: &Frame) -> Vec<ChunkId> {
+        let (mut input, mut place, mut rest) = (frame.input, frame.place, Vec::new());
+        loop {
+            match self.input_at(frame.task, input, place) {
+                At::EndOfTask => return rest,
+                At::EndOfInput => (input, place) = (input + 1, 0),
+                At::Chunk(chunk) => {
+                    rest.push(chunk);
+                    place += 1;
+                }
+            }
+        }
     }
 
     fn check_task(
@@ -98,7 +121,7 @@ impl Scheduler {
         coming: &BTreeSet<ChunkId>,
         sums: &mut Sums,
     ) -> Result<(), String> {
-        if layer.chunks.contains_key(&task.block) || layer.finished.contains(task.block) {
+        if layer.chunks.contains(task.block) || layer.finished.contains(task.block) {
             return Err(format!("{task} is live and finished"));
         }
         let bytes = self.output_bytes(task);
@@ -125,9 +148,8 @@ impl Scheduler {
                 sums.committed_bytes += bytes;
             }
             TaskState::Leased { worker } => {
-                let holder = self.workers.get(&worker);
-                if !holder.is_some_and(|w| w.leased.contains(&task)) {
-                    return Err(format!("{task} is leased to {worker}, which does not know"));
+                if !self.workers.contains_key(&worker) {
+                    return Err(format!("{task} is leased to {worker}, which is gone"));
                 }
                 sums.leased += 1;
                 sums.committed_bytes += bytes;
@@ -143,8 +165,8 @@ impl Scheduler {
         if record.holders.is_empty() {
             return Err(format!("{chunk} is held by nobody"));
         }
-        if let Some(holder) = record.holders.iter().find(|&&w| !self.holds(w, chunk)) {
-            return Err(format!("{chunk} is held by {holder}, which does not know"));
+        if let Some(holder) = record.holders.iter().find(|w| !self.workers.contains_key(w)) {
+            return Err(format!("{chunk} is held by {holder}, which is gone"));
         }
         let dependents = self.dependents_of(chunk);
         let needed = dependents.into_iter().filter(|&t| !self.is_finished(t)).count() as u64;
@@ -166,7 +188,7 @@ impl Scheduler {
         for layer in &record.layers {
             let all = layer.spec.layer.grid.block_count();
             left += layer.delivered.as_ref().map_or(0, |d| all - d.len());
-            left += layer.pins.len() as u64 * (all - layer.chunks.len() as u64);
+            left += layer.pins.len() as u64 * (all - layer.chunks.len());
         }
         let running = record.state == JobState::Running;
         if running && (left != record.outputs_left || left == 0) {
@@ -196,8 +218,21 @@ impl Scheduler {
 
     /// Whether nothing is left of any job: no task, no chunk, no name.
     pub fn is_clean(&self) -> bool {
-        self.jobs.is_empty() && self.keys.is_empty() && self.workers.values().all(|w| w.held.is_empty())
+        self.jobs.is_empty() && self.keys.is_empty() && self.workers.values().all(|w| w.held_count == 0)
     }
+}
+
+/// Ready tasks that stand in their job's queue.
+fn queued(job: &JobRecord) -> u128 {
+    let is_ready = |(layer, block, order): &(LayerId, u64, u64)| {
+        let task = job.layers[layer.0 as usize].tasks.get(*block);
+        task.is_some_and(|task| task.state == TaskState::Ready && task.order == *order)
+    };
+    let entries = job
+        .ready
+        .iter()
+        .map(|entry| (entry.0.layer, entry.0.block, entry.0.order));
+    entries.filter(is_ready).collect::<BTreeSet<_>>().len() as u128
 }
 
 #[derive(Default)]

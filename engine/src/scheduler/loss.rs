@@ -4,9 +4,8 @@ use graticule_plan::{ChunkId, TaskId, WorkerId};
 
 use super::{
     Command, Observation, Sabotage, Scheduler,
-    record::{JobState, TaskState},
+    record::{JobState, LayerRecord, TaskState},
 };
-use crate::ToWorker;
 
 /// The most vanished workers whose tasks are remembered, should they come back.
 const DEPARTED_MAX: usize = 256;
@@ -23,19 +22,25 @@ pub(super) enum Parting {
 impl Scheduler {
     /// A worker's session is over: what only it held is lost, what it was to run runs elsewhere.
     pub(super) fn worker_lost(&mut self, worker: WorkerId, parting: Parting, why: &'static str) {
+        if !self.workers.contains_key(&worker) {
+            return;
+        }
+        self.flush_releases();
+        self.unrank(worker);
         let Some(record) = self.workers.remove(&worker) else {
             return;
         };
         self.sessions.remove(&record.session);
+        self.count_capacity();
         let why = (!record.retiring).then_some(why);
         self.out
             .push(Command::Observe(Observation::WorkerLeft { worker, why }));
-        for chunk in record.held {
+        for chunk in self.chunks_held_by(worker) {
             self.remove_replica(chunk, worker);
         }
         let suspicious = parting == Parting::Vanished && !record.retiring;
         let mut suspects = Vec::new();
-        for task in record.leased {
+        for task in self.tasks_leased_to(worker) {
             // A failure further up may have ended the job meanwhile.
             if self
                 .task(task)
@@ -68,25 +73,16 @@ impl Scheduler {
 
     /// A worker could not give a chunk that it was thought to hold.
     pub(super) fn replica_is_gone(&mut self, chunk: ChunkId, holder: WorkerId) {
-        let Some(worker) = self.workers.get_mut(&holder) else {
-            return;
-        };
-        if worker.held.remove(&chunk) {
+        if self.holds(holder, chunk) {
             // It may hold the chunk after all, and only the way to it be broken: keep both books equal.
-            self.send(holder, ToWorker::Release { chunks: vec![chunk] });
+            self.releases.push((holder, chunk));
             self.remove_replica(chunk, holder);
         }
     }
 
     pub(super) fn on_chunks_lost(&mut self, worker: WorkerId, chunks: Vec<ChunkId>) {
         for chunk in chunks {
-            let held = self
-                .workers
-                .get_mut(&worker)
-                .is_some_and(|w| w.held.remove(&chunk));
-            if held {
-                self.remove_replica(chunk, worker);
-            }
+            self.remove_replica(chunk, worker);
         }
     }
 
@@ -94,14 +90,55 @@ impl Scheduler {
         let Some(job) = self.jobs.get_mut(&chunk.job) else {
             return;
         };
-        let layer = &mut job.layers[chunk.layer.0 as usize];
-        let Some(record) = layer.chunks.get_mut(&chunk.block) else {
+        let layer = job.layers.get_mut(chunk.layer.0 as usize);
+        let Some(record) = layer.and_then(|layer| layer.chunks.get_mut(chunk.block)) else {
             return;
         };
-        record.holders.retain(|&holder| holder != worker);
-        if record.holders.is_empty() {
+        if !record.holders.remove(worker) {
+            return;
+        }
+        let is_lost = record.holders.is_empty();
+        if let Some(holder) = self.workers.get_mut(&worker) {
+            holder.held_count -= 1;
+        }
+        if is_lost {
             self.chunk_lost(chunk);
         }
+    }
+
+    /// What a worker holds, in the order of jobs, layers and blocks. Looks at every chunk: for what happens seldom.
+    fn chunks_held_by(&self, worker: WorkerId) -> Vec<ChunkId> {
+        self.each_block(|layer| {
+            let held = layer
+                .chunks
+                .iter()
+                .filter(|(_, chunk)| chunk.holders.contains(worker));
+            held.map(|(block, _)| block).collect()
+        })
+    }
+
+    /// What a worker has to run, in the order of jobs, layers and blocks. Looks at every live task.
+    pub(super) fn tasks_leased_to(&self, worker: WorkerId) -> Vec<TaskId> {
+        self.each_block(|layer| {
+            let state = TaskState::Leased { worker };
+            let leased = layer.tasks.iter().filter(|(_, task)| task.state == state);
+            leased.map(|(block, _)| block).collect()
+        })
+    }
+
+    fn each_block(&self, blocks: impl Fn(&LayerRecord) -> Vec<u64>) -> Vec<ChunkId> {
+        let mut found = Vec::new();
+        for (&job, record) in &self.jobs {
+            for layer in &record.layers {
+                let id = |block| ChunkId {
+                    job,
+                    layer: layer.spec.id,
+                    block,
+                };
+                found.extend(blocks(layer).into_iter().map(id));
+            }
+        }
+        found
     }
 
     /// Nobody holds the chunk any more. Whoever waits for it makes it anew from its lineage; if nobody waits yet, it
@@ -174,7 +211,7 @@ impl Scheduler {
         }
         for input in self.inputs_of(task) {
             let layer = self.layer_mut(input.job, input.layer);
-            if let Some(record) = layer.chunks.get_mut(&input.block) {
+            if let Some(record) = layer.chunks.get_mut(input.block) {
                 record.needed += 1;
             }
         }

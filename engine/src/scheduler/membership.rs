@@ -14,6 +14,15 @@ use crate::{Announce, ChunkHeld, Peer, SessionId, ToWorker, WorkerStatus};
 /// The most tasks that one worker is believed to compute at a time.
 const SLOTS_MAX: u32 = 1024;
 
+/// What the connected workers have together.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Capacity {
+    pub(super) slots: u64,
+    pub(super) budget_bytes: u64,
+    /// The largest worker's.
+    pub(super) budget_bytes_max: u64,
+}
+
 impl Scheduler {
     pub(super) fn on_connected(&mut self, session: SessionId, announce: Announce) {
         let same_scheduler = announce.incarnation == Some(self.config.incarnation);
@@ -32,6 +41,7 @@ impl Scheduler {
             });
             self.worker_lost(worker, Parting::Known, "connected again");
         }
+        self.flush_releases();
         self.acquit_tasks_of(worker);
         let peer = Peer {
             worker,
@@ -45,16 +55,19 @@ impl Scheduler {
             budget_bytes: announce.budget_bytes,
             last_seen: self.now,
             status: WorkerStatus::default(),
-            leased: Default::default(),
+            leased_count: 0,
             load_us: 0,
-            held: Default::default(),
+            held_count: 0,
             layers: Default::default(),
             tables: Default::default(),
+            rank: None,
             retiring: false,
             isolated: false,
         };
         self.workers.insert(worker, record);
         self.sessions.insert(session, worker);
+        self.count_capacity();
+        self.rank(worker);
         let incarnation = self.config.incarnation;
         self.send(
             worker,
@@ -98,10 +111,11 @@ impl Scheduler {
         if chunk.block >= layer.spec.layer.grid.block_count() {
             return false;
         }
-        if let Some(record) = layer.chunks.get_mut(&chunk.block) {
-            let target = self.workers.get_mut(&worker).expect("just connected");
-            if target.held.insert(chunk) {
+        if let Some(record) = layer.chunks.get_mut(chunk.block) {
+            if !record.holders.contains(worker) {
                 record.holders.push(worker);
+                let target = self.workers.get_mut(&worker).expect("just connected");
+                target.held_count += 1;
             }
             return true;
         }
@@ -146,6 +160,19 @@ impl Scheduler {
             self.worker_lost(worker, Parting::Vanished, "silent for too long");
             self.tell_if_alone();
         }
+        self.count_capacity();
+    }
+
+    /// Adds up what the connected workers have.
+    pub(super) fn count_capacity(&mut self) {
+        let budgets = || self.workers.values().map(|w| w.budget_bytes);
+        let deadline = self.config.worker_timeout_us;
+        self.capacity = Capacity {
+            slots: self.workers.values().map(|w| u64::from(w.slots)).sum(),
+            budget_bytes: budgets().fold(0, u64::saturating_add),
+            budget_bytes_max: budgets().max().unwrap_or(0),
+        };
+        self.silent_at = self.workers.values().map(|w| w.last_seen + deadline).min();
     }
 
     /// Tells clients with running jobs that the last worker is gone.

@@ -16,25 +16,25 @@ mod hold;
 mod invariants;
 mod loss;
 mod membership;
+mod rank;
 mod record;
 mod sabotage;
+mod table;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::Arc,
 };
 
-use graticule_plan::{BlockMap, JobId, Key, LayerId, Plan, Source, TaskId, WorkerId};
+use graticule_plan::{BlockMap, ChunkId, JobId, Key, LayerId, Plan, Source, TaskId, WorkerId};
 
 pub use event::{ClientId, Command, Event, JobEvent, Observation};
 pub use sabotage::Sabotage;
 
 use crate::{Incarnation, InputSource, LayerSpec, SessionId, Time, ToScheduler, ToWorker};
 use loss::Parting;
-use record::{
-    BlockSet, BlockTable, Consumer, InputRecord, JobRecord, JobState, LayerRecord, Measured, TaskRecord,
-    TaskState, WorkerRecord,
-};
+use record::{Consumer, InputRecord, JobRecord, JobState, LayerRecord, Measured, TaskRecord, WorkerRecord};
+use table::{BlockSet, BlockTable};
 
 /// The scheduler's settings.
 #[derive(Debug, Clone)]
@@ -110,6 +110,16 @@ pub struct Scheduler {
     /// The job that got a lease last.
     last_served: Option<JobId>,
     last_placed: Option<WorkerId>,
+    capacity: membership::Capacity,
+    /// No worker is silent for too long before this time.
+    silent_at: Option<Time>,
+    ranks: rank::Ranks,
+    /// Chunks that workers need hold no longer, and were not told so yet.
+    releases: Vec<(WorkerId, ChunkId)>,
+    /// Empty between uses, each.
+    local: dispatch::Local,
+    dependents: Vec<TaskId>,
+    spared: Vec<ChunkId>,
     out: Vec<Command>,
 }
 
@@ -137,6 +147,13 @@ impl Scheduler {
             last_walked: None,
             last_served: None,
             last_placed: None,
+            capacity: membership::Capacity::default(),
+            silent_at: None,
+            ranks: rank::Ranks::default(),
+            releases: Vec::new(),
+            local: dispatch::Local::default(),
+            dependents: Vec::new(),
+            spared: Vec::new(),
             out: Vec::new(),
         }
     }
@@ -197,15 +214,13 @@ impl Scheduler {
                 break;
             }
         }
+        self.flush_releases();
         commands.append(&mut self.out);
     }
 
     /// When to call again with [`Event::Tick`] if nothing else happens.
     pub fn next_timeout(&self) -> Option<Time> {
-        self.workers
-            .values()
-            .map(|w| w.last_seen + self.config.worker_timeout_us)
-            .min()
+        self.silent_at
     }
 
     /// How far a job is, layer by layer; empty for an unknown job.
@@ -218,11 +233,7 @@ impl Scheduler {
             name: layer.spec.layer.name.clone(),
             task_count: layer.spec.layer.grid.block_count(),
             finished_count: layer.finished.len(),
-            leased_count: layer
-                .tasks
-                .values()
-                .filter(|t| matches!(t.state, TaskState::Leased { .. }))
-                .count() as u64,
+            leased_count: layer.leased_count,
             failed_count: layer.failed_count,
             reset_count: layer.reset_count,
         });
@@ -279,7 +290,7 @@ impl Scheduler {
         for output in plan.outputs() {
             let layer = self.layer_mut(job, output.layer);
             match output.keep {
-                None => layer.delivered = Some(BlockSet::default()),
+                None => layer.delivered = Some(BlockSet::new(layer.spec.layer.grid.block_count())),
                 Some(key) => {
                     layer.pins.insert(key);
                     self.keys.insert(key, (job, output.layer));
@@ -355,6 +366,7 @@ impl Scheduler {
                     item_bytes,
                 });
             }
+            let count = layer.grid.block_count();
             let deliver = plan.outputs().iter().any(|o| o.layer == id && o.keep.is_none());
             let spec = LayerSpec {
                 job,
@@ -367,13 +379,14 @@ impl Scheduler {
                 spec: Arc::new(spec),
                 inputs,
                 consumers: Vec::new(),
-                tasks: BlockTable::default(),
-                chunks: BlockTable::default(),
-                finished: BlockSet::default(),
+                tasks: BlockTable::new(count),
+                chunks: BlockTable::new(count),
+                finished: BlockSet::new(count),
                 pins: Default::default(),
                 delivered: None,
-                attempts: BlockTable::default(),
+                attempts: BlockTable::new(count),
                 measured: Measured::default(),
+                leased_count: 0,
                 failed_count: 0,
                 reset_count: 0,
             })
@@ -436,6 +449,7 @@ impl Scheduler {
                 if let Some(record) = self.workers.get_mut(&worker) {
                     record.retiring = true;
                 }
+                self.rank(worker);
             }
         }
     }
@@ -447,17 +461,6 @@ impl Scheduler {
                 message,
             });
         }
-    }
-
-    fn slots_total(&self) -> u64 {
-        self.workers.values().map(|w| u64::from(w.slots)).sum()
-    }
-
-    fn budget_total(&self) -> u64 {
-        self.workers
-            .values()
-            .map(|w| w.budget_bytes)
-            .fold(0, u64::saturating_add)
     }
 
     fn job_mut(&mut self, job: JobId) -> &mut JobRecord {
@@ -474,7 +477,7 @@ impl Scheduler {
             .layers
             .get(task.layer.0 as usize)?
             .tasks
-            .get(&task.block)
+            .get(task.block)
     }
 
     fn task_mut(&mut self, task: TaskId) -> Option<&mut TaskRecord> {
@@ -483,10 +486,18 @@ impl Scheduler {
             .layers
             .get_mut(task.layer.0 as usize)?
             .tasks
-            .get_mut(&task.block)
+            .get_mut(task.block)
     }
 
     fn holds(&self, worker: WorkerId, chunk: graticule_plan::ChunkId) -> bool {
-        self.workers.get(&worker).is_some_and(|w| w.held.contains(&chunk))
+        let layer = |job: &JobRecord| {
+            job.layers
+                .get(chunk.layer.0 as usize)?
+                .chunks
+                .get(chunk.block)
+                .cloned()
+        };
+        let record = self.jobs.get(&chunk.job).and_then(layer);
+        record.is_some_and(|record| record.holders.contains(worker))
     }
 }

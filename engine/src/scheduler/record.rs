@@ -2,14 +2,18 @@
 
 use std::{
     cmp::Reverse,
-    collections::{BTreeMap, BTreeSet, HashMap},
-    hash::{BuildHasherDefault, Hasher},
+    collections::{BTreeMap, BTreeSet, BinaryHeap},
     sync::Arc,
 };
 
-use graticule_plan::{BlockMap, ChunkId, Digest, JobId, Key, LayerId, Plan, TaskId, WorkerId};
+use graticule_plan::{BlockMap, Digest, JobId, Key, LayerId, Plan, WorkerId};
 
-use super::{ClientId, demand::Cursor};
+use super::{
+    ClientId,
+    demand::Cursor,
+    rank::Rank,
+    table::{BlockSet, BlockTable},
+};
 use crate::{LayerSpec, Peer, SessionId, Time, WorkerStatus};
 
 /// A job, from submission until nothing of it is kept or needed any more.
@@ -26,7 +30,8 @@ pub(super) struct JobRecord {
     pub(super) problems: BTreeSet<Arc<str>>,
     /// How often the client could not fetch a chunk, for those where it happened.
     pub(super) delivery_failures: BTreeMap<(LayerId, u64), u32>,
-    pub(super) ready: BTreeSet<ReadyTask>,
+    /// Ready tasks, the next one on top; some may be so no more (see [`TaskState::Ready`]).
+    pub(super) ready: BinaryHeap<Reverse<ReadyTask>>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -65,6 +70,8 @@ pub(super) struct LayerRecord {
     /// report of that attempt may still come.
     pub(super) attempts: BlockTable<u32>,
     pub(super) measured: Measured,
+    /// Tasks that workers have.
+    pub(super) leased_count: u64,
     pub(super) failed_count: u64,
     pub(super) reset_count: u64,
 }
@@ -85,7 +92,7 @@ pub(super) struct Consumer {
 }
 
 /// A task that is demanded and not finished.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct TaskRecord {
     pub(super) state: TaskState,
     pub(super) order: u64,
@@ -94,30 +101,93 @@ pub(super) struct TaskRecord {
     /// Failures that count against the layer's retries.
     pub(super) failures: u32,
     /// Workers that vanished while they had it, and did not come back.
-    pub(super) losses: u32,
+    pub(super) losses: u16,
     /// Times that its inputs were not where they were thought to be.
-    pub(super) misses: u32,
+    pub(super) misses: u16,
     /// What its lease added to its worker's load.
-    pub(super) load_us: u64,
+    pub(super) load_us: u32,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) enum TaskState {
     /// So many of its inputs are not there.
     Waiting { missing: u64 },
-    /// Could run.
+    /// Could run, and stands in its job's queue with its order.
+    #[default]
     Ready,
     /// A worker has it.
     Leased { worker: WorkerId },
 }
 
 /// A chunk that some worker holds.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct ChunkRecord {
-    pub(super) holders: Vec<WorkerId>,
+    pub(super) holders: Holders,
     pub(super) bytes: u64,
     /// Unfinished tasks that need it, once for each input.
     pub(super) needed: u64,
+}
+
+/// The workers that hold a chunk: nearly always one.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct Holders {
+    first: Option<WorkerNumber>,
+    /// Boxed twice, since it is there so seldom and every chunk pays for its size.
+    #[allow(clippy::box_collection)]
+    others: Option<Box<Vec<WorkerId>>>,
+}
+
+/// A worker's id, which is never 0.
+type WorkerNumber = std::num::NonZeroU64;
+
+impl Holders {
+    pub(super) fn one(worker: WorkerId) -> Self {
+        let mut holders = Self::default();
+        holders.push(worker);
+        holders
+    }
+
+    #[inline]
+    pub(super) fn iter(&self) -> impl Iterator<Item = WorkerId> {
+        let first = self.first.map(|number| WorkerId(number.get()));
+        let others = self.others.iter().flat_map(|others| others.iter().copied());
+        first.into_iter().chain(others)
+    }
+
+    #[inline]
+    pub(super) fn contains(&self, worker: WorkerId) -> bool {
+        self.iter().any(|holder| holder == worker)
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.first.is_none()
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.iter().count()
+    }
+
+    /// Adds a worker that is not among them.
+    pub(super) fn push(&mut self, worker: WorkerId) {
+        if self.first.is_none() {
+            self.first = WorkerNumber::new(worker.0);
+            debug_assert!(self.first.is_some(), "workers are numbered from 1");
+        } else {
+            self.others.get_or_insert_default().push(worker);
+        }
+    }
+
+    /// Returns whether the worker was among them.
+    pub(super) fn remove(&mut self, worker: WorkerId) -> bool {
+        let mut left: Vec<WorkerId> = self.iter().collect();
+        let Some(at) = left.iter().position(|&holder| holder == worker) else {
+            return false;
+        };
+        left.remove(at);
+        *self = Self::default();
+        left.into_iter().for_each(|worker| self.push(worker));
+        true
+    }
 }
 
 #[derive(Debug)]
@@ -129,12 +199,16 @@ pub(super) struct WorkerRecord {
     pub(super) budget_bytes: u64,
     pub(super) last_seen: Time,
     pub(super) status: WorkerStatus,
-    pub(super) leased: BTreeSet<TaskId>,
-    /// What the leased tasks are thought to take, added up.
+    /// Tasks that it has.
+    pub(super) leased_count: u64,
+    /// What those are thought to take, added up.
     pub(super) load_us: u64,
-    pub(super) held: BTreeSet<ChunkId>,
+    /// Chunks that it holds.
+    pub(super) held_count: u64,
     pub(super) layers: BTreeSet<(JobId, LayerId)>,
     pub(super) tables: BTreeSet<Digest>,
+    /// Where it stands among those that take tasks.
+    pub(super) rank: Option<Rank>,
     pub(super) retiring: bool,
     /// It has one task that may have ended other workers, and gets nothing beside it.
     pub(super) isolated: bool,
@@ -164,7 +238,18 @@ impl Measured {
 impl LayerRecord {
     /// The latest attempt of a task that was leased at least once.
     pub(super) fn latest_attempt(&self, block: u64) -> u32 {
-        self.attempts.get(&block).copied().unwrap_or(1)
+        self.attempts.get(block).copied().unwrap_or(1)
+    }
+
+    /// At least what the task of a block has in memory at a time: quicker than the exact number.
+    pub(super) fn footprint_bytes_max(&self, block: u64) -> u64 {
+        let layer = &self.spec.layer;
+        let inputs = self.inputs.iter().zip(&self.spec.sources).map(|(input, source)| {
+            let chunk_bytes = source.chunk_bytes_max();
+            input.map.source_count(block).saturating_mul(chunk_bytes)
+        });
+        let fixed = [layer.output_bytes_max(), layer.scratch_bytes, layer.source_bytes];
+        inputs.chain(fixed).fold(0, u64::saturating_add)
     }
 
     /// Whether a client keeps or awaits block `block`, whatever tasks need it.
@@ -180,124 +265,5 @@ impl LayerRecord {
     /// Whether a client keeps or awaits anything of the layer.
     pub(super) fn is_output(&self) -> bool {
         !self.pins.is_empty() || self.delivered.is_some()
-    }
-
-    /// The blocks of live tasks, rising.
-    pub(super) fn live_blocks(&self) -> Vec<u64> {
-        let mut blocks: Vec<u64> = self.tasks.keys().copied().collect();
-        blocks.sort_unstable();
-        blocks
-    }
-
-    /// The blocks whose chunks are held, rising.
-    pub(super) fn held_blocks(&self) -> Vec<u64> {
-        let mut blocks: Vec<u64> = self.chunks.keys().copied().collect();
-        blocks.sort_unstable();
-        blocks
-    }
-}
-
-/// A table keyed by block index, with a fixed hash so that runs repeat. Never iterated without sorting.
-pub(super) type BlockTable<T> = HashMap<u64, T, BuildHasherDefault<BlockHasher>>;
-
-/// Fibonacci hashing of one integer.
-#[derive(Debug, Default)]
-pub(super) struct BlockHasher(u64);
-
-impl Hasher for BlockHasher {
-    fn finish(&self) -> u64 {
-        self.0
-    }
-
-    fn write(&mut self, bytes: &[u8]) {
-        bytes.iter().for_each(|&b| self.write_u64(self.0 ^ u64::from(b)));
-    }
-
-    fn write_u64(&mut self, value: u64) {
-        let mixed = value.wrapping_mul(0x9E37_79B9_7F4A_7C15);
-        self.0 = mixed ^ (mixed >> 32);
-    }
-}
-
-/// A set of block indices: one bit each, in pages that appear when they are touched.
-#[derive(Debug, Clone, Default)]
-pub(super) struct BlockSet {
-    pages: BTreeMap<u64, Box<[u64; BlockSet::WORDS]>>,
-    len: u64,
-    /// What an untouched page holds: no block, or all of them.
-    filled: bool,
-}
-
-impl BlockSet {
-    const WORDS: usize = 64;
-    const PAGE_BITS: u64 = 64 * Self::WORDS as u64;
-
-    pub(super) fn len(&self) -> u64 {
-        self.len
-    }
-
-    pub(super) fn contains(&self, block: u64) -> bool {
-        let (word, bit) = Self::place(block);
-        self.pages
-            .get(&(block / Self::PAGE_BITS))
-            .map_or(self.filled, |page| page[word] & bit != 0)
-    }
-
-    /// Returns whether the block was new.
-    pub(super) fn insert(&mut self, block: u64) -> bool {
-        let (word, bit) = Self::place(block);
-        let page = self.page(block);
-        let new = page[word] & bit == 0;
-        page[word] |= bit;
-        self.len += u64::from(new);
-        new
-    }
-
-    /// Returns whether the block was there.
-    pub(super) fn remove(&mut self, block: u64) -> bool {
-        let (word, bit) = Self::place(block);
-        if !self.filled && !self.pages.contains_key(&(block / Self::PAGE_BITS)) {
-            return false;
-        }
-        let page = self.page(block);
-        let there = page[word] & bit != 0;
-        page[word] &= !bit;
-        self.len -= u64::from(there);
-        there
-    }
-
-    /// Puts all of `count` blocks in.
-    pub(super) fn fill(&mut self, count: u64) {
-        self.pages.clear();
-        self.filled = true;
-        self.len = count;
-    }
-
-    fn page(&mut self, block: u64) -> &mut [u64; BlockSet::WORDS] {
-        let untouched = if self.filled { u64::MAX } else { 0 };
-        self.pages
-            .entry(block / Self::PAGE_BITS)
-            .or_insert_with(|| Box::new([untouched; Self::WORDS]))
-    }
-
-    fn place(block: u64) -> (usize, u64) {
-        let within = block % Self::PAGE_BITS;
-        ((within / 64) as usize, 1 << (within % 64))
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::BlockSet;
-
-    #[test]
-    fn a_filled_set_has_all_blocks_but_those_removed() {
-        let mut set = BlockSet::default();
-        assert!(set.insert(3) && !set.insert(3) && !set.remove(5000));
-        set.fill(10_000);
-        assert_eq!(set.len(), 10_000);
-        assert!(set.contains(9_999) && set.remove(9_999) && !set.contains(9_999));
-        assert!(set.contains(9_998) && !set.insert(9_998));
-        assert_eq!(set.len(), 9_999);
     }
 }

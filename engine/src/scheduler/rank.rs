@@ -1,0 +1,99 @@
+//! Workers by how much they have at hand, so that the idlest is found without looking at all of them.
+
+use graticule_plan::WorkerId;
+
+use super::{Scheduler, record::WorkerRecord};
+
+/// Work that a worker has at hand beyond what it runs, so that it never waits for the next lease.
+const QUEUE_US: u64 = 50_000;
+/// Tasks longer than this are leased one by one as slots fall free, so that a worker that joins gets some.
+const LONG_TASK_US: u64 = 500_000;
+/// The most tasks a worker has at hand for each of its slots.
+const QUEUE_TASKS_PER_SLOT_MAX: u64 = 64;
+
+/// Workers that take tasks, by level: the tasks at hand for each slot, rounded down.
+#[derive(Debug, Default)]
+pub(super) struct Ranks {
+    levels: Vec<Vec<WorkerId>>,
+}
+
+/// Where a worker stands in its level.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Rank {
+    pub(super) level: usize,
+    place: usize,
+}
+
+impl Scheduler {
+    /// Puts a worker where it belongs, after what it has at hand has changed.
+    pub(super) fn rank(&mut self, worker: WorkerId) {
+        let Some(record) = self.workers.get(&worker) else {
+            return;
+        };
+        let level = record.level();
+        if level != record.rank.map(|rank| rank.level) {
+            self.unrank(worker);
+            if let Some(level) = level {
+                let levels = &mut self.ranks.levels;
+                if levels.len() <= level {
+                    levels.resize_with(level + 1, Vec::new);
+                }
+                let place = levels[level].len();
+                levels[level].push(worker);
+                self.worker_mut(worker).rank = Some(Rank { level, place });
+            }
+        }
+    }
+
+    /// Takes a worker out of the ranks.
+    pub(super) fn unrank(&mut self, worker: WorkerId) {
+        let Some(rank) = self.worker_mut(worker).rank.take() else {
+            return;
+        };
+        let level = &mut self.ranks.levels[rank.level];
+        level.swap_remove(rank.place);
+        if let Some(&moved) = level.get(rank.place) {
+            self.worker_mut(moved).rank = Some(rank);
+        }
+    }
+
+    /// The worker with the fewest tasks at hand that has room for one of about `task_us`; of equals the one that got
+    /// the previous task, so that neighbours stay together.
+    pub(super) fn idlest(&self, task_us: u64) -> Option<WorkerId> {
+        let levels = if task_us > LONG_TASK_US { 1 } else { usize::MAX };
+        let level = self
+            .ranks
+            .levels
+            .iter()
+            .take(levels)
+            .position(|level| !level.is_empty())?;
+        let previous = self.last_placed.filter(|previous| {
+            let rank = self.workers.get(previous).and_then(|worker| worker.rank);
+            rank.is_some_and(|rank| rank.level == level)
+        });
+        previous.or_else(|| self.ranks.levels[level].first().copied())
+    }
+
+    fn worker_mut(&mut self, worker: WorkerId) -> &mut WorkerRecord {
+        self.workers
+            .get_mut(&worker)
+            .expect("ranked workers are connected")
+    }
+}
+
+impl WorkerRecord {
+    /// Whether a task of about `task_us` may be added to what the worker has at hand.
+    pub(super) fn has_room(&self, task_us: u64) -> bool {
+        self.level()
+            .is_some_and(|level| task_us <= LONG_TASK_US || level == 0)
+    }
+
+    /// Tasks at hand for each slot, rounded down; `None` if it takes no more.
+    fn level(&self) -> Option<usize> {
+        let (slots, at_hand) = (u64::from(self.slots), self.leased_count);
+        let level = at_hand / slots;
+        let is_full = level >= QUEUE_TASKS_PER_SLOT_MAX || (level >= 2 && self.load_us >= slots * QUEUE_US);
+        let takes_none = self.retiring || self.isolated || is_full;
+        (!takes_none).then_some(level as usize)
+    }
+}
