@@ -91,15 +91,12 @@ async fn check(path: &Path, want: &Value) -> Result<Outcome, Failure> {
     let band_count = main.info().band_count;
     check_metadata(&tiff, want)?;
     let compression = want["compression"].as_str().unwrap_or("");
-    let foreign = ["JPEG", "WEBP", "LERC"]
-        .iter()
-        .find(|name| compression.contains(**name));
-    if let Some(name) = foreign {
+    if compression.contains("JPEG") {
         return match main.check_decodable() {
-            Err(TiffError::Unsupported { what }) if what.to_uppercase().contains(*name) => {
+            Err(TiffError::Unsupported { what }) if what.to_uppercase().contains("JPEG") => {
                 Ok(Outcome::Refused(what))
             }
-            other => Err(format!("expected a refusal that names {name}, got {other:?}").into()),
+            other => Err(format!("expected a refusal that names JPEG, got {other:?}").into()),
         };
     }
     let mut decoder = Decoder::new();
@@ -132,7 +129,9 @@ async fn check(path: &Path, want: &Value) -> Result<Outcome, Failure> {
         compare(&format!("{window:?}"), &sum, &part["sha256_bsq"])?;
     }
     let overviews: Vec<&Arc<Image>> = tiff.overviews().collect();
-    for (level, part) in list(&want["overview_pixels"]).iter().enumerate() {
+    for (index, part) in list(&want["overview_pixels"]).iter().enumerate() {
+        // Large levels may be left out.
+        let level = part["level"].as_u64().map_or(index, |level| level as usize);
         let overview = overviews
             .get(level)
             .ok_or(format!("there is no overview {level}"))?;

@@ -8,8 +8,8 @@ use std::sync::Mutex;
 
 use bytes::Bytes;
 use graticule_data::tiff::{
-    ByteOrder, Decoder, Image, ImageRole, Interleave, RangeSource, ReadFuture, Tiff, TiffError, Window,
-    WindowRead,
+    ByteOrder, Compression, Decoder, Image, ImageRole, Interleave, RangeSource, ReadFuture, Tiff, TiffError,
+    Window, WindowRead,
 };
 use proptest::prelude::*;
 use serde_json::Value;
@@ -199,6 +199,25 @@ fn what_cannot_be_decoded_is_refused_by_name() {
         };
         assert!(what.to_uppercase().contains(refused), "{name}: {what}");
     }
+}
+
+#[test]
+fn compression_on_top_of_lerc_is_told_and_refused_by_name_if_unknown() {
+    let compression = |name: &str| open(&fixture(name)).main().info().compression;
+    assert_eq!(compression("lerc_u16.tif"), Compression::Lerc);
+    assert_eq!(compression("lerc_i16_deflate.tif"), Compression::LercDeflate);
+    assert_eq!(compression("lerc_f32_zstd.tif"), Compression::LercZstd);
+    assert_eq!(compression("webp_rgb.tif"), Compression::WebP);
+
+    let mut bytes = fixture("lerc_u16.tif").to_vec();
+    // LercParameters: two LONGs elsewhere, a version and the compression on top.
+    let entry = [0xf2, 0xc5, 4, 0, 2, 0, 0, 0];
+    let at = bytes.windows(8).position(|window| window == entry).unwrap() + 8;
+    let place = u32::from_le_bytes(bytes[at..at + 4].try_into().unwrap()) as usize;
+    bytes[place + 4] = 9;
+    let tiff = open(&Bytes::from(bytes));
+    let error = tiff.main().check_decodable().unwrap_err();
+    assert!(error.to_string().contains("LERC and unknown"), "{error}");
 }
 
 #[test]

@@ -108,7 +108,16 @@ fn file_without_its_last_bytes_names_the_block() {
 
 #[test]
 fn damaged_block_is_named_with_its_offset() {
-    for name in ["u16_deflate.tif", "u16_zstd.tif", "u16_lzw.tif", "u16_lzma.tif"] {
+    for name in [
+        "u16_deflate.tif",
+        "u16_zstd.tif",
+        "u16_lzw.tif",
+        "u16_lzma.tif",
+        "lerc_u16.tif",
+        "lerc_i16_deflate.tif",
+        "lerc_f32_zstd.tif",
+        "webp_rgb.tif",
+    ] {
         let mut bytes = fixture(name);
         let source = Bytes::from(bytes.clone());
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();

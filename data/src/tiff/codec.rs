@@ -1,4 +1,4 @@
-//! Undoes the compression of one block.
+//! Undoes the compression of one block, where it is of bytes and not of pixels.
 
 use std::io::Read;
 
@@ -6,14 +6,16 @@ use libdeflater::DecompressionError;
 
 use super::BLOCK_BYTES_MAX;
 use super::format::Compression;
+use super::lerc::{self, LercFault};
 use super::lzw::Lzw;
 
-/// The decompressors' states, made when they are first needed and kept from block to block.
+/// The decompressors' states and memory, made when they are first needed and kept from block to block.
 #[derive(Default)]
 pub(crate) struct Codecs {
     deflate: Option<libdeflater::Decompressor>,
     zstd: Option<zstd::bulk::Decompressor<'static>>,
     lzw: Option<Lzw>,
+    lerc: Vec<u8>,
 }
 
 /// Why a block was not decompressed.
@@ -57,9 +59,12 @@ impl Codecs {
                 .map_err(Fault::Damaged),
             Compression::PackBits => Ok(unpack_bits(encoded, out)),
             Compression::Lzma => unxz(encoded, out).map_err(Fault::Damaged),
-            Compression::None | Compression::Other(_) => {
-                Err(Fault::Damaged(format!("{compression} has no decoder")))
-            }
+            Compression::None
+            | Compression::Lerc
+            | Compression::LercDeflate
+            | Compression::LercZstd
+            | Compression::WebP
+            | Compression::Other(_) => Err(Fault::Damaged(format!("{compression} has no decoder"))),
         }
     }
 
@@ -87,6 +92,37 @@ impl Codecs {
                 Err(Fault::NoRoom) => {}
             }
         }
+    }
+
+    /// Decodes the LERC blobs of a block, after the compression on top of them is undone.
+    pub(crate) fn decode_lerc(
+        &mut self,
+        compression: Compression,
+        encoded: &[u8],
+        layout: &lerc::Layout,
+        out: &mut [u8],
+    ) -> Result<(), LercFault> {
+        let outer = match compression {
+            Compression::LercDeflate => Compression::Deflate,
+            Compression::LercZstd => Compression::Zstd,
+            _ => return lerc::decode(encoded, layout, out),
+        };
+        let room = layout.blob_bytes_max();
+        let mut blobs = std::mem::take(&mut self.lerc);
+        if blobs.len() < room {
+            // Not grown in place: the old content is of no use.
+            drop(blobs);
+            blobs = vec![0; room];
+        }
+        let result = match self.try_decompress(outer, encoded, &mut blobs[..room]) {
+            Ok(len) => lerc::decode(&blobs[..len], layout, out),
+            Err(Fault::Damaged(reason)) => Err(LercFault::Damaged(reason)),
+            Err(Fault::NoRoom) => Err(LercFault::Damaged(format!(
+                "its LERC blobs have more than {room} bytes"
+            ))),
+        };
+        self.lerc = blobs;
+        result
     }
 
     fn inflate(&mut self, encoded: &[u8], out: &mut [u8]) -> Result<usize, Fault> {

@@ -6,9 +6,11 @@ use graticule_plan::DType;
 
 use super::codec::Codecs;
 use super::error::TiffError;
-use super::format::{Compression, Predictor, Storage};
+use super::format::{Compression, Predictor, Storage, lerc_kind};
 use super::image::Image;
+use super::lerc::{self, LercFault};
 use super::predict::{BandOfRow, swap_bytes, undo_float, undo_horizontal};
+use super::webp;
 use super::window::{BlockPart, BlockRange, WindowRead};
 
 /// Decompressors and scratch memory, to be kept from block to block; one per thread.
@@ -142,11 +144,29 @@ impl Decoder {
     }
 
     fn decompress(&mut self, job: &BlockJob<'_>, encoded: &[u8], to: &mut [u8]) -> Result<(), TiffError> {
-        let written = self
-            .codecs
-            .decompress(job.compression, encoded, to)
-            .map_err(|reason| job.corrupt(reason))?;
         let want = job.part.rows as usize * job.row_bytes;
+        let written = match job.compression {
+            Compression::Lerc | Compression::LercDeflate | Compression::LercZstd => {
+                let layout = job.lerc_layout()?;
+                let decoded = self
+                    .codecs
+                    .decode_lerc(job.compression, encoded, &layout, &mut to[..want]);
+                decoded.map(|()| want).map_err(|fault| match fault {
+                    LercFault::Damaged(reason) => job.corrupt(reason),
+                    LercFault::Unsupported(what) => TiffError::Unsupported { what },
+                })?
+            }
+            Compression::WebP => {
+                let shape = (job.part.rows, job.read.image().info().block_width);
+                webp::decode(encoded, shape, job.samples, &mut to[..want])
+                    .map(|()| want)
+                    .map_err(|reason| job.corrupt(reason))?
+            }
+            _ => self
+                .codecs
+                .decompress(job.compression, encoded, to)
+                .map_err(|reason| job.corrupt(reason))?,
+        };
         if written < want {
             return Err(job.corrupt(format!("it decodes to {written} bytes, {want} are needed")));
         }
@@ -177,8 +197,14 @@ impl<'a> BlockJob<'a> {
         let info = image.info();
         let predictor = match info.compression {
             // As in libtiff, where predictors belong to the codecs that have them.
-            Compression::None | Compression::PackBits | Compression::Other(_) => Predictor::None,
             Compression::Lzw | Compression::Deflate | Compression::Zstd | Compression::Lzma => info.predictor,
+            Compression::None
+            | Compression::PackBits
+            | Compression::Lerc
+            | Compression::LercDeflate
+            | Compression::LercZstd
+            | Compression::WebP
+            | Compression::Other(_) => Predictor::None,
         };
         let packed = image.storage == Storage::Packed;
         BlockJob {
@@ -193,6 +219,20 @@ impl<'a> BlockJob<'a> {
             samples: image.blocks.samples,
             row_bytes: image.blocks.row_bytes,
         }
+    }
+
+    fn lerc_layout(&self) -> Result<lerc::Layout, TiffError> {
+        let image: &Image = self.read.image();
+        let info = image.info();
+        let kind = lerc_kind(info.sample_format, info.bits)
+            .ok_or_else(|| TiffError::unsupported(info.compression.to_string()))?;
+        Ok(lerc::Layout {
+            rows: self.part.rows as usize,
+            cols: info.block_width as usize,
+            samples: self.samples,
+            kind,
+            mask_is_alpha: image.has_plain_alpha,
+        })
     }
 
     fn swap(&self, row: &mut [u8]) {

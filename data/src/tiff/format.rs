@@ -4,6 +4,11 @@ use std::fmt;
 
 use graticule_plan::DType;
 
+use super::lerc::SampleKind;
+
+/// The code of LERC, whatever is on top of it.
+pub(crate) const LERC: u16 = 34887;
+
 /// How blocks are compressed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Compression {
@@ -19,12 +24,30 @@ pub enum Compression {
     Zstd,
     /// An xz stream.
     Lzma,
+    /// Limited error raster compression: lossless, or within a bound that the writer chose.
+    Lerc,
+    /// LERC in a zlib frame.
+    LercDeflate,
+    /// LERC in a Zstandard frame.
+    LercZstd,
+    /// WebP, lossless or not.
+    WebP,
     /// A scheme that this reader can't undo, by its code.
     Other(u16),
 }
 
 impl Compression {
-    pub(crate) fn from_code(code: u16) -> Self {
+    /// By its code and, for LERC, the code of the compression on top of it.
+    pub(crate) fn from_codes(code: u16, second: u64) -> Self {
+        match (code, second) {
+            (LERC, 0) => Compression::Lerc,
+            (LERC, 1) => Compression::LercDeflate,
+            (LERC, 2) => Compression::LercZstd,
+            _ => Self::from_code(code),
+        }
+    }
+
+    fn from_code(code: u16) -> Self {
         match code {
             1 => Compression::None,
             5 => Compression::Lzw,
@@ -32,6 +55,7 @@ impl Compression {
             32773 => Compression::PackBits,
             50000 => Compression::Zstd,
             34925 => Compression::Lzma,
+            50001 => Compression::WebP,
             other => Compression::Other(other),
         }
     }
@@ -46,16 +70,19 @@ impl fmt::Display for Compression {
             Compression::PackBits => "PackBits",
             Compression::Zstd => "ZSTD",
             Compression::Lzma => "LZMA",
+            Compression::Lerc => "LERC",
+            Compression::LercDeflate => "LERC and deflate",
+            Compression::LercZstd => "LERC and ZSTD",
+            Compression::WebP => "WebP",
             Compression::Other(code) => {
-                let name = match code {
+                let name = match *code {
                     2 => "CCITT RLE",
                     3 => "CCITT fax 3",
                     4 => "CCITT fax 4",
                     6 => "old JPEG",
                     7 => "JPEG",
                     34712 => "JPEG 2000",
-                    34887 => "LERC",
-                    50001 => "WebP",
+                    LERC => "LERC and unknown",
                     50002 => "JPEG XL",
                     _ => "unknown",
                 };
@@ -162,6 +189,22 @@ pub(crate) fn decoded(format: SampleFormat, bits: u16) -> Option<(DType, Storage
     Some(found)
 }
 
+/// The type of a LERC blob's values for samples that LERC can hold.
+pub(crate) fn lerc_kind(format: SampleFormat, bits: u16) -> Option<SampleKind> {
+    use SampleFormat::{Float, Signed, Unsigned};
+    match (format, bits) {
+        (Signed, 8) => Some(SampleKind::Int8),
+        (Unsigned, 8) => Some(SampleKind::UInt8),
+        (Signed, 16) => Some(SampleKind::Int16),
+        (Unsigned, 16) => Some(SampleKind::UInt16),
+        (Signed, 32) => Some(SampleKind::Int32),
+        (Unsigned, 32) => Some(SampleKind::UInt32),
+        (Float, 32) => Some(SampleKind::Float32),
+        (Float, 64) => Some(SampleKind::Float64),
+        _ => None,
+    }
+}
+
 /// How the samples of a pixel lie to each other.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Interleave {
@@ -253,12 +296,16 @@ mod tests {
     #[test]
     fn unknown_compression_is_named_with_its_code() {
         assert_eq!(
-            Compression::from_code(34887).to_string(),
-            "LERC compression (code 34887)"
+            Compression::from_codes(34712, 0).to_string(),
+            "JPEG 2000 compression (code 34712)"
         );
         assert_eq!(
-            Compression::from_code(12345).to_string(),
+            Compression::from_codes(12345, 0).to_string(),
             "unknown compression (code 12345)"
+        );
+        assert_eq!(
+            Compression::from_codes(LERC, 3).to_string(),
+            "LERC and unknown compression (code 34887)"
         );
     }
 

@@ -8,11 +8,13 @@ use graticule_plan::DType;
 use super::directory::{ByteOrder, Directory};
 use super::error::TiffError;
 use super::format::{
-    ColorInterpretation, Compression, Interleave, Predictor, SampleFormat, Storage, band_color, decoded,
+    ColorInterpretation, Compression, Interleave, LERC, Predictor, SampleFormat, Storage, band_color,
+    decoded, lerc_kind,
 };
 use super::geo::{GeoKeys, Transform, parse_transform};
 use super::metadata::{Item, parse_items, parse_number};
 use super::tag::Tag;
+use super::webp;
 use super::{BAND_COUNT_MAX, BLOCK_BYTES_MAX, BLOCK_COUNT_MAX};
 
 /// What an image is for.
@@ -101,6 +103,8 @@ pub struct Image {
     info: ImageInfo,
     pub(crate) order: ByteOrder,
     pub(crate) reverse_bits: bool,
+    /// Whether the last sample of a pixel is an alpha that is not multiplied into the colours.
+    pub(crate) has_plain_alpha: bool,
     pub(crate) storage: Storage,
     pub(crate) blocks: BlockIndex,
     unsupported: Option<String>,
@@ -183,7 +187,7 @@ impl Image {
             block_width: 0,
             tiled: directory.has(Tag::TILE_WIDTH),
             interleave: interleave(directory, band_count)?,
-            compression: Compression::from_code(directory.short(Tag::COMPRESSION, 1)?),
+            compression: compression(directory)?,
             predictor: Predictor::from_code(directory.short(Tag::PREDICTOR, 1)?),
             photometric,
             bands: bands(directory, photometric, band_count)?,
@@ -207,6 +211,7 @@ impl Image {
             info,
             order,
             reverse_bits: fill_order == 2,
+            has_plain_alpha: has_plain_alpha(directory)?,
             storage,
             blocks,
             unsupported,
@@ -264,6 +269,24 @@ fn role(directory: &Directory) -> Result<ImageRole, TiffError> {
         (true, false) => ImageRole::Mask,
         (true, true) => ImageRole::OverviewMask,
     })
+}
+
+fn compression(directory: &Directory) -> Result<Compression, TiffError> {
+    let code = directory.short(Tag::COMPRESSION, 1)?;
+    // A version, then the compression on top; both are only there for LERC.
+    let parameters = match code {
+        LERC => directory.integers(Tag::LERC_PARAMETERS)?.unwrap_or_default(),
+        _ => Vec::new(),
+    };
+    Ok(Compression::from_codes(
+        code,
+        parameters.get(1).copied().unwrap_or(0),
+    ))
+}
+
+fn has_plain_alpha(directory: &Directory) -> Result<bool, TiffError> {
+    let extra = directory.integers(Tag::EXTRA_SAMPLES)?.unwrap_or_default();
+    Ok(extra.last() == Some(&2))
 }
 
 fn interleave(directory: &Directory, band_count: usize) -> Result<Interleave, TiffError> {
@@ -426,6 +449,23 @@ fn why_unsupported(directory: &Directory, info: &ImageInfo) -> Result<Option<Str
             info.bits, info.sample_format
         )));
     };
+    match info.compression {
+        Compression::Lerc | Compression::LercDeflate | Compression::LercZstd
+            if lerc_kind(info.sample_format, info.bits).is_none() =>
+        {
+            let (bits, format, compression) = (info.bits, info.sample_format, info.compression);
+            return Ok(Some(format!(
+                "samples of {bits} bits, {format}, in {compression}"
+            )));
+        }
+        Compression::WebP if !webp::is_decodable(info) => {
+            let (bits, format, bands) = (info.bits, info.sample_format, info.band_count);
+            return Ok(Some(format!(
+                "{bands} samples of {bits} bits, {format}, in WebP compression"
+            )));
+        }
+        _ => {}
+    }
     if info.photometric == 6 {
         let sub = directory.integers(Tag::YCBCR_SUBSAMPLING)?.unwrap_or(vec![2, 2]);
         return Ok(Some(format!("YCbCr colours without JPEG (subsampling {sub:?})")));

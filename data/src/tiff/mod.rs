@@ -4,6 +4,10 @@
 //! data that can be kept and shared. Reading a window has two phases: fetch the byte ranges of the blocks that it
 //! needs, however the caller likes to fetch, then decode each block into its part of the output.
 //!
+//! Reads blocks that are not compressed, or by LZW, deflate, PackBits, ZSTD, xz, LERC (alone, and with deflate or ZSTD
+//! on top) or WebP. JPEG and the rest give [`TiffError::Unsupported`] with their name; so do samples that are complex,
+//! and bands of different types.
+//!
 //! Knows nothing of object stores, threads or chunks: bytes come from a [`RangeSource`] or from the caller, pixels go
 //! to byte buffers. Trusts nothing that a file says: sizes are checked against named limits, damage is a
 //! [`TiffError`] that says which block of which offset is at fault.
@@ -60,6 +64,7 @@ mod format;
 mod geo;
 mod head;
 mod image;
+mod lerc;
 mod lzw;
 mod metadata;
 mod options;
@@ -67,6 +72,7 @@ mod predict;
 mod source;
 mod sum;
 mod tag;
+mod webp;
 mod window;
 mod writer;
 

@@ -51,6 +51,7 @@ tags! {
     GEO_KEY_DIRECTORY = 34735, "GeoKeyDirectory";
     GEO_DOUBLE_PARAMS = 34736, "GeoDoubleParams";
     GEO_ASCII_PARAMS = 34737, "GeoAsciiParams";
+    LERC_PARAMETERS = 50674, "LercParameters";
     GDAL_METADATA = 42112, "GDAL_METADATA";
     GDAL_NODATA = 42113, "GDAL_NODATA";
 }
