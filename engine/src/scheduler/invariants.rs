@@ -43,7 +43,7 @@ impl Scheduler {
     }
 
     fn check_sums(&self, sums: &Sums) -> Result<(), String> {
-        let queued = self.jobs.iter().map(|(_, job)| queued(job)).sum();
+        let queued = self.jobs.values().map(queued).sum();
         let on_workers = self.workers.values().map(|w| u128::from(w.leased_count)).sum();
         let held = self.workers.values().map(|w| u128::from(w.held_count)).sum();
         let books = [
