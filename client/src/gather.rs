@@ -79,7 +79,7 @@ async fn place(part: Part, block: Block, meta: &OutputMeta) -> Result<Part, Clie
         Part::Open(open) => open,
         Part::Whole(_) => unreachable!("a result of one block has no second one"),
         Part::Absent if meta.grid.block_count() == 1 => return Ok(Part::Whole(block.tensor)),
-        Part::Absent => TensorMut::zeros(meta.dtype, &whole_shape(meta)?)?,
+        Part::Absent => TensorMut::for_overwrite(meta.dtype, &whole_shape(meta)?)?,
     };
     let at: Vec<usize> = block.extents.iter().map(|extent| extent.start as usize).collect();
     let copy = move || -> Result<TensorMut, KernelError> {

@@ -174,7 +174,7 @@ impl Group {
         if let Some(tensor) = self.as_contiguous() {
             return tensor.reshape(shape);
         }
-        let mut out = TensorMut::zeros(self.dtype, shape)?;
+        let mut out = TensorMut::for_overwrite(self.dtype, shape)?;
         let len = self.len();
         if len == 0 {
             return Ok(out.freeze());

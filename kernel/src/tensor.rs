@@ -260,6 +260,21 @@ impl TensorMut {
         })
     }
 
+    /// Elements of any value, for who writes all of them: quicker than zeros.
+    ///
+    /// # Errors
+    /// [`KernelError::TooLarge`].
+    pub fn for_overwrite(dtype: DType, shape: &[usize]) -> Result<Self, KernelError> {
+        let (_, bytes) = sizes(dtype, shape)?;
+        Ok(Self {
+            dtype,
+            shape: shape.into(),
+            data: Buffer::for_overwrite(bytes)?,
+            // Whatever is not overwritten must still be a boolean.
+            is_raw: true,
+        })
+    }
+
     /// The dtype.
     pub fn dtype(&self) -> DType {
         self.dtype

@@ -208,7 +208,7 @@ pub(crate) fn concatenate(tensors: &[&Tensor], axis: usize) -> Result<Tensor, Ke
         .iter()
         .map(|t| t.shape().get(axis).copied().unwrap_or(0))
         .sum();
-    let mut out = TensorMut::zeros(first.dtype(), &shape)?;
+    let mut out = TensorMut::for_overwrite(first.dtype(), &shape)?;
     let mut at = vec![0; shape.len()];
     for tensor in tensors {
         let mut want = shape.clone();

@@ -85,7 +85,7 @@ struct Pass<'a> {
 impl Pass<'_> {
     fn run(&mut self, extents: &[Range<u64>]) -> Result<Tensor, ReadError> {
         let shape = self.selected.shape();
-        let made = TensorMut::zeros(self.part.dtype, &shape);
+        let made = TensorMut::for_overwrite(self.part.dtype, &shape);
         let mut out = made.map_err(|e| description(e.to_string()))?;
         let plane_len = shape[2] * shape[3];
         if plane_len > 0 {

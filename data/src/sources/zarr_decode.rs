@@ -38,7 +38,7 @@ impl ZarrPart {
             )));
         }
         let selected = Selected::new(read, extents, &self.layout.shape).map_err(ReadError::of_task)?;
-        let made = TensorMut::zeros(self.layout.dtype, &selected.shape());
+        let made = TensorMut::for_overwrite(self.layout.dtype, &selected.shape());
         let mut out = made.map_err(|e| description(e.to_string()))?;
         let mut problems = Vec::new();
         self.fill(out.bytes_mut(), &selected);
@@ -59,11 +59,8 @@ impl ZarrPart {
         Ok((out.freeze(), problems))
     }
 
-    /// Writes the fill value, unless it is what the memory holds anyway or every element gets another.
+    /// Writes the fill value, unless every element gets another.
     fn fill(&self, out: &mut [u8], selected: &Selected) {
-        if self.layout.fill.iter().all(|byte| *byte == 0) {
-            return;
-        }
         let covered: usize = self
             .chunks
             .iter()

@@ -67,12 +67,12 @@ pub(crate) fn selections(
     let len = [qs.len(), selections.len(), columns];
     with_number!(group.dtype(), T => {
         if median {
-            let mut out = TensorMut::zeros(<T as Reducible>::Mean::DTYPE, &len)?;
+            let mut out = TensorMut::for_overwrite(<T as Reducible>::Mean::DTYPE, &len)?;
             let place = Place { slice: out.slice_mut::<<T as Reducible>::Mean>(), columns, stride: 0 };
             select_all::<T, _>(group, layout, selections, &Median { skip: skips(reduction) }, place)?;
             Ok(out.freeze())
         } else {
-            let mut out = TensorMut::zeros(graticule_plan::DType::Float64, &len)?;
+            let mut out = TensorMut::for_overwrite(graticule_plan::DType::Float64, &len)?;
             let stride = columns * selections.len();
             let place = Place { slice: out.slice_mut::<f64>(), columns, stride };
             select_all::<T, _>(group, layout, selections, &Quantiles { qs, skip: skips(reduction) }, place)?;
