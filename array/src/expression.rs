@@ -97,6 +97,13 @@ pub(crate) struct GroupReduce {
     pub(crate) split_every: u64,
 }
 
+impl GroupReduce {
+    /// Axes that the result has before those of its operand: one for quantiles.
+    pub(crate) fn lead(&self) -> usize {
+        usize::from(matches!(self.reduction.0.kind, ReduceKind::Quantile { .. }))
+    }
+}
+
 /// Either sort of reduction, as the steps of a tree carry it.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(crate) enum Reducer {

@@ -8,9 +8,9 @@ use crate::{
     Array, ArrayError,
     expression::{GroupReduce, Op, Reducing},
     infer::{axis_index, with_axis},
-    reduce::SPLIT_EVERY,
+    reduce::{SPLIT_EVERY, quantile_axis},
 };
-use graticule_plan::AxisChunks;
+use graticule_plan::{AxisChunks, ChunkGrid};
 
 /// The groups that a list of labels makes.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -84,7 +84,8 @@ impl Array {
 
     /// As [`Array::groupby_reduce`] with groups that are numbered already, -1 for an element of none.
     ///
-    /// A group without elements gives what the reduction gives for nothing.
+    /// A group without elements gives what the reduction gives for nothing. Quantiles get a leading axis, as those of
+    /// [`Array::quantile`] do.
     ///
     /// # Errors
     /// [`ArrayError::LabelCount`], [`ArrayError::GroupCode`], [`ArrayError::AxisOutOfRange`], [`ArrayError::Ops`] for
@@ -115,20 +116,14 @@ impl Array {
                 group_count,
             });
         }
-        if let ReduceKind::Quantile { .. } = kind {
-            let hint = " by group: take the median, or each group by itself";
-            let (operation, dtype) = ("quantile", self.dtype());
-            return Err(graticule_ops::OpsError::DType {
-                operation,
-                dtype,
-                hint,
-            }
-            .into());
-        }
         let reduction = self.reduction(kind, skipna)?;
         let dtype = reduction.result_dtype()?;
         let x = self.for_reduction(&reduction, &[axis]);
-        let grid = with_axis(x.chunks(), axis, AxisChunks::whole(group_count))?;
+        let mut grid = with_axis(x.chunks(), axis, AxisChunks::whole(group_count))?;
+        if let Some(quantiles) = quantile_axis(&reduction.kind) {
+            let axes = std::iter::once(quantiles).chain(grid.axes().iter().cloned());
+            grid = ChunkGrid::new(axes.collect())?;
+        }
         let op = Op::GroupReduce(GroupReduce {
             reduction: Reducing(reduction),
             axis,

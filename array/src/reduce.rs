@@ -231,6 +231,14 @@ impl Array {
     }
 }
 
+/// The leading axis that quantiles have.
+pub(crate) fn quantile_axis(kind: &ReduceKind) -> Option<AxisChunks> {
+    match kind {
+        ReduceKind::Quantile { qs } => Some(AxisChunks::whole(qs.len() as u64)),
+        _ => None,
+    }
+}
+
 /// The axes of a reduction's result.
 pub(crate) fn result_axes(
     kind: &ReduceKind,
@@ -238,10 +246,7 @@ pub(crate) fn result_axes(
     axes: &[usize],
     keepdims: bool,
 ) -> Vec<AxisChunks> {
-    let lead = match kind {
-        ReduceKind::Quantile { qs } => Some(AxisChunks::whole(qs.len() as u64)),
-        _ => None,
-    };
+    let lead = quantile_axis(kind);
     let kept = operand
         .iter()
         .enumerate()

@@ -265,13 +265,16 @@ impl TensorMut {
     /// # Errors
     /// [`KernelError::TooLarge`].
     pub fn for_overwrite(dtype: DType, shape: &[usize]) -> Result<Self, KernelError> {
+        // Any byte is a number, but not a boolean.
+        if dtype == DType::Bool {
+            return Self::zeros(dtype, shape);
+        }
         let (_, bytes) = sizes(dtype, shape)?;
         Ok(Self {
             dtype,
             shape: shape.into(),
             data: Buffer::for_overwrite(bytes)?,
-            // Whatever is not overwritten must still be a boolean.
-            is_raw: true,
+            is_raw: false,
         })
     }
 

@@ -192,7 +192,9 @@ pub(super) fn slice_through(graph: &mut Graph, ix: NodeIx) -> bool {
         op if depends_on_order(op) => return slice_blocks(graph, ix, x, &selections),
         Op::GroupReduce(group) => slice_groups(graph, ix, &node, group, &selections),
         Op::Reduce(reduce) => {
-            let op = Op::Reduce(slice_quantiles(reduce, &selections));
+            let mut reduce = reduce.clone();
+            slice_quantiles(&mut reduce.reduction, &selections);
+            let op = Op::Reduce(reduce);
             let grid = slice_grid(&node.grid, &selections);
             slice_operands(graph, ix, x, op, &selections, grid);
         }
@@ -329,15 +331,13 @@ fn operand_selections(
 }
 
 /// The quantiles that a slice of the leading axis keeps.
-fn slice_quantiles(reduce: &Reduce, selections: &[AxisSelection]) -> Reduce {
-    let mut reduce = reduce.clone();
-    let Reducing(reduction) = &mut reduce.reduction;
+fn slice_quantiles(reduction: &mut Reducing, selections: &[AxisSelection]) {
+    let Reducing(reduction) = reduction;
     if let ReduceKind::Quantile { qs } = &mut reduction.kind {
         *qs = (0..selections[0].len)
             .map(|k| qs[selections[0].element(k) as usize])
             .collect();
     }
-    reduce
 }
 
 /// A slice along the groups numbers those anew that it keeps.
@@ -348,20 +348,23 @@ fn slice_groups(
     group: &GroupReduce,
     selections: &[AxisSelection],
 ) {
-    let chosen = selections[group.axis];
+    let lead = group.lead();
+    let chosen = selections[group.axis + lead];
     let mut number = vec![-1; group.group_count as usize];
     (0..chosen.len)
         .zip(0..)
         .for_each(|(k, new)| number[chosen.element(k) as usize] = new);
     let renumber = |&code: &i32| usize::try_from(code).map_or(-1, |code| number[code]);
     let codes = group.codes.iter().map(renumber).collect();
-    let op = Op::GroupReduce(GroupReduce {
+    let mut op = GroupReduce {
         codes,
         group_count: chosen.len,
         ..group.clone()
-    });
+    };
+    slice_quantiles(&mut op.reduction, selections);
+    let op = Op::GroupReduce(op);
     let x = node.operands[0];
-    let mut inner = selections.to_vec();
+    let mut inner = selections[lead..].to_vec();
     inner[group.axis] = AxisSelection::whole(graph.grid(x).axes()[group.axis].len());
     let operand = slice_of(graph, x, &inner);
     let grid = slice_grid(&node.grid, selections);

@@ -36,9 +36,12 @@ pub(crate) fn operand_axes(graph: &Graph, ix: NodeIx, position: usize) -> Vec<Op
         Op::Reduce(reduce) | Op::Finish(Reducer::Axes(reduce)) => {
             reduced_axes(&reduce.reduction.0.kind, &reduce.axes, reduce.keepdims, ndim)
         }
-        Op::GroupReduce(group) | Op::Finish(Reducer::Groups(group)) => (0..ndim)
-            .map(|axis| (axis != group.axis).then_some(axis))
-            .collect(),
+        Op::GroupReduce(group) | Op::Finish(Reducer::Groups(group)) => {
+            let lead = group.lead();
+            (0..ndim)
+                .map(|axis| (axis != group.axis).then_some(axis + lead))
+                .collect()
+        }
         _ => (0..ndim).map(Some).collect(),
     }
 }

@@ -101,6 +101,57 @@ proptest! {
     }
 
     #[test]
+    fn quantiles_by_group_are_numpys(seed in any::<u64>(), dtype in 1..11usize, step in 1..3i64) {
+        let (case, mut random) = case(seed, DType::ALL[dtype]);
+        let x = &case.last().array;
+        prop_assume!(x.ndim() > 0 && x.size() > 0);
+        let axis = random.below(x.ndim());
+        let labels: Vec<Option<usize>> = (0..x.shape()[axis])
+            .map(|_| (!random.one_in(5)).then(|| random.below(3)))
+            .collect();
+        prop_assume!(labels.iter().any(Option::is_some));
+        let qs = vec![0.1, 0.5, 1.0];
+        let (quantiles, groups) = x
+            .groupby_reduce(axis as i64, &labels, ReduceKind::Quantile { qs: qs.clone() }, false)
+            .unwrap();
+        let of_group = |group: &usize| {
+            let positions: Vec<usize> = (0..labels.len()).filter(|&i| labels[i] == Some(*group)).collect();
+            format!(
+                "np.quantile(np.take(a0.astype('float64'), {positions:?}, axis={axis}), {qs:?}, axis={axis}, keepdims=True)"
+            )
+        };
+        let parts: Vec<String> = groups.iter().map(of_group).collect();
+        let python = format!("np.concatenate([{}], axis={})", parts.join(", "), axis + 1);
+        check(&quantiles, &python, &case.inputs, &Near::Ulps(4)).map_err(TestCaseError::fail)?;
+        // A slice of the quantiles, of the groups and of another axis.
+        let slice = graticule_array::Index::Slice { start: None, stop: None, step };
+        let index = [slice, graticule_array::Index::Ellipsis, slice];
+        check(&quantiles.slice(&index).unwrap(), &format!("({python})[::{step}, ..., ::{step}]"), &case.inputs, &Near::Ulps(4))
+            .map_err(TestCaseError::fail)?;
+    }
+
+    #[test]
+    fn positions_by_group_are_those_along_the_whole_axis(seed in any::<u64>()) {
+        let (case, mut random) = case(seed, DType::Int32);
+        let x = &case.last().array;
+        prop_assume!(x.ndim() > 0 && x.size() > 0);
+        let axis = random.below(x.ndim());
+        let labels: Vec<Option<usize>> = (0..x.shape()[axis]).map(|_| Some(random.below(2))).collect();
+        for (kind, name) in [(ReduceKind::ArgMin, "argmin"), (ReduceKind::ArgMax, "argmax")] {
+            let (found, groups) = x.groupby_reduce(axis as i64, &labels, kind, false).unwrap();
+            let of_group = |group: &usize| {
+                let positions: Vec<usize> = (0..labels.len()).filter(|&i| labels[i] == Some(*group)).collect();
+                format!(
+                    "np.array({positions:?})[np.{name}(np.take(a0, {positions:?}, axis={axis}), axis={axis}, keepdims=True)]"
+                )
+            };
+            let parts: Vec<String> = groups.iter().map(of_group).collect();
+            let python = format!("np.concatenate([{}], axis={axis})", parts.join(", "));
+            check(&found, &python, &case.inputs, &Near::Same).map_err(TestCaseError::fail)?;
+        }
+    }
+
+    #[test]
     fn slices_of_reductions_keep_their_bits(seed in any::<u64>(), start in 0..4i64, step in 1..4i64) {
         let (case, mut random) = case(seed, DType::Float64);
         let x = &case.last().array;
