@@ -105,6 +105,8 @@ proptest! {
         let (case, mut random) = case(seed, DType::ALL[dtype]);
         let x = &case.last().array;
         prop_assume!(x.ndim() > 0 && x.size() > 0);
+        // Between numbers of 64 bits and opposite sign the interpolation loses more than the last bits.
+        prop_assume!(!matches!(x.dtype(), DType::Int64 | DType::UInt64));
         let axis = random.below(x.ndim());
         let labels: Vec<Option<usize>> = (0..x.shape()[axis])
             .map(|_| (!random.one_in(5)).then(|| random.below(3)))
