@@ -104,14 +104,17 @@ proptest! {
     fn quantiles_by_group_are_numpys(seed in any::<u64>(), dtype in 1..11usize, step in 1..3i64) {
         let (case, mut random) = case(seed, DType::ALL[dtype]);
         let x = &case.last().array;
-        prop_assume!(x.ndim() > 0 && x.size() > 0);
         // Between numbers of 64 bits and opposite sign the interpolation loses more than the last bits.
-        prop_assume!(!matches!(x.dtype(), DType::Int64 | DType::UInt64));
+        if x.ndim() == 0 || x.size() == 0 || matches!(x.dtype(), DType::Int64 | DType::UInt64) {
+            return Ok(());
+        }
         let axis = random.below(x.ndim());
         let labels: Vec<Option<usize>> = (0..x.shape()[axis])
             .map(|_| (!random.one_in(5)).then(|| random.below(3)))
             .collect();
-        prop_assume!(labels.iter().any(Option::is_some));
+        if labels.iter().all(Option::is_none) {
+            return Ok(());
+        }
         let qs = vec![0.1, 0.5, 1.0];
         let (quantiles, groups) = x
             .groupby_reduce(axis as i64, &labels, ReduceKind::Quantile { qs: qs.clone() }, false)
@@ -136,7 +139,9 @@ proptest! {
     fn positions_by_group_are_those_along_the_whole_axis(seed in any::<u64>()) {
         let (case, mut random) = case(seed, DType::Int32);
         let x = &case.last().array;
-        prop_assume!(x.ndim() > 0 && x.size() > 0);
+        if x.ndim() == 0 || x.size() == 0 {
+            return Ok(());
+        }
         let axis = random.below(x.ndim());
         let labels: Vec<Option<usize>> = (0..x.shape()[axis]).map(|_| Some(random.below(2))).collect();
         for (kind, name) in [(ReduceKind::ArgMin, "argmin"), (ReduceKind::ArgMax, "argmax")] {
