@@ -352,7 +352,7 @@ impl Scheduler {
         record.state = TaskState::Ready;
         self.committed_bytes += bytes;
         self.ready_count += 1;
-        self.job_mut(task.job).ready.push(Reverse(ready));
+        self.job_mut(task.job).ready.push(ready);
     }
 
     pub(super) fn ready_to_waiting(&mut self, task: TaskId, missing: u64) {
@@ -375,7 +375,8 @@ impl Scheduler {
 
     pub(super) fn output_bytes(&self, task: TaskId) -> u128 {
         let layer = self.layer(task.job, task.layer);
-        u128::from(layer.spec.layer.output_bytes(task.block))
+        let exact = || layer.spec.layer.output_bytes(task.block);
+        u128::from(layer.uniform_bytes.unwrap_or_else(exact))
     }
 
     pub(super) fn is_held(&self, chunk: ChunkId) -> bool {

@@ -20,6 +20,10 @@ type Leases = BTreeMap<(WorkerId, JobId, LayerId), Lease>;
 impl Scheduler {
     /// Leases ready tasks to workers that have room, and sends the leases.
     pub(super) fn dispatch(&mut self) {
+        if self.ready_count == 0 {
+            return;
+        }
+        self.rank_changed();
         let mut leases = Leases::new();
         while let Some((job, ready)) = self.next_ready() {
             let task = TaskId {
@@ -46,6 +50,10 @@ impl Scheduler {
         if self.ready_count == 0 {
             return None;
         }
+        if self.jobs.len() == 1 {
+            let job = *self.jobs.first_key_value()?.0;
+            return Some((job, self.top_ready(job)?));
+        }
         let after = self.last_served.map_or(Bound::Unbounded, Bound::Excluded);
         let up_to = self
             .last_served
@@ -63,7 +71,7 @@ impl Scheduler {
     /// The first task of a job's queue that still is ready.
     fn top_ready(&mut self, job: JobId) -> Option<ReadyTask> {
         let record = self.jobs.get_mut(&job)?;
-        while let Some(&Reverse(top)) = record.ready.peek() {
+        while let Some(top) = record.ready.peek() {
             let task = record.layers[top.layer.0 as usize].tasks.get(top.block);
             if task.is_some_and(|task| task.state == TaskState::Ready && task.order == top.order) {
                 return Some(top);

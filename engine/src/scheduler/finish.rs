@@ -51,8 +51,10 @@ impl Scheduler {
             record.leased_count -= 1;
             record.load_us -= u64::from(load_us);
             record.isolated &= record.leased_count > 0;
+            if !std::mem::replace(&mut record.rank_changed, true) {
+                self.changed.push(worker);
+            }
         }
-        self.rank(worker);
     }
 
     fn leased_to_finished(&mut self, worker: WorkerId, task: TaskId, finished: Finished, times: TaskTimes) {

@@ -231,7 +231,7 @@ fn queued(job: &JobRecord) -> u128 {
     let entries = job
         .ready
         .iter()
-        .map(|entry| (entry.0.layer, entry.0.block, entry.0.order));
+        .map(|entry| (entry.layer, entry.block, entry.order));
     entries.filter(is_ready).collect::<BTreeSet<_>>().len() as u128
 }
 

@@ -61,12 +61,18 @@ impl Scheduler {
             layers: Default::default(),
             tables: Default::default(),
             rank: None,
+            rank_changed: false,
             retiring: false,
             isolated: false,
         };
         self.workers.insert(worker, record);
         self.sessions.insert(session, worker);
-        self.count_capacity();
+        let capacity = &mut self.capacity;
+        capacity.slots += u64::from(announce.slots.clamp(1, SLOTS_MAX));
+        capacity.budget_bytes = capacity.budget_bytes.saturating_add(announce.budget_bytes);
+        capacity.budget_bytes_max = capacity.budget_bytes_max.max(announce.budget_bytes);
+        let deadline = self.now + self.config.worker_timeout_us;
+        self.silent_at = Some(self.silent_at.map_or(deadline, |earlier| earlier.min(deadline)));
         self.rank(worker);
         let incarnation = self.config.incarnation;
         self.send(

@@ -79,6 +79,15 @@ pub struct LayerProgress {
     pub reset_count: u64,
 }
 
+/// How many records a scheduler keeps.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Counts {
+    /// Tasks that are demanded and not finished.
+    pub live_tasks: u64,
+    /// Chunks that workers hold.
+    pub held_chunks: u64,
+}
+
 /// The scheduler's state machine.
 #[derive(Debug)]
 pub struct Scheduler {
@@ -114,6 +123,8 @@ pub struct Scheduler {
     /// No worker is silent for too long before this time.
     silent_at: Option<Time>,
     ranks: rank::Ranks,
+    /// Workers to be ranked anew.
+    changed: Vec<WorkerId>,
     /// Chunks that workers need hold no longer, and were not told so yet.
     releases: Vec<(WorkerId, ChunkId)>,
     /// Empty between uses, each.
@@ -150,6 +161,7 @@ impl Scheduler {
             capacity: membership::Capacity::default(),
             silent_at: None,
             ranks: rank::Ranks::default(),
+            changed: Vec::new(),
             releases: Vec::new(),
             local: dispatch::Local::default(),
             dependents: Vec::new(),
@@ -238,6 +250,15 @@ impl Scheduler {
             reset_count: layer.reset_count,
         });
         layers.collect()
+    }
+
+    /// What takes memory.
+    pub fn counts(&self) -> Counts {
+        let layers = || self.jobs.values().flat_map(|job| &job.layers);
+        Counts {
+            live_tasks: layers().map(|layer| layer.tasks.len()).sum(),
+            held_chunks: layers().map(|layer| layer.chunks.len()).sum(),
+        }
     }
 
     /// Number of connected workers.
@@ -375,7 +396,10 @@ impl Scheduler {
                 sources,
                 deliver,
             };
+            let is_uniform = spec.layer.output_bytes_max().checked_mul(count)
+                == spec.layer.grid.element_count().checked_mul(spec.layer.item_bytes);
             Ok(LayerRecord {
+                uniform_bytes: is_uniform.then(|| spec.layer.output_bytes_max()),
                 spec: Arc::new(spec),
                 inputs,
                 consumers: Vec::new(),

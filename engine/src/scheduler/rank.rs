@@ -45,6 +45,17 @@ impl Scheduler {
         }
     }
 
+    /// Ranks the workers that have less at hand than before. Their reports come in batches, so it waits until somebody
+    /// asks.
+    pub(super) fn rank_changed(&mut self) {
+        while let Some(worker) = self.changed.pop() {
+            if let Some(record) = self.workers.get_mut(&worker) {
+                record.rank_changed = false;
+            }
+            self.rank(worker);
+        }
+    }
+
     /// Takes a worker out of the ranks.
     pub(super) fn unrank(&mut self, worker: WorkerId) {
         let Some(rank) = self.worker_mut(worker).rank.take() else {

@@ -2,7 +2,7 @@
 
 use std::{
     cmp::Reverse,
-    collections::{BTreeMap, BTreeSet, BinaryHeap},
+    collections::{BTreeMap, BTreeSet, BinaryHeap, VecDeque},
     sync::Arc,
 };
 
@@ -31,7 +31,7 @@ pub(super) struct JobRecord {
     /// How often the client could not fetch a chunk, for those where it happened.
     pub(super) delivery_failures: BTreeMap<(LayerId, u64), u32>,
     /// Ready tasks, the next one on top; some may be so no more (see [`TaskState::Ready`]).
-    pub(super) ready: BinaryHeap<Reverse<ReadyTask>>,
+    pub(super) ready: ReadyQueue,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -53,9 +53,55 @@ pub(super) struct ReadyTask {
     pub(super) block: u64,
 }
 
+/// Ready tasks, the best first. What comes in order, as most does, waits in line; the rest in a heap.
+#[derive(Debug, Default)]
+pub(super) struct ReadyQueue {
+    line: VecDeque<ReadyTask>,
+    heap: BinaryHeap<Reverse<ReadyTask>>,
+}
+
+impl ReadyQueue {
+    pub(super) fn push(&mut self, task: ReadyTask) {
+        if self.line.back().is_none_or(|last| *last <= task) {
+            self.line.push_back(task);
+        } else {
+            self.heap.push(Reverse(task));
+        }
+    }
+
+    pub(super) fn peek(&self) -> Option<ReadyTask> {
+        let first = self.line.front().copied();
+        let best = self.heap.peek().map(|Reverse(task)| *task);
+        first.into_iter().chain(best).min()
+    }
+
+    pub(super) fn pop(&mut self) {
+        let from_heap = match (self.line.front(), self.heap.peek()) {
+            (Some(first), Some(Reverse(best))) => best < first,
+            (first, _) => first.is_none(),
+        };
+        if from_heap {
+            self.heap.pop();
+        } else {
+            self.line.pop_front();
+        }
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.line.is_empty() && self.heap.is_empty()
+    }
+
+    pub(super) fn iter(&self) -> impl Iterator<Item = ReadyTask> {
+        let heap = self.heap.iter().map(|Reverse(task)| *task);
+        self.line.iter().copied().chain(heap)
+    }
+}
+
 #[derive(Debug)]
 pub(super) struct LayerRecord {
     pub(super) spec: Arc<LayerSpec>,
+    /// Bytes of every result, if they are equal.
+    pub(super) uniform_bytes: Option<u64>,
     pub(super) inputs: Vec<InputRecord>,
     pub(super) consumers: Vec<Consumer>,
     pub(super) tasks: BlockTable<TaskRecord>,
@@ -209,6 +255,8 @@ pub(super) struct WorkerRecord {
     pub(super) tables: BTreeSet<Digest>,
     /// Where it stands among those that take tasks.
     pub(super) rank: Option<Rank>,
+    /// It is listed among those that must be ranked anew.
+    pub(super) rank_changed: bool,
     pub(super) retiring: bool,
     /// It has one task that may have ended other workers, and gets nothing beside it.
     pub(super) isolated: bool,

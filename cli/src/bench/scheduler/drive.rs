@@ -17,6 +17,8 @@ pub(super) struct Cluster {
     pub(super) budget_bytes: u64,
     /// The most reports that a worker sends at a time.
     pub(super) batch: usize,
+    /// Tasks after which the run is broken off.
+    pub(super) stop_after: u64,
 }
 
 /// What one run took.
@@ -33,8 +35,37 @@ pub(super) struct Measured {
     pub(super) calls: u64,
     pub(super) leases: u64,
     pub(super) observations: u64,
-    /// The engine's memory at its largest.
+    /// The engine's memory at its largest, the plan's own tables included.
     pub(super) bytes_max: u64,
+    /// Its memory for each live task when there were most of them, if there were many.
+    pub(super) live_task_bytes: Option<f64>,
+    /// The same for each held chunk.
+    pub(super) held_chunk_bytes: Option<f64>,
+}
+
+/// Records from which on their memory is worth dividing by their number.
+const MANY: u64 = 100_000;
+
+/// When the engine kept the most records of a kind.
+#[derive(Debug, Clone, Copy, Default)]
+struct Peak {
+    count: u64,
+    others: u64,
+    bytes: i64,
+}
+
+impl Peak {
+    fn see(&mut self, count: u64, others: u64, bytes: i64) {
+        if count > self.count {
+            *self = Self { count, others, bytes };
+        }
+    }
+
+    /// Bytes of each record, if the other kind hardly counted.
+    fn each(self) -> Option<f64> {
+        let says_something = self.count >= MANY && self.others * 10 <= self.count;
+        says_something.then(|| self.bytes as f64 / self.count as f64)
+    }
 }
 
 const JOB: JobId = JobId(1);
@@ -49,7 +80,8 @@ pub(super) fn run(
     now_ns: impl Fn() -> u64,
     live_bytes: impl Fn() -> i64,
 ) -> anyhow::Result<Measured> {
-    let mut drive = Drive::new(cluster);
+    // Without workers nothing is demanded yet, so this tells what the plan itself takes.
+    let mut drive = Drive::new();
     let before = live_bytes();
     let begin = now_ns();
     let submit = Event::JobSubmitted {
@@ -59,22 +91,32 @@ pub(super) fn run(
         plan: Arc::new(plan),
     };
     drive.call(vec![submit], &now_ns);
-    let mut peak = live_bytes() - before;
+    let planned = live_bytes();
+    drive.join(cluster, &now_ns);
     drive.measured.first_lease_ns = now_ns() - begin;
-    while drive.outcome.is_none() {
+    let (mut peak, mut live, mut held) = (0, Peak::default(), Peak::default());
+    let mut look = |drive: &Drive| {
+        let (bytes, counts) = (live_bytes(), drive.scheduler.counts());
+        peak = peak.max(bytes - before);
+        live.see(counts.live_tasks, counts.held_chunks, bytes - planned);
+        held.see(counts.held_chunks, counts.live_tasks, bytes - planned);
+    };
+    look(&drive);
+    while drive.outcome.is_none() && drive.measured.tasks < cluster.stop_after {
         let events = drive.reports(cluster.batch);
         anyhow::ensure!(!events.is_empty(), "the scheduler stands still");
         drive.call(events, &now_ns);
-        if drive.measured.calls.is_multiple_of(64) {
-            peak = peak.max(live_bytes() - before);
+        if drive.measured.calls.is_multiple_of(16) {
+            look(&drive);
         }
     }
     drive.measured.total_ns = now_ns() - begin;
     drive.measured.bytes_max = peak.max(0) as u64;
+    drive.measured.live_task_bytes = live.each();
+    drive.measured.held_chunk_bytes = held.each();
     match drive.outcome {
-        Some(Ok(())) => Ok(drive.measured),
         Some(Err(why)) => anyhow::bail!("the job ended: {why}"),
-        None => unreachable!("the loop ends with an outcome"),
+        Some(Ok(())) | None => Ok(drive.measured),
     }
 }
 
@@ -90,8 +132,8 @@ struct Drive {
 }
 
 impl Drive {
-    fn new(cluster: Cluster) -> Self {
-        let mut drive = Self {
+    fn new() -> Self {
+        Self {
             scheduler: Scheduler::new(Config::default()),
             leased: BTreeMap::new(),
             commands: Vec::new(),
@@ -99,7 +141,10 @@ impl Drive {
             outcome: None,
             measured: Measured::default(),
             now: Time::ZERO,
-        };
+        }
+    }
+
+    fn join(&mut self, cluster: Cluster, now_ns: &impl Fn() -> u64) {
         let joins = (0..cluster.workers).map(|number| Event::WorkerConnected {
             session: SessionId(number),
             announce: Announce {
@@ -112,9 +157,7 @@ impl Drive {
                 inventory: Vec::new(),
             },
         });
-        drive.call(joins.collect(), &|| 0);
-        drive.measured = Measured::default();
-        drive
+        self.call(joins.collect(), now_ns);
     }
 
     fn call(&mut self, events: Vec<Event>, now_ns: &impl Fn() -> u64) {
