@@ -18,6 +18,7 @@ mod loss;
 mod membership;
 mod rank;
 mod record;
+mod recovery;
 mod sabotage;
 mod table;
 
@@ -99,11 +100,13 @@ pub struct Scheduler {
     workers: BTreeMap<WorkerId, WorkerRecord>,
     sessions: BTreeMap<SessionId, WorkerId>,
     keys: BTreeMap<Key, (JobId, LayerId)>,
-    recovery: demand::Recovery,
+    recovery: recovery::Recovery,
     next_worker: u64,
     next_order: u64,
     /// Ready tasks of all jobs.
     ready_count: u64,
+    /// Tasks demanded since one became ready.
+    barren_count: u64,
     /// Leased tasks of all jobs.
     leased_count: u64,
     /// Bytes that ready and leased tasks will make.
@@ -146,10 +149,11 @@ impl Scheduler {
             workers: BTreeMap::new(),
             sessions: BTreeMap::new(),
             keys: BTreeMap::new(),
-            recovery: demand::Recovery::default(),
+            recovery: recovery::Recovery::default(),
             next_worker: 1,
             next_order: 0,
             ready_count: 0,
+            barren_count: 0,
             leased_count: 0,
             committed_bytes: 0,
             transient_bytes: 0,
