@@ -21,6 +21,8 @@ mod record;
 mod recovery;
 mod sabotage;
 mod table;
+mod why;
+mod why_text;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -31,6 +33,7 @@ use graticule_plan::{BlockMap, ChunkId, JobId, Key, LayerId, Plan, Source, TaskI
 
 pub use event::{ClientId, Command, Event, JobEvent, Observation};
 pub use sabotage::Sabotage;
+pub use why::{Admission, Bound, Openings, Placement, Standing, Unknown, Why, WorkerWhy};
 
 use crate::{Incarnation, InputSource, LayerSpec, SessionId, Time, ToScheduler, ToWorker};
 use loss::Parting;
