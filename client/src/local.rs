@@ -12,7 +12,7 @@ use std::{
 
 use graticule_dashboard::{Dashboard, DashboardHandle, DashboardOptions, Feed};
 use graticule_data::Sources;
-use graticule_proto::engine::ToScheduler;
+use graticule_proto::{Answer, Subject, engine::ToScheduler};
 use graticule_scheduler::{SchedulerHandle, SchedulerOptions};
 use graticule_worker::{
     ChunkStore, Connector, LinkError, LocalPeers, Session as WorkerLink, Worker, WorkerHandle, WorkerOptions,
@@ -169,6 +169,16 @@ impl LocalCluster {
             dashboard: self.dashboard_url.clone(),
             workers: info.workers,
             jobs: info.jobs,
+        })
+    }
+
+    pub(crate) async fn why(&self, subject: Subject) -> Result<Answer, ClientError> {
+        let answer = self.scheduler.why(subject).await;
+        let answer = answer.map_err(|error| ClientError::ConnectionLost {
+            why: error.to_string(),
+        })?;
+        answer.map_err(|unknown| ClientError::Unknown {
+            why: unknown.to_string(),
         })
     }
 

@@ -21,6 +21,7 @@ use crate::{
     INBOX_COUNT_MAX, Info, PROGRESS_INTERVAL_US, SchedulerHandle,
     handle::Input,
     observe::{observe, record},
+    story::Story,
 };
 
 /// Messages taken in before anything is leased.
@@ -73,6 +74,7 @@ pub fn start(options: SchedulerOptions) -> (SchedulerHandle, impl Future<Output 
         next_client: 1,
         next_job: 1,
         commands: Vec::new(),
+        story: Story::default(),
     };
     let task: JoinHandle<()> = tokio::spawn(actor.run(inputs));
     let ended = async move {
@@ -95,6 +97,7 @@ struct Actor {
     next_client: u64,
     next_job: u64,
     commands: Vec<Command>,
+    story: Story,
 }
 
 impl Actor {
@@ -130,8 +133,12 @@ impl Actor {
         info!("scheduler stopped");
     }
 
+    fn now(&self) -> Time {
+        Time(self.started.elapsed().as_micros() as u64)
+    }
+
     fn handle(&mut self, events: Vec<Event>) {
-        let now = Time(self.started.elapsed().as_micros() as u64);
+        let now = self.now();
         let mut commands = std::mem::take(&mut self.commands);
         self.engine.handle_all(now, events, &mut commands);
         for command in commands.drain(..) {
@@ -189,6 +196,12 @@ impl Actor {
                 });
                 return None;
             }
+            Input::Why { subject, reply } => {
+                let answer = self.story.answer(&self.engine, self.now(), &subject);
+                // Whoever asked may be gone.
+                let _ = reply.send(answer);
+                return None;
+            }
         })
     }
 
@@ -244,6 +257,7 @@ impl Actor {
             }
             Command::Observe(observation) => {
                 observe(&observation);
+                self.story.take(now, &observation);
                 if self.feed.is_enabled()
                     && let Some(record) = record(now.0, observation, |job| self.engine.progress(job))
                 {

@@ -2,10 +2,10 @@ use std::sync::Arc;
 
 use graticule_engine::{
     Announce, SessionId, ToScheduler, ToWorker,
-    scheduler::{ClientId, LayerProgress},
+    scheduler::{ClientId, LayerProgress, Unknown},
 };
 use graticule_plan::{JobId, WorkerId};
-use graticule_proto::{FromCluster, ToCluster};
+use graticule_proto::{Answer, FromCluster, Subject, ToCluster};
 use tokio::sync::{mpsc, oneshot};
 
 /// What the actor's inbox takes.
@@ -36,6 +36,10 @@ pub(crate) enum Input {
     },
     Info {
         reply: oneshot::Sender<Info>,
+    },
+    Why {
+        subject: Subject,
+        reply: oneshot::Sender<Result<Answer, Unknown>>,
     },
 }
 
@@ -104,6 +108,16 @@ impl SchedulerHandle {
     pub async fn info(&self) -> Result<Info, SchedulerGone> {
         let (reply, answer) = oneshot::channel();
         self.send(Input::Info { reply }).await?;
+        answer.await.map_err(|_| SchedulerGone)
+    }
+
+    /// Why a task is where it is, or how a worker is, and what was observed of it.
+    ///
+    /// # Errors
+    /// [`SchedulerGone`]; within, what there is instead of what was asked for.
+    pub async fn why(&self, subject: Subject) -> Result<Result<Answer, Unknown>, SchedulerGone> {
+        let (reply, answer) = oneshot::channel();
+        self.send(Input::Why { subject, reply }).await?;
         answer.await.map_err(|_| SchedulerGone)
     }
 
