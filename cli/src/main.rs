@@ -9,6 +9,7 @@ mod logging;
 mod mosaic;
 mod scheduler;
 mod signals;
+mod stress;
 mod terminal;
 mod values;
 mod why;
@@ -53,6 +54,8 @@ enum Command {
     Demo(demo::Args),
     /// Measure this build on this machine.
     Bench(bench::Args),
+    /// Break a cluster of real processes on purpose, and see that results come out the same.
+    Stress(stress::Args),
 }
 
 impl Command {
@@ -65,7 +68,8 @@ impl Command {
             | Command::Why(_)
             | Command::Mosaic(_)
             | Command::Demo(_)
-            | Command::Bench(_) => "warn,graticule_scheduler::observe=error",
+            | Command::Bench(_)
+            | Command::Stress(_) => "warn,graticule_scheduler::observe=error",
         }
     }
 }
@@ -100,6 +104,7 @@ async fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Mosaic(args) => mosaic::run(*args).await,
         Command::Demo(args) => demo::run(args).await,
         Command::Bench(args) => bench::run(args).await,
+        Command::Stress(args) => stress::run(args).await,
     }
 }
 
