@@ -35,3 +35,61 @@ fn a_ratio_that_does_not_hold_is_told_and_fails() {
     assert_eq!(output.status.code(), Some(1));
     assert!(String::from_utf8_lossy(&output.stderr).contains("did not hold"));
 }
+
+/// The processes that a process has started and that still run.
+#[cfg(target_os = "linux")]
+fn children(of: u32) -> Vec<u32> {
+    let entries = std::fs::read_dir("/proc")
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name());
+    let ids = entries.filter_map(|name| name.to_str()?.parse().ok());
+    let parent = |id: &u32| {
+        let stat = std::fs::read_to_string(format!("/proc/{id}/stat")).ok()?;
+        // The name before it stands in parentheses and may hold anything.
+        stat.rsplit_once(')')?
+            .1
+            .split_whitespace()
+            .nth(1)?
+            .parse::<u32>()
+            .ok()
+    };
+    ids.filter(|id| parent(id) == Some(of)).collect()
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn an_interrupted_stress_test_leaves_no_process_behind() {
+    use std::{
+        io::{BufRead, BufReader},
+        process::Stdio,
+    };
+    let arguments = "stress kill --tasks 1000 --chunk 16 --workers 2 --kills 1000000";
+    let mut command = Command::new(env!("CARGO_BIN_EXE_graticule"));
+    command
+        .args(arguments.split(' '))
+        .stdin(Stdio::null())
+        .stderr(Stdio::piped());
+    let mut stress = command.spawn().unwrap();
+    let mut line = String::new();
+    BufReader::new(stress.stderr.take().unwrap())
+        .read_line(&mut line)
+        .unwrap();
+    assert!(line.contains("tasks on 2 workers"), "{line}");
+    let started = children(stress.id());
+    assert_eq!(started.len(), 3, "a scheduler and two workers");
+    let id = stress.id().to_string();
+    assert!(
+        Command::new("kill")
+            .args(["-INT", &id])
+            .status()
+            .unwrap()
+            .success()
+    );
+    assert_eq!(stress.wait().unwrap().code(), Some(130));
+    for id in started {
+        assert!(
+            !std::path::Path::new(&format!("/proc/{id}")).exists(),
+            "process {id} still runs"
+        );
+    }
+}

@@ -22,6 +22,7 @@ mod recovery;
 mod sabotage;
 mod table;
 mod why;
+mod why_answer;
 mod why_text;
 
 use std::{
@@ -33,7 +34,7 @@ use graticule_plan::{BlockMap, ChunkId, JobId, Key, LayerId, Plan, Source, TaskI
 
 pub use event::{ClientId, Command, Event, JobEvent, Observation};
 pub use sabotage::Sabotage;
-pub use why::{Admission, Bound, Openings, Placement, Standing, Unknown, Why, WorkerWhy};
+pub use why_answer::{Admission, Bound, Openings, Placement, Standing, Unknown, Why, WorkerWhy};
 
 use crate::{Incarnation, InputSource, LayerSpec, SessionId, Time, ToScheduler, ToWorker};
 use loss::Parting;

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::why::{Admission, Bound, Openings, Placement, Standing, Why, WorkerWhy};
+use super::why_answer::{Admission, Bound, Openings, Placement, Standing, Why, WorkerWhy};
 
 impl fmt::Display for Why {
     /// A line for the task, and one for each cause below it, indented.
