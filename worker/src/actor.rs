@@ -6,6 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use futures::FutureExt;
 use graticule_data::sources::Sources;
 use graticule_engine::{
     ChunkHolders, Failure, Finished, INLINE_BYTES_MAX, SessionId, Time, ToScheduler, ToWorker,
@@ -29,6 +30,8 @@ use crate::{
 
 /// Results and other news that may wait for the actor. More tasks than that are never under way.
 const INBOX_COUNT_MAX: usize = 16_384;
+/// Tasks of at most so many bytes are prepared by the actor itself, if they need not wait for anything.
+const SMALL_TASK_BYTES_MAX: u64 = 64 << 10;
 /// Pauses between attempts to connect, doubled each time up to the second.
 const RECONNECT_PAUSES: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(5));
 
@@ -395,9 +398,19 @@ impl Actor {
     }
 
     fn fetch(&mut self, run: RunId, task: TaskId, layer: Arc<LayerEntry>, holders: Vec<ChunkHolders>) {
-        let (fetcher, inbox) = (self.fetcher.clone(), self.inbox.clone());
+        let fetcher = self.fetcher.clone();
+        let is_small = layer.task_bytes(task.block) <= SMALL_TASK_BYTES_MAX;
+        let mut prepare = Box::pin(async move {
+            let prepared = fetcher.prepare(&layer, task.block, holders).await;
+            prepared.map(Box::new)
+        });
+        // What lies in memory already is there at the first look; a task of its own would take longer.
+        if is_small && let Some(outcome) = (&mut prepare).now_or_never() {
+            return self.take(Input::Fetched { run, outcome });
+        }
+        let inbox = self.inbox.clone();
         let fetch = self.tasks.spawn(async move {
-            let outcome = fetcher.prepare(&layer, task.block, holders).await.map(Box::new);
+            let outcome = prepare.await;
             let _ = inbox.send(Input::Fetched { run, outcome }).await;
         });
         self.fetches.insert(run, fetch);

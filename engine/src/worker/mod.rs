@@ -18,7 +18,8 @@ use graticule_plan::{ChunkId, JobId, LayerId, TaskId, WorkerId};
 pub use event::{Command, Event, LayerEntry, RunId};
 
 use crate::{
-    Announce, ChunkHeld, Incarnation, Peer, SessionId, TaskTimes, Time, ToScheduler, ToWorker, WorkerStatus,
+    Announce, ChunkHeld, Incarnation, Peer, Report, SessionId, TaskTimes, Time, ToScheduler, ToWorker,
+    WorkerStatus,
 };
 
 /// The worker's settings.
@@ -79,6 +80,9 @@ pub struct Worker {
     fetched_bytes: u64,
     next_run: u64,
     next_heartbeat: Time,
+    /// What became of tasks, not sent yet.
+    reports: Vec<Report>,
+    reports_due: Option<Time>,
     /// What the store was asked to shrink to, until it says what it is.
     spilling_to: Option<u64>,
     retiring: bool,
@@ -145,6 +149,8 @@ impl Worker {
             queue: BTreeSet::new(),
             fetching_count: 0,
             fetched: BTreeSet::new(),
+            reports: Vec::new(),
+            reports_due: None,
             spilling_to: None,
             left: false,
             runs: BTreeMap::new(),
@@ -185,8 +191,10 @@ impl Worker {
         }
         self.start_fetches();
         self.start_computations();
+        self.flush_due_reports();
         if self.retiring && self.runs.len() == self.queue.len() && !self.left {
             self.left = true;
+            self.flush_reports();
             self.out.push(Command::Leave);
         }
         commands.append(&mut self.out);
@@ -200,7 +208,8 @@ impl Worker {
                 last_heard + self.config.scheduler_timeout_us
             }
         };
-        Some(silent.min(self.next_heartbeat))
+        let due = self.reports_due.unwrap_or(silent);
+        Some(silent.min(self.next_heartbeat).min(due))
     }
 
     /// The id that the scheduler gave, once it has.
@@ -269,6 +278,8 @@ impl Worker {
         let runs: Vec<RunId> = self.runs.keys().copied().collect();
         runs.into_iter().for_each(|run| self.abandon(run));
         self.layers.clear();
+        self.reports.clear();
+        self.reports_due = None;
     }
 
     fn on_message(&mut self, session: SessionId, message: ToWorker) {
@@ -331,6 +342,7 @@ impl Worker {
 
     fn on_chunks_lost(&mut self, mut chunks: Vec<ChunkId>) {
         chunks.retain(|chunk| self.held.remove(chunk).is_some());
+        self.flush_reports();
         // Also before the welcome: the announcement that is under way lists them.
         if let (Some(session), false) = (self.link.session(), chunks.is_empty()) {
             self.out.push(Command::Send {
@@ -342,6 +354,7 @@ impl Worker {
 
     fn on_retire(&mut self) {
         self.retiring = true;
+        self.flush_reports();
         if let Some(session) = self.link.session() {
             self.out.push(Command::Send {
                 session,
@@ -362,6 +375,7 @@ impl Worker {
             Link::Announced { .. } => self.next_heartbeat = self.now + self.config.heartbeat_us,
             Link::Up { session, .. } if self.now >= self.next_heartbeat => {
                 self.next_heartbeat = self.now + self.config.heartbeat_us;
+                self.flush_reports();
                 let message = ToScheduler::Status(self.status());
                 self.out.push(Command::Send { session, message });
             }
