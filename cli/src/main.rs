@@ -9,6 +9,7 @@ mod logging;
 mod mosaic;
 mod scheduler;
 mod signals;
+mod stress;
 mod terminal;
 mod values;
 mod worker;
@@ -50,6 +51,8 @@ enum Command {
     Demo(demo::Args),
     /// Measure this build on this machine.
     Bench(bench::Args),
+    /// Break clusters on purpose, and judge what comes of it.
+    Stress(stress::Args),
 }
 
 impl Command {
@@ -58,9 +61,11 @@ impl Command {
         match self {
             Command::Scheduler(_) | Command::Worker(_) | Command::Cluster(_) => "warn",
             // An embedded worker leaves whenever the command ends, and a task that failed for good ends the command.
-            Command::Info(_) | Command::Mosaic(_) | Command::Demo(_) | Command::Bench(_) => {
-                "warn,graticule_scheduler::observe=error"
-            }
+            Command::Info(_)
+            | Command::Mosaic(_)
+            | Command::Demo(_)
+            | Command::Bench(_)
+            | Command::Stress(_) => "warn,graticule_scheduler::observe=error",
         }
     }
 }
@@ -94,6 +99,7 @@ async fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Mosaic(args) => mosaic::run(*args).await,
         Command::Demo(args) => demo::run(args).await,
         Command::Bench(args) => bench::run(args).await,
+        Command::Stress(args) => stress::run(args).await,
     }
 }
 

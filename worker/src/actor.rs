@@ -30,6 +30,8 @@ use crate::{
 
 /// Results and other news that may wait for the actor. More tasks than that are never under way.
 const INBOX_COUNT_MAX: usize = 16_384;
+/// The part of a worker's budget that freed buffers may take beside it.
+const SPARE_PART: u64 = 16;
 /// Tasks of at most so many bytes are prepared by the actor itself, if they need not wait for anything.
 const SMALL_TASK_BYTES_MAX: u64 = 64 << 10;
 /// Pauses between attempts to connect, doubled each time up to the second.
@@ -115,6 +117,9 @@ impl Worker {
         address: &str,
         store: Arc<ChunkStore>,
     ) -> Result<WorkerHandle, WorkerError> {
+        // Freed buffers are memory too: a small part of what the worker may use.
+        let spare_bytes = usize::try_from(options.budget_bytes / SPARE_PART).unwrap_or(usize::MAX);
+        graticule_kernel::limit_spare_bytes(spare_bytes);
         let mut config = Config::new(&options.name, address, options.slots, options.budget_bytes);
         config.heartbeat_us = options.heartbeat_us;
         let (inbox, inputs) = mpsc::channel(INBOX_COUNT_MAX);

@@ -1,0 +1,61 @@
+//! `graticule stress`: clusters of real processes that are broken on purpose.
+
+mod memory;
+mod processes;
+
+use std::process::ExitCode;
+
+use serde_json::Value;
+
+use crate::{
+    signals::{self, Interrupt},
+    terminal,
+};
+
+/// What is broken.
+#[derive(Debug, Clone, clap::Args)]
+pub(crate) struct Args {
+    #[command(subcommand)]
+    stress: Stress,
+    /// Print JSON.
+    #[arg(long, global = true)]
+    json: bool,
+}
+
+#[derive(Debug, Clone, clap::Subcommand)]
+enum Stress {
+    /// Give workers far less memory than the data takes: programs end with the same bytes.
+    Memory(memory::Args),
+}
+
+/// What came of it, as a person and as a program want it.
+#[derive(Debug)]
+struct Verdict {
+    lines: Vec<String>,
+    figures: Value,
+    /// What did not hold, a sentence each.
+    broken: Vec<String>,
+}
+
+/// Breaks and judges. Whatever it started ends with it, also when it is interrupted.
+pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
+    let interrupt = Interrupt::watch()?;
+    let Stress::Memory(memory) = &args.stress;
+    let verdict = tokio::select! {
+        verdict = memory::run(memory) => verdict?,
+        () = interrupt.wait() => return Ok(signals::exit_code()),
+    };
+    if args.json {
+        terminal::say(&verdict.figures.to_string())?;
+    } else {
+        verdict.lines.iter().try_for_each(|line| terminal::say(line))?;
+    }
+    for broken in &verdict.broken {
+        terminal::note(&format!("did not hold: {broken}"));
+    }
+    Ok(if verdict.broken.is_empty() {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    })
+}
