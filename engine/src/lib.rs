@@ -22,7 +22,8 @@ mod time;
 pub mod worker;
 
 pub use message::{
-    Announce, ChunkHeld, ChunkHolders, Failure, FailureKind, Finished, INLINE_BYTES_MAX, Incarnation,
-    InputSource, LayerSpec, Lease, Peer, Report, SessionId, TaskTimes, ToScheduler, ToWorker, WorkerStatus,
+    Announce, ChunkHeld, ChunkHolders, ChunkToCopy, CopyFailure, CopyId, CopyReport, Failure, FailureKind,
+    Finished, INLINE_BYTES_MAX, Incarnation, InputSource, LayerSpec, Lease, Peer, Report, SessionId,
+    TaskTimes, ToScheduler, ToWorker, WorkerStatus,
 };
 pub use time::Time;

@@ -40,6 +40,11 @@ impl Worker {
             if self.held.remove(&task).is_some() {
                 self.out.push(Command::Drop { chunks: vec![task] });
             }
+            self.drop_copy(task);
+            if self.retiring.is_some() {
+                self.hand_back(task, attempt);
+                continue;
+            }
             let run = RunId(self.next_run);
             self.next_run += 1;
             let slot = TaskSlot {
@@ -85,6 +90,7 @@ impl Worker {
         if !chunks.is_empty() {
             self.out.push(Command::Drop { chunks });
         }
+        self.drop_copies_of(job);
     }
 
     /// Gives a run up, wherever it stands.
@@ -117,7 +123,7 @@ impl Worker {
         self.remove_run(run);
     }
 
-    fn remove_run(&mut self, run: RunId) -> TaskSlot {
+    pub(super) fn remove_run(&mut self, run: RunId) -> TaskSlot {
         let slot = self.runs.remove(&run).expect("the caller looked the run up");
         self.reserved_bytes -= slot.reserved_bytes;
         if self.tasks.get(&slot.task) == Some(&run) {
@@ -130,7 +136,7 @@ impl Worker {
     pub(super) fn start_fetches(&mut self) {
         while let Some(&run) = self.queue.first() {
             let waiting = self.fetching_count + self.fetched.len();
-            if self.retiring || waiting >= self.config.prefetch_count_max.max(1) {
+            if waiting >= self.config.prefetch_count_max.max(1) {
                 return;
             }
             let slot = &self.runs[&run];
@@ -263,7 +269,13 @@ impl Worker {
         self.report(slot.task, slot.attempt, outcome, slot.times);
     }
 
-    fn report(&mut self, task: TaskId, attempt: u32, outcome: Result<Finished, Failure>, times: TaskTimes) {
+    pub(super) fn report(
+        &mut self,
+        task: TaskId,
+        attempt: u32,
+        outcome: Result<Finished, Failure>,
+        times: TaskTimes,
+    ) {
         if let Link::Up { session, .. } = self.link {
             let report = Report {
                 task,
