@@ -15,6 +15,7 @@
 //! # let _ = Time::ZERO;
 //! ```
 
+pub mod autoscale;
 mod footprint;
 mod message;
 pub mod scheduler;

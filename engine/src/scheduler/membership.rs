@@ -89,6 +89,7 @@ impl Scheduler {
             slots: announce.slots.clamp(1, SLOTS_MAX),
             budget_bytes: announce.budget_bytes,
             last_seen: self.now,
+            joined: self.now,
             status: WorkerStatus::default(),
             leased_count: 0,
             load_us: 0,

@@ -21,6 +21,7 @@ mod rank;
 mod record;
 mod retire;
 mod sabotage;
+mod snapshot;
 mod table;
 
 use std::{
