@@ -169,16 +169,19 @@ impl LocalCluster {
             dashboard: self.dashboard_url.clone(),
             workers: info.workers,
             jobs: info.jobs,
+            retiring: info
+                .retiring
+                .iter()
+                .map(|p| (p.worker, p.to_string().into()))
+                .collect(),
+            remade_count: info.remade_count,
         })
     }
 
     async fn shutdown(&self) {
         let running = self.running.lock().unwrap_or_else(PoisonError::into_inner).take();
         let Some(running) = running else { return };
-        let leaving = running
-            .workers
-            .into_iter()
-            .map(|worker| worker.shutdown(PATIENCE));
+        let leaving = running.workers.into_iter().map(|worker| worker.stop(PATIENCE));
         futures::future::join_all(leaving).await;
         if let Some(dashboard) = running.dashboard {
             dashboard.shutdown().await;

@@ -1,8 +1,8 @@
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use graticule_engine::{
     Announce, SessionId, ToScheduler, ToWorker,
-    scheduler::{ClientId, LayerProgress},
+    scheduler::{ClientId, LayerProgress, RetireProgress},
 };
 use graticule_plan::{JobId, WorkerId};
 use graticule_proto::{FromCluster, ToCluster};
@@ -37,6 +37,13 @@ pub(crate) enum Input {
     Info {
         reply: oneshot::Sender<Info>,
     },
+    Retire {
+        worker: WorkerId,
+        deadline_us: u64,
+    },
+    Stay {
+        worker: WorkerId,
+    },
 }
 
 /// The scheduler is not running any more.
@@ -51,6 +58,10 @@ pub struct Info {
     pub workers: Vec<(WorkerId, Arc<str>)>,
     /// Running jobs with their names and how far they are.
     pub jobs: Vec<(JobId, Arc<str>, Vec<LayerProgress>)>,
+    /// Workers that retire, and what each waits for.
+    pub retiring: Vec<RetireProgress>,
+    /// Tasks whose chunks were lost and made again, since the scheduler began.
+    pub remade_count: u64,
 }
 
 /// A way to the scheduler's actor. Clones are cheap; the actor ends when the last one is dropped.
@@ -105,6 +116,24 @@ impl SchedulerHandle {
         let (reply, answer) = oneshot::channel();
         self.send(Input::Info { reply }).await?;
         answer.await.map_err(|_| SchedulerGone)
+    }
+
+    /// Has a worker leave, once what only it holds is copied to others; at the latest after `patience`. A worker that
+    /// is not connected is no error.
+    ///
+    /// # Errors
+    /// [`SchedulerGone`].
+    pub async fn retire(&self, worker: WorkerId, patience: Duration) -> Result<(), SchedulerGone> {
+        let deadline_us = u64::try_from(patience.as_micros()).unwrap_or(u64::MAX);
+        self.send(Input::Retire { worker, deadline_us }).await
+    }
+
+    /// Has a worker stay that was to leave by [`SchedulerHandle::retire`], if it was not told to go yet.
+    ///
+    /// # Errors
+    /// [`SchedulerGone`].
+    pub async fn stay(&self, worker: WorkerId) -> Result<(), SchedulerGone> {
+        self.send(Input::Stay { worker }).await
     }
 
     pub(crate) async fn send(&self, input: Input) -> Result<(), SchedulerGone> {

@@ -8,6 +8,7 @@
 //! This crate does not decide what runs where or what is kept; the engines do.
 
 mod actor;
+mod compute;
 mod connect;
 mod cpu;
 mod error;

@@ -30,7 +30,7 @@ pub(crate) async fn run(config: Config) -> anyhow::Result<ExitCode> {
     terminal::say(&format!("worker at {}", worker.address))?;
     interrupt.wait().await;
     terminal::note("shutting down; Ctrl-C again ends at once");
-    worker.shutdown(config.patience).await;
+    worker.stop(config.patience).await;
     served.shutdown().await;
     Ok(ExitCode::SUCCESS)
 }

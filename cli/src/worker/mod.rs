@@ -2,7 +2,7 @@
 
 mod config;
 
-use std::process::ExitCode;
+use std::{process::ExitCode, time::Duration};
 
 use crate::{signals::Interrupt, terminal};
 
@@ -16,11 +16,13 @@ pub(crate) async fn run(config: Config) -> anyhow::Result<ExitCode> {
     tokio::select! {
         ended = served.ended() => {
             ended?;
+            // It was told to leave; whoever still reads from it may finish.
+            served.stop(Duration::ZERO).await;
             return Ok(ExitCode::SUCCESS);
         }
         () = interrupt.wait() => {}
     }
-    terminal::note("finishing what runs; Ctrl-C again ends at once");
-    served.shutdown(config.patience).await;
+    terminal::note("finishing what runs, handing over what is held; Ctrl-C again ends at once");
+    served.retire(config.patience).await;
     Ok(ExitCode::SUCCESS)
 }

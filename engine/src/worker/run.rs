@@ -46,6 +46,11 @@ impl Worker {
                 self.reports.retain(|report| report.task != task);
                 self.out.push(Command::Drop { chunks: vec![task] });
             }
+            self.drop_copy(task);
+            if self.retiring.is_some() {
+                self.hand_back(task, attempt);
+                continue;
+            }
             let run = RunId(self.next_run);
             self.next_run += 1;
             let slot = TaskSlot {
@@ -92,6 +97,7 @@ impl Worker {
         if !chunks.is_empty() {
             self.out.push(Command::Drop { chunks });
         }
+        self.drop_copies_of(job);
     }
 
     /// Gives a run up, wherever it stands.
@@ -124,7 +130,7 @@ impl Worker {
         self.remove_run(run);
     }
 
-    fn remove_run(&mut self, run: RunId) -> TaskSlot {
+    pub(super) fn remove_run(&mut self, run: RunId) -> TaskSlot {
         let slot = self.runs.remove(&run).expect("the caller looked the run up");
         self.reserved_bytes -= slot.reserved_bytes;
         if self.tasks.get(&slot.task) == Some(&run) {
@@ -137,7 +143,7 @@ impl Worker {
     pub(super) fn start_fetches(&mut self) {
         while let Some(&run) = self.queue.first() {
             let waiting = self.fetching_count + self.fetched.len();
-            if self.retiring || waiting >= self.config.prefetch_count_max.max(1) {
+            if waiting >= self.config.prefetch_count_max.max(1) {
                 return;
             }
             let slot = &self.runs[&run];
@@ -270,7 +276,13 @@ impl Worker {
         self.report(slot.task, slot.attempt, outcome, slot.times);
     }
 
-    fn report(&mut self, task: TaskId, attempt: u32, outcome: Result<Finished, Failure>, times: TaskTimes) {
+    pub(super) fn report(
+        &mut self,
+        task: TaskId,
+        attempt: u32,
+        outcome: Result<Finished, Failure>,
+        times: TaskTimes,
+    ) {
         if let Link::Up { .. } = self.link {
             self.reports.push(Report {
                 task,
@@ -288,8 +300,8 @@ impl Worker {
             return;
         }
         let due = *self.reports_due.get_or_insert(self.now + REPORT_DELAY_US);
-        let is_idle =
-            self.retiring || (self.fetching_count == 0 && self.fetched.is_empty() && self.computes_nothing());
+        let is_idle = self.retiring.is_some()
+            || (self.fetching_count == 0 && self.fetched.is_empty() && self.computes_nothing());
         if is_idle || self.reports.len() >= REPORTS_MAX || self.now >= due {
             self.flush_reports();
         }
