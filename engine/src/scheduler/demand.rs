@@ -1,6 +1,6 @@
 //! Which tasks come next: outputs depth first, sources as memory admits them.
 
-use std::{cmp::Reverse, collections::VecDeque};
+use std::cmp::Reverse;
 
 use graticule_plan::{ChunkId, JobId, LayerId, TaskId};
 
@@ -11,6 +11,9 @@ use super::{
 
 /// The most chunks one task may need.
 const TASK_INPUTS_MAX: u64 = 1 << 20;
+/// Tasks that are demanded one after the other though none of them becomes ready, since all wait for what workers
+/// have: without an end a walk would go through a whole graph while its one source runs.
+pub(super) const BARREN_COUNT_MAX: u64 = 1 << 14;
 
 /// A walk over what a job's outputs need, with an explicit stack: never a whole closure.
 #[derive(Debug, Default)]
@@ -31,54 +34,26 @@ pub(super) struct Frame {
     pub(super) place: u64,
 }
 
-/// Lost chunks that somebody waits for: they come before anything new.
-#[derive(Debug, Default)]
-pub(super) struct Recovery {
-    pub(super) lost: VecDeque<TaskId>,
-    pub(super) stack: Vec<Frame>,
-}
-
-impl Recovery {
-    pub(super) fn push(&mut self, task: TaskId) {
-        self.lost.push_back(task);
-    }
-
-    /// Has the task on top go on at this place of its input.
-    fn advance(&mut self, place: u64) {
-        if let Some(frame) = self.stack.last_mut() {
-            frame.place = place;
-        }
-    }
-
-    /// Has the task on top go on with its next input.
-    fn next_input(&mut self) {
-        if let Some(frame) = self.stack.last_mut() {
-            (frame.input, frame.place) = (frame.input + 1, 0);
-        }
-    }
-
-    /// Goes on with the walk of a job that is over: other jobs may wait for a task on it.
-    pub(super) fn inherit(&mut self, walk: Cursor) {
-        self.stack.splice(0..0, walk.stack);
-    }
-}
-
 /// What bounds the tasks that are ready or run.
 #[derive(Debug, Clone, Copy)]
-struct Bounds {
+pub(super) struct Bounds {
     slots: u64,
     /// Bytes that may pass through the workers' memory at a time.
-    transient_bytes: u128,
+    pub(super) transient_bytes: u128,
+}
+
+impl Bounds {
+    /// Ready tasks above which no more are demanded.
+    pub(super) fn ready_count_max(&self) -> u64 {
+        2 * self.slots
+    }
 }
 
 impl Scheduler {
     /// Demands tasks until enough are ready for all slots, or memory admits no more.
     pub(super) fn advance(&mut self) {
-        let bounds = Bounds {
-            slots: self.capacity.slots,
-            transient_bytes: u128::from(self.capacity.budget_bytes / 4 * 3),
-        };
-        while self.admits(bounds) && self.step_recovery() {}
+        let bounds = self.bounds();
+        while self.step_recovery(bounds) {}
         if !self.admits(bounds) {
             return;
         }
@@ -94,6 +69,14 @@ impl Scheduler {
             } else {
                 exhausted += 1;
             }
+        }
+    }
+
+    /// What the connected workers have for tasks that are ready or run.
+    pub(super) fn bounds(&self) -> Bounds {
+        Bounds {
+            slots: self.capacity.slots,
+            transient_bytes: u128::from(self.capacity.budget_bytes / 4 * 3),
         }
     }
 
@@ -113,8 +96,11 @@ impl Scheduler {
     /// What would fit no more is admitted all the same where slots would idle, since only more chunks can complete a
     /// set that is larger than memory, and workers spill. Results that wait for a slow client are no such set: then
     /// one task at a time goes on.
-    fn admits(&self, bounds: Bounds) -> bool {
-        if self.ready_count > 2 * bounds.slots {
+    pub(super) fn admits(&self, bounds: Bounds) -> bool {
+        if self.ready_count > bounds.ready_count_max() {
+            return false;
+        }
+        if self.barren_count >= BARREN_COUNT_MAX && self.ready_count + self.leased_count > 0 {
             return false;
         }
         let in_use = self.transient_bytes + self.committed_bytes;
@@ -124,39 +110,6 @@ impl Scheduler {
         let waits_for_clients = self.undelivered_bytes > in_use / 2;
         self.ready_count == 0
             && (self.leased_count == 0 || (self.leased_count < bounds.slots && !waits_for_clients))
-    }
-
-    /// Takes one step of the walk over what was lost. Returns `false` at its end.
-    fn step_recovery(&mut self) -> bool {
-        loop {
-            if let Some(frame) = self.recovery.stack.last_mut() {
-                let (owner, input, place) = (frame.task, frame.input, frame.place);
-                match self.input_at(owner, input, place) {
-                    At::Chunk(chunk) if self.is_waiting(owner) => {
-                        self.recovery.advance(place + 1);
-                        if self.is_absent(chunk) {
-                            self.demand(chunk, Walk::Recovery);
-                            return true;
-                        }
-                    }
-                    At::EndOfInput => self.recovery.next_input(),
-                    At::Chunk(_) | At::EndOfTask => {
-                        self.recovery.stack.pop();
-                    }
-                }
-            } else {
-                let Some(task) = self.recovery.lost.pop_front() else {
-                    return false;
-                };
-                if self.is_absent(task) && self.is_awaited(task) {
-                    self.demand(task, Walk::Recovery);
-                    return true;
-                }
-                if self.is_absent(task) {
-                    self.waive_if_unneeded(task);
-                }
-            }
-        }
     }
 
     /// Takes one step of a job's walk. Returns `false` at its end.
@@ -229,21 +182,25 @@ impl Scheduler {
             || self.dependents_of(chunk).into_iter().any(|t| self.is_waiting(t))
     }
 
-    fn is_waiting(&self, task: TaskId) -> bool {
+    pub(super) fn is_waiting(&self, task: TaskId) -> bool {
         let state = self.task(task).map(|record| &record.state);
         matches!(state, Some(TaskState::Waiting { .. }))
     }
 
     /// Makes a record for a task and puts it on the walk, so that its inputs are looked at next.
-    fn demand(&mut self, task: TaskId, walk: Walk) {
+    pub(super) fn demand(&mut self, task: TaskId, walk: Walk) {
         self.unfinish(task);
         let too_many = self.input_count(task) > TASK_INPUTS_MAX;
         let mut missing = 0;
         if !too_many {
             self.each_input(task, |input| missing += u64::from(!self.is_held(input)));
         }
-        let order = self.next_order;
+        let order = match walk {
+            Walk::Recovery { order } => order,
+            Walk::Job(_) => self.next_order,
+        };
         self.next_order += 1;
+        self.barren_count += 1;
         let layer = self.layer_mut(task.job, task.layer);
         let record = TaskRecord {
             state: TaskState::Waiting { missing },
@@ -270,7 +227,7 @@ impl Scheduler {
                 place: 0,
             };
             match walk {
-                Walk::Recovery => self.recovery.stack.push(frame),
+                Walk::Recovery { .. } => self.recovery.stack.push(frame),
                 Walk::Job(job) => self.job_mut(job).cursor.stack.push(frame),
             }
         }
@@ -350,6 +307,7 @@ impl Scheduler {
             record.state
         );
         record.state = TaskState::Ready;
+        self.barren_count = 0;
         self.committed_bytes += bytes;
         self.ready_count += 1;
         self.job_mut(task.job).ready.push(ready);
@@ -396,9 +354,12 @@ pub(super) enum At {
     EndOfTask,
 }
 
-/// On whose stack the inputs of a newly demanded task go.
+/// On whose stack the inputs of a newly demanded task go, and when it has its turn.
 #[derive(Debug, Clone, Copy)]
-enum Walk {
-    Recovery,
+pub(super) enum Walk {
+    /// What was lost has its turn with whoever waits for it.
+    Recovery {
+        order: u64,
+    },
     Job(JobId),
 }

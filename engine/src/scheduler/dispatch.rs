@@ -13,7 +13,7 @@ use crate::{ChunkHolders, Lease, ToWorker, footprint::task_bytes};
 
 /// Workers that vanished with a task before it runs on an otherwise idle worker, so that it takes no others along and
 /// the next loss tells whether it is the cause.
-const LOSSES_SUSPICIOUS: u16 = 2;
+pub(super) const LOSSES_SUSPICIOUS: u16 = 2;
 
 type Leases = BTreeMap<(WorkerId, JobId, LayerId), Lease>;
 
@@ -69,7 +69,7 @@ impl Scheduler {
     }
 
     /// The first task of a job's queue that still is ready.
-    fn top_ready(&mut self, job: JobId) -> Option<ReadyTask> {
+    pub(super) fn top_ready(&mut self, job: JobId) -> Option<ReadyTask> {
         let record = self.jobs.get_mut(&job)?;
         while let Some(top) = record.ready.peek() {
             let task = record.layers[top.layer.0 as usize].tasks.get(top.block);

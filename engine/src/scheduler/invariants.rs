@@ -96,7 +96,8 @@ impl Scheduler {
             if waits { self.rest_of(frame) } else { Vec::new() }
         };
         let rest = frames.flat_map(of_frame);
-        rest.chain(self.recovery.lost.iter().copied()).collect()
+        rest.chain(self.recovery.lost.iter().map(|&(_, task)| task))
+            .collect()
     }
 
     /// What a walk has still to look at among a task's inputs.

@@ -172,7 +172,7 @@ impl Scheduler {
                 return;
             }
         }
-        self.recovery.push(chunk);
+        self.push_lost(chunk);
     }
 
     /// Returns whether the task waits for its inputs (and not for its report).

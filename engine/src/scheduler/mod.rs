@@ -19,10 +19,13 @@ mod loss;
 mod membership;
 mod rank;
 mod record;
+mod recovery;
 mod retire;
 mod sabotage;
 mod snapshot;
 mod table;
+mod why;
+mod why_text;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -34,6 +37,7 @@ use graticule_plan::{BlockMap, ChunkId, JobId, Key, LayerId, Plan, Source, TaskI
 pub use event::{ClientId, Command, Event, JobEvent, Observation};
 pub use retire::{RetireProgress, RetireWait};
 pub use sabotage::Sabotage;
+pub use why::{Admission, Bound, Openings, Placement, Standing, Unknown, Why, WorkerWhy};
 
 use crate::{Incarnation, InputSource, LayerSpec, SessionId, Time, ToWorker};
 use record::{Consumer, InputRecord, JobRecord, JobState, LayerRecord, Measured, TaskRecord, WorkerRecord};
@@ -102,11 +106,13 @@ pub struct Scheduler {
     workers: BTreeMap<WorkerId, WorkerRecord>,
     sessions: BTreeMap<SessionId, WorkerId>,
     keys: BTreeMap<Key, (JobId, LayerId)>,
-    recovery: demand::Recovery,
+    recovery: recovery::Recovery,
     next_worker: u64,
     next_order: u64,
     /// Ready tasks of all jobs.
     ready_count: u64,
+    /// Tasks demanded since one became ready.
+    barren_count: u64,
     /// Leased tasks of all jobs.
     leased_count: u64,
     /// Bytes that ready and leased tasks will make.
@@ -150,10 +156,11 @@ impl Scheduler {
             workers: BTreeMap::new(),
             sessions: BTreeMap::new(),
             keys: BTreeMap::new(),
-            recovery: demand::Recovery::default(),
+            recovery: recovery::Recovery::default(),
             next_worker: 1,
             next_order: 0,
             ready_count: 0,
+            barren_count: 0,
             leased_count: 0,
             committed_bytes: 0,
             transient_bytes: 0,

@@ -1,0 +1,599 @@
+//! Why a task is where it is, and how a worker is: answered from what the scheduler knows at this moment.
+//!
+//! Nothing is remembered for it. What was before is the shell's to tell, from what it observed.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use graticule_plan::{ChunkId, JobId, LayerId, TaskId, WorkerId};
+
+use super::{
+    Scheduler,
+    demand::BARREN_COUNT_MAX,
+    dispatch::LOSSES_SUSPICIOUS,
+    record::{JobState, LayerRecord, TaskRecord, TaskState},
+};
+use crate::{Time, WorkerStatus};
+
+/// Causes that are told of a task, of those that there are.
+const WIDTH_MAX: usize = 3;
+/// How far a chain of causes is followed.
+const DEPTH_MAX: usize = 16;
+/// Steps from a task towards the output that needs it.
+const STEPS_MAX: usize = 1000;
+/// Tasks at hand that are named of a worker.
+const TASKS_NAMED_MAX: usize = 16;
+
+/// What is asked for does not exist; the texts say what does.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Unknown {
+    /// The job was never submitted, or is over and forgotten.
+    #[error("job {job} is not known: it is over, or never was; {}", running(jobs))]
+    Job {
+        /// The job.
+        job: JobId,
+        /// Jobs that run, with their names.
+        jobs: Vec<(JobId, Arc<str>)>,
+    },
+    /// The job has fewer layers.
+    #[error("job {job} has layers 0 to {}, and no layer {layer}", layer_count - 1)]
+    Layer {
+        /// The job.
+        job: JobId,
+        /// The layer.
+        layer: LayerId,
+        /// Layers of the job.
+        layer_count: usize,
+    },
+    /// The layer has fewer blocks.
+    #[error(
+        "layer {} of job {} ({name}) has blocks 0 to {}, and no block {}",
+        task.layer, task.job, block_count - 1, task.block
+    )]
+    Block {
+        /// The task.
+        task: TaskId,
+        /// The layer's name.
+        name: Arc<str>,
+        /// Blocks of the layer.
+        block_count: u64,
+    },
+    /// The job lacks no output, so there is no task to ask about.
+    #[error("job {job} lacks nothing: all its outputs are there; ask about a task, as in {job}/0/0")]
+    Complete {
+        /// The job.
+        job: JobId,
+    },
+    /// No such worker is connected.
+    #[error("worker {asked} is not connected; {}", connected(workers))]
+    Worker {
+        /// What was asked for.
+        asked: Arc<str>,
+        /// Workers that are, with their names.
+        workers: Vec<(WorkerId, Arc<str>)>,
+    },
+}
+
+fn running(jobs: &[(JobId, Arc<str>)]) -> String {
+    let texts: Vec<String> = jobs.iter().map(|(job, name)| format!("{job} ({name})")).collect();
+    listed("jobs that run", "no job runs", &texts)
+}
+
+fn connected(workers: &[(WorkerId, Arc<str>)]) -> String {
+    let texts: Vec<String> = workers
+        .iter()
+        .map(|(worker, name)| format!("{worker} ({name})"))
+        .collect();
+    listed("workers that are", "no worker is", &texts)
+}
+
+fn listed(some: &str, none: &str, texts: &[String]) -> String {
+    const LISTED_MAX: usize = 20;
+    match texts.len() {
+        0 => none.to_owned(),
+        count if count > LISTED_MAX => format!(
+            "{some}: {}, and {} more",
+            texts[..LISTED_MAX].join(", "),
+            count - LISTED_MAX
+        ),
+        _ => format!("{some}: {}", texts.join(", ")),
+    }
+}
+
+/// Why a task is where it is.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Why {
+    /// The task.
+    pub task: TaskId,
+    /// The name of its layer.
+    pub layer: Arc<str>,
+    /// Whether a client keeps its chunk or still awaits it.
+    pub is_wanted: bool,
+    /// Leases so far, the present one among them.
+    pub attempts: u32,
+    /// Failures that count against the layer's retries.
+    pub failures: u32,
+    /// Workers that vanished while they had it, and did not come back.
+    pub losses: u32,
+    /// Times that its inputs were not where they were thought to be.
+    pub misses: u32,
+    /// Where it stands.
+    pub standing: Standing,
+}
+
+/// Where a task stands, and why.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Standing {
+    /// The walk over its job's outputs has not come to it.
+    NotDemanded {
+        /// The output that needs it.
+        needed_for: TaskId,
+        /// The output at which the walk is; `None` at the walk's end, and in a job that is over.
+        walk_at: Option<TaskId>,
+        /// What bounds the walk.
+        admission: Admission,
+    },
+    /// Inputs are missing.
+    Waiting {
+        /// How many.
+        missing: u64,
+        /// Where the first of them stand.
+        causes: Vec<Why>,
+    },
+    /// It could run, and no worker takes it at this moment.
+    Ready {
+        /// Ready tasks of its job that go before.
+        ahead: u64,
+        /// Why the workers do not take it.
+        workers: Openings,
+    },
+    /// A worker has it.
+    Leased {
+        /// The worker.
+        worker: WorkerId,
+        /// The worker's name.
+        name: Arc<str>,
+        /// Why it is there.
+        placement: Placement,
+    },
+    /// It is done, and its chunk is held.
+    Held {
+        /// By whom.
+        holders: Vec<WorkerId>,
+        /// Bytes of the chunk.
+        bytes: u64,
+        /// Tasks that are still to use it, once for each input.
+        needed: u64,
+    },
+    /// It is done, and its chunk was dropped since nobody needs it any more.
+    Released,
+    /// Its job is over, and nobody needs it.
+    NotNeeded,
+    /// The scheduler has forgotten its job. Only what was observed of it is left.
+    Forgotten,
+}
+
+/// What bounds the tasks that are demanded, and how far that is used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Admission {
+    /// Why no more is demanded now.
+    pub bound: Bound,
+    /// Tasks that are ready.
+    pub ready_count: u64,
+    /// Ready tasks above which no more are demanded.
+    pub ready_count_max: u64,
+    /// Bytes that pass through the workers' memory, or will when what is ready has run.
+    pub in_use_bytes: u64,
+    /// Bytes that may.
+    pub budget_bytes: u64,
+    /// Bytes of them that wait for clients to fetch them.
+    pub undelivered_bytes: u64,
+}
+
+/// Why no more tasks are demanded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Bound {
+    /// No worker is connected.
+    NoWorkers,
+    /// Enough are ready to keep all slots busy.
+    Ready,
+    /// All that was demanded lately waits for what workers have.
+    Barren,
+    /// The workers' memory is in use.
+    Memory,
+    /// Results in the workers' memory wait for their clients.
+    Clients,
+    /// Nothing bounds it: it is the turn of others.
+    None,
+}
+
+/// Why workers do not take a task, counted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Openings {
+    /// Workers that are connected.
+    pub connected: u64,
+    /// They have as much at hand as they may.
+    pub full: u64,
+    /// They leave.
+    pub retiring: u64,
+    /// They try a task alone that may have ended other workers.
+    pub isolated: u64,
+    /// They have something to do, and this task, which may have ended other workers, is to run alone.
+    pub not_empty: u64,
+}
+
+/// Why a task is on its worker, as far as that shows now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Placement {
+    /// No worker holds more of its inputs.
+    MostInputs {
+        /// Bytes of inputs that it holds.
+        held_bytes: u64,
+        /// Bytes of all inputs.
+        of_bytes: u64,
+    },
+    /// Others hold more of its inputs, but had no room.
+    NextBest {
+        /// Bytes of inputs that it holds.
+        held_bytes: u64,
+        /// Bytes of all inputs.
+        of_bytes: u64,
+    },
+    /// It reads no chunks, or none is where it was: it went to the worker with the fewest tasks at hand.
+    Idlest,
+    /// Workers vanished while they had it, so it runs alone.
+    Alone,
+}
+
+/// How a worker is.
+#[derive(Debug, Clone, PartialEq)]
+pub struct WorkerWhy {
+    /// The worker.
+    pub worker: WorkerId,
+    /// Its name.
+    pub name: Arc<str>,
+    /// Where its peers find it.
+    pub address: Arc<str>,
+    /// Tasks that it computes at a time.
+    pub slots: u32,
+    /// Bytes that it may hold in memory.
+    pub budget_bytes: u64,
+    /// Tasks that it has at hand.
+    pub leased_count: u64,
+    /// The first of them.
+    pub leased: Vec<TaskId>,
+    /// What they are thought to take together.
+    pub load_us: u64,
+    /// Chunks that it holds.
+    pub held_count: u64,
+    /// Their bytes.
+    pub held_bytes: u64,
+    /// What it last said of itself.
+    pub status: WorkerStatus,
+    /// Microseconds since it last said anything.
+    pub silent_us: u64,
+    /// It leaves, and takes no more tasks.
+    pub is_retiring: bool,
+    /// It tries a task alone that may have ended other workers.
+    pub is_isolated: bool,
+}
+
+impl Scheduler {
+    /// Why a task is where it is.
+    ///
+    /// # Errors
+    /// [`Unknown`].
+    pub fn why(&self, task: TaskId) -> Result<Why, Unknown> {
+        let layers = self.known(task.job)?;
+        let Some(layer) = layers.get(task.layer.0 as usize) else {
+            return Err(Unknown::Layer {
+                job: task.job,
+                layer: task.layer,
+                layer_count: layers.len(),
+            });
+        };
+        let block_count = layer.spec.layer.grid.block_count();
+        if task.block >= block_count {
+            return Err(Unknown::Block {
+                task,
+                name: layer.spec.layer.name.clone(),
+                block_count,
+            });
+        }
+        Ok(self.why_known(task, 0))
+    }
+
+    /// The task to ask about when a job does not get on: that of the first output that is missing.
+    ///
+    /// # Errors
+    /// [`Unknown`], also if nothing is missing.
+    pub fn first_missing(&self, job: JobId) -> Result<TaskId, Unknown> {
+        let layers = self.known(job)?;
+        let at = |layer: &LayerRecord, block| TaskId {
+            job,
+            layer: layer.spec.id,
+            block,
+        };
+        let outputs = || layers.iter().filter(|layer| layer.is_output());
+        let live =
+            outputs().flat_map(|layer| layer.tasks.iter().map(move |(block, task)| (layer, block, task)));
+        let first = live.min_by_key(|(.., task)| task.order);
+        if let Some((layer, block, _)) = first {
+            return Ok(at(layer, block));
+        }
+        // None is under way: the first that the walk has not passed, or that waits for its client.
+        let missing = outputs().find_map(|layer| {
+            let mut blocks = 0..layer.spec.layer.grid.block_count();
+            let block = blocks.find(|&block| {
+                layer.awaits_delivery(block)
+                    || (layer.is_wanted_output(block) && !layer.chunks.contains(block))
+            });
+            block.map(|block| at(layer, block))
+        });
+        missing.ok_or(Unknown::Complete { job })
+    }
+
+    /// How a worker is.
+    ///
+    /// # Errors
+    /// [`Unknown`].
+    pub fn why_worker(&self, now: Time, worker: WorkerId) -> Result<WorkerWhy, Unknown> {
+        let Some(record) = self.workers.get(&worker) else {
+            return Err(self.no_worker(&worker.to_string()));
+        };
+        let chunks = self
+            .jobs
+            .values()
+            .flat_map(|job| &job.layers)
+            .flat_map(|layer| layer.chunks.iter());
+        let held = chunks.filter(|(_, chunk)| chunk.holders.contains(worker));
+        let mut leased = self.tasks_leased_to(worker);
+        leased.sort_by_key(|&task| self.task(task).map(|record| record.order));
+        leased.truncate(TASKS_NAMED_MAX);
+        Ok(WorkerWhy {
+            worker,
+            name: record.name.clone(),
+            address: record.peer.address.clone(),
+            slots: record.slots,
+            budget_bytes: record.budget_bytes,
+            leased_count: record.leased_count,
+            leased,
+            load_us: record.load_us,
+            held_count: record.held_count,
+            held_bytes: held.map(|(_, chunk)| chunk.bytes).fold(0, u64::saturating_add),
+            status: record.status,
+            silent_us: now.since_us(record.last_seen),
+            is_retiring: record.retiring,
+            is_isolated: record.isolated,
+        })
+    }
+
+    /// The worker of a name.
+    ///
+    /// # Errors
+    /// [`Unknown`], also if several have that name: only their numbers tell them apart.
+    pub fn worker_named(&self, name: &str) -> Result<WorkerId, Unknown> {
+        let mut named = self.workers.iter().filter(|(_, worker)| &*worker.name == name);
+        match (named.next(), named.next()) {
+            (Some((&worker, _)), None) => Ok(worker),
+            _ => Err(self.no_worker(name)),
+        }
+    }
+
+    /// The chunks that a task reads, up to a number of them.
+    pub fn first_inputs(&self, task: TaskId, count_max: usize) -> Vec<ChunkId> {
+        if self.why(task).is_err() {
+            return Vec::new();
+        }
+        let mut inputs = self.inputs_of(task);
+        inputs.truncate(count_max);
+        inputs
+    }
+
+    fn known(&self, job: JobId) -> Result<&[LayerRecord], Unknown> {
+        let record = self.jobs.get(&job).ok_or_else(|| Unknown::Job {
+            job,
+            jobs: self.running_jobs().collect(),
+        })?;
+        Ok(&record.layers)
+    }
+
+    fn no_worker(&self, asked: &str) -> Unknown {
+        Unknown::Worker {
+            asked: asked.into(),
+            workers: self.worker_names(),
+        }
+    }
+
+    fn why_known(&self, task: TaskId, depth: usize) -> Why {
+        let layer = self.layer(task.job, task.layer);
+        let record = layer.tasks.get(task.block);
+        let of_record = |number: fn(&TaskRecord) -> u32| record.map_or(0, number);
+        let attempts = record.map(|record| record.attempt);
+        Why {
+            task,
+            layer: layer.spec.layer.name.clone(),
+            is_wanted: layer.is_wanted_output(task.block),
+            attempts: attempts.unwrap_or_else(|| layer.attempts.get(task.block).copied().unwrap_or(0)),
+            failures: of_record(|record| record.failures),
+            losses: of_record(|record| u32::from(record.losses)),
+            misses: of_record(|record| u32::from(record.misses)),
+            standing: match record {
+                Some(record) => self.standing_of_live(task, record, depth),
+                None => self.standing_of_idle(task, layer),
+            },
+        }
+    }
+
+    fn standing_of_live(&self, task: TaskId, record: &TaskRecord, depth: usize) -> Standing {
+        match record.state {
+            TaskState::Waiting { missing } => Standing::Waiting {
+                missing,
+                causes: self.causes(task, depth),
+            },
+            TaskState::Ready => Standing::Ready {
+                ahead: self.ready_ahead_of(task),
+                workers: self.openings(task, record),
+            },
+            TaskState::Leased { worker } => Standing::Leased {
+                worker,
+                name: self
+                    .workers
+                    .get(&worker)
+                    .map_or_else(|| "".into(), |w| w.name.clone()),
+                placement: self.placement(task, worker, record),
+            },
+        }
+    }
+
+    fn standing_of_idle(&self, task: TaskId, layer: &LayerRecord) -> Standing {
+        let job = &self.jobs[&task.job];
+        if let Some(chunk) = layer.chunks.get(task.block) {
+            return Standing::Held {
+                holders: chunk.holders.iter().collect(),
+                bytes: chunk.bytes,
+                needed: chunk.needed,
+            };
+        }
+        if layer.finished.contains(task.block) {
+            return match job.state {
+                JobState::Running => Standing::Released,
+                JobState::Finished | JobState::Abandoned => Standing::NotNeeded,
+            };
+        }
+        let bottom = job.cursor.stack.first().map(|frame| frame.task);
+        let next = || {
+            let output = job.plan.outputs().get(job.cursor.output)?;
+            Some(TaskId {
+                job: task.job,
+                layer: output.layer,
+                block: job.cursor.block,
+            })
+        };
+        Standing::NotDemanded {
+            needed_for: self.output_of(task),
+            walk_at: bottom.or_else(next),
+            admission: self.admission(),
+        }
+    }
+
+    /// Where the first missing inputs of a task stand: several of the task that was asked about, one further down.
+    fn causes(&self, task: TaskId, depth: usize) -> Vec<Why> {
+        let width = if depth == 0 { WIDTH_MAX } else { 1 };
+        if depth == DEPTH_MAX {
+            return Vec::new();
+        }
+        let mut missing = Vec::new();
+        self.each_input(task, |input| {
+            if missing.len() < width && !self.is_held(input) && !missing.contains(&input) {
+                missing.push(input);
+            }
+        });
+        let causes = missing.into_iter().map(|input| self.why_known(input, depth + 1));
+        causes.collect()
+    }
+
+    /// A wanted output that needs a task, directly or not; the task itself if none is found soon.
+    fn output_of(&self, task: TaskId) -> TaskId {
+        let mut at = task;
+        for _ in 0..STEPS_MAX {
+            if self.layer(at.job, at.layer).is_wanted_output(at.block) {
+                return at;
+            }
+            let mut first = None;
+            self.each_dependent(at, |dependent| {
+                if first.is_none() && !self.is_finished(dependent) {
+                    first = Some(dependent);
+                }
+            });
+            let Some(next) = first else { break };
+            at = next;
+        }
+        at
+    }
+
+    fn ready_ahead_of(&self, task: TaskId) -> u64 {
+        let own = self.ready_entry(task);
+        let job = &self.jobs[&task.job];
+        let before = job.ready.iter().filter(|entry| *entry < own).filter(|entry| {
+            let other = job.layers[entry.layer.0 as usize].tasks.get(entry.block);
+            other.is_some_and(|other| other.state == TaskState::Ready && other.order == entry.order)
+        });
+        before.count() as u64
+    }
+
+    fn openings(&self, task: TaskId, record: &TaskRecord) -> Openings {
+        let layer = self.layer(task.job, task.layer);
+        let task_us = layer.measured.mean_us(layer.spec.layer.cost_ns);
+        let alone = record.losses >= LOSSES_SUSPICIOUS;
+        let mut openings = Openings {
+            connected: self.workers.len() as u64,
+            ..Openings::default()
+        };
+        for worker in self.workers.values() {
+            let reason = if worker.retiring {
+                &mut openings.retiring
+            } else if worker.isolated {
+                &mut openings.isolated
+            } else if alone && worker.leased_count > 0 {
+                &mut openings.not_empty
+            } else if !worker.has_room(task_us) {
+                &mut openings.full
+            } else {
+                continue;
+            };
+            *reason += 1;
+        }
+        openings
+    }
+
+    fn placement(&self, task: TaskId, worker: WorkerId, record: &TaskRecord) -> Placement {
+        if record.losses >= LOSSES_SUSPICIOUS {
+            return Placement::Alone;
+        }
+        let (mut by_worker, mut of_bytes) = (BTreeMap::<WorkerId, u64>::new(), 0_u64);
+        self.each_input(task, |input| {
+            let source = self.layer(input.job, input.layer);
+            let Some(chunk) = source.chunks.get(input.block) else {
+                return;
+            };
+            of_bytes = of_bytes.saturating_add(chunk.bytes);
+            for holder in chunk.holders.iter() {
+                let sum = by_worker.entry(holder).or_default();
+                *sum = sum.saturating_add(chunk.bytes);
+            }
+        });
+        let held_bytes = by_worker.get(&worker).copied().unwrap_or(0);
+        match by_worker.values().max() {
+            None => Placement::Idlest,
+            Some(&most) if held_bytes == most => Placement::MostInputs { held_bytes, of_bytes },
+            Some(_) => Placement::NextBest { held_bytes, of_bytes },
+        }
+    }
+
+    fn admission(&self) -> Admission {
+        let bounds = self.bounds();
+        let in_use = self.transient_bytes + self.committed_bytes;
+        let bound = if self.workers.is_empty() {
+            Bound::NoWorkers
+        } else if self.admits(bounds) {
+            Bound::None
+        } else if self.ready_count > bounds.ready_count_max() {
+            Bound::Ready
+        } else if self.barren_count >= BARREN_COUNT_MAX {
+            Bound::Barren
+        } else if self.undelivered_bytes > in_use / 2 {
+            Bound::Clients
+        } else {
+            Bound::Memory
+        };
+        let bytes = |bytes: u128| u64::try_from(bytes).unwrap_or(u64::MAX);
+        Admission {
+            bound,
+            ready_count: self.ready_count,
+            ready_count_max: bounds.ready_count_max(),
+            in_use_bytes: bytes(in_use),
+            budget_bytes: bytes(bounds.transient_bytes),
+            undelivered_bytes: bytes(self.undelivered_bytes),
+        }
+    }
+}
