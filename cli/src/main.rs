@@ -12,6 +12,7 @@ mod signals;
 mod stress;
 mod terminal;
 mod values;
+mod why;
 mod worker;
 
 use std::process::ExitCode;
@@ -45,13 +46,15 @@ enum Command {
     Cluster(cluster::Config),
     /// Show a cluster's workers and jobs.
     Info(info::Args),
+    /// Say why a task does not run or ran where it ran, or how a worker is.
+    Why(why::Args),
     /// Make a cloud-free mosaic of STAC items.
     Mosaic(Box<mosaic::Args>),
     /// Make mosaics of the sample data, and say what was done.
     Demo(demo::Args),
     /// Measure this build on this machine.
     Bench(bench::Args),
-    /// Break clusters on purpose, and judge what comes of it.
+    /// Break a cluster of real processes on purpose, and see that results come out the same.
     Stress(stress::Args),
 }
 
@@ -62,6 +65,7 @@ impl Command {
             Command::Scheduler(_) | Command::Worker(_) | Command::Cluster(_) => "warn",
             // An embedded worker leaves whenever the command ends, and a task that failed for good ends the command.
             Command::Info(_)
+            | Command::Why(_)
             | Command::Mosaic(_)
             | Command::Demo(_)
             | Command::Bench(_)
@@ -96,6 +100,7 @@ async fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Worker(config) => worker::run(config).await,
         Command::Cluster(config) => cluster::run(config).await,
         Command::Info(args) => info::run(args).await,
+        Command::Why(args) => why::run(args).await,
         Command::Mosaic(args) => mosaic::run(*args).await,
         Command::Demo(args) => demo::run(args).await,
         Command::Bench(args) => bench::run(args).await,

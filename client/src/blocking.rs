@@ -7,7 +7,7 @@ use graticule_array::Array;
 use graticule_kernel::Tensor;
 use tokio::runtime::Runtime;
 
-use crate::{Block, ClientError, ClusterInfo, ConnectOptions, Results, RunOptions};
+use crate::{Answer, Block, ClientError, ClusterInfo, ConnectOptions, Results, RunOptions, Subject};
 
 /// As [`crate::Client`], but each call waits for its end. Clones share the connection.
 ///
@@ -124,6 +124,14 @@ impl Client {
     /// As [`crate::Client::info`].
     pub fn info(&self) -> Result<ClusterInfo, ClientError> {
         self.runtime.block_on(self.client.info())
+    }
+
+    /// Why a task is not running or ran where it ran, or how a worker is.
+    ///
+    /// # Errors
+    /// As [`crate::Client::why`].
+    pub fn why(&self, subject: Subject) -> Result<Answer, ClientError> {
+        self.runtime.block_on(self.client.why(subject))
     }
 
     /// Computes an array and brings it here.

@@ -40,6 +40,12 @@ pub enum ClientError {
         /// What went wrong.
         why: String,
     },
+    /// What is asked about does not exist.
+    #[error("{why}")]
+    Unknown {
+        /// What there is instead.
+        why: String,
+    },
     /// The embedded cluster could not start.
     #[error("the embedded cluster cannot start: {why}")]
     Start {

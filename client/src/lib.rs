@@ -43,6 +43,7 @@ mod options;
 mod persist;
 mod progress;
 mod session;
+mod why;
 
 pub use arrays::{open_zarr, stack_array, zarr_array};
 #[cfg(feature = "bars")]
@@ -50,7 +51,10 @@ pub use bars::Bars;
 pub use client::{Client, ClusterInfo};
 pub use error::ClientError;
 pub use gather::Results;
-pub use graticule_proto::engine::scheduler::LayerProgress;
+pub use graticule_proto::{
+    About, Answer, Happening, Subject, SubjectError,
+    engine::scheduler::{Admission, Bound, LayerProgress, Openings, Placement, Standing, Why, WorkerWhy},
+};
 pub use job::{Block, BlockStream, Job};
 #[cfg(feature = "local")]
 pub use local::LocalOptions;

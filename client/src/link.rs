@@ -2,7 +2,9 @@
 
 use std::{collections::VecDeque, time::Duration};
 
-use graticule_proto::{FromCluster, MESSAGE_BYTES_MAX, ToCluster, check_version, v1, version};
+use graticule_proto::{
+    Answer, FromCluster, MESSAGE_BYTES_MAX, Subject, ToCluster, check_version, v1, version,
+};
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Streaming, transport::Endpoint};
@@ -179,6 +181,34 @@ pub(crate) async fn info(
         };
         let answer = client.info(request).await;
         Ok(answer.map_err(|status| refused(url, &status))?.into_inner())
+    };
+    let seconds = timeout.as_secs_f32();
+    match tokio::time::timeout(timeout, ask).await {
+        Ok(answer) => answer,
+        Err(_) => Err(unreachable(url, format!("no answer within {seconds} s"))),
+    }
+}
+
+/// Asks a scheduler why something is as it is.
+///
+/// # Errors
+/// [`ClientError::Unknown`], [`ClientError::Unreachable`], [`ClientError::Version`].
+pub(crate) async fn why(
+    url: &str,
+    endpoint: Endpoint,
+    timeout: Duration,
+    subject: Subject,
+) -> Result<Answer, ClientError> {
+    let ask = async {
+        let mut client = service(url, endpoint, timeout).await?;
+        let reply = client.why(v1::WhyRequest::from(subject)).await;
+        let reply = reply.map_err(|status| match status.code() {
+            tonic::Code::NotFound => ClientError::Unknown {
+                why: status.message().into(),
+            },
+            _ => refused(url, &status),
+        })?;
+        Answer::try_from(reply.into_inner()).map_err(|error| unreachable(url, error.to_string()))
     };
     let seconds = timeout.as_secs_f32();
     match tokio::time::timeout(timeout, ask).await {

@@ -12,7 +12,7 @@ use std::{
 
 use graticule_dashboard::{Dashboard, DashboardHandle, DashboardOptions, Feed};
 use graticule_data::Sources;
-use graticule_proto::engine::ToScheduler;
+use graticule_proto::{Answer, Subject, engine::ToScheduler};
 use graticule_scheduler::{SchedulerHandle, SchedulerOptions};
 use graticule_worker::{
     ChunkStore, Connector, LinkError, LocalPeers, Session as WorkerLink, Worker, WorkerHandle, WorkerOptions,
@@ -175,6 +175,16 @@ impl LocalCluster {
                 .map(|p| (p.worker, p.to_string().into()))
                 .collect(),
             remade_count: info.remade_count,
+        })
+    }
+
+    pub(crate) async fn why(&self, subject: Subject) -> Result<Answer, ClientError> {
+        let answer = self.scheduler.why(subject).await;
+        let answer = answer.map_err(|error| ClientError::ConnectionLost {
+            why: error.to_string(),
+        })?;
+        answer.map_err(|unknown| ClientError::Unknown {
+            why: unknown.to_string(),
         })
     }
 

@@ -6,7 +6,7 @@ use std::{collections::BTreeSet, time::Duration};
 
 use futures::StreamExt;
 use graticule_array::{Array, Chunks, Over};
-use graticule_client::{Client, ClientError, LocalOptions, RunOptions};
+use graticule_client::{About, Client, ClientError, Happening, LocalOptions, RunOptions, Standing, Subject};
 use graticule_ops::{ArraySource, Grid, OnError, RasterAsset, RasterStack, Resampling};
 use graticule_plan::{ChunkGrid, DType};
 
@@ -28,6 +28,45 @@ async fn several_arrays_of_one_plan_come_back_in_the_order_they_were_asked_for()
         (0..1000).map(|i| 2 * i).collect::<Vec<_>>()
     );
     assert_eq!(results[2], results[0]);
+    client.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_kept_result_tells_where_it_was_made_and_a_worker_what_it_did() {
+    let client = Client::local().await.unwrap();
+    let kept = client.persist(&numbers(100, 10)).await.unwrap();
+    kept.wait().await.unwrap();
+    let answer = client.why("1/0/3".parse().unwrap()).await.unwrap();
+    let About::Task(why) = &answer.about else {
+        panic!("{answer}");
+    };
+    let Standing::Held { holders, bytes, .. } = &why.standing else {
+        panic!("{answer}");
+    };
+    assert_eq!((holders.len(), *bytes), (1, 80));
+    let (worker, _) = answer.ran.expect("it was made a moment ago");
+    assert_eq!(holders[0], worker);
+    let told: Vec<_> = answer.story.iter().map(|(_, happening)| happening).collect();
+    assert!(
+        matches!(told[..], [Happening::Leased { .. }, Happening::Finished { .. }]),
+        "{answer}"
+    );
+    let of_worker = client.why(Subject::Worker(worker)).await.unwrap();
+    let About::Worker(why) = &of_worker.about else {
+        panic!("{of_worker}");
+    };
+    assert_eq!(why.held_count, 10);
+    assert_eq!(
+        of_worker.story.len(),
+        1 + 2 * 10,
+        "it joined, and each task was leased and finished"
+    );
+    assert_eq!(
+        client.why("local-0".parse().unwrap()).await.unwrap().story,
+        of_worker.story
+    );
+    let unknown = client.why("job-1".parse().unwrap()).await.unwrap_err();
+    assert!(unknown.to_string().contains("lacks nothing"), "{unknown}");
     client.close().await;
 }
 

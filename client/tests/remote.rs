@@ -212,6 +212,10 @@ impl v1::cluster_server::Cluster for Future {
     async fn info(&self, _: Request<v1::InfoRequest>) -> Result<Response<v1::InfoReply>, Status> {
         Err(Status::failed_precondition("install the same release"))
     }
+
+    async fn why(&self, _: Request<v1::WhyRequest>) -> Result<Response<v1::WhyReply>, Status> {
+        Err(Status::failed_precondition("install the same release"))
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

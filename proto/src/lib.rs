@@ -15,8 +15,12 @@
 mod client;
 mod error;
 mod plan;
+mod story;
+mod story_text;
+mod subject;
 mod transfer;
 mod version;
+mod why;
 mod worker;
 
 /// The generated code of the package `graticule.v1`.
@@ -28,6 +32,8 @@ pub mod v1 {
 pub use client::{Assembled, FromCluster, PlanAssembler, ToCluster, submission, submission_bytes};
 pub use error::ProtoError;
 pub use graticule_engine as engine;
+pub use story::{About, Answer, Happening};
+pub use subject::{Subject, SubjectError, worker_number};
 pub use transfer::{FetchError, StorePool};
 pub use version::{check_version, version};
 

@@ -23,6 +23,7 @@ use crate::{
     INBOX_COUNT_MAX, Info, PROGRESS_INTERVAL_US, SchedulerHandle,
     handle::Input,
     observe::{observe, record},
+    story::Story,
 };
 
 /// Messages taken in before anything is leased.
@@ -76,6 +77,7 @@ pub fn start(options: SchedulerOptions) -> (SchedulerHandle, impl Future<Output 
         next_job: 1,
         remade_count: 0,
         commands: Vec::new(),
+        story: Story::default(),
     };
     let task: JoinHandle<()> = tokio::spawn(actor.run(inputs));
     let ended = async move {
@@ -100,6 +102,7 @@ struct Actor {
     /// Tasks whose chunks were lost and made again.
     remade_count: u64,
     commands: Vec<Command>,
+    story: Story,
 }
 
 impl Actor {
@@ -135,8 +138,12 @@ impl Actor {
         info!("scheduler stopped");
     }
 
+    fn now(&self) -> Time {
+        Time(self.started.elapsed().as_micros() as u64)
+    }
+
     fn handle(&mut self, events: Vec<Event>) {
-        let now = Time(self.started.elapsed().as_micros() as u64);
+        let now = self.now();
         let mut commands = std::mem::take(&mut self.commands);
         self.engine.handle_all(now, events, &mut commands);
         for command in commands.drain(..) {
@@ -200,6 +207,12 @@ impl Actor {
             }
             Input::Retire { worker, deadline_us } => Event::RetireWorker { worker, deadline_us },
             Input::Stay { worker } => Event::RetireCancelled { worker },
+            Input::Why { subject, reply } => {
+                let answer = self.story.answer(&self.engine, self.now(), &subject);
+                // Whoever asked may be gone.
+                let _ = reply.send(answer);
+                return None;
+            }
         })
     }
 
@@ -263,6 +276,7 @@ impl Actor {
                     }
                 );
                 self.remade_count += u64::from(is_remade);
+                self.story.take(now, &observation);
                 if self.feed.is_enabled()
                     && let Some(record) = record(now.0, observation, |job| self.engine.progress(job))
                 {

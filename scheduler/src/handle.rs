@@ -2,10 +2,10 @@ use std::{sync::Arc, time::Duration};
 
 use graticule_engine::{
     Announce, SessionId, ToScheduler, ToWorker,
-    scheduler::{ClientId, LayerProgress, RetireProgress},
+    scheduler::{ClientId, LayerProgress, RetireProgress, Unknown},
 };
 use graticule_plan::{JobId, WorkerId};
-use graticule_proto::{FromCluster, ToCluster};
+use graticule_proto::{Answer, FromCluster, Subject, ToCluster};
 use tokio::sync::{mpsc, oneshot};
 
 /// What the actor's inbox takes.
@@ -43,6 +43,10 @@ pub(crate) enum Input {
     },
     Stay {
         worker: WorkerId,
+    },
+    Why {
+        subject: Subject,
+        reply: oneshot::Sender<Result<Answer, Unknown>>,
     },
 }
 
@@ -134,6 +138,16 @@ impl SchedulerHandle {
     /// [`SchedulerGone`].
     pub async fn stay(&self, worker: WorkerId) -> Result<(), SchedulerGone> {
         self.send(Input::Stay { worker }).await
+    }
+
+    /// Why a task is where it is, or how a worker is, and what was observed of it.
+    ///
+    /// # Errors
+    /// [`SchedulerGone`]; within, what there is instead of what was asked for.
+    pub async fn why(&self, subject: Subject) -> Result<Result<Answer, Unknown>, SchedulerGone> {
+        let (reply, answer) = oneshot::channel();
+        self.send(Input::Why { subject, reply }).await?;
+        answer.await.map_err(|_| SchedulerGone)
     }
 
     pub(crate) async fn send(&self, input: Input) -> Result<(), SchedulerGone> {

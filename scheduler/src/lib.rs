@@ -21,6 +21,7 @@ mod handle;
 mod observe;
 mod server;
 mod service;
+mod story;
 
 pub use actor::{SchedulerOptions, start};
 pub use handle::{ClientSession, Info, SchedulerGone, SchedulerHandle, WorkerSession, WorkerSpeaker};

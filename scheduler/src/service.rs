@@ -110,6 +110,12 @@ impl v1::cluster_server::Cluster for ClusterService {
             remade_count: info.remade_count,
         }))
     }
+    async fn why(&self, request: Request<v1::WhyRequest>) -> Result<Response<v1::WhyReply>, Status> {
+        let subject = request.into_inner().try_into().map_err(|e| refuse(&e))?;
+        let answer = self.scheduler.why(subject).await.map_err(gone)?;
+        let answer = answer.map_err(|unknown| Status::not_found(unknown.to_string()))?;
+        Ok(Response::new(answer.into()))
+    }
 }
 
 /// Moves messages both ways until either end is gone. Dropping the session tells the scheduler.

@@ -1,4 +1,4 @@
-//! Running the product itself, in an optimised build: the demonstration and the benchmarks.
+//! Running the product itself, in an optimised build: the demonstration, the benchmarks and the stress tests.
 
 use anyhow::Result;
 
@@ -25,6 +25,17 @@ pub(crate) fn bench(project: &Project, name: &str, arguments: &[String]) -> Resu
     if WITH_PEERS.contains(&name) {
         task = task.env(python_env::VARIABLE, python_env::ensure(project)?);
     }
+    arguments
+        .iter()
+        .fold(task, |task, argument| task.arg(argument))
+        .run_attached()
+}
+
+/// `cargo xtask stress NAME`: a cluster of real processes that is broken on purpose; false if it did not hold.
+pub(crate) fn stress(project: &Project, name: &str, arguments: &[String]) -> Result<bool> {
+    let task = project
+        .cargo("run --release --package graticule-cli -- stress")
+        .arg(name);
     arguments
         .iter()
         .fold(task, |task, argument| task.arg(argument))

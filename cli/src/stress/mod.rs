@@ -1,7 +1,9 @@
 //! `graticule stress`: clusters of real processes that are broken on purpose.
 
+mod kill;
 mod memory;
 mod processes;
+mod program;
 
 use std::process::ExitCode;
 
@@ -24,6 +26,8 @@ pub(crate) struct Args {
 
 #[derive(Debug, Clone, clap::Subcommand)]
 enum Stress {
+    /// Kill a worker process every now and then, and replace it: the job ends with the same bytes, and in time.
+    Kill(kill::Args),
     /// Give workers far less memory than the data takes: programs end with the same bytes.
     Memory(memory::Args),
 }
@@ -40,9 +44,14 @@ struct Verdict {
 /// Breaks and judges. Whatever it started ends with it, also when it is interrupted.
 pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
     let interrupt = Interrupt::watch()?;
-    let Stress::Memory(memory) = &args.stress;
+    let judged = async {
+        match &args.stress {
+            Stress::Kill(kill) => kill::run(kill).await,
+            Stress::Memory(memory) => memory::run(memory).await,
+        }
+    };
     let verdict = tokio::select! {
-        verdict = memory::run(memory) => verdict?,
+        verdict = judged => verdict?,
         () = interrupt.wait() => return Ok(signals::exit_code()),
     };
     if args.json {

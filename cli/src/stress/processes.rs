@@ -64,6 +64,13 @@ impl Processes {
         self.workers.iter().map(|worker| worker.0.id()).collect()
     }
 
+    /// Kills (SIGKILL) the worker that has lived longest but for `place` others.
+    pub(super) fn kill_worker(&mut self, place: usize) {
+        if !self.workers.is_empty() {
+            drop(self.workers.remove(place % self.workers.len()));
+        }
+    }
+
     /// What has ended though nobody wanted it to, with its exit status, if anything has.
     ///
     /// # Errors

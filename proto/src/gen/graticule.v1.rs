@@ -775,6 +775,283 @@ pub struct JobInfo {
     pub layers: ::prost::alloc::vec::Vec<LayerProgress>,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct WhyRequest {
+    #[prost(message, optional, tag = "1")]
+    pub version: ::core::option::Option<Version>,
+    #[prost(oneof = "why_request::Subject", tags = "2, 3, 4, 5")]
+    pub subject: ::core::option::Option<why_request::Subject>,
+}
+/// Nested message and enum types in `WhyRequest`.
+pub mod why_request {
+    #[derive(Clone, PartialEq, Eq, Hash, ::prost::Oneof)]
+    pub enum Subject {
+        #[prost(message, tag = "2")]
+        Task(super::TaskId),
+        /// The task of the job's first output that is missing.
+        #[prost(uint64, tag = "3")]
+        Job(u64),
+        #[prost(uint64, tag = "4")]
+        Worker(u64),
+        #[prost(string, tag = "5")]
+        WorkerName(::prost::alloc::string::String),
+    }
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct WhyReply {
+    /// Oldest first.
+    #[prost(message, repeated, tag = "4")]
+    pub story: ::prost::alloc::vec::Vec<StoryEntry>,
+    /// Older entries were dropped.
+    #[prost(bool, tag = "5")]
+    pub is_cut: bool,
+    /// Microseconds since the scheduler started, as in the story.
+    #[prost(uint64, tag = "6")]
+    pub now_us: u64,
+    /// Of a task that is done: the worker that did it last, and why that one.
+    #[prost(message, optional, tag = "7")]
+    pub ran: ::core::option::Option<Leased>,
+    #[prost(oneof = "why_reply::Answer", tags = "1, 2, 3")]
+    pub answer: ::core::option::Option<why_reply::Answer>,
+}
+/// Nested message and enum types in `WhyReply`.
+pub mod why_reply {
+    #[derive(Clone, PartialEq, ::prost::Oneof)]
+    pub enum Answer {
+        #[prost(message, tag = "1")]
+        Task(super::TaskWhy),
+        #[prost(message, tag = "2")]
+        Worker(super::WorkerWhy),
+        /// Not connected any more; only its story is left.
+        #[prost(uint64, tag = "3")]
+        FormerWorker(u64),
+    }
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct TaskWhy {
+    #[prost(message, optional, tag = "1")]
+    pub task: ::core::option::Option<TaskId>,
+    #[prost(string, tag = "2")]
+    pub layer: ::prost::alloc::string::String,
+    #[prost(bool, tag = "3")]
+    pub is_wanted: bool,
+    #[prost(uint32, tag = "4")]
+    pub attempts: u32,
+    #[prost(uint32, tag = "5")]
+    pub failures: u32,
+    #[prost(uint32, tag = "6")]
+    pub losses: u32,
+    #[prost(uint32, tag = "7")]
+    pub misses: u32,
+    #[prost(oneof = "task_why::Standing", tags = "8, 9, 10, 11, 12, 13, 14, 15")]
+    pub standing: ::core::option::Option<task_why::Standing>,
+}
+/// Nested message and enum types in `TaskWhy`.
+pub mod task_why {
+    #[derive(Clone, PartialEq, ::prost::Oneof)]
+    pub enum Standing {
+        #[prost(message, tag = "8")]
+        NotDemanded(super::NotDemanded),
+        #[prost(message, tag = "9")]
+        Waiting(super::Waiting),
+        #[prost(message, tag = "10")]
+        Ready(super::Ready),
+        #[prost(message, tag = "11")]
+        Leased(super::Leased),
+        #[prost(message, tag = "12")]
+        Held(super::Held),
+        #[prost(message, tag = "13")]
+        Released(super::Released),
+        #[prost(message, tag = "14")]
+        NotNeeded(super::NotNeeded),
+        #[prost(message, tag = "15")]
+        Forgotten(super::Forgotten),
+    }
+}
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct NotDemanded {
+    #[prost(message, optional, tag = "1")]
+    pub needed_for: ::core::option::Option<TaskId>,
+    #[prost(message, optional, tag = "2")]
+    pub walk_at: ::core::option::Option<TaskId>,
+    #[prost(enumeration = "Bound", tag = "3")]
+    pub bound: i32,
+    #[prost(uint64, tag = "4")]
+    pub ready_count: u64,
+    #[prost(uint64, tag = "5")]
+    pub ready_count_max: u64,
+    #[prost(uint64, tag = "6")]
+    pub in_use_bytes: u64,
+    #[prost(uint64, tag = "7")]
+    pub budget_bytes: u64,
+    #[prost(uint64, tag = "8")]
+    pub undelivered_bytes: u64,
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct Waiting {
+    #[prost(uint64, tag = "1")]
+    pub missing: u64,
+    #[prost(message, repeated, tag = "2")]
+    pub causes: ::prost::alloc::vec::Vec<TaskWhy>,
+}
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Ready {
+    #[prost(uint64, tag = "1")]
+    pub ahead: u64,
+    #[prost(uint64, tag = "2")]
+    pub connected: u64,
+    #[prost(uint64, tag = "3")]
+    pub full: u64,
+    #[prost(uint64, tag = "4")]
+    pub retiring: u64,
+    #[prost(uint64, tag = "5")]
+    pub isolated: u64,
+    #[prost(uint64, tag = "6")]
+    pub not_empty: u64,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Leased {
+    #[prost(uint64, tag = "1")]
+    pub worker: u64,
+    #[prost(string, tag = "2")]
+    pub name: ::prost::alloc::string::String,
+    #[prost(enumeration = "Placement", tag = "3")]
+    pub placement: i32,
+    #[prost(uint64, tag = "4")]
+    pub held_bytes: u64,
+    #[prost(uint64, tag = "5")]
+    pub of_bytes: u64,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Held {
+    #[prost(uint64, repeated, tag = "1")]
+    pub holders: ::prost::alloc::vec::Vec<u64>,
+    #[prost(uint64, tag = "2")]
+    pub bytes: u64,
+    #[prost(uint64, tag = "3")]
+    pub needed: u64,
+}
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Released {}
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct NotNeeded {}
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Forgotten {}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct WorkerWhy {
+    #[prost(uint64, tag = "1")]
+    pub worker: u64,
+    #[prost(string, tag = "2")]
+    pub name: ::prost::alloc::string::String,
+    #[prost(string, tag = "3")]
+    pub address: ::prost::alloc::string::String,
+    #[prost(uint32, tag = "4")]
+    pub slots: u32,
+    #[prost(uint64, tag = "5")]
+    pub budget_bytes: u64,
+    #[prost(uint64, tag = "6")]
+    pub leased_count: u64,
+    #[prost(message, repeated, tag = "7")]
+    pub leased: ::prost::alloc::vec::Vec<TaskId>,
+    #[prost(uint64, tag = "8")]
+    pub load_us: u64,
+    #[prost(uint64, tag = "9")]
+    pub held_count: u64,
+    #[prost(uint64, tag = "10")]
+    pub held_bytes: u64,
+    #[prost(message, optional, tag = "11")]
+    pub status: ::core::option::Option<WorkerStatus>,
+    #[prost(uint64, tag = "12")]
+    pub silent_us: u64,
+    #[prost(bool, tag = "13")]
+    pub is_retiring: bool,
+    #[prost(bool, tag = "14")]
+    pub is_isolated: bool,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct StoryEntry {
+    #[prost(uint64, tag = "1")]
+    pub at_us: u64,
+    #[prost(oneof = "story_entry::Event", tags = "2, 3, 4, 5, 6, 7")]
+    pub event: ::core::option::Option<story_entry::Event>,
+}
+/// Nested message and enum types in `StoryEntry`.
+pub mod story_entry {
+    #[derive(Clone, PartialEq, Eq, Hash, ::prost::Oneof)]
+    pub enum Event {
+        #[prost(message, tag = "2")]
+        Leased(super::TaskEvent),
+        #[prost(message, tag = "3")]
+        Finished(super::TaskFinished),
+        #[prost(message, tag = "4")]
+        Failed(super::TaskFailed),
+        #[prost(message, tag = "5")]
+        Reset(super::TaskReset),
+        #[prost(message, tag = "6")]
+        Joined(super::WorkerJoined),
+        #[prost(message, tag = "7")]
+        Left(super::WorkerLeft),
+    }
+}
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct TaskEvent {
+    #[prost(message, optional, tag = "1")]
+    pub task: ::core::option::Option<TaskId>,
+    #[prost(uint64, tag = "2")]
+    pub worker: u64,
+    #[prost(uint32, tag = "3")]
+    pub attempt: u32,
+}
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct TaskFinished {
+    #[prost(message, optional, tag = "1")]
+    pub of: ::core::option::Option<TaskEvent>,
+    #[prost(uint64, tag = "2")]
+    pub bytes: u64,
+    #[prost(uint64, tag = "3")]
+    pub queue_us: u64,
+    #[prost(uint64, tag = "4")]
+    pub fetch_us: u64,
+    #[prost(uint64, tag = "5")]
+    pub compute_us: u64,
+    #[prost(uint64, tag = "6")]
+    pub fetched_bytes: u64,
+    #[prost(uint32, tag = "7")]
+    pub slot: u32,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct TaskFailed {
+    #[prost(message, optional, tag = "1")]
+    pub of: ::core::option::Option<TaskEvent>,
+    #[prost(string, tag = "2")]
+    pub message: ::prost::alloc::string::String,
+}
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct TaskReset {
+    #[prost(message, optional, tag = "1")]
+    pub task: ::core::option::Option<TaskId>,
+    #[prost(uint32, tag = "2")]
+    pub attempt: u32,
+    #[prost(bool, tag = "3")]
+    pub was_finished: bool,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct WorkerJoined {
+    #[prost(uint64, tag = "1")]
+    pub worker: u64,
+    #[prost(string, tag = "2")]
+    pub name: ::prost::alloc::string::String,
+    #[prost(string, tag = "3")]
+    pub address: ::prost::alloc::string::String,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct WorkerLeft {
+    #[prost(uint64, tag = "1")]
+    pub worker: u64,
+    /// Absent if it had said that it would leave.
+    #[prost(string, optional, tag = "2")]
+    pub why: ::core::option::Option<::prost::alloc::string::String>,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct FetchRequest {
     #[prost(message, optional, tag = "1")]
     pub chunk: ::core::option::Option<TaskId>,
@@ -788,6 +1065,76 @@ pub struct FetchRequest {
 pub struct Frame {
     #[prost(bytes = "bytes", tag = "1")]
     pub data: ::prost::bytes::Bytes,
+}
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum Bound {
+    None = 0,
+    NoWorkers = 1,
+    Ready = 2,
+    Barren = 3,
+    Memory = 4,
+    Clients = 5,
+}
+impl Bound {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::None => "BOUND_NONE",
+            Self::NoWorkers => "BOUND_NO_WORKERS",
+            Self::Ready => "BOUND_READY",
+            Self::Barren => "BOUND_BARREN",
+            Self::Memory => "BOUND_MEMORY",
+            Self::Clients => "BOUND_CLIENTS",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "BOUND_NONE" => Some(Self::None),
+            "BOUND_NO_WORKERS" => Some(Self::NoWorkers),
+            "BOUND_READY" => Some(Self::Ready),
+            "BOUND_BARREN" => Some(Self::Barren),
+            "BOUND_MEMORY" => Some(Self::Memory),
+            "BOUND_CLIENTS" => Some(Self::Clients),
+            _ => None,
+        }
+    }
+}
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum Placement {
+    Idlest = 0,
+    MostInputs = 1,
+    NextBest = 2,
+    Alone = 3,
+}
+impl Placement {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Idlest => "PLACEMENT_IDLEST",
+            Self::MostInputs => "PLACEMENT_MOST_INPUTS",
+            Self::NextBest => "PLACEMENT_NEXT_BEST",
+            Self::Alone => "PLACEMENT_ALONE",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "PLACEMENT_IDLEST" => Some(Self::Idlest),
+            "PLACEMENT_MOST_INPUTS" => Some(Self::MostInputs),
+            "PLACEMENT_NEXT_BEST" => Some(Self::NextBest),
+            "PLACEMENT_ALONE" => Some(Self::Alone),
+            _ => None,
+        }
+    }
 }
 /// Generated client implementations.
 pub mod cluster_client {
@@ -918,6 +1265,23 @@ pub mod cluster_client {
                 .insert(GrpcMethod::new("graticule.v1.Cluster", "Info"));
             self.inner.unary(req, path, codec).await
         }
+        /// Why a task is where it is, or how a worker is, and what was observed of it. NOT_FOUND with a text that says what
+        /// there is instead.
+        pub async fn why(
+            &mut self,
+            request: impl tonic::IntoRequest<super::WhyRequest>,
+        ) -> std::result::Result<tonic::Response<super::WhyReply>, tonic::Status> {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| tonic::Status::unknown(format!("Service was not ready: {}", e.into())))?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static("/graticule.v1.Cluster/Why");
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("graticule.v1.Cluster", "Why"));
+            self.inner.unary(req, path, codec).await
+        }
     }
 }
 /// Generated server implementations.
@@ -958,6 +1322,12 @@ pub mod cluster_server {
             &self,
             request: tonic::Request<super::InfoRequest>,
         ) -> std::result::Result<tonic::Response<super::InfoReply>, tonic::Status>;
+        /// Why a task is where it is, or how a worker is, and what was observed of it. NOT_FOUND with a text that says what
+        /// there is instead.
+        async fn why(
+            &self,
+            request: tonic::Request<super::WhyRequest>,
+        ) -> std::result::Result<tonic::Response<super::WhyReply>, tonic::Status>;
     }
     /// Served by the scheduler.
     #[derive(Debug)]
@@ -1125,6 +1495,40 @@ pub mod cluster_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = InfoSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/graticule.v1.Cluster/Why" => {
+                    #[allow(non_camel_case_types)]
+                    struct WhySvc<T: Cluster>(pub Arc<T>);
+                    impl<T: Cluster> tonic::server::UnaryService<super::WhyRequest> for WhySvc<T> {
+                        type Response = super::WhyReply;
+                        type Future = BoxFuture<tonic::Response<Self::Response>, tonic::Status>;
+                        fn call(&mut self, request: tonic::Request<super::WhyRequest>) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move { <T as Cluster>::why(&inner, request).await };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = WhySvc(inner);
                         let codec = tonic_prost::ProstCodec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(
