@@ -22,6 +22,8 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+#[cfg(feature = "local")]
+mod adapt;
 mod address;
 mod arrays;
 #[cfg(feature = "bars")]
@@ -51,6 +53,8 @@ pub use client::{Client, ClusterInfo};
 pub use error::ClientError;
 pub use gather::Results;
 pub use graticule_proto::engine::scheduler::LayerProgress;
+#[cfg(feature = "local")]
+pub use graticule_scheduler::{AdaptOptions, Rules as AdaptRules};
 pub use job::{Block, BlockStream, Job};
 #[cfg(feature = "local")]
 pub use local::LocalOptions;

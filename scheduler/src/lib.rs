@@ -17,12 +17,15 @@
 //! ```
 
 mod actor;
+mod adapt;
 mod handle;
 mod observe;
 mod server;
 mod service;
 
 pub use actor::{SchedulerOptions, start};
+pub use adapt::{AdaptOptions, Snapshot, WorkerSize, WorkerSource, adapt};
+pub use graticule_engine::autoscale::{Decision, Rules};
 pub use handle::{ClientSession, Info, SchedulerGone, SchedulerHandle, WorkerSession, WorkerSpeaker};
 pub use server::{ServeError, ServeOptions, Served, serve};
 
