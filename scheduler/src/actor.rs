@@ -20,7 +20,7 @@ use tokio::{
 use tracing::{debug, info, warn};
 
 use crate::{
-    INBOX_COUNT_MAX, Info, PROGRESS_INTERVAL_US, SchedulerHandle,
+    INBOX_COUNT_MAX, Info, PROGRESS_INTERVAL_US, SchedulerHandle, Snapshot,
     handle::Input,
     observe::{observe, record},
     story::Story,
@@ -202,6 +202,15 @@ impl Actor {
                     workers,
                     jobs,
                     remade_count: self.remade_count,
+                });
+                return None;
+            }
+            Input::Snapshot { reply } => {
+                let now = Time(self.started.elapsed().as_micros() as u64);
+                // Whoever asked may be gone.
+                let _ = reply.send(Snapshot {
+                    cluster: self.engine.snapshot(now),
+                    names: self.engine.worker_names(),
                 });
                 return None;
             }

@@ -8,6 +8,8 @@ use graticule_plan::{JobId, WorkerId};
 use graticule_proto::{Answer, FromCluster, Subject, ToCluster};
 use tokio::sync::{mpsc, oneshot};
 
+use crate::Snapshot;
+
 /// What the actor's inbox takes.
 #[derive(Debug)]
 pub(crate) enum Input {
@@ -36,6 +38,9 @@ pub(crate) enum Input {
     },
     Info {
         reply: oneshot::Sender<Info>,
+    },
+    Snapshot {
+        reply: oneshot::Sender<Snapshot>,
     },
     Retire {
         worker: WorkerId,
@@ -119,6 +124,16 @@ impl SchedulerHandle {
     pub async fn info(&self) -> Result<Info, SchedulerGone> {
         let (reply, answer) = oneshot::channel();
         self.send(Input::Info { reply }).await?;
+        answer.await.map_err(|_| SchedulerGone)
+    }
+
+    /// The cluster as the policy sees it.
+    ///
+    /// # Errors
+    /// [`SchedulerGone`].
+    pub async fn snapshot(&self) -> Result<Snapshot, SchedulerGone> {
+        let (reply, answer) = oneshot::channel();
+        self.send(Input::Snapshot { reply }).await?;
         answer.await.map_err(|_| SchedulerGone)
     }
 

@@ -177,6 +177,11 @@ impl WorkerHandle {
         &self.store
     }
 
+    /// Whether the worker has left, or was refused.
+    pub fn has_ended(&self) -> bool {
+        self.ended.borrow().is_some()
+    }
+
     /// Waits until the worker has ended by itself: it has left, or the scheduler refused it.
     ///
     /// # Errors

@@ -30,6 +30,9 @@ pub(crate) struct Config {
     /// holds.
     #[arg(long, env = "GRATICULE_PATIENCE", default_value = "30s", value_parser = parse_duration, value_name = "TIME")]
     pub(crate) patience: Duration,
+    /// End when standard input does: whoever started this worker is gone then, or wants it to go.
+    #[arg(long, hide = true)]
+    pub(crate) ends_with_stdin: bool,
 }
 
 /// What a worker may use.

@@ -106,11 +106,10 @@ fn needed(sums: &Sums<'_>, supply: &Supply, rules: &Rules) -> Needed {
     let by_tasks = u128::from(sums.tasks_left).div_ceil(slots);
     let by_work = to_count(by_time.min(by_tasks)).max(u32::from(sums.tasks_left > 0));
     let usable = u128::from(supply.budget_bytes) * u128::from(rules.memory_per_mille) / 1000;
-    let by_memory = to_count(
-        sums.held_bytes
-            .checked_div(usable)
-            .map_or(0, |full| full + u128::from(sums.held_bytes % usable > 0)),
-    );
+    let by_memory = match usable {
+        0 => 0,
+        usable => to_count(sums.held_bytes.div_ceil(usable)),
+    };
     let asked = by_work.max(by_memory);
     let needed = asked.min(supply.max).max(supply.min);
     let what = if sums.tasks_left == 0 && by_memory <= supply.min {
