@@ -1,6 +1,5 @@
 use std::{
     collections::{HashMap, VecDeque},
-    path::PathBuf,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -21,7 +20,7 @@ use tokio::{
 use tracing::{debug, info, warn};
 
 use crate::{
-    ChunkStore, Connector, LinkError, Peers, Session, WorkerError,
+    ChunkStore, Connector, LinkError, Peers, Session, WorkerError, WorkerOptions,
     compute::compute,
     cpu::CpuPool,
     fetch::{Fetcher, Prepared},
@@ -39,43 +38,6 @@ const RECONNECT_PAUSES: (Duration, Duration) = (Duration::from_millis(100), Dura
 
 /// What the actor may take beyond the patience that it was told of.
 const LEAVE_GRACE: Duration = Duration::from_millis(500);
-
-/// How a worker runs.
-#[derive(Debug, Clone)]
-pub struct WorkerOptions {
-    /// A name for people.
-    pub name: String,
-    /// Tasks computed at a time.
-    pub slots: u32,
-    /// Bytes for chunks and running tasks together.
-    pub budget_bytes: u64,
-    /// The folder below which a folder for spilled chunks is made.
-    pub spill_dir: PathBuf,
-    /// Microseconds between two signs of life.
-    pub heartbeat_us: u64,
-}
-
-impl Default for WorkerOptions {
-    /// One slot for each CPU and six tenths of the machine's memory (4 GiB where that is not known).
-    fn default() -> Self {
-        let slots = std::thread::available_parallelism().map_or(1, |n| n.get() as u32);
-        Self {
-            name: format!("worker-{}", std::process::id()),
-            slots,
-            budget_bytes: memory_bytes().map_or(4 << 30, |total| total / 10 * 6),
-            spill_dir: std::env::temp_dir(),
-            heartbeat_us: 500_000,
-        }
-    }
-}
-
-/// The machine's memory, as Linux tells it.
-fn memory_bytes() -> Option<u64> {
-    let text = std::fs::read_to_string("/proc/meminfo").ok()?;
-    let line = text.lines().find(|line| line.starts_with("MemTotal:"))?;
-    let kib: u64 = line.split_whitespace().nth(1)?.parse().ok()?;
-    Some(kib * 1024)
-}
 
 /// Starts workers.
 #[derive(Debug)]

@@ -13,6 +13,7 @@ mod dispatch;
 mod ending;
 mod event;
 mod finish;
+mod handover;
 mod hold;
 mod invariants;
 mod loss;

@@ -5,21 +5,17 @@
 //! only it holds; or when its deadline is over, and then what it alone holds is lost and made anew if needed.
 
 use std::{
-    collections::{BTreeMap, BTreeSet, BinaryHeap, VecDeque},
+    collections::{BTreeMap, BTreeSet, VecDeque},
     fmt,
 };
 
 use graticule_plan::{ChunkId, TaskId, WorkerId};
 
 use super::{Command, Observation, Sabotage, Scheduler, record::TaskState};
-use crate::{ChunkHeld, ChunkToCopy, CopyFailure, CopyId, CopyReport, Time, ToWorker};
+use crate::{CopyId, Time, ToWorker};
 
 /// Copies under way from one worker that retires.
-const COPIES_PER_WORKER_MAX: u64 = 32;
-/// Chunks that are looked at in one go for a worker with room.
-const TRIES_AT_ONCE_MAX: usize = 256;
-/// Pause after a copy that failed, microseconds.
-const FAILURE_PAUSE_US: u64 = 100_000;
+pub(super) const COPIES_PER_WORKER_MAX: u64 = 32;
 
 /// What a worker that retires waits for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -77,43 +73,43 @@ impl fmt::Display for RetireProgress {
 /// The workers that shall leave, and the copies under way.
 #[derive(Debug, Default)]
 pub(super) struct Retires {
-    workers: BTreeMap<WorkerId, Retirement>,
-    copies: BTreeMap<CopyId, Copying>,
-    by_chunk: BTreeMap<ChunkId, CopyId>,
+    pub(super) workers: BTreeMap<WorkerId, Retirement>,
+    pub(super) copies: BTreeMap<CopyId, Copying>,
+    pub(super) by_chunk: BTreeMap<ChunkId, CopyId>,
     /// Bytes on the way to each worker.
-    incoming: BTreeMap<WorkerId, u64>,
+    pub(super) incoming: BTreeMap<WorkerId, u64>,
     /// Workers that refused a copy and have not told since how full they are.
-    full: BTreeSet<WorkerId>,
-    next_copy: u64,
+    pub(super) full: BTreeSet<WorkerId>,
+    pub(super) next_copy: u64,
     /// Something happened since the retirements were last looked at.
-    stirred: bool,
+    pub(super) stirred: bool,
     /// Workers may have more room than when it was last looked for.
-    room_changed: bool,
+    pub(super) room_changed: bool,
 }
 
 /// A worker that shall leave.
 #[derive(Debug)]
-struct Retirement {
+pub(super) struct Retirement {
     /// The worker's own process wants it, and tells every session; else it is remembered here.
-    by_itself: bool,
-    deadline: Time,
+    pub(super) by_itself: bool,
+    pub(super) deadline: Time,
     /// Chunks that it alone held when that was last looked at, those aside that are under way.
-    left: VecDeque<ChunkId>,
-    is_scanned: bool,
+    pub(super) left: VecDeque<ChunkId>,
+    pub(super) is_scanned: bool,
     /// The last look for room found none for some of them.
-    is_stuck: bool,
-    under_way: u64,
-    no_copies_until: Time,
-    waits_for: Option<RetireWait>,
+    pub(super) is_stuck: bool,
+    pub(super) under_way: u64,
+    pub(super) no_copies_until: Time,
+    pub(super) waits_for: Option<RetireWait>,
 }
 
 /// A copy under way.
 #[derive(Debug, Clone, Copy)]
-struct Copying {
-    chunk: ChunkId,
-    from: WorkerId,
-    to: WorkerId,
-    bytes: u64,
+pub(super) struct Copying {
+    pub(super) chunk: ChunkId,
+    pub(super) from: WorkerId,
+    pub(super) to: WorkerId,
+    pub(super) bytes: u64,
 }
 
 impl Retires {
@@ -346,7 +342,7 @@ impl Scheduler {
         layer.is_some_and(|layer| layer.chunks.contains(chunk.block))
     }
 
-    fn is_sole(&self, chunk: ChunkId, worker: WorkerId) -> bool {
+    pub(super) fn is_sole(&self, chunk: ChunkId, worker: WorkerId) -> bool {
         let layer = self
             .jobs
             .get(&chunk.job)
@@ -356,193 +352,6 @@ impl Scheduler {
         };
         let stays = |holder: WorkerId| self.workers.get(&holder).is_some_and(|w| !w.retiring);
         record.holders.contains(worker) && !record.holders.iter().any(|h| h != worker && stays(h))
-    }
-
-    /// Orders copies of what is left, as many as may be under way and fit.
-    fn order_copies(&mut self, worker: WorkerId) {
-        let retirement = self.retire_mut(worker);
-        if retirement.left.is_empty() || retirement.under_way >= COPIES_PER_WORKER_MAX {
-            return;
-        }
-        let mut left = std::mem::take(&mut retirement.left);
-        let mut free = COPIES_PER_WORKER_MAX - retirement.under_way;
-        let mut rooms = self.rooms();
-        let mut orders: BTreeMap<WorkerId, Vec<ChunkToCopy>> = BTreeMap::new();
-        let mut stuck = Vec::new();
-        while free > 0
-            && stuck.len() < TRIES_AT_ONCE_MAX
-            && let Some(chunk) = left.pop_front()
-        {
-            if !self.is_sole(chunk, worker) {
-                continue;
-            }
-            let record = self.layer(chunk.job, chunk.layer).chunks.get(chunk.block);
-            let bytes = record.expect("held, as asked above").bytes;
-            if self.retires.by_chunk.contains_key(&chunk) {
-                stuck.push(chunk);
-                continue;
-            }
-            match rooms.pop() {
-                Some((room, to)) if room >= bytes => {
-                    rooms.push((room - bytes, to));
-                    let from = worker;
-                    let order = self.book_copy(Copying {
-                        chunk,
-                        from,
-                        to,
-                        bytes,
-                    });
-                    orders.entry(to).or_default().push(order);
-                    free -= 1;
-                }
-                other => {
-                    rooms.extend(other);
-                    stuck.push(chunk);
-                }
-            }
-        }
-        let is_stuck = !stuck.is_empty();
-        stuck.into_iter().rev().for_each(|chunk| left.push_front(chunk));
-        let retirement = self.retire_mut(worker);
-        (retirement.left, retirement.is_stuck) = (left, is_stuck);
-        for (to, chunks) in orders {
-            self.copies_ordered(to, &chunks);
-            self.send(to, ToWorker::Copy { chunks });
-        }
-    }
-
-    /// Workers that stay by the bytes that they have free, those with most on top.
-    fn rooms(&self) -> BinaryHeap<(u64, WorkerId)> {
-        let stays = self
-            .workers
-            .iter()
-            .filter(|(id, w)| !w.retiring && !self.retires.full.contains(id));
-        let room = stays.map(|(&id, w)| {
-            let incoming = self.retires.incoming.get(&id).copied().unwrap_or(0);
-            let in_use = w.status.memory_bytes.saturating_add(w.status.reserved_bytes);
-            (w.budget_bytes.saturating_sub(in_use.saturating_add(incoming)), id)
-        });
-        room.collect()
-    }
-
-    fn book_copy(&mut self, copying: Copying) -> ChunkToCopy {
-        let copy = CopyId(self.retires.next_copy);
-        self.retires.next_copy += 1;
-        let Copying {
-            chunk,
-            from,
-            to,
-            bytes,
-        } = copying;
-        let record = self.layer(chunk.job, chunk.layer).chunks.get(chunk.block);
-        let peers = self.peers(&record.expect("held, as the caller saw").holders);
-        self.retires.copies.insert(copy, copying);
-        self.retires.by_chunk.insert(chunk, copy);
-        if bytes > 0 {
-            *self.retires.incoming.entry(to).or_default() += bytes;
-        }
-        self.retire_mut(from).under_way += 1;
-        ChunkToCopy {
-            copy,
-            chunk,
-            bytes,
-            peers,
-        }
-    }
-
-    /// The planted defect: counts what was ordered as held.
-    fn copies_ordered(&mut self, to: WorkerId, chunks: &[ChunkToCopy]) {
-        if self.sabotage == Sabotage::CountCopyEarly {
-            for order in chunks {
-                let (chunk, bytes) = (order.chunk, order.bytes);
-                self.remove_copy(order.copy);
-                self.adopt(to, ChunkHeld { chunk, bytes });
-            }
-        }
-    }
-
-    fn remove_copy(&mut self, copy: CopyId) -> Option<Copying> {
-        let copying = self.retires.copies.remove(&copy)?;
-        self.retires.by_chunk.remove(&copying.chunk);
-        let incoming = &mut self.retires.incoming;
-        let before = incoming.remove(&copying.to).unwrap_or(0);
-        let after = before - copying.bytes;
-        if after > 0 {
-            incoming.insert(copying.to, after);
-        }
-        if let Some(retirement) = self.retires.workers.get_mut(&copying.from) {
-            retirement.under_way = retirement.under_way.saturating_sub(1);
-        }
-        self.retires.room_changed = true;
-        Some(copying)
-    }
-
-    /// A worker is about to make a chunk itself that it was to copy: what it will say of the copy has no meaning.
-    pub(super) fn forget_copy(&mut self, worker: WorkerId, chunk: ChunkId) {
-        if self.retires.copies.is_empty() {
-            return;
-        }
-        if let Some(copy) = self.copy_to(worker, chunk) {
-            self.remove_copy(copy);
-        }
-    }
-
-    fn copy_to(&self, worker: WorkerId, chunk: ChunkId) -> Option<CopyId> {
-        let &copy = self.retires.by_chunk.get(&chunk)?;
-        (self.retires.copies[&copy].to == worker).then_some(copy)
-    }
-
-    pub(super) fn is_copying(&self, worker: WorkerId, chunk: ChunkId) -> bool {
-        self.copy_to(worker, chunk).is_some()
-    }
-
-    pub(super) fn copies_under_way(&self) -> usize {
-        self.retires.copies.len()
-    }
-
-    pub(super) fn on_copied(&mut self, worker: WorkerId, reports: Vec<CopyReport>) {
-        for CopyReport { copy, chunk, outcome } in reports {
-            let order = self.retires.copies.get(&copy);
-            if order.is_none_or(|order| order.to != worker || order.chunk != chunk) {
-                self.stale_copy(worker, chunk, outcome.is_ok());
-                continue;
-            }
-            let order = self.remove_copy(copy).expect("looked up above");
-            match outcome {
-                Ok(bytes) => {
-                    if let Some(record) = self.workers.get_mut(&worker) {
-                        record.status.memory_bytes = record.status.memory_bytes.saturating_add(bytes);
-                    }
-                    if !self.adopt(worker, ChunkHeld { chunk, bytes }) {
-                        self.releases.push((worker, chunk));
-                    }
-                }
-                Err(failure) => self.copy_failed(order, failure),
-            }
-        }
-    }
-
-    fn copy_failed(&mut self, order: Copying, failure: CopyFailure) {
-        let until = self.now + FAILURE_PAUSE_US;
-        if failure == CopyFailure::NoRoom {
-            self.retires.full.insert(order.to);
-        }
-        if let Some(retirement) = self.retires.workers.get_mut(&order.from) {
-            retirement.left.push_back(order.chunk);
-            if failure == CopyFailure::NotFetched {
-                retirement.no_copies_until = until;
-            }
-        }
-    }
-
-    /// What a worker says of a copy that nobody waits for any more. A lease since then had it drop the chunk.
-    fn stale_copy(&mut self, worker: WorkerId, chunk: ChunkId, has_it: bool) {
-        let leased_here = self
-            .task(chunk)
-            .is_some_and(|task| task.state == TaskState::Leased { worker });
-        if has_it && !leased_here && !self.is_copying(worker, chunk) && !self.holds(worker, chunk) {
-            self.releases.push((worker, chunk));
-        }
     }
 
     /// Tells a worker that it may leave, whatever it alone holds.
@@ -562,7 +371,7 @@ impl Scheduler {
         }));
     }
 
-    fn retire_mut(&mut self, worker: WorkerId) -> &mut Retirement {
+    pub(super) fn retire_mut(&mut self, worker: WorkerId) -> &mut Retirement {
         self.retires
             .workers
             .get_mut(&worker)
