@@ -12,6 +12,12 @@ use crate::{
 };
 use graticule_plan::{AxisChunks, ChunkGrid};
 
+/// About what one element of a partial takes: a count and a sum.
+const PARTIAL_ELEMENT_BYTES: u64 = 16;
+/// Partials from this size on are combined few at a time: one has an element for each group, however few a chunk has.
+const LARGE_PARTIAL_BYTES: u64 = 256 << 10;
+const LARGE_SPLIT_EVERY: u64 = 4;
+
 /// The groups that a list of labels makes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Groups<L> {
@@ -124,12 +130,26 @@ impl Array {
             let axes = std::iter::once(quantiles).chain(grid.axes().iter().cloned());
             grid = ChunkGrid::new(axes.collect())?;
         }
+        let lens = x
+            .chunks()
+            .axes()
+            .iter()
+            .enumerate()
+            .filter(|&(other, _)| other != axis);
+        let partial_bytes = lens
+            .map(|(_, chunks)| chunks.chunk_max())
+            .fold(group_count, u64::saturating_mul)
+            .saturating_mul(PARTIAL_ELEMENT_BYTES);
         let op = Op::GroupReduce(GroupReduce {
             reduction: Reducing(reduction),
             axis,
             codes: codes.into(),
             group_count,
-            split_every: SPLIT_EVERY,
+            split_every: if partial_bytes < LARGE_PARTIAL_BYTES {
+                SPLIT_EVERY
+            } else {
+                LARGE_SPLIT_EVERY
+            },
         });
         Ok(Array::new(op, vec![x], dtype, grid))
     }

@@ -3,6 +3,7 @@
 use std::{process::ExitCode, time::Duration};
 
 use graticule_client::{Client, ClusterInfo, ConnectOptions};
+use graticule_plan::WorkerId;
 use serde_json::json;
 
 use crate::{terminal, values::parse_duration};
@@ -51,11 +52,10 @@ fn as_text(url: &str, info: &ClusterInfo) -> Vec<String> {
         terminal::count(info.jobs.len() as u64, "running job", "running jobs"),
         info.dashboard.as_deref().unwrap_or("none"),
     )];
-    lines.extend(
-        info.workers
-            .iter()
-            .map(|(id, name)| format!("  worker {id}  {name}")),
-    );
+    lines.extend(info.workers.iter().map(|(id, name)| match retiring(info, *id) {
+        Some(wait) => format!("  worker {id}  {name}  retires, {wait}"),
+        None => format!("  worker {id}  {name}"),
+    }));
     for (id, name, layers) in &info.jobs {
         let finished: u64 = layers.iter().map(|layer| layer.finished_count).sum();
         let tasks: u64 = layers.iter().map(|layer| layer.task_count).sum();
@@ -75,7 +75,7 @@ fn as_json(info: &ClusterInfo) -> serde_json::Value {
     let workers = info
         .workers
         .iter()
-        .map(|(id, name)| json!({"id": id.0, "name": &**name}));
+        .map(|(id, name)| json!({"id": id.0, "name": &**name, "retiring": retiring(info, *id)}));
     let jobs = info.jobs.iter().map(|(id, name, layers)| {
         let layers = layers.iter().map(|layer| {
             json!({
@@ -94,5 +94,12 @@ fn as_json(info: &ClusterInfo) -> serde_json::Value {
         "dashboard": info.dashboard,
         "workers": workers.collect::<Vec<_>>(),
         "jobs": jobs.collect::<Vec<_>>(),
+        "remade_count": info.remade_count,
     })
+}
+
+/// What a worker waits for, if it retires.
+fn retiring(info: &ClusterInfo, worker: WorkerId) -> Option<&str> {
+    let of_worker = info.retiring.iter().find(|(id, _)| *id == worker);
+    of_worker.map(|(_, wait)| &**wait)
 }

@@ -1,6 +1,6 @@
 //! Values of arguments that several commands share.
 
-use std::time::Duration;
+use std::{ops::RangeInclusive, time::Duration};
 
 /// A number of bytes: `4GiB`, `512MiB`, `2GB`, `1000000`.
 pub(crate) fn parse_bytes(text: &str) -> Result<u64, String> {
@@ -54,6 +54,22 @@ pub(crate) fn parse_duration(text: &str) -> Result<Duration, String> {
     };
     let number: f64 = number.parse().map_err(|_| format!("{number:?} is no number"))?;
     Duration::try_from_secs_f64(number * seconds).map_err(|error| error.to_string())
+}
+
+/// From the fewest to the most: `2..8`, both ends among them.
+pub(crate) fn parse_range(text: &str) -> Result<RangeInclusive<u32>, String> {
+    let (min, max) = text
+        .split_once("..")
+        .ok_or_else(|| format!("{text:?} is no range; write 2..8"))?;
+    let number = |text: &str| {
+        let number = text.trim().parse::<u32>();
+        number.map_err(|_| format!("{text:?} is no number of workers; write 2..8"))
+    };
+    let (min, max) = (number(min)?, number(max.strip_prefix('=').unwrap_or(max))?);
+    if max == 0 || min > max {
+        return Err(format!("from {min} to {max} there is no number of workers"));
+    }
+    Ok(min..=max)
 }
 
 #[cfg(test)]

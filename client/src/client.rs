@@ -35,6 +35,10 @@ pub struct ClusterInfo {
     pub workers: Vec<(WorkerId, Arc<str>)>,
     /// Running jobs with their names and how far they are.
     pub jobs: Vec<(JobId, Arc<str>, Vec<LayerProgress>)>,
+    /// Workers that retire, and what each waits for.
+    pub retiring: Vec<(WorkerId, Arc<str>)>,
+    /// Tasks whose chunks were lost and made again, since the scheduler began.
+    pub remade_count: u64,
 }
 
 impl Client {
@@ -86,8 +90,13 @@ impl Client {
             let layers = job.layers.into_iter().map(Into::into).collect();
             (JobId(job.job), job.name.into(), layers)
         });
+        let retiring = reply.workers.iter().filter(|w| !w.retiring.is_empty());
+        let retiring = retiring.map(|w| (WorkerId(w.worker), w.retiring.as_str().into()));
+        let retiring = retiring.collect();
         let workers = reply.workers.into_iter();
         Ok(ClusterInfo {
+            retiring,
+            remade_count: reply.remade_count,
             dashboard: Some(reply.dashboard).filter(|url| !url.is_empty()),
             workers: workers.map(|w| (WorkerId(w.worker), w.name.into())).collect(),
             jobs: jobs.collect(),

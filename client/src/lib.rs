@@ -22,6 +22,8 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+#[cfg(feature = "local")]
+mod adapt;
 mod address;
 mod arrays;
 #[cfg(feature = "bars")]
@@ -55,6 +57,8 @@ pub use graticule_proto::{
     About, Answer, Happening, Subject, SubjectError,
     engine::scheduler::{Admission, Bound, LayerProgress, Openings, Placement, Standing, Why, WorkerWhy},
 };
+#[cfg(feature = "local")]
+pub use graticule_scheduler::{AdaptOptions, Rules as AdaptRules};
 pub use job::{Block, BlockStream, Job};
 #[cfg(feature = "local")]
 pub use local::LocalOptions;

@@ -13,7 +13,7 @@ use std::{
 use graticule_dashboard::{Dashboard, DashboardHandle, DashboardOptions, Feed};
 use graticule_data::Sources;
 use graticule_proto::{Answer, Subject, engine::ToScheduler};
-use graticule_scheduler::{SchedulerHandle, SchedulerOptions};
+use graticule_scheduler::{AdaptOptions, SchedulerHandle, SchedulerOptions, WorkerSize};
 use graticule_worker::{
     ChunkStore, Connector, LinkError, LocalPeers, Session as WorkerLink, Worker, WorkerHandle, WorkerOptions,
 };
@@ -21,6 +21,7 @@ use tokio::{net::TcpListener, sync::mpsc};
 
 use crate::{
     Client, ClientError, ClusterInfo,
+    adapt::Adapting,
     fetch::Fetcher,
     link::Link,
     session::{About, Session},
@@ -44,6 +45,8 @@ pub struct LocalOptions {
     pub spill_dir: Option<PathBuf>,
     /// The dashboard's address on this machine (port 0 takes a free one); `None` opens no port.
     pub dashboard: Option<SocketAddr>,
+    /// Starts and retires workers as the work asks for, in place of `worker_count` of them.
+    pub adapt: Option<AdaptOptions>,
 }
 
 impl Default for LocalOptions {
@@ -54,6 +57,7 @@ impl Default for LocalOptions {
             budget_bytes: None,
             spill_dir: None,
             dashboard: None,
+            adapt: None,
         }
     }
 }
@@ -69,6 +73,7 @@ pub(crate) struct LocalCluster {
 #[derive(Debug)]
 struct Running {
     workers: Vec<WorkerHandle>,
+    adapting: Option<Adapting>,
     dashboard: Option<DashboardHandle>,
 }
 
@@ -145,11 +150,20 @@ impl LocalCluster {
             ..SchedulerOptions::default()
         });
         let peers = LocalPeers::default();
-        let sources = Sources::default();
-        let count = options.worker_count.max(1);
-        let workers = (0..count).map(|index| worker(options, index, &scheduler, &peers, &sources));
+        let site = Site {
+            options: options.clone(),
+            scheduler: scheduler.clone(),
+            peers: peers.clone(),
+            sources: Sources::default(),
+        };
+        let count = match options.adapt {
+            None => options.worker_count.max(1),
+            Some(_) => 0,
+        };
+        let workers = (0..count).map(|index| site.start(&format!("local-{index}")));
         let running = Running {
             workers: workers.collect::<Result<_, _>>()?,
+            adapting: options.adapt.clone().map(|adapt| Adapting::start(site, adapt)),
             dashboard,
         };
         let cluster = Self {
@@ -169,6 +183,12 @@ impl LocalCluster {
             dashboard: self.dashboard_url.clone(),
             workers: info.workers,
             jobs: info.jobs,
+            retiring: info
+                .retiring
+                .iter()
+                .map(|p| (p.worker, p.to_string().into()))
+                .collect(),
+            remade_count: info.remade_count,
         })
     }
 
@@ -185,10 +205,11 @@ impl LocalCluster {
     async fn shutdown(&self) {
         let running = self.running.lock().unwrap_or_else(PoisonError::into_inner).take();
         let Some(running) = running else { return };
-        let leaving = running
-            .workers
-            .into_iter()
-            .map(|worker| worker.shutdown(PATIENCE));
+        let mut workers = running.workers;
+        if let Some(adapting) = running.adapting {
+            workers.extend(adapting.end().await);
+        }
+        let leaving = workers.into_iter().map(|worker| worker.stop(PATIENCE));
         futures::future::join_all(leaving).await;
         if let Some(dashboard) = running.dashboard {
             dashboard.shutdown().await;
@@ -211,43 +232,61 @@ async fn dashboard(address: SocketAddr, started: Instant) -> Result<(Feed, Dashb
     Ok((feed, handle))
 }
 
-fn worker(
-    options: &LocalOptions,
-    index: u32,
-    scheduler: &SchedulerHandle,
-    peers: &LocalPeers,
-    sources: &Sources,
-) -> Result<WorkerHandle, ClientError> {
-    // Clusters of one process must not share folders for spilled chunks.
-    static NEXT: AtomicU64 = AtomicU64::new(0);
-    let number = NEXT.fetch_add(1, Ordering::Relaxed);
-    let usual = WorkerOptions::default();
-    let count = options.worker_count.max(1);
-    let wanted = WorkerOptions {
-        name: format!("local-{index}"),
-        slots: options.slots.unwrap_or((usual.slots / count).max(1)),
-        budget_bytes: options
-            .budget_bytes
-            .unwrap_or(usual.budget_bytes / u64::from(count)),
-        spill_dir: options.spill_dir.clone().unwrap_or(usual.spill_dir.clone()),
-        ..usual
-    };
-    let address: Arc<str> = format!("local-{index}").into();
-    let folder = format!("graticule-{}-local-{number}", std::process::id());
-    let store = Arc::new(ChunkStore::new(&wanted.spill_dir, &folder));
-    peers.insert(address.clone(), store.clone());
-    let connector = Arc::new(Embedded {
-        scheduler: scheduler.clone(),
-    });
-    Worker::start(
-        wanted,
-        connector,
-        Arc::new(peers.clone()),
-        sources.clone(),
-        &address,
-        store,
-    )
-    .map_err(start_error)
+/// What every embedded worker of a cluster is made of.
+pub(crate) struct Site {
+    options: LocalOptions,
+    scheduler: SchedulerHandle,
+    pub(crate) peers: LocalPeers,
+    sources: Sources,
+}
+
+impl Site {
+    pub(crate) fn scheduler(&self) -> SchedulerHandle {
+        self.scheduler.clone()
+    }
+
+    /// The machine is shared out among as many workers as there may be.
+    pub(crate) fn worker_size(&self) -> WorkerSize {
+        let (options, usual) = (&self.options, WorkerOptions::default());
+        let adapt = options.adapt.as_ref().map(|adapt| *adapt.workers.end());
+        let count = adapt.unwrap_or(options.worker_count).max(1);
+        let share = usual.budget_bytes / u64::from(count);
+        WorkerSize {
+            slots: options.slots.unwrap_or((usual.slots / count).max(1)),
+            budget_bytes: options.budget_bytes.unwrap_or(share),
+        }
+    }
+
+    /// Starts a worker; its name is its address too.
+    pub(crate) fn start(&self, name: &str) -> Result<WorkerHandle, ClientError> {
+        // Clusters of one process must not share folders for spilled chunks.
+        static NEXT: AtomicU64 = AtomicU64::new(0);
+        let number = NEXT.fetch_add(1, Ordering::Relaxed);
+        let (usual, size) = (WorkerOptions::default(), self.worker_size());
+        let wanted = WorkerOptions {
+            name: name.into(),
+            slots: size.slots,
+            budget_bytes: size.budget_bytes,
+            spill_dir: self.options.spill_dir.clone().unwrap_or(usual.spill_dir.clone()),
+            ..usual
+        };
+        let folder = format!("graticule-{}-local-{number}", std::process::id());
+        let store = Arc::new(ChunkStore::new(&wanted.spill_dir, &folder));
+        self.peers.insert(name.into(), store.clone());
+        let connector = Arc::new(Embedded {
+            scheduler: self.scheduler.clone(),
+        });
+        let peers = Arc::new(self.peers.clone());
+        Worker::start(wanted, connector, peers, self.sources.clone(), name, store).map_err(start_error)
+    }
+}
+
+impl std::fmt::Debug for Site {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Site")
+            .field("options", &self.options)
+            .finish_non_exhaustive()
+    }
 }
 
 /// The way from an embedded worker to its scheduler.

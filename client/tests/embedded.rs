@@ -6,7 +6,10 @@ use std::{collections::BTreeSet, time::Duration};
 
 use futures::StreamExt;
 use graticule_array::{Array, Chunks, Over};
-use graticule_client::{About, Client, ClientError, Happening, LocalOptions, RunOptions, Standing, Subject};
+use graticule_client::{
+    About, AdaptOptions, AdaptRules, Client, ClientError, Happening, LocalOptions, RunOptions, Standing,
+    Subject,
+};
 use graticule_ops::{ArraySource, Grid, OnError, RasterAsset, RasterStack, Resampling};
 use graticule_plan::{ChunkGrid, DType};
 
@@ -256,4 +259,61 @@ fn the_blocking_client_does_the_same() {
     kept.wait().unwrap();
     assert_eq!(client.compute(kept.array()).unwrap(), client.compute(&x).unwrap());
     client.close();
+}
+
+/// Asks until as many workers are there as `holds` says; each question lets others run.
+async fn wait_for_workers(client: &Client, holds: impl Fn(usize) -> bool) {
+    let begun = std::time::Instant::now();
+    loop {
+        let info = client.info().await.unwrap();
+        if holds(info.workers.len()) {
+            return;
+        }
+        assert!(begun.elapsed() < 2 * PATIENCE, "{info:?}");
+        tokio::task::yield_now().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_embedded_cluster_grows_under_load_shrinks_after_it_and_loses_nothing() {
+    let millis = Duration::from_millis;
+    let adapt = AdaptOptions {
+        interval: millis(10),
+        rules: AdaptRules {
+            finish_us: 50_000,
+            idle_us: 50_000,
+            surplus_us: 100_000,
+            after_start_us: 100_000,
+            ..AdaptRules::default()
+        },
+        start: millis(5),
+        ..AdaptOptions::new(1..=3)
+    };
+    let options = LocalOptions {
+        slots: Some(1),
+        budget_bytes: Some(256 << 20),
+        adapt: Some(adapt),
+        ..LocalOptions::default()
+    };
+    let client = Client::local_with(&options).await.unwrap();
+    wait_for_workers(&client, |count| count == 1).await;
+    let x = Array::arange(0.0, 4e6, 1.0, DType::Float64, Chunks::Size(20_000)).unwrap();
+    let sines = x.sin().unwrap();
+    let kept = client.persist(&sines.sin().unwrap()).await.unwrap();
+    wait_for_workers(&client, |count| count == 3).await;
+    kept.wait().await.unwrap();
+    wait_for_workers(&client, |count| count == 1).await;
+    // What the two that left held is here, and was not made again.
+    let sum = client
+        .compute(&kept.array().sum(&Over::all()).unwrap())
+        .await
+        .unwrap();
+    let plain = Client::local().await.unwrap();
+    let want = plain
+        .compute(&sines.sin().unwrap().sum(&Over::all()).unwrap())
+        .await
+        .unwrap();
+    assert_eq!(sum.as_slice::<f64>(), want.as_slice::<f64>());
+    assert_eq!(client.info().await.unwrap().remade_count, 0);
+    client.close().await;
 }

@@ -61,7 +61,7 @@ async fn a_cluster_behind_sockets_gives_the_same_bytes_as_an_embedded_one() {
     assert_eq!(far, embedded.compute_many(&arrays).await.unwrap());
     assert_eq!(remote.info().await.unwrap().workers.len(), 2);
     for worker in workers {
-        worker.shutdown(PATIENCE).await;
+        worker.stop(PATIENCE).await;
     }
     scheduler.shutdown().await;
 }
@@ -102,7 +102,7 @@ async fn a_worker_that_comes_late_is_waited_for() {
         .unwrap()
         .unwrap();
     assert_eq!(results.tensors[0].len(), 20);
-    worker.shutdown(PATIENCE).await;
+    worker.stop(PATIENCE).await;
     scheduler.shutdown().await;
 }
 

@@ -15,6 +15,7 @@
 //! # let _ = Time::ZERO;
 //! ```
 
+pub mod autoscale;
 mod footprint;
 mod message;
 pub mod scheduler;
@@ -22,7 +23,8 @@ mod time;
 pub mod worker;
 
 pub use message::{
-    Announce, ChunkHeld, ChunkHolders, Failure, FailureKind, Finished, INLINE_BYTES_MAX, Incarnation,
-    InputSource, LayerSpec, Lease, Peer, Report, SessionId, TaskTimes, ToScheduler, ToWorker, WorkerStatus,
+    Announce, ChunkHeld, ChunkHolders, ChunkToCopy, CopyFailure, CopyId, CopyReport, Failure, FailureKind,
+    Finished, INLINE_BYTES_MAX, Incarnation, InputSource, LayerSpec, Lease, Peer, Report, SessionId,
+    TaskTimes, ToScheduler, ToWorker, WorkerStatus,
 };
 pub use time::Time;

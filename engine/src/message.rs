@@ -149,8 +149,60 @@ pub enum ToWorker {
         /// The job.
         job: JobId,
     },
+    /// The worker shall leave: it hands back what it has not begun, ends what runs, and stays until it is told to
+    /// leave, so that others can copy what only it holds.
+    Retire {
+        /// Microseconds after which it leaves whatever is still to be done.
+        deadline_us: u64,
+    },
+    /// The worker shall not leave after all.
+    Stay,
+    /// A worker that retires may leave now.
+    Leave,
+    /// Chunks of a worker that retires: fetch and hold them. Each is answered once.
+    Copy {
+        /// Where each is, and how large.
+        chunks: Vec<ChunkToCopy>,
+    },
     /// A sign of life.
     Ping,
+}
+
+/// One order to copy one chunk. The scheduler numbers them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct CopyId(pub u64);
+
+/// A chunk that a worker shall copy.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ChunkToCopy {
+    /// The order.
+    pub copy: CopyId,
+    /// The chunk.
+    pub chunk: ChunkId,
+    /// Its size.
+    pub bytes: u64,
+    /// Who holds it.
+    pub peers: Vec<Peer>,
+}
+
+/// What became of a copy.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct CopyReport {
+    /// The order.
+    pub copy: CopyId,
+    /// The chunk.
+    pub chunk: ChunkId,
+    /// The bytes that the worker holds now, or why it does not.
+    pub outcome: Result<u64, CopyFailure>,
+}
+
+/// Why a copy was not made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CopyFailure {
+    /// It does not fit the memory that is free, or the worker retires itself.
+    NoRoom,
+    /// Nobody gave the chunk, or the worker has another use for its name.
+    NotFetched,
 }
 
 /// What a worker says to the scheduler.
@@ -167,8 +219,13 @@ pub enum ToScheduler {
     },
     /// Sent at intervals; also a sign of life.
     Status(WorkerStatus),
-    /// The worker wants to leave: it takes no new tasks and goes when it has reported those it runs.
-    Retire,
+    /// The worker wants to leave: see [`ToWorker::Retire`], which is the same asked by the scheduler.
+    Retire {
+        /// Microseconds after which it leaves whatever is still to be done.
+        deadline_us: u64,
+    },
+    /// What became of chunks that it was to copy.
+    Copied(Vec<CopyReport>),
 }
 
 /// What became of one task.
@@ -228,6 +285,8 @@ pub enum FailureKind {
     Transient,
     /// Input chunks were not where the lease said: fetch or make them anew. No attempt is counted.
     MissingInputs(Vec<(ChunkId, WorkerId)>),
+    /// The worker retires and had not begun the task: it runs elsewhere. No attempt is counted.
+    HandedBack,
 }
 
 /// How a worker is, for placement and for people.

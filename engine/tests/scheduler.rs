@@ -577,7 +577,7 @@ fn a_silent_worker_is_given_up_and_its_work_runs_elsewhere() {
 fn a_retiring_worker_gets_no_new_work() {
     let (mut cluster, workers) = Cluster::of(2);
     let session = cluster.session(workers[0]);
-    let message = ToScheduler::Retire;
+    let message = ToScheduler::Retire { deadline_us: 1000 };
     cluster.tell(Event::WorkerMessage { session, message });
     cluster.submit(Plans::default().source(10).deliver().plan());
     assert_eq!(cluster.leased(workers[0]), vec![]);

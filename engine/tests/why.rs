@@ -140,7 +140,9 @@ fn a_ready_task_counts_the_workers_that_do_not_take_it_by_reason() {
     let mut cluster = Cluster::default();
     let (busy, leaving) = (cluster.join(1, 1 << 30), cluster.join(1, 1 << 30));
     let session = cluster.session(leaving);
-    let message = ToScheduler::Retire;
+    let message = ToScheduler::Retire {
+        deadline_us: 1_000_000,
+    };
     cluster.tell(Event::WorkerMessage { session, message });
     let slow = |layer: &mut graticule_plan::Layer| layer.cost_ns = 1_000_000_000;
     let job = cluster.submit(Plans::default().source_with(4, slow).deliver().plan());

@@ -6,8 +6,8 @@ use std::sync::Arc;
 
 use cluster::{CHUNK_BYTES, Plans, finished, task};
 use graticule_engine::{
-    ChunkHeld, Failure, FailureKind, Finished, Incarnation, InputSource, LayerSpec, Lease, Report, SessionId,
-    Time, ToScheduler, ToWorker,
+    ChunkHeld, ChunkToCopy, CopyFailure, CopyId, CopyReport, Failure, FailureKind, Finished, Incarnation,
+    InputSource, LayerSpec, Lease, Report, SessionId, Time, ToScheduler, ToWorker,
     worker::{Command, Config, Event, RunId, Worker},
 };
 use graticule_plan::{JobId, LayerId, Plan, Source, TaskId, WorkerId};
@@ -363,29 +363,127 @@ fn a_result_rides_along_only_where_a_client_wants_it() {
 }
 
 #[test]
-fn a_retiring_worker_finishes_what_runs_and_leaves_once() {
+fn a_retiring_worker_hands_back_its_queue_finishes_what_runs_and_leaves_when_it_is_told() {
     let mut station = Station::new(1, 1 << 30);
     station.learn(&source(9));
     let runs = fetches(&station.lease(0, &[0, 1, 2, 3, 4, 5, 6, 7, 8], 1));
-    let mut commands = station.tell(Event::Retire);
-    let message = ToScheduler::Retire;
-    assert_eq!(
-        commands,
-        [Command::Send {
-            session: SESSION,
-            message
-        }]
-    );
+    let commands = station.tell(Event::Retire { deadline_us: 5000 });
+    let message = ToScheduler::Retire { deadline_us: 5000 };
+    let session = SESSION;
+    assert_eq!(commands[0], Command::Send { session, message });
+    let handed_back = reports(&commands);
+    assert_eq!(handed_back.len(), 9 - runs.len());
+    for report in handed_back {
+        let failure = report.outcome.expect_err("it did not run");
+        assert_eq!(failure.kind, FailureKind::HandedBack);
+    }
     for &run in &runs {
         station.fetched(run);
     }
     for &run in &runs {
-        assert!(!commands.contains(&Command::Leave));
-        commands = station.computed(run);
+        let commands = station.computed(run);
         assert_eq!(reports(&commands).len(), 1);
+        assert!(!commands.contains(&Command::Leave));
     }
-    assert_eq!(commands.last(), Some(&Command::Leave));
+    assert_eq!(station.hear(ToWorker::Leave), [Command::Leave]);
     assert!(!station.tell(Event::Tick).contains(&Command::Leave));
+}
+
+#[test]
+fn a_worker_that_stops_leaves_when_it_has_finished_what_runs() {
+    let mut station = Station::new(1, 1 << 30);
+    station.learn(&source(1));
+    let run = fetches(&station.lease(0, &[0], 1))[0];
+    station.tell(Event::Stop { deadline_us: 5000 });
+    station.fetched(run);
+    assert_eq!(station.computed(run).last(), Some(&Command::Leave));
+}
+
+#[test]
+fn a_retiring_worker_leaves_at_its_deadline_whatever_it_holds() {
+    let mut station = Station::new(1, 1 << 30);
+    station.learn(&source(1));
+    let run = fetches(&station.lease(0, &[0], 1))[0];
+    station.fetched(run);
+    station.computed(run);
+    station.tell(Event::Retire { deadline_us: 5000 });
+    assert_eq!(station.worker.next_timeout(), Some(Time(5000)));
+    station.now = Time(4999);
+    assert_eq!(station.tell(Event::Tick), []);
+    station.now = Time(5000);
+    assert_eq!(station.tell(Event::Tick), [Command::Leave]);
+}
+
+#[test]
+fn a_worker_that_the_scheduler_lets_stay_takes_work_again() {
+    let mut station = Station::new(1, 1 << 30);
+    station.learn(&source(2));
+    station.hear(ToWorker::Retire { deadline_us: 5000 });
+    let refused = station.lease(0, &[0], 1);
+    assert_eq!(fetches(&refused), []);
+    assert_eq!(reports(&refused).len(), 1);
+    station.hear(ToWorker::Stay);
+    assert_eq!(fetches(&station.lease(0, &[0], 2)).len(), 1);
+    station.now = Time(5000);
+    assert!(!station.tell(Event::Tick).contains(&Command::Leave));
+}
+
+#[test]
+fn copies_are_reserved_before_they_are_fetched_and_refused_when_they_do_not_fit() {
+    let mut station = Station::new(1, 2500);
+    let copies = |commands: &[Command]| {
+        let run = |command: &Command| match command {
+            Command::FetchCopy { run, .. } => Some(*run),
+            _ => None,
+        };
+        commands.iter().filter_map(run).collect::<Vec<_>>()
+    };
+    let answers = |commands: &[Command]| {
+        let of_one = |command: &Command| match command {
+            Command::Send {
+                message: ToScheduler::Copied(reports),
+                ..
+            } => reports.clone(),
+            _ => Vec::new(),
+        };
+        commands.iter().flat_map(of_one).collect::<Vec<_>>()
+    };
+    let chunk = |block| TaskId {
+        job: JobId(7),
+        layer: LayerId(0),
+        block,
+    };
+    let wanted = (0..3).map(|block| ChunkToCopy {
+        copy: CopyId(block),
+        chunk: chunk(block),
+        bytes: 1000,
+        peers: Vec::new(),
+    });
+    let commands = station.hear(ToWorker::Copy {
+        chunks: wanted.collect(),
+    });
+    let runs = copies(&commands);
+    assert_eq!(runs.len(), 2);
+    let (copy, outcome) = (CopyId(2), Err(CopyFailure::NoRoom));
+    assert_eq!(
+        answers(&commands),
+        [CopyReport {
+            copy,
+            chunk: chunk(2),
+            outcome
+        }]
+    );
+    assert_eq!(station.worker.status().reserved_bytes, 2000);
+    let (run, bytes) = (runs[0], 1000);
+    let commands = station.tell(Event::CopyFetched { run, bytes });
+    let stored = Command::Store { run, chunk: chunk(0) };
+    assert_eq!(commands[0], stored);
+    assert_eq!(answers(&commands)[0].outcome, Ok(1000));
+    let commands = station.tell(Event::CopyFailed { run: runs[1] });
+    assert_eq!(commands[0], Command::Discard { run: runs[1] });
+    assert_eq!(answers(&commands)[0].outcome, Err(CopyFailure::NotFetched));
+    assert_eq!(station.worker.status().reserved_bytes, 0);
+    assert_eq!(station.worker.inventory().len(), 1);
 }
 
 #[test]

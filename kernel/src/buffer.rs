@@ -10,7 +10,7 @@ pub const ALIGN_BYTES: usize = 64;
 /// The most bytes of one tensor.
 pub const TENSOR_BYTES_MAX: u64 = 1 << 36;
 
-/// The most bytes of freed buffers that are kept for reuse, in the whole process.
+/// The most bytes of freed buffers that are kept for reuse, in the whole process; see [`limit_spare_bytes`].
 pub const SPARE_BYTES_MAX: usize = 256 << 20;
 
 /// Buffers smaller than this are left to the allocator, which keeps them itself.
@@ -37,11 +37,23 @@ pub(crate) struct Buffer {
 static SPARE: Mutex<Spare> = Mutex::new(Spare {
     buffers: Vec::new(),
     bytes: 0,
+    bytes_max: SPARE_BYTES_MAX,
 });
+
+/// Lets the process keep at most so many bytes of freed buffers for reuse: a part of what it may use at all. It never
+/// keeps more than [`SPARE_BYTES_MAX`].
+pub fn limit_spare_bytes(bytes_max: usize) {
+    let mut spare = SPARE.lock().unwrap_or_else(PoisonError::into_inner);
+    spare.bytes_max = bytes_max.min(SPARE_BYTES_MAX);
+    let freed = spare.shrink();
+    drop(spare);
+    drop(freed);
+}
 
 struct Spare {
     buffers: Vec<Box<[Line]>>,
     bytes: usize,
+    bytes_max: usize,
 }
 
 impl Spare {
@@ -55,8 +67,12 @@ impl Spare {
     fn keep(&mut self, buffer: Box<[Line]>) -> Vec<Box<[Line]>> {
         self.bytes += size_of_val(&*buffer);
         self.buffers.push(buffer);
+        self.shrink()
+    }
+
+    fn shrink(&mut self) -> Vec<Box<[Line]>> {
         let mut freed = Vec::new();
-        while self.bytes > SPARE_BYTES_MAX || self.buffers.len() > SPARE_COUNT_MAX {
+        while self.bytes > self.bytes_max || self.buffers.len() > SPARE_COUNT_MAX {
             let oldest = self.buffers.remove(0);
             self.bytes -= size_of_val(&*oldest);
             freed.push(oldest);
@@ -169,6 +185,7 @@ mod tests {
         let mut spare = Spare {
             buffers: Vec::new(),
             bytes: 0,
+            bytes_max: SPARE_BYTES_MAX,
         };
         let mut freed = 0;
         for _ in 0..SPARE_COUNT_MAX + 5 {

@@ -45,7 +45,7 @@ mod tensor;
 mod view;
 mod window;
 
-pub use buffer::{ALIGN_BYTES, SPARE_BYTES_MAX, TENSOR_BYTES_MAX};
+pub use buffer::{ALIGN_BYTES, SPARE_BYTES_MAX, TENSOR_BYTES_MAX, limit_spare_bytes};
 pub use chunk::{Chunk, PART_COUNT_MAX};
 pub use element::Element;
 pub use error::{BoxError, KernelError};

@@ -3,8 +3,9 @@
 use std::sync::Arc;
 
 use graticule_engine::{
-    Announce, ChunkHeld, ChunkHolders, Failure, FailureKind, Finished, Incarnation, InputSource, LayerSpec,
-    Lease, Peer, Report, SessionId, TaskTimes, ToScheduler, ToWorker, WorkerStatus,
+    Announce, ChunkHeld, ChunkHolders, ChunkToCopy, CopyFailure, CopyId, CopyReport, Failure, FailureKind,
+    Finished, Incarnation, InputSource, LayerSpec, Lease, Peer, Report, SessionId, TaskTimes, ToScheduler,
+    ToWorker, WorkerStatus,
 };
 use graticule_plan::{ChunkId, Digest, JobId, LayerId, WorkerId};
 
@@ -65,7 +66,10 @@ impl From<ToScheduler> for v1::WorkerMessage {
                 queued: status.queued,
                 fetched_bytes: status.fetched_bytes,
             }),
-            ToScheduler::Retire => Message::Retire(v1::Retire {}),
+            ToScheduler::Retire { deadline_us } => Message::Retire(v1::Retire { deadline_us }),
+            ToScheduler::Copied(reports) => Message::Copied(v1::Copied {
+                reports: reports.into_iter().map(Into::into).collect(),
+            }),
         };
         Self {
             message: Some(message),
@@ -93,7 +97,13 @@ impl TryFrom<v1::WorkerMessage> for ToScheduler {
                 queued: status.queued,
                 fetched_bytes: status.fetched_bytes,
             }),
-            Message::Retire(_) => ToScheduler::Retire,
+            Message::Retire(retire) => ToScheduler::Retire {
+                deadline_us: retire.deadline_us,
+            },
+            Message::Copied(copied) => {
+                let reports = copied.reports.into_iter().map(CopyReport::try_from);
+                ToScheduler::Copied(reports.collect::<Result<_, _>>()?)
+            }
         })
     }
 }
@@ -204,6 +214,7 @@ impl From<Failure> for v1::Failure {
             FailureKind::Permanent => (Kind::Permanent, Vec::new()),
             FailureKind::Transient => (Kind::Transient, Vec::new()),
             FailureKind::MissingInputs(missing) => (Kind::MissingInputs, missing),
+            FailureKind::HandedBack => (Kind::HandedBack, Vec::new()),
         };
         let missing = missing.into_iter().map(|(chunk, worker)| v1::MissingInput {
             chunk: Some(chunk.into()),
@@ -225,6 +236,7 @@ impl TryFrom<v1::Failure> for Failure {
         let kind = match failure.kind() {
             Kind::Permanent => FailureKind::Permanent,
             Kind::Transient => FailureKind::Transient,
+            Kind::HandedBack => FailureKind::HandedBack,
             Kind::MissingInputs => {
                 let missing = failure.missing.into_iter();
                 let pairs = missing.map(|m| Ok((task(m.chunk)?, WorkerId(m.worker))));
@@ -257,6 +269,12 @@ impl From<ToWorker> for v1::SchedulerMessage {
             ToWorker::Revoke { tasks } => Message::Revoke(chunk_list(tasks)),
             ToWorker::Release { chunks } => Message::Release(chunk_list(chunks)),
             ToWorker::Forget { job } => Message::Forget(v1::Forget { job: job.0 }),
+            ToWorker::Retire { deadline_us } => Message::Retire(v1::Retire { deadline_us }),
+            ToWorker::Stay => Message::Stay(v1::Stay {}),
+            ToWorker::Leave => Message::Leave(v1::Leave {}),
+            ToWorker::Copy { chunks } => Message::Copy(v1::Copy {
+                chunks: chunks.into_iter().map(Into::into).collect(),
+            }),
             ToWorker::Ping => Message::Ping(v1::Ping {}),
         };
         Self {
@@ -287,7 +305,78 @@ impl TryFrom<v1::SchedulerMessage> for ToWorker {
             Message::Forget(forget) => ToWorker::Forget {
                 job: JobId(forget.job),
             },
+            Message::Retire(retire) => ToWorker::Retire {
+                deadline_us: retire.deadline_us,
+            },
+            Message::Stay(_) => ToWorker::Stay,
+            Message::Leave(_) => ToWorker::Leave,
+            Message::Copy(copy) => {
+                let chunks = copy.chunks.into_iter().map(ChunkToCopy::try_from);
+                ToWorker::Copy {
+                    chunks: chunks.collect::<Result<_, _>>()?,
+                }
+            }
             Message::Ping(_) => ToWorker::Ping,
+        })
+    }
+}
+
+impl From<ChunkToCopy> for v1::ChunkToCopy {
+    fn from(wanted: ChunkToCopy) -> Self {
+        Self {
+            copy: wanted.copy.0,
+            chunk: Some(wanted.chunk.into()),
+            bytes: wanted.bytes,
+            peers: wanted.peers.iter().map(Into::into).collect(),
+        }
+    }
+}
+
+impl TryFrom<v1::ChunkToCopy> for ChunkToCopy {
+    type Error = ProtoError;
+
+    fn try_from(wanted: v1::ChunkToCopy) -> Result<Self, ProtoError> {
+        Ok(Self {
+            copy: CopyId(wanted.copy),
+            chunk: task(wanted.chunk)?,
+            bytes: wanted.bytes,
+            peers: wanted.peers.into_iter().map(Into::into).collect(),
+        })
+    }
+}
+
+impl From<CopyReport> for v1::CopyReport {
+    fn from(report: CopyReport) -> Self {
+        use v1::copy_report::{Failure, Outcome};
+        let outcome = match report.outcome {
+            Ok(bytes) => Outcome::Bytes(bytes),
+            Err(CopyFailure::NotFetched) => Outcome::Failure(Failure::NotFetched.into()),
+            Err(CopyFailure::NoRoom) => Outcome::Failure(Failure::NoRoom.into()),
+        };
+        Self {
+            copy: report.copy.0,
+            chunk: Some(report.chunk.into()),
+            outcome: Some(outcome),
+        }
+    }
+}
+
+impl TryFrom<v1::CopyReport> for CopyReport {
+    type Error = ProtoError;
+
+    fn try_from(report: v1::CopyReport) -> Result<Self, ProtoError> {
+        use v1::copy_report::{Failure, Outcome};
+        let outcome = match report.outcome.ok_or(Malformed("a copy without an outcome"))? {
+            Outcome::Bytes(bytes) => Ok(bytes),
+            Outcome::Failure(failure) => Err(match Failure::try_from(failure) {
+                Ok(Failure::NoRoom) => CopyFailure::NoRoom,
+                Ok(Failure::NotFetched) | Err(_) => CopyFailure::NotFetched,
+            }),
+        };
+        Ok(Self {
+            copy: CopyId(report.copy),
+            chunk: task(report.chunk)?,
+            outcome,
         })
     }
 }

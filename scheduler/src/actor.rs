@@ -6,7 +6,9 @@ use std::{
 use graticule_dashboard::Feed;
 use graticule_engine::{
     Incarnation, SessionId, Time, ToWorker,
-    scheduler::{ClientId, Command, Config, Event, JobEvent, LayerProgress, Sabotage, Scheduler},
+    scheduler::{
+        ClientId, Command, Config, Event, JobEvent, LayerProgress, Observation, Sabotage, Scheduler,
+    },
 };
 use graticule_plan::JobId;
 use graticule_proto::{FromCluster, ToCluster};
@@ -18,7 +20,7 @@ use tokio::{
 use tracing::{debug, info, warn};
 
 use crate::{
-    INBOX_COUNT_MAX, Info, PROGRESS_INTERVAL_US, SchedulerHandle,
+    INBOX_COUNT_MAX, Info, PROGRESS_INTERVAL_US, SchedulerHandle, Snapshot,
     handle::Input,
     observe::{observe, record},
     story::Story,
@@ -73,6 +75,7 @@ pub fn start(options: SchedulerOptions) -> (SchedulerHandle, impl Future<Output 
         next_session: 1,
         next_client: 1,
         next_job: 1,
+        remade_count: 0,
         commands: Vec::new(),
         story: Story::default(),
     };
@@ -96,6 +99,8 @@ struct Actor {
     next_session: u64,
     next_client: u64,
     next_job: u64,
+    /// Tasks whose chunks were lost and made again.
+    remade_count: u64,
     commands: Vec<Command>,
     story: Story,
 }
@@ -190,12 +195,27 @@ impl Actor {
                     .map(|(job, name)| (job, name, self.engine.progress(job)))
                     .collect();
                 // Whoever asked may be gone.
+                let workers = self.engine.worker_names();
+                let retiring = workers.iter().filter_map(|(id, _)| self.engine.retirement(*id));
                 let _ = reply.send(Info {
-                    workers: self.engine.worker_names(),
+                    retiring: retiring.collect(),
+                    workers,
                     jobs,
+                    remade_count: self.remade_count,
                 });
                 return None;
             }
+            Input::Snapshot { reply } => {
+                let now = Time(self.started.elapsed().as_micros() as u64);
+                // Whoever asked may be gone.
+                let _ = reply.send(Snapshot {
+                    cluster: self.engine.snapshot(now),
+                    names: self.engine.worker_names(),
+                });
+                return None;
+            }
+            Input::Retire { worker, deadline_us } => Event::RetireWorker { worker, deadline_us },
+            Input::Stay { worker } => Event::RetireCancelled { worker },
             Input::Why { subject, reply } => {
                 let answer = self.story.answer(&self.engine, self.now(), &subject);
                 // Whoever asked may be gone.
@@ -257,6 +277,14 @@ impl Actor {
             }
             Command::Observe(observation) => {
                 observe(&observation);
+                let is_remade = matches!(
+                    observation,
+                    Observation::TaskReset {
+                        was_finished: true,
+                        ..
+                    }
+                );
+                self.remade_count += u64::from(is_remade);
                 self.story.take(now, &observation);
                 if self.feed.is_enabled()
                     && let Some(record) = record(now.0, observation, |job| self.engine.progress(job))

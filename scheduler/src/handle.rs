@@ -1,12 +1,14 @@
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use graticule_engine::{
     Announce, SessionId, ToScheduler, ToWorker,
-    scheduler::{ClientId, LayerProgress, Unknown},
+    scheduler::{ClientId, LayerProgress, RetireProgress, Unknown},
 };
 use graticule_plan::{JobId, WorkerId};
 use graticule_proto::{Answer, FromCluster, Subject, ToCluster};
 use tokio::sync::{mpsc, oneshot};
+
+use crate::Snapshot;
 
 /// What the actor's inbox takes.
 #[derive(Debug)]
@@ -37,6 +39,16 @@ pub(crate) enum Input {
     Info {
         reply: oneshot::Sender<Info>,
     },
+    Snapshot {
+        reply: oneshot::Sender<Snapshot>,
+    },
+    Retire {
+        worker: WorkerId,
+        deadline_us: u64,
+    },
+    Stay {
+        worker: WorkerId,
+    },
     Why {
         subject: Subject,
         reply: oneshot::Sender<Result<Answer, Unknown>>,
@@ -55,6 +67,10 @@ pub struct Info {
     pub workers: Vec<(WorkerId, Arc<str>)>,
     /// Running jobs with their names and how far they are.
     pub jobs: Vec<(JobId, Arc<str>, Vec<LayerProgress>)>,
+    /// Workers that retire, and what each waits for.
+    pub retiring: Vec<RetireProgress>,
+    /// Tasks whose chunks were lost and made again, since the scheduler began.
+    pub remade_count: u64,
 }
 
 /// A way to the scheduler's actor. Clones are cheap; the actor ends when the last one is dropped.
@@ -109,6 +125,34 @@ impl SchedulerHandle {
         let (reply, answer) = oneshot::channel();
         self.send(Input::Info { reply }).await?;
         answer.await.map_err(|_| SchedulerGone)
+    }
+
+    /// The cluster as the policy sees it.
+    ///
+    /// # Errors
+    /// [`SchedulerGone`].
+    pub async fn snapshot(&self) -> Result<Snapshot, SchedulerGone> {
+        let (reply, answer) = oneshot::channel();
+        self.send(Input::Snapshot { reply }).await?;
+        answer.await.map_err(|_| SchedulerGone)
+    }
+
+    /// Has a worker leave, once what only it holds is copied to others; at the latest after `patience`. A worker that
+    /// is not connected is no error.
+    ///
+    /// # Errors
+    /// [`SchedulerGone`].
+    pub async fn retire(&self, worker: WorkerId, patience: Duration) -> Result<(), SchedulerGone> {
+        let deadline_us = u64::try_from(patience.as_micros()).unwrap_or(u64::MAX);
+        self.send(Input::Retire { worker, deadline_us }).await
+    }
+
+    /// Has a worker stay that was to leave by [`SchedulerHandle::retire`], if it was not told to go yet.
+    ///
+    /// # Errors
+    /// [`SchedulerGone`].
+    pub async fn stay(&self, worker: WorkerId) -> Result<(), SchedulerGone> {
+        self.send(Input::Stay { worker }).await
     }
 
     /// Why a task is where it is, or how a worker is, and what was observed of it.

@@ -17,6 +17,7 @@
 //! ```
 
 mod actor;
+mod adapt;
 mod handle;
 mod observe;
 mod server;
@@ -24,6 +25,8 @@ mod service;
 mod story;
 
 pub use actor::{SchedulerOptions, start};
+pub use adapt::{AdaptOptions, Snapshot, WorkerSize, WorkerSource, adapt};
+pub use graticule_engine::autoscale::{Decision, Rules};
 pub use handle::{ClientSession, Info, SchedulerGone, SchedulerHandle, WorkerSession, WorkerSpeaker};
 pub use server::{ServeError, ServeOptions, Served, serve};
 

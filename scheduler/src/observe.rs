@@ -14,6 +14,21 @@ pub(crate) fn observe(observation: &Observation) {
             worker,
             why: Some(why),
         } => warn!(%worker, why, "worker lost"),
+        Observation::WorkerRetiring(progress) => info!(
+            worker = %progress.worker,
+            tasks = progress.tasks_left,
+            chunks = progress.chunks_left,
+            "worker retires, and waits for {}",
+            progress.waits_for
+        ),
+        Observation::WorkerReleased {
+            worker,
+            chunks_lost: 0,
+        } => info!(%worker, "worker may leave: others hold what it held"),
+        Observation::WorkerReleased { worker, chunks_lost } => {
+            warn!(%worker, chunks_lost, "worker leaves with chunks that nobody else holds: its time is over");
+        }
+        Observation::WorkerStays { worker } => info!(%worker, "worker stays"),
         Observation::JobStarted { job, name, plan } => {
             info!(%job, %name, layers = plan.layers().len(), tasks = plan.task_count(), "job started");
         }
@@ -41,6 +56,9 @@ pub(crate) fn record(
     progress: impl Fn(JobId) -> Vec<LayerProgress>,
 ) -> Option<Record> {
     Some(match observation {
+        Observation::WorkerRetiring(_)
+        | Observation::WorkerReleased { .. }
+        | Observation::WorkerStays { .. } => return None,
         Observation::WorkerJoined {
             worker,
             name,

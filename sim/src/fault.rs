@@ -1,6 +1,9 @@
 //! Faults that strike now and then, and the end of them.
 
-use graticule_engine::worker::{self, Config};
+use graticule_engine::{
+    scheduler::Event,
+    worker::{self, Config},
+};
 
 use crate::{
     client::Status,
@@ -10,6 +13,9 @@ use crate::{
     profile::Strike,
     world::{HEARTBEAT_US, Happening, Story, TIMEOUT_US, World},
 };
+
+/// How long a worker may take to leave, microseconds.
+const DEADLINES_US: [u64; 4] = [1_000, 20_000, 200_000, 5_000_000];
 
 pub(crate) const WORKERS_MIN: u64 = 3;
 pub(crate) const WORKERS_MAX: u64 = 8;
@@ -80,9 +86,20 @@ impl World {
             }
             (Strike::Join, _) if (alive.len() as u64) < WORKERS_MAX => self.start_worker(),
             (Strike::Retire, Some(node)) if !self.nodes[node].retiring && alive.len() > 1 => {
-                self.nodes[node].retiring = true;
-                let event = worker::Event::Retire;
-                self.schedule(1, Happening::Tell { node, event });
+                self.retire(node);
+            }
+            (Strike::Dismiss, Some(node)) if !self.nodes[node].retiring && alive.len() > 1 => {
+                self.dismiss(node);
+            }
+            (Strike::CrashInHandover, _) => {
+                let handing_over = |n: &&usize| self.nodes[**n].hands_over();
+                let victims: Vec<usize> = alive.iter().filter(handing_over).copied().collect();
+                if !victims.is_empty() {
+                    let node = *self.rng.pick(&victims);
+                    self.tell(|| format!("process {node} ends while chunks are handed over"));
+                    self.end_process(node, true);
+                    self.start_worker();
+                }
             }
             (Strike::Damage, Some(node)) => {
                 let count = self.nodes[node].store.len();
@@ -128,6 +145,34 @@ impl World {
                 }
             }
             _ => {}
+        }
+    }
+
+    /// A worker's own process wants it to leave.
+    fn retire(&mut self, node: usize) {
+        self.nodes[node].retiring = true;
+        let deadline_us = *self.rng.pick(&DEADLINES_US);
+        let event = if self.rng.chance(800) {
+            worker::Event::Retire { deadline_us }
+        } else {
+            worker::Event::Stop { deadline_us }
+        };
+        self.schedule(1, Happening::Tell { node, event });
+    }
+
+    /// Somebody tells the scheduler that a worker shall leave, and perhaps that it shall stay after all.
+    fn dismiss(&mut self, node: usize) {
+        let Some(worker) = self.nodes[node].engine.id() else {
+            return;
+        };
+        self.nodes[node].retiring = true;
+        let deadline_us = *self.rng.pick(&DEADLINES_US);
+        let event = Event::RetireWorker { worker, deadline_us };
+        self.schedule(1, Happening::ToSchedulerOnly { event });
+        if self.rng.chance(400) {
+            let delay = self.rng.within(2..20_000);
+            let event = Event::RetireCancelled { worker };
+            self.schedule(delay, Happening::ToSchedulerOnly { event });
         }
     }
 

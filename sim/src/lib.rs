@@ -20,6 +20,7 @@
 mod client;
 mod fault;
 mod generate;
+mod handover;
 mod node;
 mod oracle;
 mod phase;

@@ -30,6 +30,8 @@ pub(crate) struct Node {
     pub(crate) next_session: u64,
     pub(crate) store: BTreeMap<ChunkId, Stored>,
     pub(crate) runs: BTreeMap<RunId, Run>,
+    /// Copies under way, with their values when those are there.
+    pub(crate) copies: BTreeMap<RunId, Option<(Values, u64)>>,
     tables: BTreeSet<Digest>,
     busy: BTreeSet<u32>,
     slots: u32,
@@ -87,12 +89,18 @@ impl Node {
             next_session: 1000,
             store: BTreeMap::new(),
             runs: BTreeMap::new(),
+            copies: BTreeMap::new(),
             tables: BTreeSet::new(),
             busy: BTreeSet::new(),
             slowness,
             tick_at: None,
             retiring: false,
         }
+    }
+
+    /// Whether the process retires, or copies from one that does.
+    pub(crate) fn hands_over(&self) -> bool {
+        self.engine.is_retiring() || !self.copies.is_empty()
     }
 
     fn sizes(&self) -> (u64, u64) {
@@ -151,8 +159,10 @@ impl World {
             } => self.start_fetch(at, run, task, layer, holders),
             Command::Compute { run, slot } => self.start_compute(at, run, slot),
             Command::Store { run, chunk } => self.store(at, run, chunk),
+            Command::FetchCopy { run, chunk, peers } => self.start_copy(at, run, chunk, peers),
             Command::Discard { run } => {
-                if self.nodes[at].runs.remove(&run).is_none() {
+                let node = &mut self.nodes[at];
+                if node.runs.remove(&run).is_none() && node.copies.remove(&run).is_none() {
                     self.fail(format!(
                         "worker process {at} discards {run:?}, which is not there"
                     ));
@@ -263,7 +273,7 @@ impl World {
         self.part_done(at, &wanted, Some(values));
     }
 
-    fn read_from_peer(&mut self, peer: &Peer, chunk: ChunkId) -> Option<Values> {
+    pub(crate) fn read_from_peer(&mut self, peer: &Peer, chunk: ChunkId) -> Option<Values> {
         let failed = self.rng.chance(self.profile.peer_failures);
         let &holder = self.addresses.get(&peer.address)?;
         let there = self.nodes[holder].alive && !self.nodes[holder].hung;
@@ -281,6 +291,7 @@ impl World {
             return Some(stored.values.clone());
         }
         self.nodes[at].store.remove(&chunk);
+        self.destroyed.insert(chunk);
         self.tell(|| format!("worker process {at} finds {chunk} damaged"));
         self.schedule(
             1,
@@ -419,11 +430,13 @@ impl World {
     }
 
     fn store(&mut self, at: usize, run: RunId, chunk: ChunkId) {
-        let Some(state) = self.nodes[at].runs.remove(&run) else {
+        let computed = self.nodes[at].runs.remove(&run).and_then(|state| state.result);
+        let copied = self.nodes[at].copies.remove(&run).flatten();
+        self.counts.copies += u64::from(copied.is_some());
+        let Some((values, bytes)) = computed.or(copied) else {
             self.fail(format!("worker process {at} stores {run:?}, which is not there"));
             return;
         };
-        let (values, bytes) = state.result.expect("computed before it is stored");
         if *values != **self.expected(chunk) {
             self.fail(format!(
                 "worker process {at} made other values for {chunk} than the oracle"

@@ -6,7 +6,7 @@ use graticule_plan::{ChunkId, Key};
 use crate::{
     client::{Client, Status},
     fault::{WORKERS_MAX, WORKERS_MIN},
-    world::{Counts, HEARTBEAT_US, Happening, Story, World},
+    world::{Counts, HEARTBEAT_US, Happening, Story, TIMEOUT_US, World},
 };
 
 /// The fewest tasks that a seed runs.
@@ -19,6 +19,8 @@ const PLANNED_TASKS: u64 = 400;
 const HEALED_EVENTS_MAX: u64 = 400_000;
 /// Longer than that after healing, and something is stuck.
 const HEALED_US_MAX: u64 = 600_000_000;
+/// Time for what is kept to be made anew.
+const REMAKING_US_MAX: u64 = 20 * TIMEOUT_US;
 /// Time for the last messages.
 const SETTLING_US: u64 = 20 * HEARTBEAT_US;
 
@@ -99,11 +101,12 @@ impl World {
             Phase::Chaos | Phase::Over => {}
             Phase::Recovery if self.all_over() => self.more_or_read_back(),
             Phase::ReadingBack if self.all_over() => {
-                self.check_kept();
-                self.release_all();
-                self.phase = Phase::Settling {
-                    until: self.clock + SETTLING_US,
-                };
+                if self.kept_is_there() {
+                    self.release_all();
+                    self.phase = Phase::Settling {
+                        until: self.clock + SETTLING_US,
+                    };
+                }
             }
             Phase::Recovery | Phase::ReadingBack => {}
             Phase::Settling { until } if self.clock >= until => {
@@ -140,29 +143,37 @@ impl World {
         there.map(|(&key, _)| key).collect()
     }
 
-    fn check_kept(&mut self) {
-        for key in self.keys_to_be_there() {
+    /// Whether all that is kept is there. A worker whose time to leave was over may just have taken some along: then the
+    /// scheduler must have it made anew.
+    fn kept_is_there(&mut self) -> bool {
+        let Some(missing) = self.missing_of_kept() else {
+            return true;
+        };
+        let since = *self.missing_since.get_or_insert(self.clock);
+        if self.clock - since > REMAKING_US_MAX {
+            self.fail(missing);
+        }
+        false
+    }
+
+    fn missing_of_kept(&self) -> Option<String> {
+        let missing = |key: Key| {
             let kept = &self.kept[&key];
             let (job, layer) = (kept.job, kept.layer);
             if self.scheduler.kept(key).is_none() {
-                self.fail(format!(
+                return Some(format!(
                     "result {key} of job {job} is gone, and nobody released it"
                 ));
-                return;
             }
-            for block in 0..kept.base.grid.block_count() {
-                let chunk = ChunkId { job, layer, block };
-                let there = self
-                    .nodes
-                    .iter()
-                    .filter(|n| n.alive)
-                    .any(|n| n.store.contains_key(&chunk));
-                if !there {
-                    self.fail(format!("kept chunk {chunk} is on no worker"));
-                    return;
-                }
-            }
-        }
+            let mut chunks = (0..kept.base.grid.block_count()).map(|block| ChunkId { job, layer, block });
+            let there = |chunk: &ChunkId| {
+                let mut alive = self.nodes.iter().filter(|n| n.alive);
+                alive.any(|n| n.store.contains_key(chunk))
+            };
+            let lost = chunks.find(|chunk| !there(chunk))?;
+            Some(format!("kept chunk {lost} is on no worker"))
+        };
+        self.keys_to_be_there().into_iter().find_map(missing)
     }
 
     fn release_all(&mut self) {
@@ -201,6 +212,11 @@ impl World {
                 continue;
             }
             let (held, stored, runs) = (node.engine.inventory().len(), node.store.len(), node.runs.len());
+            let runs = runs + node.copies.len();
+            if node.engine.is_retiring() {
+                self.fail(format!("all was released, but worker process {at} still retires"));
+                return;
+            }
             if held + stored + runs > 0 {
                 self.fail(format!(
                     "all was released, but worker process {at} holds {held} chunks, stores {stored} and has {runs} runs"

@@ -39,8 +39,12 @@ pub(crate) enum Strike {
     Hang,
     /// A worker joins.
     Join,
-    /// A worker is asked to leave.
+    /// A worker is asked to leave by its own process.
     Retire,
+    /// The scheduler is told to retire a worker, and perhaps to let it stay after all.
+    Dismiss,
+    /// A worker that retires ends, or one that copies from such a one; another one takes its place.
+    CrashInHandover,
     /// A chunk on a worker's disk is damaged.
     Damage,
     /// A worker moves much of its memory to disk.
@@ -54,12 +58,14 @@ pub(crate) enum Strike {
 }
 
 impl Strike {
-    const COUNT: usize = 10;
+    const COUNT: usize = 12;
 }
 
 impl Profile {
     pub(crate) fn draw(rng: &mut Rng) -> Self {
-        use Strike::{Cancel, Crash, Cut, Damage, Hang, Join, Leave, Release, Retire, Squeeze};
+        use Strike::{
+            Cancel, Crash, CrashInHandover, Cut, Damage, Dismiss, Hang, Join, Leave, Release, Retire, Squeeze,
+        };
         let mut weights = [
             (Crash, 10),
             (Cut, 10),
@@ -71,6 +77,8 @@ impl Profile {
             (Cancel, 2),
             (Release, 3),
             (Leave, 1),
+            (Dismiss, 6),
+            (CrashInHandover, 3),
         ];
         for (_, weight) in &mut weights {
             *weight *= *rng.pick(&[0, 0, 1, 1, 4]);

@@ -14,6 +14,7 @@ use graticule_plan::{ChunkId, JobId, Key, TaskId};
 
 use crate::{
     client::{Client, Job, Kept},
+    handover::CopyRead,
     node::{Node, Wanted},
     phase::Phase,
     profile::Profile,
@@ -88,6 +89,14 @@ pub(crate) enum Happening {
     FromClient {
         event: Event,
     },
+    /// Whoever runs the cluster tells the scheduler something.
+    ToSchedulerOnly {
+        event: Event,
+    },
+    Copy {
+        node: usize,
+        copy: CopyRead,
+    },
     Heal,
 }
 
@@ -131,6 +140,10 @@ pub(crate) struct World {
     transient: BTreeMap<TaskId, u32>,
     /// Tasks that fail whatever one does.
     doomed: BTreeSet<TaskId>,
+    /// Chunks that some process had when it ended, or found damaged.
+    pub(crate) destroyed: BTreeSet<ChunkId>,
+    /// Since when something kept is on no worker, at the end of the seed.
+    pub(crate) missing_since: Option<u64>,
     pub(crate) counts: Counts,
     pub(crate) failure: Option<String>,
     trace: bool,
@@ -148,6 +161,10 @@ pub struct Counts {
     pub faults: u64,
     /// Jobs submitted.
     pub jobs: u64,
+    /// Chunks copied from workers that retired.
+    pub copies: u64,
+    /// Workers that retired without loss.
+    pub retired: u64,
     /// Virtual microseconds.
     pub virtual_us: u64,
 }
@@ -195,6 +212,8 @@ impl World {
             phase: Phase::Chaos,
             transient: BTreeMap::new(),
             doomed: BTreeSet::new(),
+            destroyed: BTreeSet::new(),
+            missing_since: None,
             counts: Counts::default(),
             failure: None,
             trace,
@@ -269,6 +288,7 @@ impl World {
             | Happening::FetchEnds { node, .. }
             | Happening::ComputeEnds { node, .. }
             | Happening::StoreChanged { node }
+            | Happening::Copy { node, .. }
             | Happening::Tell { node, .. }
             | Happening::WorkerTick { node, .. } => Some(*node),
             _ => None,
@@ -309,6 +329,11 @@ impl World {
             Happening::ToClient { client, job, event } => self.arrive_at_client(client, job, event),
             Happening::ClientFetches { job, event } => self.client_fetches(job, event),
             Happening::FromClient { event } => self.arrive_from_client(event),
+            Happening::ToSchedulerOnly { event } => {
+                self.tell(|| format!("the scheduler is told: {event:?}"));
+                self.tell_scheduler(event);
+            }
+            Happening::Copy { node, copy } => self.on_copy_read(node, copy),
             Happening::Heal => self.heal(),
         }
     }
@@ -365,8 +390,12 @@ impl World {
                 if !matches!(observation, Observation::WorkerStatus { .. }) {
                     self.tell(|| format!("scheduler: {observation:?}"));
                 }
-                if let Observation::TaskFinished { .. } = observation {
-                    self.counts.tasks += 1;
+                match observation {
+                    Observation::TaskFinished { .. } => self.counts.tasks += 1,
+                    Observation::WorkerReleased { worker, chunks_lost } => {
+                        self.check_released(worker, chunks_lost);
+                    }
+                    _ => {}
                 }
             }
         }
@@ -503,6 +532,7 @@ impl World {
 
     /// Ends a worker process: what it held is gone.
     pub(crate) fn end_process(&mut self, node: usize, loses_reports: bool) {
+        self.destroyed.extend(self.nodes[node].store.keys());
         self.nodes[node].alive = false;
         if let Some(link) = self.nodes[node].link.take() {
             let delay = self.delay();

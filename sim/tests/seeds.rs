@@ -48,6 +48,16 @@ fn combining_by_arrival_is_found() {
     is_found(Sabotage::CombineByArrival);
 }
 
+#[test]
+fn leaving_before_the_copies_arrive_is_found() {
+    is_found(Sabotage::LeaveBeforeCopied);
+}
+
+#[test]
+fn counting_copies_before_they_arrive_is_found() {
+    is_found(Sabotage::CountCopyEarly);
+}
+
 fn is_found(sabotage: Sabotage) {
     for seed in 1..=SEEDS_MAX {
         if let Err(failed) = simulate(seed, sabotage) {

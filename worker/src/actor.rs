@@ -1,17 +1,16 @@
 use std::{
     collections::{HashMap, VecDeque},
-    panic::{AssertUnwindSafe, catch_unwind},
-    path::PathBuf,
     sync::Arc,
     time::{Duration, Instant},
 };
 
+use futures::FutureExt;
 use graticule_data::sources::Sources;
 use graticule_engine::{
-    ChunkHolders, Failure, Finished, INLINE_BYTES_MAX, SessionId, Time, ToScheduler, ToWorker,
+    ChunkHolders, Failure, Finished, Peer, SessionId, Time, ToScheduler, ToWorker,
     worker::{Command, Config, Event, LayerEntry, RunId, Worker as Engine},
 };
-use graticule_kernel::{Chunk, run};
+use graticule_kernel::Chunk;
 use graticule_plan::{ChunkId, TaskId};
 use tokio::{
     sync::{mpsc, watch},
@@ -21,59 +20,30 @@ use tokio::{
 use tracing::{debug, info, warn};
 
 use crate::{
-    ChunkStore, Connector, LinkError, Peers, Session, WorkerError,
+    ChunkStore, Connector, LinkError, Peers, Session, WorkerError, WorkerOptions,
+    compute::compute,
     cpu::CpuPool,
-    fetch::{Fetcher, Prepared, permanent},
+    fetch::{Fetcher, Prepared},
     tables::TableStore,
 };
 
 /// Results and other news that may wait for the actor. More tasks than that are never under way.
 const INBOX_COUNT_MAX: usize = 16_384;
+/// The part of a worker's budget that freed buffers may take beside it.
+const SPARE_PART: u64 = 16;
+/// Tasks of at most so many bytes are prepared by the actor itself, if they need not wait for anything.
+const SMALL_TASK_BYTES_MAX: u64 = 64 << 10;
 /// Pauses between attempts to connect, doubled each time up to the second.
 const RECONNECT_PAUSES: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(5));
 
-/// How a worker runs.
-#[derive(Debug, Clone)]
-pub struct WorkerOptions {
-    /// A name for people.
-    pub name: String,
-    /// Tasks computed at a time.
-    pub slots: u32,
-    /// Bytes for chunks and running tasks together.
-    pub budget_bytes: u64,
-    /// The folder below which a folder for spilled chunks is made.
-    pub spill_dir: PathBuf,
-    /// Microseconds between two signs of life.
-    pub heartbeat_us: u64,
-}
-
-impl Default for WorkerOptions {
-    /// One slot for each CPU and six tenths of the machine's memory (4 GiB where that is not known).
-    fn default() -> Self {
-        let slots = std::thread::available_parallelism().map_or(1, |n| n.get() as u32);
-        Self {
-            name: format!("worker-{}", std::process::id()),
-            slots,
-            budget_bytes: memory_bytes().map_or(4 << 30, |total| total / 10 * 6),
-            spill_dir: std::env::temp_dir(),
-            heartbeat_us: 500_000,
-        }
-    }
-}
-
-/// The machine's memory, as Linux tells it.
-fn memory_bytes() -> Option<u64> {
-    let text = std::fs::read_to_string("/proc/meminfo").ok()?;
-    let line = text.lines().find(|line| line.starts_with("MemTotal:"))?;
-    let kib: u64 = line.split_whitespace().nth(1)?.parse().ok()?;
-    Some(kib * 1024)
-}
+/// What the actor may take beyond the patience that it was told of.
+const LEAVE_GRACE: Duration = Duration::from_millis(500);
 
 /// Starts workers.
 #[derive(Debug)]
 pub struct Worker;
 
-/// A running worker. It leaves when this is dropped; see [`WorkerHandle::shutdown`] for an orderly end.
+/// A running worker. It leaves when this is dropped; see [`WorkerHandle::retire`] for an orderly end.
 #[derive(Debug)]
 pub struct WorkerHandle {
     store: Arc<ChunkStore>,
@@ -94,9 +64,16 @@ enum Input {
         chunk: Option<Chunk>,
         outcome: Result<Finished, Failure>,
     },
+    Copied {
+        run: RunId,
+        chunk: Option<Chunk>,
+    },
     StoreChanged,
     Refused(String),
-    Retire,
+    Leave {
+        patience: Duration,
+        hands_over: bool,
+    },
 }
 
 impl Worker {
@@ -112,6 +89,9 @@ impl Worker {
         address: &str,
         store: Arc<ChunkStore>,
     ) -> Result<WorkerHandle, WorkerError> {
+        // Freed buffers are memory too: a small part of what the worker may use.
+        let spare_bytes = usize::try_from(options.budget_bytes / SPARE_PART).unwrap_or(usize::MAX);
+        graticule_kernel::limit_spare_bytes(spare_bytes);
         let mut config = Config::new(&options.name, address, options.slots, options.budget_bytes);
         config.heartbeat_us = options.heartbeat_us;
         let (inbox, inputs) = mpsc::channel(INBOX_COUNT_MAX);
@@ -159,6 +139,11 @@ impl WorkerHandle {
         &self.store
     }
 
+    /// Whether the worker has left, or was refused.
+    pub fn has_ended(&self) -> bool {
+        self.ended.borrow().is_some()
+    }
+
     /// Waits until the worker has ended by itself: it has left, or the scheduler refused it.
     ///
     /// # Errors
@@ -170,10 +155,26 @@ impl WorkerHandle {
         }
     }
 
-    /// Takes no new tasks, finishes and reports those that run, and leaves; at the latest after `patience`.
-    pub async fn shutdown(mut self, patience: Duration) {
-        let _ = self.inbox.send(Input::Retire).await;
-        if tokio::time::timeout(patience, self.ended()).await.is_err() {
+    /// Takes no new tasks, finishes and reports those that run, has others copy what only it holds, and leaves; at the
+    /// latest after `patience`.
+    pub async fn retire(self, patience: Duration) {
+        self.leave(patience, true).await;
+    }
+
+    /// Takes no new tasks, finishes and reports those that run, and leaves with all that it holds; at the latest after
+    /// `patience`.
+    pub async fn stop(self, patience: Duration) {
+        self.leave(patience, false).await;
+    }
+
+    async fn leave(mut self, patience: Duration, hands_over: bool) {
+        let word = Input::Leave { patience, hands_over };
+        // An actor that has ended already has left.
+        let _ = self.inbox.send(word).await;
+        if tokio::time::timeout(patience + LEAVE_GRACE, self.ended())
+            .await
+            .is_err()
+        {
             warn!("tasks did not end in time; leaving without them");
         }
     }
@@ -286,9 +287,15 @@ impl Actor {
                 self.tell_sizes();
             }
             Input::Refused(why) => self.end = Some(Err(why)),
-            Input::Retire => {
+            Input::Copied { run, chunk } => self.copied(run, chunk),
+            Input::Leave { patience, hands_over } => {
                 info!("leaving");
-                self.events.push_back(Event::Retire);
+                let deadline_us = u64::try_from(patience.as_micros()).unwrap_or(u64::MAX);
+                self.events.push_back(if hands_over {
+                    Event::Retire { deadline_us }
+                } else {
+                    Event::Stop { deadline_us }
+                });
             }
         }
     }
@@ -366,6 +373,7 @@ impl Actor {
                 layer,
                 holders,
             } => self.fetch(run, task, layer, holders),
+            Command::FetchCopy { run, chunk, peers } => self.copy(run, chunk, peers),
             Command::Compute { run, slot } => self.compute(run, slot),
             Command::Store { run, chunk } => self.keep(run, chunk),
             Command::Discard { run } => {
@@ -395,12 +403,46 @@ impl Actor {
     }
 
     fn fetch(&mut self, run: RunId, task: TaskId, layer: Arc<LayerEntry>, holders: Vec<ChunkHolders>) {
-        let (fetcher, inbox) = (self.fetcher.clone(), self.inbox.clone());
+        let fetcher = self.fetcher.clone();
+        let is_small = layer.task_bytes(task.block) <= SMALL_TASK_BYTES_MAX;
+        let mut prepare = Box::pin(async move {
+            let prepared = fetcher.prepare(&layer, task.block, holders).await;
+            prepared.map(Box::new)
+        });
+        // What lies in memory already is there at the first look; a task of its own would take longer.
+        if is_small && let Some(outcome) = (&mut prepare).now_or_never() {
+            return self.take(Input::Fetched { run, outcome });
+        }
+        let inbox = self.inbox.clone();
         let fetch = self.tasks.spawn(async move {
-            let outcome = fetcher.prepare(&layer, task.block, holders).await.map(Box::new);
+            let outcome = prepare.await;
             let _ = inbox.send(Input::Fetched { run, outcome }).await;
         });
         self.fetches.insert(run, fetch);
+    }
+
+    fn copy(&mut self, run: RunId, chunk: ChunkId, peers: Vec<Peer>) {
+        let (fetcher, inbox) = (self.fetcher.clone(), self.inbox.clone());
+        let fetch = self.tasks.spawn(async move {
+            let chunk = fetcher.copy(chunk, &peers).await;
+            let _ = inbox.send(Input::Copied { run, chunk }).await;
+        });
+        self.fetches.insert(run, fetch);
+    }
+
+    fn copied(&mut self, run: RunId, chunk: Option<Chunk>) {
+        // One that was discarded may arrive all the same.
+        if self.fetches.remove(&run).is_none() {
+            return;
+        }
+        self.events.push_back(match chunk {
+            Some(chunk) => {
+                let bytes = chunk.nbytes();
+                self.results.insert(run, chunk);
+                Event::CopyFetched { run, bytes }
+            }
+            None => Event::CopyFailed { run },
+        });
     }
 
     fn compute(&mut self, run: RunId, slot: u32) {
@@ -448,71 +490,4 @@ async fn hear(link: &mut Option<(SessionId, Session)>) -> Result<ToWorker, LinkE
             session.incoming.recv().await.unwrap_or_else(ended)
         }
     }
-}
-
-/// The second phase of a task.
-fn compute(prepared: Prepared, tables: &TableStore) -> (Option<Chunk>, Result<Finished, Failure>) {
-    let Prepared {
-        program,
-        block_index,
-        windows,
-        sources,
-        ..
-    } = prepared;
-    let result = catch_unwind(AssertUnwindSafe(|| {
-        run(&program, &block_index, &windows, &sources, tables)
-    }));
-    let chunk = match result {
-        Ok(Ok(chunk)) => chunk,
-        Ok(Err(error)) => return (None, Err(permanent(chain(&error)))),
-        Err(panic) => {
-            let text = panic.downcast_ref::<&str>().map(|s| (*s).to_owned());
-            let text = text
-                .or_else(|| panic.downcast_ref::<String>().cloned())
-                .unwrap_or_default();
-            return (
-                None,
-                Err(permanent(format!(
-                    "a kernel panicked, which is a defect of Graticule: {text}"
-                ))),
-            );
-        }
-    };
-    let problems = sources
-        .problems()
-        .iter()
-        .map(|problem| {
-            let what = if problem.is_item_skipped {
-                "item left out"
-            } else {
-                "read as nodata"
-            };
-            format!("{}: {what}: {}", problem.place, problem.cause).into()
-        })
-        .collect();
-    let is_small = chunk.nbytes() <= INLINE_BYTES_MAX as u64;
-    let inline = is_small
-        .then(|| chunk.encode())
-        .filter(|encoded| encoded.len() <= INLINE_BYTES_MAX);
-    let finished = Finished {
-        bytes: chunk.nbytes(),
-        inline,
-        problems,
-    };
-    (Some(chunk), Ok(finished))
-}
-
-/// An error with its causes, outermost first.
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        let cause_text = cause.to_string();
-        if !text.contains(&cause_text) {
-            text.push_str(": ");
-            text.push_str(&cause_text);
-        }
-        source = cause.source();
-    }
-    text
 }

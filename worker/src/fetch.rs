@@ -143,7 +143,7 @@ impl Fetcher {
         let peers = holders.get(&part.chunk).map(Vec::as_slice).unwrap_or_default();
         let mut missing: Vec<(ChunkId, WorkerId)> = Vec::new();
         for peer in peers {
-            match self.fetch_from(peer, &part).await {
+            match self.fetch_from(peer, part.chunk, Some(&part.region)).await {
                 Ok(chunk) => return Ok((part.position, chunk, true)),
                 Err(error) => {
                     tracing::debug!(chunk = %part.chunk, worker = %peer.worker, %error, "peer gave no chunk");
@@ -158,10 +158,28 @@ impl Fetcher {
         })
     }
 
-    async fn fetch_from(&self, peer: &Peer, part: &Part) -> Result<Chunk, PeerError> {
+    /// A whole chunk from whichever peer gives it, to be kept here.
+    pub(crate) async fn copy(&self, chunk: ChunkId, peers: &[Peer]) -> Option<Chunk> {
+        for peer in peers {
+            match self.fetch_from(peer, chunk, None).await {
+                Ok(chunk) => return Some(chunk),
+                Err(error) => {
+                    tracing::debug!(%chunk, worker = %peer.worker, %error, "peer gave no copy");
+                }
+            }
+        }
+        None
+    }
+
+    async fn fetch_from(
+        &self,
+        peer: &Peer,
+        chunk: ChunkId,
+        region: Option<&[Range<u64>]>,
+    ) -> Result<Chunk, PeerError> {
         let mut tries = 0;
         loop {
-            match self.peers.fetch(peer, part.chunk, &part.region).await {
+            match self.peers.fetch(peer, chunk, region).await {
                 Err(PeerError::Broken(_)) if tries < RETRIES => {
                     tries += 1;
                     tokio::time::sleep(RETRY_PAUSE * tries).await;

@@ -8,19 +8,22 @@
 //! This crate does not decide what runs where or what is kept; the engines do.
 
 mod actor;
+mod compute;
 mod connect;
 mod cpu;
 mod error;
 mod fetch;
+mod options;
 mod peers;
 mod server;
 mod spill;
 mod store;
 mod tables;
 
-pub use actor::{Worker, WorkerHandle, WorkerOptions};
+pub use actor::{Worker, WorkerHandle};
 pub use connect::{Connector, GrpcConnector, LinkError, Session};
 pub use error::WorkerError;
+pub use options::WorkerOptions;
 pub use peers::{GrpcPeers, LocalPeers, PeerError, Peers};
 pub use server::{ServeOptions, Served, serve};
 pub use store::{ChunkStore, StoreError};

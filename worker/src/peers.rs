@@ -22,11 +22,16 @@ pub enum PeerError {
 /// The way to other workers' chunks.
 #[async_trait::async_trait]
 pub trait Peers: Send + Sync + 'static {
-    /// Fetches a region of a chunk.
+    /// Fetches a region of a chunk, or the whole of it.
     ///
     /// # Errors
     /// [`PeerError`].
-    async fn fetch(&self, peer: &Peer, chunk: ChunkId, region: &[Range<u64>]) -> Result<Chunk, PeerError>;
+    async fn fetch(
+        &self,
+        peer: &Peer,
+        chunk: ChunkId,
+        region: Option<&[Range<u64>]>,
+    ) -> Result<Chunk, PeerError>;
 }
 
 /// Peers in other processes.
@@ -37,8 +42,13 @@ pub struct GrpcPeers {
 
 #[async_trait::async_trait]
 impl Peers for GrpcPeers {
-    async fn fetch(&self, peer: &Peer, chunk: ChunkId, region: &[Range<u64>]) -> Result<Chunk, PeerError> {
-        let fetched = self.pool.fetch(&peer.address, chunk, Some(region)).await;
+    async fn fetch(
+        &self,
+        peer: &Peer,
+        chunk: ChunkId,
+        region: Option<&[Range<u64>]>,
+    ) -> Result<Chunk, PeerError> {
+        let fetched = self.pool.fetch(&peer.address, chunk, region).await;
         let bytes = fetched.map_err(|error| match error {
             FetchError::NotHeld { address, .. } => PeerError::NotHeld(address),
             FetchError::Broken { .. } => PeerError::Broken(error.to_string()),
@@ -85,7 +95,12 @@ impl LocalPeers {
 
 #[async_trait::async_trait]
 impl Peers for LocalPeers {
-    async fn fetch(&self, peer: &Peer, chunk: ChunkId, region: &[Range<u64>]) -> Result<Chunk, PeerError> {
-        self.read(&peer.address, chunk, Some(region)).await
+    async fn fetch(
+        &self,
+        peer: &Peer,
+        chunk: ChunkId,
+        region: Option<&[Range<u64>]>,
+    ) -> Result<Chunk, PeerError> {
+        self.read(&peer.address, chunk, region).await
     }
 }

@@ -21,6 +21,9 @@ use crate::{
     ChunkStore, GrpcConnector, GrpcPeers, StoreError, Worker, WorkerError, WorkerHandle, WorkerOptions,
 };
 
+/// How long transfers under way may take when the worker has left.
+const TRANSFER_GRACE: Duration = Duration::from_secs(1);
+
 /// Where a worker process finds its scheduler and listens.
 #[derive(Debug, Clone)]
 pub struct ServeOptions {
@@ -98,17 +101,26 @@ impl Served {
         self.worker.ended().await
     }
 
+    /// Takes no new tasks, finishes those that run, has others copy what only it holds, and leaves; at the latest after
+    /// `patience`.
+    pub async fn retire(self, patience: Duration) {
+        self.worker.retire(patience).await;
+        end(self.stop, self.server).await;
+    }
+
     /// Takes no new tasks, finishes those that run, and leaves; at the latest after `patience`.
-    pub async fn shutdown(self, patience: Duration) {
-        self.worker.shutdown(patience).await;
-        let _ = self.stop.send(());
-        let mut server = self.server;
-        if tokio::time::timeout(Duration::from_secs(1), &mut server)
-            .await
-            .is_err()
-        {
-            server.abort();
-        }
+    pub async fn stop(self, patience: Duration) {
+        self.worker.stop(patience).await;
+        end(self.stop, self.server).await;
+    }
+}
+
+/// Lets transfers under way end, and the server with them.
+async fn end(stop: oneshot::Sender<()>, mut server: JoinHandle<Result<(), tonic::transport::Error>>) {
+    // A server that has ended hears nothing.
+    let _ = stop.send(());
+    if tokio::time::timeout(TRANSFER_GRACE, &mut server).await.is_err() {
+        server.abort();
     }
 }
 

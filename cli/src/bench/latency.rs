@@ -1,24 +1,18 @@
 //! How soon is an embedded cluster ready, and what does one small task cost there and over loopback?
 
-use std::{
-    io::{BufRead, BufReader},
-    process::{Child, Command, Stdio},
-    time::{Duration, Instant},
-};
+use std::time::Instant;
 
-use anyhow::{Context, bail};
+use anyhow::bail;
 use graticule_array::{Array, Chunks};
 use graticule_client::Client;
 use serde_json::json;
 
-use super::{Report, against, percentile};
+use super::{Report, against, percentile, processes::Processes};
 
 /// Milliseconds, microseconds and microseconds aimed at.
 const READY_TARGET_MS: f64 = 20.0;
 const EMBEDDED_TARGET_US: f64 = 300.0;
 const GRPC_TARGET_US: f64 = 1000.0;
-/// How long the processes may take to find each other.
-const START_TIMEOUT: Duration = Duration::from_secs(20);
 
 #[derive(Debug, Clone, clap::Args)]
 pub(crate) struct Args {
@@ -44,15 +38,8 @@ pub(super) async fn run(args: &Args) -> anyhow::Result<Report> {
     let embedded = Client::local().await?;
     let mut embedded_us = tasks(&embedded, args.tasks).await?;
     embedded.close().await;
-    let processes = Processes::start()?;
+    let processes = Processes::start(1, &[]).await?;
     let remote = Client::connect(&processes.url).await?;
-    let waited = Instant::now();
-    while remote.info().await?.workers.is_empty() {
-        if waited.elapsed() > START_TIMEOUT {
-            bail!("the worker process did not connect");
-        }
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
     let mut grpc_us = tasks(&remote, args.tasks).await?;
     drop(processes);
     Ok(report(&mut ready_ms, &mut embedded_us, &mut grpc_us))
@@ -98,54 +85,4 @@ async fn tasks(client: &Client, count: u32) -> anyhow::Result<Vec<f64>> {
         }
     }
     Ok(samples)
-}
-
-/// A scheduler and a worker in processes of their own; killed when dropped.
-struct Processes {
-    url: String,
-    children: Vec<Child>,
-}
-
-impl Processes {
-    fn start() -> anyhow::Result<Self> {
-        let mut processes = Self {
-            url: String::new(),
-            children: Vec::new(),
-        };
-        let line = processes.spawn(&["scheduler", "--listen", "127.0.0.1:0", "--no-dashboard"])?;
-        let url = line
-            .strip_prefix("scheduler at ")
-            .context("the scheduler did not say where it is")?;
-        processes.url = url.to_owned();
-        let url = processes.url.clone();
-        processes.spawn(&["worker", "--scheduler", &url])?;
-        Ok(processes)
-    }
-
-    /// Starts this program with other arguments, and gives its first line.
-    fn spawn(&mut self, arguments: &[&str]) -> anyhow::Result<String> {
-        let program = std::env::current_exe().context("this program has no path")?;
-        let mut child = Command::new(program)
-            .args(arguments)
-            .args(["--log", "error"])
-            .env_remove("GRATICULE_DASHBOARD")
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .spawn()?;
-        let output = child.stdout.take().context("standard output is piped")?;
-        self.children.push(child);
-        let mut line = String::new();
-        BufReader::new(output).read_line(&mut line)?;
-        Ok(line.trim().to_owned())
-    }
-}
-
-impl Drop for Processes {
-    fn drop(&mut self) {
-        for child in &mut self.children {
-            // It may have ended by itself.
-            let _ = child.kill();
-            let _ = child.wait();
-        }
-    }
 }

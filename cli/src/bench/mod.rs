@@ -1,8 +1,10 @@
 //! `graticule bench`: what this build does on this machine.
 
+mod cluster;
 mod latency;
 mod median;
 mod plan;
+mod processes;
 mod scheduler;
 
 use std::process::ExitCode;
@@ -23,6 +25,8 @@ pub(crate) struct Args {
 
 #[derive(Debug, Clone, clap::Subcommand)]
 enum Bench {
+    /// How many small tasks a second go through a cluster of processes.
+    Cluster(cluster::Args),
     /// How soon an embedded cluster is ready, and how long one small task takes.
     Latency(latency::Args),
     /// A median over time of a Zarr stack, beside Dask and the least that this host needs for it.
@@ -43,6 +47,7 @@ struct Report {
 /// Measures and prints.
 pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
     let report = match args.bench {
+        Bench::Cluster(args) => cluster::run(&args).await?,
         Bench::Latency(args) => latency::run(&args).await?,
         Bench::Median(args) => median::run(&args).await?,
         Bench::Plan(args) => plan::run(&args)?,

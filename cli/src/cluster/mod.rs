@@ -1,6 +1,8 @@
-//! `graticule cluster`: scheduler and worker in one process, for one machine.
+//! `graticule cluster`: scheduler and worker in one process, for one machine; or as many worker processes as the work
+//! asks for.
 
 mod config;
+mod processes;
 
 use std::process::ExitCode;
 
@@ -14,6 +16,10 @@ pub(crate) use config::Config;
 pub(crate) async fn run(config: Config) -> anyhow::Result<ExitCode> {
     let interrupt = Interrupt::watch()?;
     let served = graticule_scheduler::serve(config.scheduler.options()).await?;
+    if let Some(range) = config.adapt.clone() {
+        scheduler::announce(&served)?;
+        return processes::run(&config, range, served, interrupt).await;
+    }
     let worker = ServeOptions {
         scheduler: format!("grpc://{}", served.address),
         listen: config.worker_listen,
@@ -30,7 +36,7 @@ pub(crate) async fn run(config: Config) -> anyhow::Result<ExitCode> {
     terminal::say(&format!("worker at {}", worker.address))?;
     interrupt.wait().await;
     terminal::note("shutting down; Ctrl-C again ends at once");
-    worker.shutdown(config.patience).await;
+    worker.stop(config.patience).await;
     served.shutdown().await;
     Ok(ExitCode::SUCCESS)
 }

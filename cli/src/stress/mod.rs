@@ -1,6 +1,7 @@
 //! `graticule stress`: clusters of real processes that are broken on purpose.
 
 mod kill;
+mod memory;
 mod processes;
 mod program;
 
@@ -27,6 +28,8 @@ pub(crate) struct Args {
 enum Stress {
     /// Kill a worker process every now and then, and replace it: the job ends with the same bytes, and in time.
     Kill(kill::Args),
+    /// Give workers far less memory than the data takes: programs end with the same bytes.
+    Memory(memory::Args),
 }
 
 /// What came of it, as a person and as a program want it.
@@ -41,9 +44,14 @@ struct Verdict {
 /// Breaks and judges. Whatever it started ends with it, also when it is interrupted.
 pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
     let interrupt = Interrupt::watch()?;
-    let Stress::Kill(kill) = &args.stress;
+    let judged = async {
+        match &args.stress {
+            Stress::Kill(kill) => kill::run(kill).await,
+            Stress::Memory(memory) => memory::run(memory).await,
+        }
+    };
     let verdict = tokio::select! {
-        verdict = kill::run(kill) => verdict?,
+        verdict = judged => verdict?,
         () = interrupt.wait() => return Ok(signals::exit_code()),
     };
     if args.json {

@@ -59,6 +59,11 @@ impl Processes {
         Ok(())
     }
 
+    /// The worker processes' ids.
+    pub(super) fn worker_pids(&self) -> Vec<u32> {
+        self.workers.iter().map(|worker| worker.0.id()).collect()
+    }
+
     /// Kills (SIGKILL) the worker that has lived longest but for `place` others.
     pub(super) fn kill_worker(&mut self, place: usize) {
         if !self.workers.is_empty() {

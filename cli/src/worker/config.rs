@@ -26,9 +26,13 @@ pub(crate) struct Config {
     pub(crate) listen: SocketAddr,
     #[command(flatten)]
     pub(crate) resources: Resources,
-    /// How long running tasks may take to end when the worker is told to leave.
+    /// How long the worker may take to leave when it is told to: to end its tasks, and to have others copy what only it
+    /// holds.
     #[arg(long, env = "GRATICULE_PATIENCE", default_value = "30s", value_parser = parse_duration, value_name = "TIME")]
     pub(crate) patience: Duration,
+    /// End when standard input does: whoever started this worker is gone then, or wants it to go.
+    #[arg(long, hide = true)]
+    pub(crate) ends_with_stdin: bool,
 }
 
 /// What a worker may use.

@@ -2,9 +2,12 @@
 
 mod config;
 
-use std::process::ExitCode;
+use std::{process::ExitCode, time::Duration};
 
 use crate::{signals::Interrupt, terminal};
+
+/// How long running tasks may take to end when nobody wants their results any more.
+const STOP_PATIENCE: Duration = Duration::from_secs(2);
 
 pub(crate) use config::{Config, Resources};
 
@@ -16,11 +19,32 @@ pub(crate) async fn run(config: Config) -> anyhow::Result<ExitCode> {
     tokio::select! {
         ended = served.ended() => {
             ended?;
+            // It was told to leave; whoever still reads from it may finish.
+            served.stop(Duration::ZERO).await;
+            return Ok(ExitCode::SUCCESS);
+        }
+        () = stdin_ends(config.ends_with_stdin) => {
+            served.stop(STOP_PATIENCE).await;
             return Ok(ExitCode::SUCCESS);
         }
         () = interrupt.wait() => {}
     }
-    terminal::note("finishing what runs; Ctrl-C again ends at once");
-    served.shutdown(config.patience).await;
+    terminal::note("finishing what runs, handing over what is held; Ctrl-C again ends at once");
+    served.retire(config.patience).await;
     Ok(ExitCode::SUCCESS)
+}
+
+/// Waits until whoever started this process closes its standard input; for ever if nobody minds that.
+async fn stdin_ends(minds: bool) {
+    if minds {
+        let (ended, end) = tokio::sync::oneshot::channel();
+        // A thread of its own, since a read of standard input cannot be given up.
+        std::thread::spawn(move || {
+            let _ = std::io::copy(&mut std::io::stdin().lock(), &mut std::io::sink());
+            let _ = ended.send(());
+        });
+        let _ = end.await;
+    } else {
+        std::future::pending::<()>().await;
+    }
 }

@@ -170,6 +170,7 @@ impl Scheduler {
         target.load_us += u64::from(task_us);
         target.isolated = alone;
         self.rank(worker);
+        self.forget_copy(worker, task);
         self.last_placed = Some(worker);
         self.out.push(Command::Observe(Observation::TaskLeased {
             task,

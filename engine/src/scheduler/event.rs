@@ -3,6 +3,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use graticule_plan::{ChunkId, JobId, Key, LayerId, Plan, TaskId, WorkerId};
 
+use super::RetireProgress;
 use crate::{Announce, Peer, SessionId, TaskTimes, ToScheduler, ToWorker, WorkerStatus};
 
 /// One connected client, as the shell numbers it.
@@ -68,6 +69,19 @@ pub enum Event {
     ClientLeft {
         /// The client.
         client: ClientId,
+    },
+    /// A worker shall leave, once what only it holds is copied to others.
+    RetireWorker {
+        /// The worker.
+        worker: WorkerId,
+        /// Microseconds after which it leaves whatever is still to be done.
+        deadline_us: u64,
+    },
+    /// A worker that was to leave by [`Event::RetireWorker`] shall stay. Too late once it was told to leave, and without
+    /// meaning for one that wants to leave by itself.
+    RetireCancelled {
+        /// The worker.
+        worker: WorkerId,
     },
     /// Nothing but the time.
     Tick,
@@ -158,6 +172,20 @@ pub enum Observation {
         worker: WorkerId,
         /// Why; `None` if it had said that it would leave.
         why: Option<&'static str>,
+    },
+    /// A worker retires, and what it waits for has changed.
+    WorkerRetiring(RetireProgress),
+    /// A worker that retires was told to leave.
+    WorkerReleased {
+        /// The worker.
+        worker: WorkerId,
+        /// Chunks that go with it because its deadline was over; they are made anew if they are needed.
+        chunks_lost: u64,
+    },
+    /// A worker that was to retire stays.
+    WorkerStays {
+        /// The worker.
+        worker: WorkerId,
     },
     /// A worker told how it is.
     WorkerStatus {

@@ -34,7 +34,7 @@ impl Scheduler {
             Some(false) => {}
             // Late, or of a job that is gone. A result that came of it must not lie around.
             None => {
-                if report.outcome.is_ok() && !self.holds(worker, task) {
+                if report.outcome.is_ok() && !self.holds(worker, task) && !self.is_copying(worker, task) {
                     self.releases.push((worker, task));
                 }
             }
@@ -162,6 +162,7 @@ impl Scheduler {
                     self.fail_task(task, &self.tell_where(task, &failure.message));
                 }
             }
+            FailureKind::HandedBack => self.task_handed_back(task),
             FailureKind::Permanent => {
                 self.observe_failure(worker, task, &failure.message);
                 self.fail_task(task, &self.tell_where(task, &failure.message));

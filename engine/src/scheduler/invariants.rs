@@ -39,6 +39,7 @@ impl Scheduler {
             }
             self.check_outputs(job, &coming)?;
         }
+        self.check_retirements()?;
         self.check_sums(&sums)
     }
 
@@ -219,7 +220,8 @@ impl Scheduler {
 
     /// Whether nothing is left of any job: no task, no chunk, no name.
     pub fn is_clean(&self) -> bool {
-        self.jobs.is_empty() && self.keys.is_empty() && self.workers.values().all(|w| w.held_count == 0)
+        let holds_none = self.workers.values().all(|w| w.held_count == 0);
+        self.jobs.is_empty() && self.keys.is_empty() && holds_none && self.copies_under_way() == 0
     }
 }
 

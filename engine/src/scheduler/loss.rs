@@ -32,6 +32,7 @@ impl Scheduler {
         };
         self.sessions.remove(&record.session);
         self.count_capacity();
+        self.retiree_lost(worker);
         let why = (!record.retiring).then_some(why);
         self.out
             .push(Command::Observe(Observation::WorkerLeft { worker, why }));
@@ -107,7 +108,7 @@ impl Scheduler {
     }
 
     /// What a worker holds, in the order of jobs, layers and blocks. Looks at every chunk: for what happens seldom.
-    fn chunks_held_by(&self, worker: WorkerId) -> Vec<ChunkId> {
+    pub(super) fn chunks_held_by(&self, worker: WorkerId) -> Vec<ChunkId> {
         self.each_block(|layer| {
             let held = layer
                 .chunks

@@ -9,7 +9,7 @@ use super::{
     loss::Parting,
     record::{JobState, WorkerRecord},
 };
-use crate::{Announce, ChunkHeld, Peer, SessionId, ToWorker, WorkerStatus};
+use crate::{Announce, ChunkHeld, Peer, SessionId, ToScheduler, ToWorker, WorkerStatus};
 
 /// The most tasks that one worker is believed to compute at a time.
 const SLOTS_MAX: u32 = 1024;
@@ -24,6 +24,41 @@ pub(super) struct Capacity {
 }
 
 impl Scheduler {
+    pub(super) fn on_worker_message(&mut self, session: SessionId, message: ToScheduler) {
+        let Some(&worker) = self.sessions.get(&session) else {
+            return;
+        };
+        if let Some(record) = self.workers.get_mut(&worker) {
+            record.last_seen = self.now;
+        }
+        match message {
+            // A second announcement on one connection has no meaning.
+            ToScheduler::Announce(_) => {
+                let why = "the worker announced itself twice";
+                self.out.push(Command::Close { session, why });
+                self.worker_lost(worker, Parting::Known, why);
+            }
+            ToScheduler::Reports(reports) => {
+                for report in reports {
+                    self.on_report(worker, report);
+                }
+            }
+            ToScheduler::ChunksLost { chunks } => self.on_chunks_lost(worker, chunks),
+            ToScheduler::Status(status) => {
+                if let Some(record) = self.workers.get_mut(&worker) {
+                    record.status = status;
+                }
+                self.room_is_known(worker);
+                self.out
+                    .push(Command::Observe(Observation::WorkerStatus { worker, status }));
+                // Both sides must hear from each other, or neither would see a dead connection.
+                self.send(worker, ToWorker::Ping);
+            }
+            ToScheduler::Retire { deadline_us } => self.on_retire_asked(worker, deadline_us),
+            ToScheduler::Copied(reports) => self.on_copied(worker, reports),
+        }
+    }
+
     pub(super) fn on_connected(&mut self, session: SessionId, announce: Announce) {
         let same_scheduler = announce.incarnation == Some(self.config.incarnation);
         let known = announce
@@ -54,6 +89,7 @@ impl Scheduler {
             slots: announce.slots.clamp(1, SLOTS_MAX),
             budget_bytes: announce.budget_bytes,
             last_seen: self.now,
+            joined: self.now,
             status: WorkerStatus::default(),
             leased_count: 0,
             load_us: 0,
@@ -62,7 +98,7 @@ impl Scheduler {
             tables: Default::default(),
             rank: None,
             rank_changed: false,
-            retiring: false,
+            retiring: self.is_to_retire(worker),
             isolated: false,
         };
         self.workers.insert(worker, record);
@@ -83,6 +119,7 @@ impl Scheduler {
                 incarnation,
             },
         );
+        self.retire_again(worker);
         self.out.push(Command::Observe(Observation::WorkerJoined {
             worker,
             name: announce.name,
@@ -106,7 +143,7 @@ impl Scheduler {
     }
 
     /// Takes a chunk that a worker brings along into the books, if anybody needs it.
-    fn adopt(&mut self, worker: WorkerId, held: ChunkHeld) -> bool {
+    pub(super) fn adopt(&mut self, worker: WorkerId, held: ChunkHeld) -> bool {
         let chunk = held.chunk;
         let Some(job) = self.jobs.get_mut(&chunk.job) else {
             return false;

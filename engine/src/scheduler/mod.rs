@@ -2,7 +2,8 @@
 //!
 //! Demand and supply meet here. A job's cursor (`demand`) walks its outputs depth first and makes tasks of what they
 //! need; `dispatch` leases tasks whose inputs are held; `finish` takes the reports; `loss` puts right what vanished
-//! with a worker; `hold` decides how long a chunk is kept and when a job is over.
+//! with a worker; `hold` decides how long a chunk is kept and when a job is over; `retire` has what only one worker
+//! holds copied before that worker leaves.
 //!
 //! A chunk is *held* while some worker has it. A task is *live* while it is demanded and not finished. A finished task
 //! keeps one bit. Edges are nowhere stored: they are asked of the plan's maps.
@@ -12,6 +13,7 @@ mod dispatch;
 mod ending;
 mod event;
 mod finish;
+mod handover;
 mod hold;
 mod invariants;
 mod loss;
@@ -19,7 +21,9 @@ mod membership;
 mod rank;
 mod record;
 mod recovery;
+mod retire;
 mod sabotage;
+mod snapshot;
 mod table;
 mod why;
 mod why_answer;
@@ -33,11 +37,11 @@ use std::{
 use graticule_plan::{BlockMap, ChunkId, JobId, Key, LayerId, Plan, Source, TaskId, WorkerId};
 
 pub use event::{ClientId, Command, Event, JobEvent, Observation};
+pub use retire::{RetireProgress, RetireWait};
 pub use sabotage::Sabotage;
 pub use why_answer::{Admission, Bound, Openings, Placement, Standing, Unknown, Why, WorkerWhy};
 
-use crate::{Incarnation, InputSource, LayerSpec, SessionId, Time, ToScheduler, ToWorker};
-use loss::Parting;
+use crate::{Incarnation, InputSource, LayerSpec, SessionId, Time, ToWorker};
 use record::{Consumer, InputRecord, JobRecord, JobState, LayerRecord, Measured, TaskRecord, WorkerRecord};
 use table::{BlockSet, BlockTable};
 
@@ -132,6 +136,7 @@ pub struct Scheduler {
     ranks: rank::Ranks,
     /// Workers to be ranked anew.
     changed: Vec<WorkerId>,
+    retires: retire::Retires,
     /// Chunks that workers need hold no longer, and were not told so yet.
     releases: Vec<(WorkerId, ChunkId)>,
     /// Empty between uses, each.
@@ -170,6 +175,7 @@ impl Scheduler {
             silent_at: None,
             ranks: rank::Ranks::default(),
             changed: Vec::new(),
+            retires: retire::Retires::default(),
             releases: Vec::new(),
             local: dispatch::Local::default(),
             dependents: Vec::new(),
@@ -205,6 +211,7 @@ impl Scheduler {
 
     fn take(&mut self, now: Time, event: Event) {
         self.now = self.now.max(now);
+        self.look_at_retirements();
         match event {
             Event::WorkerConnected { session, announce } => self.on_connected(session, announce),
             Event::WorkerMessage { session, message } => self.on_worker_message(session, message),
@@ -220,6 +227,8 @@ impl Scheduler {
             Event::DeliveryFailed { chunk, worker } => self.on_delivery_failed(chunk, worker),
             Event::KeyReleased { key } => self.on_key_released(key),
             Event::ClientLeft { client } => self.on_client_left(client),
+            Event::RetireWorker { worker, deadline_us } => self.on_retire_worker(worker, deadline_us),
+            Event::RetireCancelled { worker } => self.on_retire_cancelled(worker),
             Event::Tick => self.on_tick(),
         }
     }
@@ -234,13 +243,14 @@ impl Scheduler {
                 break;
             }
         }
+        self.advance_retirements();
         self.flush_releases();
         commands.append(&mut self.out);
     }
 
     /// When to call again with [`Event::Tick`] if nothing else happens.
     pub fn next_timeout(&self) -> Option<Time> {
-        self.silent_at
+        self.silent_at.into_iter().chain(self.retire_timeout()).min()
     }
 
     /// How far a job is, layer by layer; empty for an unknown job.
@@ -445,44 +455,6 @@ impl Scheduler {
         }
         for (source, layer) in fed_by_others {
             self.count_needs(source, layer);
-        }
-    }
-
-    fn on_worker_message(&mut self, session: SessionId, message: ToScheduler) {
-        let Some(&worker) = self.sessions.get(&session) else {
-            return;
-        };
-        if let Some(record) = self.workers.get_mut(&worker) {
-            record.last_seen = self.now;
-        }
-        match message {
-            // A second announcement on one connection has no meaning.
-            ToScheduler::Announce(_) => {
-                let why = "the worker announced itself twice";
-                self.out.push(Command::Close { session, why });
-                self.worker_lost(worker, Parting::Known, why);
-            }
-            ToScheduler::Reports(reports) => {
-                for report in reports {
-                    self.on_report(worker, report);
-                }
-            }
-            ToScheduler::ChunksLost { chunks } => self.on_chunks_lost(worker, chunks),
-            ToScheduler::Status(status) => {
-                if let Some(record) = self.workers.get_mut(&worker) {
-                    record.status = status;
-                }
-                self.out
-                    .push(Command::Observe(Observation::WorkerStatus { worker, status }));
-                // Both sides must hear from each other, or neither would see a dead connection.
-                self.send(worker, ToWorker::Ping);
-            }
-            ToScheduler::Retire => {
-                if let Some(record) = self.workers.get_mut(&worker) {
-                    record.retiring = true;
-                }
-                self.rank(worker);
-            }
         }
     }
 

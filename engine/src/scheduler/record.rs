@@ -244,6 +244,7 @@ pub(super) struct WorkerRecord {
     pub(super) slots: u32,
     pub(super) budget_bytes: u64,
     pub(super) last_seen: Time,
+    pub(super) joined: Time,
     pub(super) status: WorkerStatus,
     /// Tasks that it has.
     pub(super) leased_count: u64,

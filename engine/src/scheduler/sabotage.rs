@@ -10,4 +10,8 @@ pub enum Sabotage {
     ReleaseTooEarly,
     /// A worker puts the parts of a window together in order of arrival, not of position, if all came from peers.
     CombineByArrival,
+    /// A worker that retires is told to leave when the last copy was ordered, not when it has arrived.
+    LeaveBeforeCopied,
+    /// A copy counts as held from when it was ordered.
+    CountCopyEarly,
 }

@@ -2,9 +2,9 @@ use std::sync::Arc;
 
 use graticule_plan::{BlockMap, ChunkId, TaskId};
 
-use crate::{ChunkHolders, Failure, Finished, LayerSpec, SessionId, ToScheduler, ToWorker};
+use crate::{ChunkHolders, Failure, Finished, LayerSpec, Peer, SessionId, ToScheduler, ToWorker};
 
-/// One start of one task on this worker. A task that is revoked and leased again gets a new one.
+/// One start of one task on this worker, or one copy of a chunk. A task that is revoked and leased again gets a new one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct RunId(pub u64);
 
@@ -61,8 +61,28 @@ pub enum Event {
         /// The chunks.
         chunks: Vec<ChunkId>,
     },
-    /// The worker shall finish what it runs and leave.
-    Retire,
+    /// The bytes of a copy are there. The shell keeps them until it is told what becomes of them.
+    CopyFetched {
+        /// The copy.
+        run: RunId,
+        /// Bytes of the chunk.
+        bytes: u64,
+    },
+    /// The bytes of a copy could not be had.
+    CopyFailed {
+        /// The copy.
+        run: RunId,
+    },
+    /// The worker shall finish what it runs, hand over what only it holds, and leave.
+    Retire {
+        /// Microseconds after which it leaves whatever is still to be done.
+        deadline_us: u64,
+    },
+    /// The worker shall finish what it runs and leave: nobody will want what it holds.
+    Stop {
+        /// Microseconds after which it leaves whatever is still to be done.
+        deadline_us: u64,
+    },
     /// Nothing but the time.
     Tick,
 }
@@ -107,7 +127,16 @@ pub enum Command {
         /// The slot, below the number of slots.
         slot: u32,
     },
-    /// Put a run's result into the store.
+    /// Get a whole chunk from whoever gives it into memory.
+    FetchCopy {
+        /// The copy.
+        run: RunId,
+        /// The chunk.
+        chunk: ChunkId,
+        /// Who holds it.
+        peers: Vec<Peer>,
+    },
+    /// Put a run's result, or a copy, into the store.
     Store {
         /// The run.
         run: RunId,
@@ -129,7 +158,7 @@ pub enum Command {
         /// The bytes.
         target_bytes: u64,
     },
-    /// All is reported: the process may end.
+    /// All is reported and handed over, or time is up: the process may end.
     Leave,
 }
 

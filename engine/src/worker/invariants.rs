@@ -9,6 +9,7 @@ impl Worker {
     /// The first thing that does not hold, in a sentence.
     pub fn check_invariants(&self) -> Result<(), String> {
         let reserved: u64 = self.runs.values().map(|run| run.reserved_bytes).sum();
+        let reserved = reserved + self.copies.check()?;
         if reserved != self.reserved_bytes {
             return Err(format!(
                 "{} bytes reserved, {reserved} counted",
@@ -66,8 +67,11 @@ impl Worker {
         if !self.fetched.is_empty() && !self.free_slots.is_empty() {
             return Err("a slot idles while fetched runs wait".into());
         }
-        if matches!(self.link, Link::Down) && !self.tasks.is_empty() {
-            return Err("tasks are wanted without a connection".into());
+        if matches!(self.link, Link::Down) && !(self.tasks.is_empty() && self.copies.len() == 0) {
+            return Err("tasks or copies are wanted without a connection".into());
+        }
+        if self.is_retiring() && !self.queue.is_empty() {
+            return Err("a worker that retires still has tasks to begin".into());
         }
         Ok(())
     }

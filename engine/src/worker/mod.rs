@@ -3,9 +3,14 @@
 //! A leased task goes through two phases. In the first all it needs is fetched, with its bytes reserved and no CPU slot
 //! held; in the second it computes on a slot. A worker reserves before it allocates; when nothing runs, one task is
 //! admitted whatever it needs, so something can always run.
+//!
+//! A worker that retires (`retire`) begins nothing new, and stays until the scheduler has had all that only it holds
+//! copied (`copy`) to others, or its deadline is over.
 
+mod copy;
 mod event;
 mod invariants;
+mod retire;
 mod run;
 
 use std::{
@@ -18,7 +23,8 @@ use graticule_plan::{ChunkId, JobId, LayerId, TaskId, WorkerId};
 pub use event::{Command, Event, LayerEntry, RunId};
 
 use crate::{
-    Announce, ChunkHeld, Incarnation, Peer, SessionId, TaskTimes, Time, ToScheduler, ToWorker, WorkerStatus,
+    Announce, ChunkHeld, Incarnation, Peer, Report, SessionId, TaskTimes, Time, ToScheduler, ToWorker,
+    WorkerStatus,
 };
 
 /// The worker's settings.
@@ -79,9 +85,13 @@ pub struct Worker {
     fetched_bytes: u64,
     next_run: u64,
     next_heartbeat: Time,
+    /// What became of tasks, not sent yet.
+    reports: Vec<Report>,
+    reports_due: Option<Time>,
     /// What the store was asked to shrink to, until it says what it is.
     spilling_to: Option<u64>,
-    retiring: bool,
+    retiring: Option<retire::Retiring>,
+    copies: copy::Copies,
     left: bool,
     out: Vec<Command>,
 }
@@ -145,6 +155,8 @@ impl Worker {
             queue: BTreeSet::new(),
             fetching_count: 0,
             fetched: BTreeSet::new(),
+            reports: Vec::new(),
+            reports_due: None,
             spilling_to: None,
             left: false,
             runs: BTreeMap::new(),
@@ -156,7 +168,8 @@ impl Worker {
             fetched_bytes: 0,
             next_run: 0,
             next_heartbeat: Time::ZERO,
-            retiring: false,
+            retiring: None,
+            copies: copy::Copies::default(),
             out: Vec::new(),
         }
     }
@@ -180,27 +193,31 @@ impl Worker {
                 self.spilled_bytes = spilled_bytes;
             }
             Event::ChunksLost { chunks } => self.on_chunks_lost(chunks),
-            Event::Retire => self.on_retire(),
+            Event::CopyFetched { run, bytes } => self.copying_to_held(run, bytes),
+            Event::CopyFailed { run } => self.copying_to_failed(run),
+            Event::Retire { deadline_us } => self.on_retire(deadline_us, true),
+            Event::Stop { deadline_us } => self.on_retire(deadline_us, false),
             Event::Tick => self.on_tick(),
         }
         self.start_fetches();
         self.start_computations();
-        if self.retiring && self.runs.len() == self.queue.len() && !self.left {
-            self.left = true;
-            self.out.push(Command::Leave);
-        }
+        self.start_copies();
+        self.flush_due_reports();
+        self.leave_if_due();
         commands.append(&mut self.out);
     }
 
     /// When to call again with [`Event::Tick`] if nothing else happens.
     pub fn next_timeout(&self) -> Option<Time> {
-        let silent = match self.link {
-            Link::Down => return None,
+        let of_link = match self.link {
+            Link::Down => None,
             Link::Announced { last_heard, .. } | Link::Up { last_heard, .. } => {
-                last_heard + self.config.scheduler_timeout_us
+                let silent = last_heard + self.config.scheduler_timeout_us;
+                Some(silent.min(self.next_heartbeat))
             }
         };
-        Some(silent.min(self.next_heartbeat))
+        let of_link = of_link.map(|at| self.reports_due.map_or(at, |due| at.min(due)));
+        of_link.into_iter().chain(self.leaves_at()).min()
     }
 
     /// The id that the scheduler gave, once it has.
@@ -249,12 +266,7 @@ impl Worker {
             session,
             message: ToScheduler::Announce(announce),
         });
-        if self.retiring {
-            self.out.push(Command::Send {
-                session,
-                message: ToScheduler::Retire,
-            });
-        }
+        self.say_retiring(session);
     }
 
     fn on_disconnected(&mut self, session: SessionId) {
@@ -269,6 +281,10 @@ impl Worker {
         let runs: Vec<RunId> = self.runs.keys().copied().collect();
         runs.into_iter().for_each(|run| self.abandon(run));
         self.layers.clear();
+        self.reports.clear();
+        self.reports_due = None;
+        self.forget_copies();
+        self.retire_alone();
     }
 
     fn on_message(&mut self, session: SessionId, message: ToWorker) {
@@ -312,6 +328,10 @@ impl Worker {
                 self.out.push(Command::Drop { chunks });
             }
             ToWorker::Forget { job } => self.on_forget(job),
+            ToWorker::Retire { deadline_us } => self.on_asked_to_retire(deadline_us),
+            ToWorker::Stay => self.on_stay(),
+            ToWorker::Leave => self.on_leave(),
+            ToWorker::Copy { chunks } => self.on_copy(chunks),
             ToWorker::Ping => {}
         }
     }
@@ -331,21 +351,12 @@ impl Worker {
 
     fn on_chunks_lost(&mut self, mut chunks: Vec<ChunkId>) {
         chunks.retain(|chunk| self.held.remove(chunk).is_some());
+        self.flush_reports();
         // Also before the welcome: the announcement that is under way lists them.
         if let (Some(session), false) = (self.link.session(), chunks.is_empty()) {
             self.out.push(Command::Send {
                 session,
                 message: ToScheduler::ChunksLost { chunks },
-            });
-        }
-    }
-
-    fn on_retire(&mut self) {
-        self.retiring = true;
-        if let Some(session) = self.link.session() {
-            self.out.push(Command::Send {
-                session,
-                message: ToScheduler::Retire,
             });
         }
     }
@@ -362,6 +373,7 @@ impl Worker {
             Link::Announced { .. } => self.next_heartbeat = self.now + self.config.heartbeat_us,
             Link::Up { session, .. } if self.now >= self.next_heartbeat => {
                 self.next_heartbeat = self.now + self.config.heartbeat_us;
+                self.flush_reports();
                 let message = ToScheduler::Status(self.status());
                 self.out.push(Command::Send { session, message });
             }

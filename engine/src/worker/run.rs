@@ -10,6 +10,11 @@ use graticule_plan::{ChunkId, JobId, LayerId, TaskId};
 use super::{Command, Link, RunId, RunState, TaskSlot, Worker};
 use crate::{ChunkHolders, Failure, FailureKind, Finished, Lease, Peer, Report, TaskTimes, ToScheduler};
 
+/// Microseconds that a report may wait for others while the worker has more to do.
+const REPORT_DELAY_US: u64 = 1000;
+/// Reports that are sent together at the latest.
+const REPORTS_MAX: usize = 512;
+
 impl Worker {
     pub(super) fn on_lease(&mut self, lease: Lease) {
         let holders: BTreeMap<ChunkId, Vec<Peer>> = lease
@@ -38,7 +43,13 @@ impl Worker {
             }
             // The scheduler counts on no result of an earlier lease, and would not release it.
             if self.held.remove(&task).is_some() {
+                self.reports.retain(|report| report.task != task);
                 self.out.push(Command::Drop { chunks: vec![task] });
+            }
+            self.drop_copy(task);
+            if self.retiring.is_some() {
+                self.hand_back(task, attempt);
+                continue;
             }
             let run = RunId(self.next_run);
             self.next_run += 1;
@@ -82,9 +93,11 @@ impl Worker {
         for chunk in &chunks {
             self.held.remove(chunk);
         }
+        self.reports.retain(|report| report.task.job != job);
         if !chunks.is_empty() {
             self.out.push(Command::Drop { chunks });
         }
+        self.drop_copies_of(job);
     }
 
     /// Gives a run up, wherever it stands.
@@ -117,7 +130,7 @@ impl Worker {
         self.remove_run(run);
     }
 
-    fn remove_run(&mut self, run: RunId) -> TaskSlot {
+    pub(super) fn remove_run(&mut self, run: RunId) -> TaskSlot {
         let slot = self.runs.remove(&run).expect("the caller looked the run up");
         self.reserved_bytes -= slot.reserved_bytes;
         if self.tasks.get(&slot.task) == Some(&run) {
@@ -130,7 +143,7 @@ impl Worker {
     pub(super) fn start_fetches(&mut self) {
         while let Some(&run) = self.queue.first() {
             let waiting = self.fetching_count + self.fetched.len();
-            if self.retiring || waiting >= self.config.prefetch_count_max.max(1) {
+            if waiting >= self.config.prefetch_count_max.max(1) {
                 return;
             }
             let slot = &self.runs[&run];
@@ -263,18 +276,50 @@ impl Worker {
         self.report(slot.task, slot.attempt, outcome, slot.times);
     }
 
-    fn report(&mut self, task: TaskId, attempt: u32, outcome: Result<Finished, Failure>, times: TaskTimes) {
-        if let Link::Up { session, .. } = self.link {
-            let report = Report {
+    pub(super) fn report(
+        &mut self,
+        task: TaskId,
+        attempt: u32,
+        outcome: Result<Finished, Failure>,
+        times: TaskTimes,
+    ) {
+        if let Link::Up { .. } = self.link {
+            self.reports.push(Report {
                 task,
                 attempt,
                 outcome,
                 times,
-            };
-            self.out.push(Command::Send {
-                session,
-                message: ToScheduler::Reports(vec![report]),
             });
         }
+    }
+
+    /// Sends the reports that are due: those of many small tasks together, of the last one at once.
+    pub(super) fn flush_due_reports(&mut self) {
+        if self.reports.is_empty() {
+            self.reports_due = None;
+            return;
+        }
+        let due = *self.reports_due.get_or_insert(self.now + REPORT_DELAY_US);
+        let is_idle = self.retiring.is_some()
+            || (self.fetching_count == 0 && self.fetched.is_empty() && self.computes_nothing());
+        if is_idle || self.reports.len() >= REPORTS_MAX || self.now >= due {
+            self.flush_reports();
+        }
+    }
+
+    /// Sends all reports: before anything else is said, so that the scheduler hears of things in their order.
+    pub(super) fn flush_reports(&mut self) {
+        self.reports_due = None;
+        let reports = std::mem::take(&mut self.reports);
+        if let (Link::Up { session, .. }, false) = (self.link, reports.is_empty()) {
+            self.out.push(Command::Send {
+                session,
+                message: ToScheduler::Reports(reports),
+            });
+        }
+    }
+
+    fn computes_nothing(&self) -> bool {
+        self.free_slots.len() >= self.config.slots.max(1) as usize
     }
 }

@@ -215,7 +215,7 @@ pub struct Version {
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct WorkerMessage {
-    #[prost(oneof = "worker_message::Message", tags = "1, 2, 3, 4, 5")]
+    #[prost(oneof = "worker_message::Message", tags = "1, 2, 3, 4, 5, 6")]
     pub message: ::core::option::Option<worker_message::Message>,
 }
 /// Nested message and enum types in `WorkerMessage`.
@@ -232,6 +232,8 @@ pub mod worker_message {
         Status(super::WorkerStatus),
         #[prost(message, tag = "5")]
         Retire(super::Retire),
+        #[prost(message, tag = "6")]
+        Copied(super::Copied),
     }
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
@@ -320,6 +322,7 @@ pub mod failure {
         Permanent = 0,
         Transient = 1,
         MissingInputs = 2,
+        HandedBack = 3,
     }
     impl Kind {
         /// String value of the enum field names used in the ProtoBuf definition.
@@ -331,6 +334,7 @@ pub mod failure {
                 Self::Permanent => "PERMANENT",
                 Self::Transient => "TRANSIENT",
                 Self::MissingInputs => "MISSING_INPUTS",
+                Self::HandedBack => "HANDED_BACK",
             }
         }
         /// Creates an enum from field names used in the ProtoBuf definition.
@@ -339,6 +343,7 @@ pub mod failure {
                 "PERMANENT" => Some(Self::Permanent),
                 "TRANSIENT" => Some(Self::Transient),
                 "MISSING_INPUTS" => Some(Self::MissingInputs),
+                "HANDED_BACK" => Some(Self::HandedBack),
                 _ => None,
             }
         }
@@ -366,8 +371,63 @@ pub struct WorkerStatus {
     #[prost(uint64, tag = "6")]
     pub fetched_bytes: u64,
 }
+/// Said by the worker: it wants to leave. Said by the scheduler: it shall leave.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
-pub struct Retire {}
+pub struct Retire {
+    /// After so long it leaves whatever is still to be done.
+    #[prost(uint64, tag = "1")]
+    pub deadline_us: u64,
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct Copied {
+    #[prost(message, repeated, tag = "1")]
+    pub reports: ::prost::alloc::vec::Vec<CopyReport>,
+}
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct CopyReport {
+    #[prost(uint64, tag = "1")]
+    pub copy: u64,
+    #[prost(message, optional, tag = "2")]
+    pub chunk: ::core::option::Option<TaskId>,
+    #[prost(oneof = "copy_report::Outcome", tags = "3, 4")]
+    pub outcome: ::core::option::Option<copy_report::Outcome>,
+}
+/// Nested message and enum types in `CopyReport`.
+pub mod copy_report {
+    #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+    #[repr(i32)]
+    pub enum Failure {
+        NotFetched = 0,
+        NoRoom = 1,
+    }
+    impl Failure {
+        /// String value of the enum field names used in the ProtoBuf definition.
+        ///
+        /// The values are not transformed in any way and thus are considered stable
+        /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+        pub fn as_str_name(&self) -> &'static str {
+            match self {
+                Self::NotFetched => "NOT_FETCHED",
+                Self::NoRoom => "NO_ROOM",
+            }
+        }
+        /// Creates an enum from field names used in the ProtoBuf definition.
+        pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+            match value {
+                "NOT_FETCHED" => Some(Self::NotFetched),
+                "NO_ROOM" => Some(Self::NoRoom),
+                _ => None,
+            }
+        }
+    }
+    #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Oneof)]
+    pub enum Outcome {
+        #[prost(uint64, tag = "3")]
+        Bytes(u64),
+        #[prost(enumeration = "Failure", tag = "4")]
+        Failure(i32),
+    }
+}
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct ChunkList {
     #[prost(message, repeated, tag = "1")]
@@ -375,7 +435,10 @@ pub struct ChunkList {
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct SchedulerMessage {
-    #[prost(oneof = "scheduler_message::Message", tags = "1, 2, 3, 4, 5, 6, 7, 8")]
+    #[prost(
+        oneof = "scheduler_message::Message",
+        tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12"
+    )]
     pub message: ::core::option::Option<scheduler_message::Message>,
 }
 /// Nested message and enum types in `SchedulerMessage`.
@@ -398,6 +461,14 @@ pub mod scheduler_message {
         Forget(super::Forget),
         #[prost(message, tag = "8")]
         Ping(super::Ping),
+        #[prost(message, tag = "9")]
+        Retire(super::Retire),
+        #[prost(message, tag = "10")]
+        Stay(super::Stay),
+        #[prost(message, tag = "11")]
+        Leave(super::Leave),
+        #[prost(message, tag = "12")]
+        Copy(super::Copy),
     }
 }
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
@@ -467,6 +538,29 @@ pub struct Forget {
 }
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Ping {}
+/// A worker that was to leave shall not.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Stay {}
+/// A worker that retires may go.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Leave {}
+/// Chunks to fetch and hold, because those who hold them retire.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct Copy {
+    #[prost(message, repeated, tag = "1")]
+    pub chunks: ::prost::alloc::vec::Vec<ChunkToCopy>,
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct ChunkToCopy {
+    #[prost(uint64, tag = "1")]
+    pub copy: u64,
+    #[prost(message, optional, tag = "2")]
+    pub chunk: ::core::option::Option<TaskId>,
+    #[prost(uint64, tag = "3")]
+    pub bytes: u64,
+    #[prost(message, repeated, tag = "4")]
+    pub peers: ::prost::alloc::vec::Vec<Peer>,
+}
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct ClientMessage {
     #[prost(oneof = "client_message::Message", tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 10")]
@@ -657,6 +751,9 @@ pub struct InfoReply {
     pub workers: ::prost::alloc::vec::Vec<WorkerInfo>,
     #[prost(message, repeated, tag = "4")]
     pub jobs: ::prost::alloc::vec::Vec<JobInfo>,
+    /// Tasks whose chunks were lost and made again, since the scheduler began.
+    #[prost(uint64, tag = "5")]
+    pub remade_count: u64,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct WorkerInfo {
@@ -664,6 +761,9 @@ pub struct WorkerInfo {
     pub worker: u64,
     #[prost(string, tag = "2")]
     pub name: ::prost::alloc::string::String,
+    /// What it waits for, if it retires.
+    #[prost(string, tag = "3")]
+    pub retiring: ::prost::alloc::string::String,
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct JobInfo {

@@ -67,6 +67,8 @@ fn sabotage(name: &str) -> Result<Sabotage, String> {
         Sabotage::ForgetLostChunks,
         Sabotage::ReleaseTooEarly,
         Sabotage::CombineByArrival,
+        Sabotage::LeaveBeforeCopied,
+        Sabotage::CountCopyEarly,
     ];
     let found = known.into_iter().find(|s| format!("{s:?}") == name);
     found.ok_or_else(|| format!("{name} is not one of {known:?}"))
@@ -114,6 +116,8 @@ fn run_many(arguments: &Arguments) -> ExitCode {
                 total.tasks += counts.tasks;
                 total.faults += counts.faults;
                 total.jobs += counts.jobs;
+                total.copies += counts.copies;
+                total.retired += counts.retired;
                 seeds += 1;
             }
             Err(failed) => {
@@ -123,12 +127,15 @@ fn run_many(arguments: &Arguments) -> ExitCode {
         }
     }
     println!(
-        "{seeds} seeds from {first} passed in {:.0} s: {} events, {} tasks, {} jobs, {} faults",
+        "{seeds} seeds from {first} passed in {:.0} s: {} events, {} tasks, {} jobs, {} faults, {} workers retired without loss and {} \
+         chunks copied",
         began.elapsed().as_secs_f64(),
         total.events,
         total.tasks,
         total.jobs,
-        total.faults
+        total.faults,
+        total.retired,
+        total.copies
     );
     ExitCode::SUCCESS
 }

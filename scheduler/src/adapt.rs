@@ -1,0 +1,198 @@
+//! Keeps the number of workers at what the policy asks for: the loop between `engine::autoscale` and whoever starts
+//! workers.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    ops::RangeInclusive,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use graticule_engine::{
+    Time,
+    autoscale::{Cluster, Decision, Memory, Rules, Supply, decide},
+};
+use graticule_plan::WorkerId;
+use tokio::sync::oneshot;
+use tracing::{info, warn};
+
+use crate::{SchedulerGone, SchedulerHandle};
+
+/// How the number of workers follows the work.
+#[derive(Debug, Clone)]
+pub struct AdaptOptions {
+    /// The fewest and the most workers.
+    pub workers: RangeInclusive<u32>,
+    /// Time between two decisions.
+    pub interval: Duration,
+    /// The policy's durations and shares.
+    pub rules: Rules,
+    /// From the start of a worker to its first task.
+    pub start: Duration,
+    /// How long a worker may take to leave.
+    pub patience: Duration,
+}
+
+impl AdaptOptions {
+    /// So many workers, decided every second by the usual rules.
+    pub fn new(workers: RangeInclusive<u32>) -> Self {
+        Self {
+            workers,
+            interval: Duration::from_secs(1),
+            rules: Rules::default(),
+            start: Duration::from_secs(2),
+            patience: Duration::from_secs(30),
+        }
+    }
+}
+
+/// What a worker that is started has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct WorkerSize {
+    /// Tasks that it computes at a time.
+    pub slots: u32,
+    /// Bytes for its chunks and running tasks.
+    pub budget_bytes: u64,
+}
+
+/// Whoever starts workers, and sees them end.
+pub trait WorkerSource: Send + 'static {
+    /// The size of the next worker.
+    fn size(&self) -> WorkerSize;
+
+    /// Starts a worker that connects under this name.
+    ///
+    /// # Errors
+    /// Why it cannot be started, for a person.
+    fn start(&mut self, name: &str) -> Result<(), String>;
+
+    /// The names of workers that have ended since this was asked last, by themselves or because they were told to.
+    fn ended(&mut self) -> Vec<String>;
+
+    /// Hears of each decision that does something.
+    fn decided(&mut self, decision: &Decision);
+}
+
+/// The cluster as the policy sees it, and the workers' names.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Snapshot {
+    /// What the policy looks at.
+    pub cluster: Cluster,
+    /// The names of the connected workers.
+    pub names: Vec<(WorkerId, Arc<str>)>,
+}
+
+struct Started {
+    since: Instant,
+    has_joined: bool,
+}
+
+struct Adapter<S> {
+    scheduler: SchedulerHandle,
+    source: S,
+    options: AdaptOptions,
+    memory: Memory,
+    started: BTreeMap<String, Started>,
+    next_name: u64,
+    last_reason: String,
+}
+
+/// Starts and retires workers as the policy says, until `stop` has something or is dropped, or the scheduler ends.
+/// Returns the source, whose workers are still there.
+pub async fn adapt<S: WorkerSource>(
+    scheduler: SchedulerHandle,
+    source: S,
+    options: AdaptOptions,
+    mut stop: oneshot::Receiver<()>,
+) -> S {
+    let mut clock = tokio::time::interval(options.interval.max(Duration::from_millis(1)));
+    clock.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    let mut adapter = Adapter {
+        scheduler,
+        source,
+        options,
+        memory: Memory::default(),
+        started: BTreeMap::new(),
+        next_name: 0,
+        last_reason: String::new(),
+    };
+    loop {
+        tokio::select! {
+            // A word or a dropped sender, either ends it.
+            _ = &mut stop => break,
+            _ = clock.tick() => {}
+        }
+        if adapter.look().await.is_err() {
+            break;
+        }
+    }
+    adapter.source
+}
+
+impl<S: WorkerSource> Adapter<S> {
+    async fn look(&mut self) -> Result<(), SchedulerGone> {
+        let Snapshot { cluster, names } = self.scheduler.snapshot().await?;
+        for name in self.source.ended() {
+            if self
+                .started
+                .remove(&name)
+                .is_some_and(|worker| !worker.has_joined)
+            {
+                warn!(%name, "a worker ended before it had connected");
+            }
+        }
+        let connected: BTreeSet<&str> = names.iter().map(|(_, name)| &**name).collect();
+        for (name, worker) in &mut self.started {
+            worker.has_joined |= connected.contains(name.as_str());
+        }
+        let decision = self.decide(&cluster);
+        if decision.reason != self.last_reason {
+            info!(wanted = decision.wanted, "{}", decision.reason);
+            self.last_reason.clone_from(&decision.reason);
+        }
+        if !decision.is_nothing() {
+            self.source.decided(&decision);
+        }
+        self.act(decision).await
+    }
+
+    fn decide(&mut self, cluster: &Cluster) -> Decision {
+        let size = self.source.size();
+        let micros = |duration: Duration| u64::try_from(duration.as_micros()).unwrap_or(u64::MAX);
+        let pending = self.started.values().filter(|worker| !worker.has_joined);
+        let pending =
+            pending.map(|worker| Time(cluster.now.0.saturating_sub(micros(worker.since.elapsed()))));
+        let supply = Supply {
+            min: *self.options.workers.start(),
+            max: *self.options.workers.end(),
+            pending: pending.collect(),
+            start_us: micros(self.options.start),
+            slots: size.slots,
+            budget_bytes: size.budget_bytes,
+        };
+        decide(cluster, &supply, &self.options.rules, &mut self.memory)
+    }
+
+    async fn act(&mut self, decision: Decision) -> Result<(), SchedulerGone> {
+        for worker in decision.stay {
+            self.scheduler.stay(worker).await?;
+        }
+        for worker in decision.victims {
+            self.scheduler.retire(worker, self.options.patience).await?;
+        }
+        for _ in 0..decision.start {
+            let name = format!("adapt-{}", self.next_name);
+            self.next_name += 1;
+            if let Err(why) = self.source.start(&name) {
+                warn!(%why, "a worker cannot be started");
+                continue;
+            }
+            let worker = Started {
+                since: Instant::now(),
+                has_joined: false,
+            };
+            self.started.insert(name, worker);
+        }
+        Ok(())
+    }
+}

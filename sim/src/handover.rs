@@ -1,0 +1,84 @@
+//! Copies from workers that retire, and what must hold when those leave.
+
+use graticule_engine::{
+    Peer,
+    worker::{Event, RunId},
+};
+use graticule_plan::{ChunkId, WorkerId};
+
+use crate::world::{Happening, World};
+
+/// A chunk on its way to a worker that shall keep it.
+#[derive(Debug, Clone)]
+pub(crate) struct CopyRead {
+    run: RunId,
+    chunk: ChunkId,
+    /// The holders to ask, last first.
+    peers: Vec<Peer>,
+}
+
+impl World {
+    pub(crate) fn start_copy(&mut self, at: usize, run: RunId, chunk: ChunkId, mut peers: Vec<Peer>) {
+        self.rng.shuffle(&mut peers);
+        if self.nodes[at].copies.insert(run, None).is_some() {
+            self.fail(format!("worker process {at} copies twice for {run:?}"));
+        }
+        self.read_copy_later(at, CopyRead { run, chunk, peers });
+    }
+
+    fn read_copy_later(&mut self, at: usize, copy: CopyRead) {
+        let delay = self.delay();
+        self.schedule(delay, Happening::Copy { node: at, copy });
+    }
+
+    /// A chunk arrives that the worker shall keep, or does not.
+    pub(crate) fn on_copy_read(&mut self, at: usize, mut copy: CopyRead) {
+        let run = copy.run;
+        if !self.nodes[at].copies.contains_key(&run) {
+            return;
+        }
+        let Some(peer) = copy.peers.pop() else {
+            self.tell_worker(at, Event::CopyFailed { run });
+            return;
+        };
+        let Some(values) = self.read_from_peer(&peer, copy.chunk) else {
+            self.read_copy_later(at, copy);
+            return;
+        };
+        let layer = self.jobs[&copy.chunk.job].generated.plan.layer(copy.chunk.layer);
+        let bytes = layer.output_bytes(copy.chunk.block);
+        self.nodes[at].copies.insert(run, Some((values, bytes)));
+        self.tell_worker(at, Event::CopyFetched { run, bytes });
+    }
+
+    /// The scheduler lets a worker go. If it says that nothing is lost, then all that the worker has and that is still
+    /// needed must be in the store of another one, unless a fault took it from there.
+    pub(crate) fn check_released(&mut self, worker: WorkerId, chunks_lost: u64) {
+        let process = |at: &usize| self.nodes[*at].alive && self.nodes[*at].engine.id() == Some(worker);
+        let Some(at) = (0..self.nodes.len()).find(process) else {
+            return;
+        };
+        if chunks_lost > 0 {
+            return;
+        }
+        self.counts.retired += 1;
+        let elsewhere = |chunk: &ChunkId| {
+            let mut others = self
+                .nodes
+                .iter()
+                .enumerate()
+                .filter(|(other, node)| *other != at && node.alive);
+            others.any(|(_, node)| node.store.contains_key(chunk))
+        };
+        let mut needed = self.nodes[at]
+            .store
+            .keys()
+            .filter(|&&chunk| self.scheduler.is_held_somewhere(chunk));
+        let lost = needed.find(|chunk| !self.destroyed.contains(chunk) && !elsewhere(chunk));
+        if let Some(&chunk) = lost {
+            self.fail(format!(
+                "worker process {at} may leave without loss, but nobody else has {chunk}"
+            ));
+        }
+    }
+}

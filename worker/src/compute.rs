@@ -1,0 +1,78 @@
+//! The second phase of a task: the kernel on what was fetched.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use graticule_engine::{Failure, Finished, INLINE_BYTES_MAX};
+use graticule_kernel::{Chunk, run};
+
+use crate::{
+    fetch::{Prepared, permanent},
+    tables::TableStore,
+};
+
+/// Runs a task. A panic of its kernel is its failure.
+pub(crate) fn compute(prepared: Prepared, tables: &TableStore) -> (Option<Chunk>, Result<Finished, Failure>) {
+    let Prepared {
+        program,
+        block_index,
+        windows,
+        sources,
+        ..
+    } = prepared;
+    let result = catch_unwind(AssertUnwindSafe(|| {
+        run(&program, &block_index, &windows, &sources, tables)
+    }));
+    let chunk = match result {
+        Ok(Ok(chunk)) => chunk,
+        Ok(Err(error)) => return (None, Err(permanent(chain(&error)))),
+        Err(panic) => {
+            let text = panic.downcast_ref::<&str>().map(|s| (*s).to_owned());
+            let text = text
+                .or_else(|| panic.downcast_ref::<String>().cloned())
+                .unwrap_or_default();
+            return (
+                None,
+                Err(permanent(format!(
+                    "a kernel panicked, which is a defect of Graticule: {text}"
+                ))),
+            );
+        }
+    };
+    let problems = sources
+        .problems()
+        .iter()
+        .map(|problem| {
+            let what = if problem.is_item_skipped {
+                "item left out"
+            } else {
+                "read as nodata"
+            };
+            format!("{}: {what}: {}", problem.place, problem.cause).into()
+        })
+        .collect();
+    let is_small = chunk.nbytes() <= INLINE_BYTES_MAX as u64;
+    let inline = is_small
+        .then(|| chunk.encode())
+        .filter(|encoded| encoded.len() <= INLINE_BYTES_MAX);
+    let finished = Finished {
+        bytes: chunk.nbytes(),
+        inline,
+        problems,
+    };
+    (Some(chunk), Ok(finished))
+}
+
+/// An error with its causes, outermost first.
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        let cause_text = cause.to_string();
+        if !text.contains(&cause_text) {
+            text.push_str(": ");
+            text.push_str(&cause_text);
+        }
+        source = cause.source();
+    }
+    text
+}
