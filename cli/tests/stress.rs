@@ -1,5 +1,7 @@
 //! Workers that are killed and replaced while a job runs, at a size that every run of the tests can afford.
 
+#![allow(clippy::unwrap_used)] // Helpers of tests are tests too.
+
 use std::process::Command;
 
 use serde_json::Value;

@@ -90,9 +90,10 @@ impl Worker {
         store: Arc<ChunkStore>,
     ) -> Result<WorkerHandle, WorkerError> {
         // Freed buffers are memory too: a small part of what the worker may use.
-        let spare_bytes = usize::try_from(options.budget_bytes / SPARE_PART).unwrap_or(usize::MAX);
+        let budget_bytes = options.bounded_budget_bytes();
+        let spare_bytes = usize::try_from(budget_bytes / SPARE_PART).unwrap_or(usize::MAX);
         graticule_kernel::limit_spare_bytes(spare_bytes);
-        let mut config = Config::new(&options.name, address, options.slots, options.budget_bytes);
+        let mut config = Config::new(&options.name, address, options.slots, budget_bytes);
         config.heartbeat_us = options.heartbeat_us;
         let (inbox, inputs) = mpsc::channel(INBOX_COUNT_MAX);
         let (end, ended) = watch::channel(None);

@@ -13,6 +13,7 @@ mod connect;
 mod cpu;
 mod error;
 mod fetch;
+mod limit;
 mod options;
 mod peers;
 mod server;

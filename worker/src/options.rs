@@ -1,5 +1,7 @@
 use std::path::PathBuf;
 
+use crate::limit::{ceiling_bytes, group_limit_bytes};
+
 /// How a worker runs.
 #[derive(Debug, Clone)]
 pub struct WorkerOptions {
@@ -7,7 +9,8 @@ pub struct WorkerOptions {
     pub name: String,
     /// Tasks computed at a time.
     pub slots: u32,
-    /// Bytes for chunks and running tasks together.
+    /// Bytes for chunks and running tasks together. A limit of the process's control group lowers it, so that there is
+    /// room beside it for the process itself.
     pub budget_bytes: u64,
     /// The folder below which a folder for spilled chunks is made.
     pub spill_dir: PathBuf,
@@ -16,16 +19,36 @@ pub struct WorkerOptions {
 }
 
 impl Default for WorkerOptions {
-    /// One slot for each CPU and six tenths of the machine's memory (4 GiB where that is not known).
+    /// One slot for each CPU and six tenths of the memory that the machine has or the control group allows, whichever
+    /// is less (4 GiB where neither is known).
     fn default() -> Self {
         let slots = std::thread::available_parallelism().map_or(1, |n| n.get() as u32);
         Self {
             name: format!("worker-{}", std::process::id()),
             slots,
-            budget_bytes: memory_bytes().map_or(4 << 30, |total| total / 10 * 6),
+            budget_bytes: memory_bytes()
+                .into_iter()
+                .chain(group_limit_bytes())
+                .min()
+                .map_or(4 << 30, |total| total / 10 * 6),
             spill_dir: std::env::temp_dir(),
             heartbeat_us: 500_000,
         }
+    }
+}
+
+impl WorkerOptions {
+    /// The budget under the control group's limit.
+    pub(crate) fn bounded_budget_bytes(&self) -> u64 {
+        let ceiling = group_limit_bytes().map_or(u64::MAX, ceiling_bytes);
+        if ceiling < self.budget_bytes {
+            tracing::warn!(
+                asked = self.budget_bytes,
+                budget = ceiling,
+                "the control group's memory limit lowers the budget"
+            );
+        }
+        self.budget_bytes.min(ceiling)
     }
 }
 

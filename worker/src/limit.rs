@@ -1,0 +1,89 @@
+//! What the process's control group allows it, as containers and Kubernetes set it.
+
+/// Above this, version 1 means that there is no limit.
+const NO_LIMIT_BYTES: u64 = 1 << 60;
+/// Memory of a process beside its budget: code, stacks, the runtime, buffers of connections.
+const RESERVE_BYTES: u64 = 64 << 20;
+
+/// The memory limit of this process's control group, version 1 or 2; `None` if it has none.
+pub(crate) fn group_limit_bytes() -> Option<u64> {
+    let groups = std::fs::read_to_string("/proc/self/cgroup").ok()?;
+    limit_of(&groups, |path| std::fs::read_to_string(path).ok())
+}
+
+/// The largest budget under a group's limit: above it the system would end the process.
+pub(crate) fn ceiling_bytes(limit: u64) -> u64 {
+    // Freed buffers that are kept are a sixteenth.
+    limit
+        .saturating_sub(limit / 16)
+        .saturating_sub(RESERVE_BYTES)
+        .max(limit / 2)
+}
+
+/// The lowest limit of a process's groups and those around them. `groups` is its `/proc/self/cgroup`.
+fn limit_of(groups: &str, read: impl Fn(&str) -> Option<String>) -> Option<u64> {
+    let mut lowest = None;
+    for line in groups.lines() {
+        let mut fields = line.splitn(3, ':').skip(1);
+        let (Some(controllers), Some(path)) = (fields.next(), fields.next()) else {
+            continue;
+        };
+        let (root, file) = match controllers {
+            "" => ("/sys/fs/cgroup", "memory.max"),
+            _ if controllers.split(',').any(|name| name == "memory") => {
+                ("/sys/fs/cgroup/memory", "memory.limit_in_bytes")
+            }
+            _ => continue,
+        };
+        // A container may see its own group as the root, and the path from outside.
+        let mut group = path.trim_end_matches('/');
+        loop {
+            let limit =
+                read(&format!("{root}{group}/{file}")).and_then(|text| text.trim().parse::<u64>().ok());
+            if let Some(limit) = limit.filter(|limit| *limit < NO_LIMIT_BYTES) {
+                lowest = Some(lowest.map_or(limit, |lowest: u64| lowest.min(limit)));
+            }
+            match group.rfind('/') {
+                Some(end) => group = &group[..end],
+                None => break,
+            }
+        }
+    }
+    lowest
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{ceiling_bytes, limit_of};
+
+    #[test]
+    fn the_lowest_limit_up_the_tree_counts_in_either_version() {
+        let read = |path: &str| {
+            let text = match path {
+                "/sys/fs/cgroup/pod/worker/memory.max" => "max\n",
+                "/sys/fs/cgroup/pod/memory.max" => "4294967296\n",
+                "/sys/fs/cgroup/memory/box/memory.limit_in_bytes" => "1073741824\n",
+                "/sys/fs/cgroup/memory/memory.limit_in_bytes" => "9223372036854771712\n",
+                _ => return None,
+            };
+            Some(text.to_owned())
+        };
+        assert_eq!(limit_of("0::/pod/worker\n", read), Some(4 << 30));
+        assert_eq!(
+            limit_of("3:cpu:/box\n4:cpuset,memory:/box\n", read),
+            Some(1 << 30)
+        );
+        assert_eq!(limit_of("4:memory:/\n", read), None);
+        assert_eq!(limit_of("0::/elsewhere\nnonsense\n", read), None);
+        assert_eq!(
+            limit_of("0::/\n", |_| Some("2147483648".to_owned())),
+            Some(2 << 30)
+        );
+    }
+
+    #[test]
+    fn a_budget_leaves_room_for_the_process() {
+        assert_eq!(ceiling_bytes(1 << 30), (1 << 30) / 16 * 15 - (64 << 20));
+        assert_eq!(ceiling_bytes(64 << 20), 32 << 20);
+    }
+}
