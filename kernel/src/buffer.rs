@@ -86,8 +86,11 @@ fn is_kept(lines: usize) -> bool {
 }
 
 fn spare(lines: usize) -> Option<Box<[Line]>> {
-    let mut spare = SPARE.lock().unwrap_or_else(PoisonError::into_inner);
-    is_kept(lines).then(|| spare.take(lines)).flatten()
+    // Small ones, which are many, never wait for the lock.
+    if !is_kept(lines) {
+        return None;
+    }
+    SPARE.lock().unwrap_or_else(PoisonError::into_inner).take(lines)
 }
 
 impl Buffer {

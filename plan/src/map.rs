@@ -2,7 +2,7 @@ use std::ops::Range;
 
 use smallvec::{SmallVec, smallvec};
 
-use crate::{AxisChunks, AxisWindow, ChunkGrid, InputMap, Rows};
+use crate::{AxisChunks, AxisWindow, ChunkGrid, InputMap, Inverse, Rows};
 
 /// A part of one source block along one axis, and where it lies in the window.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -35,7 +35,7 @@ pub struct BlockMap {
 #[derive(Debug, Clone)]
 enum MapKind {
     Product(Vec<AxisMap>),
-    Blocks { rows: Rows, inverse: Rows },
+    Blocks { rows: Rows, inverse: Inverse },
 }
 
 #[derive(Debug, Clone)]
@@ -44,7 +44,7 @@ struct AxisMap {
     source: AxisChunks,
     /// Cuts of the deciding axis, where one decides.
     out: Option<AxisChunks>,
-    inverse: Option<Rows>,
+    inverse: Option<Inverse>,
 }
 
 impl BlockMap {

@@ -2,7 +2,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Key, LayerId};
+use crate::{Inverse, Key, LayerId};
 
 /// What one block of a layer needs of another array.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -100,9 +100,6 @@ pub enum AxisWindow {
     },
 }
 
-/// The most blocks of an array whose blocks are listed one by one.
-const BLOCKS_MAX: u64 = 1 << 28;
-
 /// Lists of block indices, one for each block: compressed sparse rows.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Rows {
@@ -162,29 +159,9 @@ impl Rows {
         })
     }
 
-    /// For each of `source_count` blocks the rows that name it.
-    pub fn inverse(&self, source_count: u64) -> Self {
-        let count = usize::try_from(source_count).expect("rows fit memory");
-        let mut offsets = vec![0; count + 1];
-        for &block in self.blocks.iter() {
-            offsets[block as usize + 1] += 1;
-        }
-        for at in 0..count {
-            offsets[at + 1] += offsets[at];
-        }
-        let mut next = offsets.clone();
-        let mut rows = vec![0; self.blocks.len()];
-        for row in 0..self.len() as u64 {
-            for &block in self.row(row) {
-                let place = &mut next[block as usize];
-                rows[*place as usize] = row;
-                *place += 1;
-            }
-        }
-        Self {
-            offsets: offsets.into(),
-            blocks: rows.into(),
-        }
+    /// For each of `source_count` blocks, of which none of the rows names a later one, the rows that name it.
+    pub fn inverse(&self, source_count: u64) -> Inverse {
+        Inverse::new(self, source_count)
     }
 
     /// Why these rows do not fit `row_count` blocks that read from `source_count` ones, if they do not.
@@ -192,22 +169,16 @@ impl Rows {
         if self.len() as u64 != row_count {
             return Some(format!("{} rows for {row_count} blocks", self.len()));
         }
-        if source_count > BLOCKS_MAX {
-            return Some(format!(
-                "rows over {source_count} blocks; at most {BLOCKS_MAX} can be listed"
-            ));
-        }
-        // The row that named each block last.
-        let mut named = vec![u64::MAX; source_count as usize];
+        let mut sorted = Vec::new();
         for row in 0..row_count {
-            for &block in self.row(row) {
-                match named.get_mut(block as usize) {
-                    None => return Some(format!("row {row} names block {block} of {source_count}")),
-                    Some(last) if *last == row => {
-                        return Some(format!("row {row} names block {block} twice"));
-                    }
-                    Some(last) => *last = row,
-                }
+            sorted.clear();
+            sorted.extend_from_slice(self.row(row));
+            sorted.sort_unstable();
+            if let Some(block) = sorted.last().filter(|&&block| block >= source_count) {
+                return Some(format!("row {row} names block {block} of {source_count}"));
+            }
+            if let Some(twice) = sorted.windows(2).find(|pair| pair[0] == pair[1]) {
+                return Some(format!("row {row} names block {} twice", twice[0]));
             }
         }
         None

@@ -3,7 +3,6 @@
 use std::{cmp::Reverse, collections::BTreeMap, ops::Bound};
 
 use graticule_plan::{ChunkId, JobId, LayerId, TaskId, WorkerId};
-use smallvec::SmallVec;
 
 use super::{
     Command, Observation, Scheduler,
@@ -50,22 +49,29 @@ impl Scheduler {
         if self.ready_count == 0 {
             return None;
         }
-        if self.jobs.len() == 1 {
-            let job = *self.jobs.first_key_value()?.0;
-            return Some((job, self.top_ready(job)?));
+        let last = self.last_served;
+        self.next_ready_of(last, None)
+            .or_else(|| self.next_ready_of(None, last))
+    }
+
+    /// The best ready task of the first job that has one, behind one job and up to another.
+    fn next_ready_of(
+        &mut self,
+        mut behind: Option<JobId>,
+        up_to: Option<JobId>,
+    ) -> Option<(JobId, ReadyTask)> {
+        loop {
+            let first = behind.map_or(Bound::Unbounded, Bound::Excluded);
+            let mut jobs = self.jobs.range((first, Bound::Unbounded));
+            let (&job, _) = jobs.find(|(_, record)| !record.ready.is_empty())?;
+            if up_to.is_some_and(|last| job > last) {
+                return None;
+            }
+            if let Some(ready) = self.top_ready(job) {
+                return Some((job, ready));
+            }
+            behind = Some(job);
         }
-        let after = self.last_served.map_or(Bound::Unbounded, Bound::Excluded);
-        let up_to = self
-            .last_served
-            .map_or(Bound::Excluded(JobId(0)), Bound::Included);
-        let later = self.jobs.range((after, Bound::Unbounded)).map(|(&job, _)| job);
-        let turns: SmallVec<[JobId; 8]> = later
-            .chain(self.jobs.range((Bound::Unbounded, up_to)).map(|(&job, _)| job))
-            .filter(|job| !self.jobs[job].ready.is_empty())
-            .collect();
-        turns
-            .into_iter()
-            .find_map(|job| Some((job, self.top_ready(job)?)))
     }
 
     /// The first task of a job's queue that still is ready.

@@ -493,15 +493,10 @@ impl Scheduler {
             .get_mut(task.block)
     }
 
-    fn holds(&self, worker: WorkerId, chunk: graticule_plan::ChunkId) -> bool {
-        let layer = |job: &JobRecord| {
-            job.layers
-                .get(chunk.layer.0 as usize)?
-                .chunks
-                .get(chunk.block)
-                .cloned()
-        };
-        let record = self.jobs.get(&chunk.job).and_then(layer);
+    fn holds(&self, worker: WorkerId, chunk: ChunkId) -> bool {
+        let layers = self.jobs.get(&chunk.job).map(|job| &job.layers);
+        let layer = layers.and_then(|layers| layers.get(chunk.layer.0 as usize));
+        let record = layer.and_then(|layer| layer.chunks.get(chunk.block));
         record.is_some_and(|record| record.holders.contains(worker))
     }
 }
