@@ -2,12 +2,12 @@
 
 use std::fmt::Write;
 
-use graticule_plan::{AxisChunks, ChunkGrid, InputMap, Layer, Plan, Source};
+use graticule_plan::{AxisChunks, ChunkGrid, Layer, Plan, Source};
 
 use crate::{
     Array, ArrayError, LowerOptions, Lowered, WORKING_SET_BYTES, Wanted,
     error::shape_text,
-    lower::{lower, window_elements_max},
+    lower::lower,
     rewrite::{REWRITES, Rewrites},
 };
 
@@ -43,6 +43,31 @@ impl Array {
 }
 
 impl Lowered {
+    /// The most bytes that a task of one of the plan's layers has in memory at a time: its inputs' windows, what it
+    /// reads, its result and what it uses in between.
+    pub fn task_bytes_max(&self, layer: &Layer) -> u64 {
+        let sources = layer.inputs.iter().map(|input| match &input.source {
+            Source::Layer(source) => {
+                let source = self.plan.layer(*source);
+                (&source.grid, source.item_bytes)
+            }
+            Source::Held(key) => {
+                let held = &self.held[key];
+                (&held.grid, held.dtype.size_bytes())
+            }
+        });
+        layer.task_bytes_max(sources)
+    }
+
+    /// The most bytes in memory when the plan's tasks run one by one, depth first: see [`Plan::depth_first_bytes`].
+    pub fn depth_first_bytes(&self, tasks_max: u64) -> Option<u64> {
+        let held = |key| {
+            let held = self.held.get(&key)?;
+            Some((&held.grid, held.dtype.size_bytes()))
+        };
+        self.plan.depth_first_bytes(held, tasks_max)
+    }
+
     /// Describes the plan; see [`explain`].
     pub fn explain(&self) -> String {
         let mut text = String::new();
@@ -65,7 +90,7 @@ fn describe(text: &mut String, title: &str, lowered: &Lowered) {
     ));
     let mut peak = 0;
     for (id, layer) in plan.iter() {
-        let task_peak = task_peak_bytes(lowered, layer);
+        let task_peak = lowered.task_bytes_max(layer);
         peak = peak.max(task_peak);
         line(format_args!("  {id} {}", layer.name));
         line(format_args!("      {}", grid_text(&layer.grid)));
@@ -117,30 +142,6 @@ fn describe(text: &mut String, title: &str, lowered: &Lowered) {
     }
 }
 
-/// The most bytes that a task has in hand: its inputs' windows, its result and what it uses in between.
-fn task_peak_bytes(lowered: &Lowered, layer: &Layer) -> u64 {
-    let inputs = layer.inputs.iter().map(|input| {
-        let InputMap::Product(windows) = &input.map else {
-            return 0;
-        };
-        let (grid, item_bytes) = match &input.source {
-            Source::Layer(source) => {
-                let source = lowered.plan.layer(*source);
-                (&source.grid, source.item_bytes)
-            }
-            Source::Held(key) => {
-                let held = &lowered.held[key];
-                (&held.grid, held.dtype.size_bytes())
-            }
-        };
-        window_elements_max(windows, grid, &layer.grid).saturating_mul(item_bytes)
-    });
-    let inputs = inputs.fold(0, u64::saturating_add);
-    inputs
-        .saturating_add(layer.output_bytes_max())
-        .saturating_add(layer.scratch_bytes)
-}
-
 fn kept_bytes(plan: &Plan) -> u64 {
     let kept = plan.outputs().iter().filter(|output| output.keep.is_some());
     let size = |layer: &Layer| layer.grid.element_count().saturating_mul(layer.item_bytes);
@@ -151,7 +152,7 @@ fn kept_bytes(plan: &Plan) -> u64 {
 fn warnings(lowered: &Lowered) -> Vec<String> {
     let mut warnings = Vec::new();
     for (id, layer) in lowered.plan.iter() {
-        let peak = task_peak_bytes(lowered, layer);
+        let peak = lowered.task_bytes_max(layer);
         // Later layers have their chunks from the first ones, or are steps of a tree, which are small by nature.
         let is_first = !layer
             .inputs

@@ -17,11 +17,13 @@
 
 pub mod autoscale;
 mod footprint;
+mod ledger;
 mod message;
 pub mod scheduler;
 mod time;
 pub mod worker;
 
+pub use ledger::{IN_HAND_BYTES_MIN, PlanMemory};
 pub use message::{
     Announce, ChunkHeld, ChunkHolders, ChunkToCopy, CopyFailure, CopyId, CopyReport, Failure, FailureKind,
     Finished, INLINE_BYTES_MAX, Incarnation, InputSource, LayerSpec, Lease, Peer, Report, SessionId,

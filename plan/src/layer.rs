@@ -111,6 +111,7 @@ pub struct Plan {
     layers: Vec<Layer>,
     outputs: Vec<Output>,
     tables: BTreeMap<Digest, Arc<[u8]>>,
+    depth_first_bytes: Option<u64>,
 }
 
 impl Plan {
@@ -140,6 +141,19 @@ impl Plan {
     /// Content that bodies refer to by digest: item lists, labels, index lists, constants.
     pub fn tables(&self) -> &BTreeMap<Digest, Arc<[u8]>> {
         &self.tables
+    }
+
+    /// What [`depth_first_bytes`](Self::depth_first_bytes) told whoever made the plan, if it was asked: the scheduler
+    /// keeps the plan's memory within that and what runs at a time.
+    pub fn depth_first_hint(&self) -> Option<u64> {
+        self.depth_first_bytes
+    }
+
+    /// The plan with what [`depth_first_bytes`](Self::depth_first_bytes) said of it.
+    #[must_use]
+    pub fn with_depth_first_hint(mut self, bytes: Option<u64>) -> Self {
+        self.depth_first_bytes = bytes;
+        self
     }
 
     /// Tasks in all.

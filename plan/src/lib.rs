@@ -17,8 +17,10 @@
 //! # Ok::<(), graticule_plan::PlanError>(())
 //! ```
 
+mod depth_first;
 mod dtype;
 mod error;
+mod footprint;
 mod grid;
 mod ids;
 mod inverse;

@@ -137,6 +137,12 @@ impl Rows {
         &self.blocks[self.offsets[row] as usize..self.offsets[row + 1] as usize]
     }
 
+    /// The length of the longest row.
+    pub fn longest(&self) -> u64 {
+        let lens = self.offsets.windows(2).map(|pair| pair[1] - pair[0]);
+        lens.max().unwrap_or(0)
+    }
+
     /// All blocks of all rows.
     pub fn blocks(&self) -> &[u64] {
         &self.blocks

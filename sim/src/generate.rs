@@ -78,19 +78,26 @@ pub(crate) fn generate(rng: &mut Rng, bases: &[Base], next_key: &mut u128) -> Ge
             .expect("the layer was just added");
     }
     let used = made.used.iter().take(made.base_count);
-    let bases = used
-        .zip(bases)
-        .filter(|(used, _)| **used)
-        .map(|(_, base)| base.key);
+    let used = used.zip(bases).filter(|(used, _)| **used);
     Generated {
-        bases: bases.collect(),
+        bases: used.map(|(_, base)| base.key).collect(),
         expected: made
             .arrays
             .drain(made.base_count..)
             .map(|array| array.expected)
             .collect(),
-        plan: Arc::new(made.builder.finish()),
+        plan: Arc::new(hinted(made.builder.finish(), bases)),
     }
+}
+
+/// The plan, with what tells how much memory it needs.
+fn hinted(plan: Plan, bases: &[Base]) -> Plan {
+    let held = |key| {
+        let base = bases.iter().find(|base| base.key == key)?;
+        Some((&base.grid, base.item_bytes))
+    };
+    let bytes = plan.depth_first_bytes(held, u64::MAX);
+    plan.with_depth_first_hint(bytes)
 }
 
 /// A plan that hands over kept results as they are.

@@ -14,6 +14,7 @@ use graticule_plan::{ChunkId, JobId, Key, TaskId};
 
 use crate::{
     client::{Client, Job, Kept},
+    generate::TASK_BYTES_MAX,
     handover::CopyRead,
     node::{Node, Wanted},
     phase::Phase,
@@ -189,6 +190,7 @@ impl World {
         let profile = Profile::draw(&mut rng);
         let config = Config {
             worker_timeout_us: TIMEOUT_US,
+            in_hand_bytes_min: TASK_BYTES_MAX / 4,
             sabotage,
             ..Config::default()
         };

@@ -9,7 +9,6 @@ use graticule_plan::{AxisWindow, DType, Digest, Input, InputMap, LayerId, PlanBu
 
 use super::{
     edges::{Placement, operand_placement, windows},
-    estimate::window_elements_max,
     place::{Place, own_placement, seat},
 };
 use crate::{
@@ -165,10 +164,9 @@ impl<'a> Emitter<'a> {
             return *id;
         }
         let node = self.graph.node(x);
-        let InputMap::Product(windows) = &input.map else {
-            unreachable!("made above")
-        };
-        let elements = window_elements_max(windows, &node.grid, self.graph.grid(self.root));
+        let elements = input
+            .map
+            .window_elements_max(&node.grid, self.graph.grid(self.root));
         let made = ops::Node::Input {
             input: self.inputs.len(),
             parts: parts(&node.op, node.dtype),

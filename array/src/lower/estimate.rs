@@ -1,7 +1,6 @@
 //! What a task takes, as far as the plan can tell: upper bounds of bytes, a guess of time.
 
 use graticule_ops::{Node, Program, Stage};
-use graticule_plan::{AxisChunks, AxisWindow, ChunkGrid};
 
 use super::emit::Body;
 use crate::expression::SourceTable;
@@ -183,45 +182,5 @@ fn own_scratch(node: usize, nodes: &[Node], bytes: &[u64]) -> u64 {
             elements.min(column.saturating_add(TILE_BYTES))
         }
         _ => 0,
-    }
-}
-
-/// The most elements of a window on a source, over all blocks of a layer.
-pub(crate) fn window_elements_max(windows: &[AxisWindow], source: &ChunkGrid, layer: &ChunkGrid) -> u64 {
-    let axes = windows.iter().zip(source.axes());
-    axes.map(|(window, chunks)| axis_elements_max(window, chunks, layer))
-        .fold(1, u64::saturating_mul)
-}
-
-fn axis_elements_max(window: &AxisWindow, source: &AxisChunks, layer: &ChunkGrid) -> u64 {
-    match window {
-        AxisWindow::All => source.len(),
-        AxisWindow::Aligned { .. } => source.chunk_max(),
-        AxisWindow::Block { block } => {
-            let extent = source.extent(*block);
-            extent.end - extent.start
-        }
-        AxisWindow::Affine { out_axis, step, .. } => {
-            let chunk = layer.axes()[*out_axis].chunk_max().max(1);
-            (chunk - 1)
-                .saturating_mul(step.unsigned_abs())
-                .saturating_add(1)
-                .min(source.len())
-        }
-        AxisWindow::Group { fan_in, .. } => fan_in.saturating_mul(source.chunk_max()).min(source.len()),
-        AxisWindow::Intervals { intervals, .. } => intervals
-            .iter()
-            .map(|(start, end)| end - start)
-            .max()
-            .unwrap_or(0),
-        AxisWindow::Rows { rows, .. } => {
-            let widest = rows
-                .offsets()
-                .windows(2)
-                .map(|pair| pair[1] - pair[0])
-                .max()
-                .unwrap_or(0);
-            widest.saturating_mul(source.chunk_max()).min(source.len())
-        }
     }
 }

@@ -12,7 +12,6 @@ use crate::table::Table;
 
 use graticule_plan::{Body, ChunkGrid, DType, Digest, Key, Layer, LayerId, Output, Plan, PlanBuilder};
 
-pub(crate) use self::estimate::window_elements_max;
 use self::{
     emit::{Emitter, item_bytes},
     estimate::Estimate,

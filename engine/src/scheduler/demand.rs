@@ -63,7 +63,7 @@ impl Scheduler {
             if exhausted == jobs.len() || !self.admits(bounds) {
                 break;
             }
-            if self.step(job) {
+            if self.admits_source(job) && self.step(job) {
                 exhausted = 0;
                 self.last_walked = Some(job);
             } else {
@@ -310,7 +310,10 @@ impl Scheduler {
         self.barren_count = 0;
         self.committed_bytes += bytes;
         self.ready_count += 1;
-        self.job_mut(task.job).ready.push(ready);
+        let job = self.job_mut(task.job);
+        job.ready.push(ready);
+        job.ledger.ready_bytes += bytes;
+        job.ledger.ready_count += 1;
     }
 
     pub(super) fn ready_to_waiting(&mut self, task: TaskId, missing: u64) {
@@ -318,6 +321,9 @@ impl Scheduler {
         let bytes = self.output_bytes(task);
         self.committed_bytes -= bytes;
         self.ready_count -= 1;
+        let ledger = &mut self.job_mut(task.job).ledger;
+        ledger.ready_bytes -= bytes;
+        ledger.ready_count -= 1;
         self.task_mut(task).expect("a ready task has a record").state = TaskState::Waiting { missing };
     }
 

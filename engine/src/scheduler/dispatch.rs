@@ -54,7 +54,7 @@ impl Scheduler {
             .or_else(|| self.next_ready_of(None, last))
     }
 
-    /// The best ready task of the first job that has one, behind one job and up to another.
+    /// The best ready task of the first job that has one and room for it, behind one job and up to another.
     fn next_ready_of(
         &mut self,
         mut behind: Option<JobId>,
@@ -68,7 +68,10 @@ impl Scheduler {
                 return None;
             }
             if let Some(ready) = self.top_ready(job) {
-                return Some((job, ready));
+                let (layer, block) = (ready.layer, ready.block);
+                if self.admits_lease(TaskId { job, layer, block }) {
+                    return Some((job, ready));
+                }
             }
             behind = Some(job);
         }
@@ -146,9 +149,17 @@ impl Scheduler {
     }
 
     fn ready_to_leased(&mut self, task: TaskId, worker: WorkerId, leases: &mut Leases) {
-        self.job_mut(task.job).ready.pop();
         self.ready_count -= 1;
         self.leased_count += 1;
+        let bytes = self.output_bytes(task);
+        let in_hand = u128::from(self.layer(task.job, task.layer).task_bytes_max);
+        let job = self.job_mut(task.job);
+        job.ready.pop();
+        job.ledger.ready_bytes -= bytes;
+        job.ledger.ready_count -= 1;
+        job.ledger.leased_bytes += in_hand;
+        job.ledger.leased_count += 1;
+        job.ledger.note_peak();
         let layer = self.layer_mut(task.job, task.layer);
         let task_us = layer.measured.mean_us(layer.spec.layer.cost_ns);
         let task_us = u32::try_from(task_us).unwrap_or(u32::MAX);

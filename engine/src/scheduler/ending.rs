@@ -139,6 +139,7 @@ impl Scheduler {
             undelivered += awaited.map(|(_, chunk)| u128::from(chunk.bytes)).sum::<u128>();
             layer.delivered = None;
         }
+        record.ledger.undelivered_bytes -= undelivered;
         self.undelivered_bytes -= undelivered;
         if running {
             self.out

@@ -45,7 +45,12 @@ impl Scheduler {
     pub(super) fn unlease(&mut self, worker: WorkerId, task: TaskId) {
         self.committed_bytes -= self.output_bytes(task);
         self.leased_count -= 1;
-        self.layer_mut(task.job, task.layer).leased_count -= 1;
+        let layer = self.layer_mut(task.job, task.layer);
+        layer.leased_count -= 1;
+        let in_hand = u128::from(layer.task_bytes_max);
+        let ledger = &mut self.job_mut(task.job).ledger;
+        ledger.leased_bytes -= in_hand;
+        ledger.leased_count -= 1;
         let load_us = self.task(task).map_or(0, |record| record.load_us);
         if let Some(record) = self.workers.get_mut(&worker) {
             record.leased_count -= 1;

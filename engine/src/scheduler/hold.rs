@@ -54,8 +54,16 @@ impl Scheduler {
         let before = layer.chunks.insert(chunk.block, record);
         assert!(before.is_none(), "{chunk} appeared twice");
         let (transient, undelivered) = (layer.pins.is_empty(), layer.awaits_delivery(chunk.block));
-        self.transient_bytes += if transient { bytes } else { 0 };
-        self.undelivered_bytes += if undelivered { bytes } else { 0 };
+        if undelivered {
+            self.undelivered_bytes += bytes;
+            self.job_mut(chunk.job).ledger.undelivered_bytes += bytes;
+        }
+        if transient {
+            self.transient_bytes += bytes;
+            let ledger = &mut self.job_mut(chunk.job).ledger;
+            ledger.held_bytes += bytes;
+            ledger.note_peak();
+        }
     }
 
     /// Takes a chunk that is there out of the books.
@@ -64,8 +72,14 @@ impl Scheduler {
         let record = layer.chunks.remove(chunk.block).expect("the chunk was there");
         let (transient, undelivered) = (layer.pins.is_empty(), layer.awaits_delivery(chunk.block));
         let bytes = u128::from(record.bytes);
-        self.transient_bytes -= if transient { bytes } else { 0 };
-        self.undelivered_bytes -= if undelivered { bytes } else { 0 };
+        if undelivered {
+            self.undelivered_bytes -= bytes;
+            self.job_mut(chunk.job).ledger.undelivered_bytes -= bytes;
+        }
+        if transient {
+            self.transient_bytes -= bytes;
+            self.job_mut(chunk.job).ledger.held_bytes -= bytes;
+        }
         record
     }
 
@@ -83,7 +97,9 @@ impl Scheduler {
         let delivered = layer.delivered.as_mut().expect("asked above");
         delivered.insert(chunk.block);
         if let Some(record) = layer.chunks.get(chunk.block) {
-            self.undelivered_bytes -= u128::from(record.bytes);
+            let bytes = u128::from(record.bytes);
+            self.undelivered_bytes -= bytes;
+            job.ledger.undelivered_bytes -= bytes;
         }
         job.outputs_left -= 1;
         self.release_if_unwanted(chunk);
@@ -255,6 +271,7 @@ impl Scheduler {
         let bytes: u128 = record.chunks.iter().map(|(_, c)| u128::from(c.bytes)).sum();
         let held = record.chunks.blocks();
         self.transient_bytes += bytes;
+        self.job_mut(job).ledger.held_bytes += bytes;
         for block in held {
             self.release_if_unwanted(ChunkId { job, layer, block });
         }

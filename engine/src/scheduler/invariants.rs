@@ -7,6 +7,7 @@ use graticule_plan::{ChunkId, JobId, LayerId, TaskId};
 use super::{
     Scheduler,
     demand::{At, Frame},
+    ledger::Ledger,
     record::{ChunkRecord, JobRecord, JobState, LayerRecord, TaskRecord, TaskState},
 };
 
@@ -38,6 +39,7 @@ impl Scheduler {
                 }
             }
             self.check_outputs(job, &coming)?;
+            self.check_ledger(job)?;
         }
         self.check_retirements()?;
         self.check_sums(&sums)
@@ -81,6 +83,59 @@ impl Scheduler {
                     worker.load_us
                 ));
             }
+        }
+        Ok(())
+    }
+
+    fn check_ledger(&self, job: JobId) -> Result<(), String> {
+        let record = &self.jobs[&job];
+        let mut counted = Ledger {
+            plan: record.ledger.plan,
+            peak_bytes: record.ledger.peak_bytes,
+            limit_bytes: record.ledger.limit_bytes,
+            ..Default::default()
+        };
+        for layer in &record.layers {
+            if layer.pins.is_empty() {
+                let bytes = layer.chunks.iter().map(|(_, chunk)| u128::from(chunk.bytes));
+                counted.held_bytes += bytes.sum::<u128>();
+            }
+            let awaited = layer
+                .chunks
+                .iter()
+                .filter(|(block, _)| layer.awaits_delivery(*block));
+            counted.undelivered_bytes += awaited.map(|(_, chunk)| u128::from(chunk.bytes)).sum::<u128>();
+            for (block, task) in layer.tasks.iter() {
+                let id = layer.spec.id;
+                match task.state {
+                    TaskState::Waiting { .. } => {}
+                    TaskState::Ready => {
+                        counted.ready_bytes += self.output_bytes(TaskId {
+                            job,
+                            layer: id,
+                            block,
+                        });
+                        counted.ready_count += 1;
+                    }
+                    TaskState::Leased { .. } => {
+                        counted.leased_bytes += u128::from(layer.task_bytes_max);
+                        counted.leased_count += 1;
+                    }
+                }
+            }
+        }
+        if counted != record.ledger {
+            return Err(format!("job {job} has {:?}, {counted:?} counted", record.ledger));
+        }
+        let repaired = record
+            .layers
+            .iter()
+            .any(|layer| layer.reset_count + layer.failed_count > 0);
+        let (peak_bytes, limit_bytes) = (counted.peak_bytes, counted.limit_bytes);
+        if !repaired && limit_bytes > 0 && peak_bytes > limit_bytes {
+            return Err(format!(
+                "job {job} had {peak_bytes} bytes of at most {limit_bytes}"
+            ));
         }
         Ok(())
     }

@@ -16,6 +16,7 @@ mod finish;
 mod handover;
 mod hold;
 mod invariants;
+mod ledger;
 mod loss;
 mod membership;
 mod rank;
@@ -41,7 +42,7 @@ pub use retire::{RetireProgress, RetireWait};
 pub use sabotage::Sabotage;
 pub use why_answer::{Admission, Bound, Openings, Placement, Standing, Unknown, Why, WorkerWhy};
 
-use crate::{Incarnation, InputSource, LayerSpec, SessionId, Time, ToWorker};
+use crate::{IN_HAND_BYTES_MIN, Incarnation, InputSource, LayerSpec, PlanMemory, SessionId, Time, ToWorker};
 use record::{Consumer, InputRecord, JobRecord, JobState, LayerRecord, Measured, TaskRecord, WorkerRecord};
 use table::{BlockSet, BlockTable};
 
@@ -52,6 +53,9 @@ pub struct Config {
     pub incarnation: Incarnation,
     /// Microseconds after which a silent worker is given up.
     pub worker_timeout_us: u64,
+    /// Bytes that a job's tasks may have in hand on each worker, however small they are: see
+    /// [`PlanMemory::limit_bytes`].
+    pub in_hand_bytes_min: u64,
     /// A defect to build in, for the simulator's own test.
     pub sabotage: Sabotage,
 }
@@ -61,6 +65,7 @@ impl Default for Config {
         Self {
             incarnation: Incarnation(0),
             worker_timeout_us: 30_000_000,
+            in_hand_bytes_min: IN_HAND_BYTES_MIN,
             sabotage: Sabotage::None,
         }
     }
@@ -323,6 +328,10 @@ impl Scheduler {
             problems: Default::default(),
             delivery_failures: Default::default(),
             ready: Default::default(),
+            ledger: ledger::Ledger {
+                plan: self.plan_memory(&plan),
+                ..Default::default()
+            },
         };
         self.jobs.insert(job, record);
         self.connect_consumers(job);
@@ -351,6 +360,14 @@ impl Scheduler {
             });
         }
         self.finish_if_complete(job);
+    }
+
+    fn plan_memory(&self, plan: &Plan) -> PlanMemory {
+        PlanMemory::of(plan, |key| {
+            let &(job, layer) = self.keys.get(&key)?;
+            let layer = &self.layer(job, layer).spec.layer;
+            Some((&layer.grid, layer.item_bytes))
+        })
     }
 
     /// Each output once, and each kept one under a name of its own.
@@ -416,7 +433,11 @@ impl Scheduler {
             };
             let is_uniform = spec.layer.output_bytes_max().checked_mul(count)
                 == spec.layer.grid.element_count().checked_mul(spec.layer.item_bytes);
+            let task_bytes_max = spec
+                .layer
+                .task_bytes_max(spec.sources.iter().map(|s| (&s.grid, s.item_bytes)));
             Ok(LayerRecord {
+                task_bytes_max,
                 uniform_bytes: is_uniform.then(|| spec.layer.output_bytes_max()),
                 spec: Arc::new(spec),
                 inputs,

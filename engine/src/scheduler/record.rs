@@ -11,6 +11,7 @@ use graticule_plan::{BlockMap, Digest, JobId, Key, LayerId, Plan, WorkerId};
 use super::{
     ClientId,
     demand::Cursor,
+    ledger::Ledger,
     rank::Rank,
     table::{BlockSet, BlockTable},
 };
@@ -32,6 +33,7 @@ pub(super) struct JobRecord {
     pub(super) delivery_failures: BTreeMap<(LayerId, u64), u32>,
     /// Ready tasks, the next one on top; some may be so no more (see [`TaskState::Ready`]).
     pub(super) ready: ReadyQueue,
+    pub(super) ledger: Ledger,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -100,6 +102,8 @@ impl ReadyQueue {
 #[derive(Debug)]
 pub(super) struct LayerRecord {
     pub(super) spec: Arc<LayerSpec>,
+    /// The most bytes that one of its tasks has in hand.
+    pub(super) task_bytes_max: u64,
     /// Bytes of every result, if they are equal.
     pub(super) uniform_bytes: Option<u64>,
     pub(super) inputs: Vec<InputRecord>,

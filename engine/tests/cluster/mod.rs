@@ -315,6 +315,20 @@ impl Plans {
         self
     }
 
+    /// One task for each `fan_in` of the latest layer's.
+    pub fn group(mut self, fan_in: u64) -> Self {
+        let (at, count) = self.latest();
+        let map = InputMap::Product(vec![AxisWindow::Group { out_axis: 0, fan_in }]);
+        let source = Source::Layer(at);
+        self.layer(
+            "group",
+            count.div_ceil(fan_in),
+            vec![Input { source, map }],
+            |_| {},
+        );
+        self
+    }
+
     /// One task for each chunk of a kept result of `count` chunks.
     pub fn each_of(mut self, key: Key, count: u64) -> Self {
         let input = aligned(Source::Held(key));

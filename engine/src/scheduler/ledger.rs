@@ -1,0 +1,68 @@
+//! A job's memory: what it holds and has in hand, within the bound that its plan gives.
+
+use graticule_plan::{JobId, TaskId};
+
+use super::Scheduler;
+use crate::PlanMemory;
+
+/// What a job has in the workers' memory.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct Ledger {
+    pub(super) plan: PlanMemory,
+    /// Chunks that pass through; kept ones are not among them.
+    pub(super) held_bytes: u128,
+    /// Those among all held ones that a client is still to fetch.
+    pub(super) undelivered_bytes: u128,
+    /// What tasks that are ready will leave behind.
+    pub(super) ready_bytes: u128,
+    pub(super) ready_count: u64,
+    /// What tasks that are leased have in hand.
+    pub(super) leased_bytes: u128,
+    pub(super) leased_count: u64,
+    /// The most that was held for tasks and in hand at a time.
+    pub(super) peak_bytes: u128,
+    /// The largest limit that it had.
+    pub(super) limit_bytes: u128,
+}
+
+impl Ledger {
+    /// Notes how much there is.
+    pub(super) fn note_peak(&mut self) {
+        let for_tasks = self.held_bytes.saturating_sub(self.undelivered_bytes);
+        self.peak_bytes = self.peak_bytes.max(for_tasks + self.leased_bytes);
+    }
+
+    /// Whether one more chunk may come into being within `limit`: with it there must be room for the widest task.
+    fn admits_source(&self, limit: u128) -> bool {
+        let in_use = self.held_bytes + self.ready_bytes + self.leased_bytes;
+        let room = u128::from(self.plan.task_bytes_max) + u128::from(self.plan.output_bytes_max);
+        in_use + room <= limit || (self.ready_count == 0 && self.leased_count == 0)
+    }
+}
+
+impl Scheduler {
+    /// The most bytes that a job may have held and in hand on the workers that are there.
+    fn limit_of(&mut self, job: JobId) -> u128 {
+        let workers = self.workers.len() as u64;
+        let (slots, in_hand_min) = (self.capacity.slots, self.config.in_hand_bytes_min);
+        let ledger = &mut self.job_mut(job).ledger;
+        let limit = ledger.plan.limit_bytes(workers, slots, in_hand_min);
+        let limit = limit.unwrap_or(u128::MAX);
+        ledger.limit_bytes = ledger.limit_bytes.max(limit);
+        limit
+    }
+
+    /// Whether a job's walk may go on.
+    pub(super) fn admits_source(&mut self, job: JobId) -> bool {
+        let limit = self.limit_of(job);
+        self.jobs[&job].ledger.admits_source(limit)
+    }
+
+    /// Whether a ready task may be leased: what it has in hand fits, or nothing else of its job is in hand.
+    pub(super) fn admits_lease(&mut self, task: TaskId) -> bool {
+        let limit = self.limit_of(task.job);
+        let bytes = u128::from(self.layer(task.job, task.layer).task_bytes_max);
+        let ledger = &self.jobs[&task.job].ledger;
+        ledger.leased_count == 0 || ledger.held_bytes + ledger.leased_bytes + bytes <= limit
+    }
+}
