@@ -7,6 +7,7 @@ mod demo;
 mod info;
 mod logging;
 mod mosaic;
+mod processes;
 mod scheduler;
 mod signals;
 mod stress;
