@@ -15,6 +15,7 @@ use graticule_array::{Array, ArrayError, Chunks, Index, Over};
 use graticule_client::Client;
 use graticule_ops::ReduceKind;
 use graticule_plan::{DType, Digest};
+use graticule_worker::{RESERVE_BYTES, SPARE_PART};
 use serde_json::json;
 
 use super::Verdict;
@@ -24,10 +25,6 @@ use crate::{processes::Processes, values::parse_bytes};
 const PARTS: [f64; 3] = [2.0, 0.5, 0.05];
 /// Between two looks at the workers' memory.
 const SAMPLE: Duration = Duration::from_millis(100);
-/// Resident bytes of a worker beside its budget: code, stacks, the runtime, buffers of its connections.
-const RESERVE_BYTES: u64 = 64 << 20;
-/// The part of the budget that freed buffers may take beside it.
-const SPARE_PART: u64 = 16;
 
 #[derive(Debug, Clone, clap::Args)]
 pub(super) struct Args {
