@@ -3,6 +3,7 @@
 mod allocated;
 mod bench;
 mod cluster;
+mod connection;
 mod demo;
 mod info;
 mod logging;
