@@ -10,6 +10,8 @@ result to OUT as a .npy file, so that results can be compared.
 """
 
 import json
+import pathlib
+import shutil
 import sys
 import time
 
@@ -21,10 +23,11 @@ CHUNKS = (1, 1, 1024, 1024)
 
 
 def make(folder):
-    """Smooth fields with noise: they compress about as reflectances do."""
+    """Smooth fields with noise: they compress about as reflectances do. Written aside: a stack that is there is whole."""
+    whole, aside = pathlib.Path(folder, "stack.zarr"), pathlib.Path(folder, "stack.zarr.part")
     codec = zarr.codecs.ZstdCodec(level=3)
     array = zarr.create_array(
-        f"{folder}/stack.zarr", shape=SHAPE, chunks=CHUNKS, dtype="uint16", compressors=codec, overwrite=True
+        str(aside), shape=SHAPE, chunks=CHUNKS, dtype="uint16", compressors=codec, overwrite=True
     )
     random = np.random.default_rng(7)
     y, x = np.mgrid[0 : SHAPE[2], 0 : SHAPE[3]]
@@ -33,6 +36,8 @@ def make(folder):
             field = 3000 + 800 * np.sin(x / 97 + band) * np.cos(y / 61 + time_index / 5)
             noise = random.integers(0, 256, SHAPE[2:])
             array[time_index, band] = (field + noise).astype("uint16")
+    shutil.rmtree(whole, ignore_errors=True)
+    aside.rename(whole)
 
 
 def median(folder):

@@ -5,6 +5,7 @@ use graticule_plan::{DType, Kind};
 
 use crate::{
     Array, ArrayError, Operand,
+    creation::small,
     expression::Op,
     infer::{broadcast_shape, unify},
     operand::common_dtype,
@@ -30,9 +31,27 @@ pub fn binary(op: BinaryOp, x: impl Into<Operand>, y: impl Into<Operand>) -> Res
     if op == BinaryOp::Power && !operand.is_float() && y.weak_int().is_some_and(|power| power < 0) {
         return Err(ArrayError::NegativePower);
     }
-    let cast = |side: Operand| -> Result<Array, ArrayError> { side.into_array(operand)?.astype(operand) };
-    let (operands, grid) = unify(vec![cast(x)?, cast(y)?])?;
+    let (x, y) = (x.into_array(operand)?.astype(operand)?, y.into_array(operand)?);
+    if let (BinaryOp::Power, true, Op::Constant(power)) = (op, operand.is_float(), &y.0.op)
+        && let Some(plain) = plain_power(&x, power.as_f64())
+    {
+        return plain;
+    }
+    let (operands, grid) = unify(vec![x, y.astype(operand)?])?;
     Ok(Array::new(Op::Binary(op), operands, result, grid))
+}
+
+/// A float array to the power of one number, where NumPy takes a plainer operation (`fast_scalar_power`). The root is
+/// no mere short cut: it gives NaN for -inf and keeps -0.0, of which the power 0.5 is inf and 0.0.
+fn plain_power(x: &Array, power: f64) -> Option<Result<Array, ArrayError>> {
+    Some(match power {
+        -1.0 => x.reciprocal(),
+        0.0 => Ok(Array::full_grid(x.chunks(), small(1, x.dtype()))),
+        0.5 => x.sqrt(),
+        1.0 => Ok(x.clone()),
+        2.0 => x.square(),
+        _ => return None,
+    })
 }
 
 /// The dtype in which an operation of two operands is done that needs floats: NumPy looks at each operand for itself, so
@@ -328,7 +347,7 @@ binary_methods! {
     remainder => Remainder,
     /// Gives the remainder with the dividend's sign.
     fmod => Fmod,
-    /// Raises to a power.
+    /// Raises to a power. As in NumPy, the number 0.5 (unlike an array of them) takes the square root: -inf gives NaN.
     power => Power,
     /// Takes the smaller of two elements; NaN wins.
     minimum => Minimum,

@@ -76,6 +76,29 @@ fn statistics_of_long_series_go_by_a_tree() {
     insta::assert_snapshot!(delivered(&[&mean]).explain());
 }
 
+/// Blocks of each layer of a mean by month of 64 dates, each a chunk of `side` x `side`.
+fn blocks_of_a_climatology(side: u64) -> Vec<u64> {
+    let grid = ChunkGrid::regular(&[64, side, side], &[1, side, side]).unwrap();
+    let cube = Array::held(Key(7), &grid, DType::Float32);
+    let months: Vec<Option<u64>> = (0..64).map(|date| Some(date % 12)).collect();
+    let (means, _) = cube.groupby_reduce(0, &months, ReduceKind::Mean, true).unwrap();
+    let layers = delivered(&[&means]);
+    layers
+        .plan
+        .layers()
+        .iter()
+        .map(|layer| layer.grid.block_count())
+        .collect()
+}
+
+/// A task of a combination holds all partials that it combines, and each of them has every group.
+#[test]
+fn large_partials_of_groups_are_combined_four_at_a_time_and_small_ones_eight() {
+    // 12 groups of 36 x 36 elements of 16 bytes stay below 256 KiB, those of 37 x 37 do not.
+    assert_eq!(blocks_of_a_climatology(36), [64, 8, 1]);
+    assert_eq!(blocks_of_a_climatology(37), [64, 16, 4, 1]);
+}
+
 #[test]
 fn anomaly_of_a_persisted_cube() {
     let grid = ChunkGrid::regular(&[1460, 720, 1440], &[365, 180, 180]).unwrap();

@@ -1,44 +1,31 @@
 //! `graticule info`.
 
-use std::{process::ExitCode, time::Duration};
+use std::process::ExitCode;
 
-use graticule_client::{Client, ClusterInfo, ConnectOptions};
+use graticule_client::{Client, ClusterInfo};
 use graticule_plan::WorkerId;
 use serde_json::json;
 
-use crate::{terminal, values::parse_duration};
+use crate::{connection::Connection, terminal};
 
 /// What is asked of which scheduler.
 #[derive(Debug, Clone, clap::Args)]
 pub(crate) struct Args {
-    /// The scheduler.
-    #[arg(
-        long,
-        visible_alias = "scheduler",
-        env = "GRATICULE_CLUSTER",
-        default_value = "grpc://127.0.0.1:8786",
-        value_name = "URL"
-    )]
-    cluster: String,
+    #[command(flatten)]
+    connection: Connection,
     /// Print JSON.
     #[arg(long)]
     json: bool,
-    /// How long the scheduler may take to answer.
-    #[arg(long, default_value = "5s", value_parser = parse_duration, value_name = "TIME")]
-    timeout: Duration,
 }
 
 /// Prints workers and jobs.
 pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
-    let options = ConnectOptions {
-        connect_timeout: args.timeout,
-        ..ConnectOptions::default()
-    };
-    let info = Client::info_of(&args.cluster, &options).await?;
+    let cluster = &args.connection.cluster;
+    let info = Client::info_of(cluster, &args.connection.options()).await?;
     if args.json {
         terminal::say(&as_json(&info).to_string())?;
     } else {
-        as_text(&args.cluster, &info)
+        as_text(cluster, &info)
             .iter()
             .try_for_each(|line| terminal::say(line))?;
     }

@@ -3,10 +3,12 @@
 mod allocated;
 mod bench;
 mod cluster;
+mod connection;
 mod demo;
 mod info;
 mod logging;
 mod mosaic;
+mod processes;
 mod scheduler;
 mod signals;
 mod stress;

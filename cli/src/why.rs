@@ -1,13 +1,13 @@
 //! `graticule why`.
 
-use std::{process::ExitCode, time::Duration};
+use std::process::ExitCode;
 
 use graticule_client::{
-    About, Answer, Bound, Client, ConnectOptions, Happening, Placement, Standing, Subject, Why, WorkerWhy,
+    About, Answer, Bound, Client, Happening, Placement, Standing, Subject, Why, WorkerWhy,
 };
 use serde_json::{Value, json};
 
-use crate::{terminal, values::parse_duration};
+use crate::{connection::Connection, terminal};
 
 /// What is asked of which scheduler.
 #[derive(Debug, Clone, clap::Args)]
@@ -16,30 +16,17 @@ pub(crate) struct Args {
     /// (worker-3, or its name).
     #[arg(value_name = "TASK|JOB|WORKER")]
     subject: Subject,
-    /// The scheduler.
-    #[arg(
-        long,
-        visible_alias = "scheduler",
-        env = "GRATICULE_CLUSTER",
-        default_value = "grpc://127.0.0.1:8786",
-        value_name = "URL"
-    )]
-    cluster: String,
+    #[command(flatten)]
+    connection: Connection,
     /// Print JSON.
     #[arg(long)]
     json: bool,
-    /// How long the scheduler may take to answer.
-    #[arg(long, default_value = "5s", value_parser = parse_duration, value_name = "TIME")]
-    timeout: Duration,
 }
 
 /// Prints the answer.
 pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
-    let options = ConnectOptions {
-        connect_timeout: args.timeout,
-        ..ConnectOptions::default()
-    };
-    let answer = Client::why_of(&args.cluster, args.subject, &options).await?;
+    let cluster = &args.connection.cluster;
+    let answer = Client::why_of(cluster, args.subject, &args.connection.options()).await?;
     if args.json {
         terminal::say(&as_json(&answer).to_string())?;
     } else {

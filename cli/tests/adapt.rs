@@ -3,67 +3,23 @@
 #![cfg(target_os = "linux")]
 #![allow(clippy::unwrap_used)] // Helpers of tests are tests too.
 
-use std::{
-    io::{BufRead, BufReader, Read},
-    process::{Child, Command, Stdio},
-    time::{Duration, Instant},
-};
+mod support;
+
+use std::{io::Read, process::Stdio, time::Instant};
 
 use graticule_array::{Array, Chunks, Over};
 use graticule_client::{Client, ConnectOptions};
 use graticule_plan::DType;
+use support::{PATIENCE, Process, graticule};
 
-/// How long anything may take before the test gives up.
-const PATIENCE: Duration = Duration::from_secs(60);
-
-/// A process of this test; it ends with it.
-struct Process(Child);
-
-impl Drop for Process {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
-impl Process {
-    fn cluster(adapt: &str) -> (Self, String) {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_graticule"));
-        command.args([
-            "cluster",
-            "--listen",
-            "127.0.0.1:0",
-            "--no-dashboard",
-            "--slots",
-            "1",
-        ]);
-        command.args(["--memory", "256MiB", "--adapt", adapt]);
-        command.args(["--adapt-within", "1s", "--adapt-idle", "500ms"]);
-        command
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped());
-        let mut process = Self(command.spawn().unwrap());
-        let mut line = String::new();
-        let mut output = BufReader::new(process.0.stdout.as_mut().unwrap());
-        output.read_line(&mut line).unwrap();
-        let url = line.trim().strip_prefix("scheduler at ").unwrap().to_owned();
-        (process, url)
-    }
-
-    fn signal(&self, name: &str) {
-        let id = self.0.id().to_string();
-        assert!(Command::new("kill").args([name, &id]).status().unwrap().success());
-    }
-
-    /// The processes that this one has started and that are there.
-    fn children(&self) -> Vec<u32> {
-        let id = self.0.id();
-        let tasks = std::fs::read_dir(format!("/proc/{id}/task")).unwrap();
-        let lists = tasks.map(|task| std::fs::read_to_string(task.unwrap().path().join("children")));
-        let lists: String = lists.map(Result::unwrap_or_default).collect();
-        lists.split_whitespace().map(|id| id.parse().unwrap()).collect()
-    }
+/// A scheduler that starts workers of one slot, as many as `adapt` says; gives where it listens too.
+fn cluster(adapt: &str) -> (Process, String) {
+    let mut command = graticule(&["cluster", "--listen", "127.0.0.1:0", "--no-dashboard"]);
+    command.args(["--slots", "1", "--memory", "256MiB", "--adapt", adapt]);
+    command.args(["--adapt-within", "1s", "--adapt-idle", "500ms"]);
+    let mut cluster = Process::spawn(command.stderr(Stdio::piped()));
+    let url = cluster.scheduler_url();
+    (cluster, url)
 }
 
 /// Whether a process is there and no mere entry of one that has ended.
@@ -87,7 +43,7 @@ async fn worker_count(url: &str) -> usize {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn workers_come_with_the_work_go_after_it_and_leave_no_process_behind() {
-    let (mut cluster, url) = Process::cluster("1..3");
+    let (mut cluster, url) = cluster("1..3");
     wait_until("the first worker", async || worker_count(&url).await == 1).await;
     let client = Client::connect(&url).await.unwrap();
     let x = Array::arange(0.0, 4e7, 1.0, DType::Float64, Chunks::Size(20_000)).unwrap();
@@ -98,7 +54,7 @@ async fn workers_come_with_the_work_go_after_it_and_leave_no_process_behind() {
     wait_until("one worker", async || worker_count(&url).await == 1).await;
     wait_until("one process", async || cluster.children().len() == 1).await;
     let children = cluster.children();
-    cluster.signal("-INT");
+    cluster.signal("INT");
     assert!(cluster.0.wait().unwrap().success());
     assert!(!children.into_iter().any(is_alive));
     let mut said = String::new();
@@ -117,7 +73,7 @@ async fn workers_come_with_the_work_go_after_it_and_leave_no_process_behind() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn workers_of_a_cluster_that_is_killed_end_too() {
-    let (mut cluster, url) = Process::cluster("2..3");
+    let (mut cluster, url) = cluster("2..3");
     wait_until("two workers", async || worker_count(&url).await == 2).await;
     let children = cluster.children();
     assert_eq!(children.len(), 2);

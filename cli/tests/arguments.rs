@@ -2,22 +2,13 @@
 
 #![allow(clippy::unwrap_used)] // Helpers of tests are tests too.
 
-use std::{
-    path::Path,
-    process::{Command, Output},
-};
+mod support;
 
-fn graticule(arguments: &[&str]) -> Output {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_graticule"));
-    for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("GRATICULE_")) {
-        command.env_remove(name);
-    }
-    command.args(arguments).output().unwrap()
-}
+use support::{graticule, sample};
 
 /// Checks that a command fails and says why.
 fn assert_refused(arguments: &[&str], code: i32, parts: &[&str]) {
-    let output = graticule(arguments);
+    let output = graticule(arguments).output().unwrap();
     let said = String::from_utf8(output.stderr).unwrap();
     assert_eq!(output.status.code(), Some(code), "{arguments:?}: {said}");
     for part in parts {
@@ -27,8 +18,7 @@ fn assert_refused(arguments: &[&str], code: i32, parts: &[&str]) {
 }
 
 fn items() -> String {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples/data/s2-slovenia/items.json");
-    folder.to_str().unwrap().to_owned()
+    sample("s2-slovenia/items.json").to_str().unwrap().to_owned()
 }
 
 #[test]

@@ -2,37 +2,17 @@
 
 #![allow(clippy::unwrap_used)] // Helpers of tests are tests too.
 
+mod support;
+
 use std::{
     collections::BTreeMap,
-    io::{BufRead, BufReader},
     path::Path,
     process::{Child, Command, Output, Stdio},
-    time::{Duration, Instant},
+    time::Instant,
 };
 
 use serde_json::Value;
-
-/// How long anything may take before the test gives up.
-const PATIENCE: Duration = Duration::from_secs(120);
-
-/// A process of this test; it ends with it.
-struct Process(Child);
-
-impl Drop for Process {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
-fn graticule(arguments: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_graticule"));
-    command
-        .args(arguments)
-        .stdin(Stdio::null())
-        .env_remove("GRATICULE_CLUSTER");
-    command
-}
+use support::{PATIENCE, Process, graticule, sample, text};
 
 /// A scheduler and workers, each a process.
 struct Cluster {
@@ -43,17 +23,9 @@ struct Cluster {
 
 impl Cluster {
     fn start(worker_count: usize) -> Self {
-        let mut command = graticule(&[
-            "scheduler",
-            "--listen",
-            "127.0.0.1:0",
-            "--dashboard",
-            "127.0.0.1:0",
-        ]);
-        let mut scheduler = Process(command.stdout(Stdio::piped()).spawn().unwrap());
-        let mut lines = BufReader::new(scheduler.0.stdout.take().unwrap()).lines();
-        let first = lines.next().unwrap().unwrap();
-        let url = first.strip_prefix("scheduler at ").unwrap().to_owned();
+        let addresses = ["--listen", "127.0.0.1:0", "--dashboard", "127.0.0.1:0"];
+        let mut scheduler = Process::spawn(graticule(&["scheduler"]).args(addresses));
+        let url = scheduler.scheduler_url();
         let mut cluster = Self {
             url,
             workers: Vec::new(),
@@ -65,9 +37,8 @@ impl Cluster {
     }
 
     fn add_worker(&mut self) {
-        let mut command = graticule(&["worker", "--scheduler", &self.url, "--slots", "1"]);
-        self.workers
-            .push(Process(command.stdout(Stdio::null()).spawn().unwrap()));
+        let arguments = ["worker", "--scheduler", &self.url, "--slots", "1"];
+        self.workers.push(Process::start(&arguments));
     }
 
     fn info(&self) -> Value {
@@ -87,13 +58,9 @@ impl Cluster {
     }
 }
 
-fn text(bytes: &[u8]) -> String {
-    String::from_utf8_lossy(bytes).into_owned()
-}
-
 /// `graticule mosaic` of the sample scenes in small tiles, so that there is something to interrupt.
 fn mosaic(out: &Path, more: &[&str]) -> Command {
-    let items = Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples/data/landsat8-ny/items.json");
+    let items = sample("landsat8-ny/items.json");
     let mut command = graticule(&[
         "mosaic",
         items.to_str().unwrap(),

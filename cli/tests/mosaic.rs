@@ -2,30 +2,24 @@
 
 #![allow(clippy::unwrap_used)] // Helpers of tests are tests too.
 
-use std::{
-    path::{Path, PathBuf},
-    process::Command,
-};
+mod support;
+
+use std::path::Path;
 
 use bytes::Bytes;
 use graticule_data::tiff::{Decoder, Tiff, Window};
 use graticule_plan::DType;
-
-fn samples(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join("../examples/data")
-        .join(name)
-}
+use support::{graticule, sample};
 
 /// Runs `graticule mosaic` in this folder; gives its last line.
 fn mosaic(name: &str, out: &Path, more: &[&str]) -> String {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_graticule"));
+    let mut command = graticule(&[]);
     command.args([
         "mosaic",
-        samples(name).join("items.json").to_str().unwrap(),
+        sample(name).join("items.json").to_str().unwrap(),
         "--out",
     ]);
-    command.arg(out).args(more).env_remove("GRATICULE_CLUSTER");
+    command.arg(out).args(more);
     let output = command.output().unwrap();
     assert!(
         output.status.success(),
@@ -65,7 +59,7 @@ fn pixels(path: &Path) -> Vec<f64> {
 
 /// The numbers of a NumPy file.
 fn expected(name: &str, file: &str) -> Vec<f64> {
-    let bytes = std::fs::read(samples(name).join("expected").join(file)).unwrap();
+    let bytes = std::fs::read(sample(name).join("expected").join(file)).unwrap();
     let header = usize::from(u16::from_le_bytes([bytes[8], bytes[9]])) + 10;
     let text = String::from_utf8_lossy(&bytes[10..header]).into_owned();
     assert!(text.contains("'fortran_order': False"), "{text}");
@@ -188,21 +182,19 @@ fn months_of_each_year_and_other_reductions_are_numpys() {
 fn a_damaged_file_fails_by_name_or_is_left_out_as_asked() {
     let folder = tempfile::tempdir().unwrap();
     let copy = folder.path().join("data");
-    copy_folder(&samples("s2-slovenia"), &copy);
+    copy_folder(&sample("s2-slovenia"), &copy);
     let scene = "S2_L1C_33TVM_20150731T100009";
     let file = copy.join(scene).join("ndvi.tif");
     let bytes = std::fs::read(&file).unwrap();
     std::fs::write(&file, &bytes[..bytes.len() / 2]).unwrap();
     let run = |out: &Path, on_error: &str| {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_graticule"));
+        let mut command = graticule(&[]);
         command
             .arg("mosaic")
             .arg(copy.join("items.json"))
             .arg("--out")
             .arg(out);
-        command
-            .args(["--assets", "ndvi", "--on-error", on_error])
-            .env_remove("GRATICULE_CLUSTER");
+        command.args(["--assets", "ndvi", "--on-error", on_error]);
         let output = command.output().unwrap();
         (output.status.code(), String::from_utf8(output.stderr).unwrap())
     };

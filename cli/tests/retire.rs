@@ -3,69 +3,18 @@
 #![cfg(unix)]
 #![allow(clippy::unwrap_used)] // Helpers of tests are tests too.
 
-use std::{
-    io::{BufRead, BufReader},
-    process::{Child, Command, Stdio},
-    sync::Arc,
-    time::{Duration, Instant},
-};
+mod support;
+
+use std::{sync::Arc, time::Instant};
 
 use graticule_array::{Array, Chunks, Over};
 use graticule_client::{Client, ConnectOptions, Persisted};
 use graticule_plan::DType;
-
-/// How long anything may take before the test gives up.
-const PATIENCE: Duration = Duration::from_secs(60);
-
-/// A process of this test; it ends with it.
-struct Process(Child);
-
-impl Drop for Process {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
-impl Process {
-    fn start(arguments: &[&str]) -> Self {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_graticule"));
-        command.args(arguments).env_remove("GRATICULE_CLUSTER");
-        command.stdin(Stdio::null()).stdout(Stdio::piped());
-        Self(command.spawn().unwrap())
-    }
-
-    fn first_line(&mut self) -> String {
-        let mut line = String::new();
-        let mut output = BufReader::new(self.0.stdout.as_mut().unwrap());
-        output.read_line(&mut line).unwrap();
-        line.trim().to_owned()
-    }
-
-    fn terminate(&self) {
-        let id = self.0.id().to_string();
-        let sent = Command::new("kill").args(["-TERM", &id]).status().unwrap();
-        assert!(sent.success());
-    }
-
-    /// The exit code, when the process has ended.
-    fn code(&mut self) -> Option<i32> {
-        let begun = Instant::now();
-        loop {
-            if let Some(status) = self.0.try_wait().unwrap() {
-                return status.code();
-            }
-            assert!(begun.elapsed() < PATIENCE, "it does not end");
-            std::thread::yield_now();
-        }
-    }
-}
+use support::{PATIENCE, Process};
 
 /// A scheduler and workers, each a process.
 fn cluster(worker_count: usize, memory: &str) -> (Process, String, Vec<Process>) {
-    let mut scheduler = Process::start(&["scheduler", "--listen", "127.0.0.1:0", "--no-dashboard"]);
-    let line = scheduler.first_line();
-    let url = line.strip_prefix("scheduler at ").unwrap().to_owned();
+    let (scheduler, url) = Process::scheduler();
     let worker = |_| {
         let arguments = ["worker", "--scheduler", &url, "--slots", "1", "--memory", memory];
         let mut worker = Process::start(&arguments);
@@ -115,7 +64,7 @@ async fn a_worker_that_is_terminated_hands_over_what_it_holds_and_nothing_is_mad
     // The second job runs while the worker leaves.
     let (running, array) = (client.clone(), kept.array().clone());
     let during = tokio::spawn(async move { sum(&running, &array).await });
-    workers[1].terminate();
+    workers[1].signal("TERM");
     assert_eq!(workers[1].code(), Some(0));
     wait_for_workers(&url, 2).await;
     assert_eq!(before, during.await.unwrap());

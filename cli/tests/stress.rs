@@ -2,20 +2,21 @@
 
 #![allow(clippy::unwrap_used)] // Helpers of tests are tests too.
 
-use std::process::Command;
+mod support;
 
 use serde_json::Value;
+use support::{graticule, text};
 
 #[test]
 fn killed_workers_change_no_byte_of_the_result_and_are_no_tasks_fault() {
     let arguments = "stress kill --tasks 1000 --chunk 16 --workers 2 --kills 4 --every-ms 400 --json";
-    let output = Command::new(env!("CARGO_BIN_EXE_graticule"))
+    let output = graticule(&[])
         .args(arguments.split(' '))
         // A job of a second is mostly waiting for the worker in the dead one's place.
         .args(["--ratio-max", "1000"])
         .output()
         .unwrap();
-    let said = String::from_utf8_lossy(&output.stderr);
+    let said = text(&output.stderr);
     assert!(output.status.success(), "{said}");
     let figures: Value = serde_json::from_slice(&output.stdout).unwrap();
     assert!(figures["kill_count"].as_u64().unwrap() >= 4, "{figures}");
@@ -30,32 +31,9 @@ fn killed_workers_change_no_byte_of_the_result_and_are_no_tasks_fault() {
 #[test]
 fn a_ratio_that_does_not_hold_is_told_and_fails() {
     let arguments = "stress kill --tasks 100 --chunk 4 --workers 1 --kills 1 --every-ms 500 --ratio-max 0";
-    let output = Command::new(env!("CARGO_BIN_EXE_graticule"))
-        .args(arguments.split(' '))
-        .output()
-        .unwrap();
+    let output = graticule(&[]).args(arguments.split(' ')).output().unwrap();
     assert_eq!(output.status.code(), Some(1));
-    assert!(String::from_utf8_lossy(&output.stderr).contains("did not hold"));
-}
-
-/// The processes that a process has started and that still run.
-#[cfg(target_os = "linux")]
-fn children(of: u32) -> Vec<u32> {
-    let entries = std::fs::read_dir("/proc")
-        .unwrap()
-        .map(|entry| entry.unwrap().file_name());
-    let ids = entries.filter_map(|name| name.to_str()?.parse().ok());
-    let parent = |id: &u32| {
-        let stat = std::fs::read_to_string(format!("/proc/{id}/stat")).ok()?;
-        // The name before it stands in parentheses and may hold anything.
-        stat.rsplit_once(')')?
-            .1
-            .split_whitespace()
-            .nth(1)?
-            .parse::<u32>()
-            .ok()
-    };
-    ids.filter(|id| parent(id) == Some(of)).collect()
+    assert!(text(&output.stderr).contains("did not hold"));
 }
 
 #[cfg(target_os = "linux")]
@@ -66,28 +44,18 @@ fn an_interrupted_stress_test_leaves_no_process_behind() {
         process::Stdio,
     };
     let arguments = "stress kill --tasks 1000 --chunk 16 --workers 2 --kills 1000000";
-    let mut command = Command::new(env!("CARGO_BIN_EXE_graticule"));
-    command
-        .args(arguments.split(' '))
-        .stdin(Stdio::null())
-        .stderr(Stdio::piped());
-    let mut stress = command.spawn().unwrap();
+    let mut command = graticule(&[]);
+    command.args(arguments.split(' ')).stderr(Stdio::piped());
+    let mut stress = support::Process::spawn(&mut command);
     let mut line = String::new();
-    BufReader::new(stress.stderr.take().unwrap())
+    BufReader::new(stress.0.stderr.take().unwrap())
         .read_line(&mut line)
         .unwrap();
     assert!(line.contains("tasks on 2 workers"), "{line}");
-    let started = children(stress.id());
+    let started = stress.children();
     assert_eq!(started.len(), 3, "a scheduler and two workers");
-    let id = stress.id().to_string();
-    assert!(
-        Command::new("kill")
-            .args(["-INT", &id])
-            .status()
-            .unwrap()
-            .success()
-    );
-    assert_eq!(stress.wait().unwrap().code(), Some(130));
+    stress.signal("INT");
+    assert_eq!(stress.code(), Some(130));
     for id in started {
         assert!(
             !std::path::Path::new(&format!("/proc/{id}")).exists(),

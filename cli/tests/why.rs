@@ -2,63 +2,21 @@
 
 #![allow(clippy::unwrap_used)] // Helpers of tests are tests too.
 
-use std::{
-    io::{BufRead, BufReader},
-    process::{Child, Command, Output, Stdio},
-    time::{Duration, Instant},
-};
+mod support;
+
+use std::{process::Output, time::Instant};
 
 use graticule_array::{Array, Chunks};
 use graticule_client::{Client, RunOptions};
 use graticule_plan::DType;
 use serde_json::Value;
-
-/// How long anything may take before the test gives up.
-const PATIENCE: Duration = Duration::from_secs(60);
-
-/// A process of this test; it ends with it.
-struct Process(Child);
-
-impl Drop for Process {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
-fn graticule(arguments: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_graticule"));
-    command
-        .args(arguments)
-        .stdin(Stdio::null())
-        .env_remove("GRATICULE_CLUSTER");
-    command
-}
-
-fn start(arguments: &[&str]) -> (Process, String) {
-    let mut child = graticule(arguments).stdout(Stdio::piped()).spawn().unwrap();
-    let mut line = String::new();
-    BufReader::new(child.stdout.take().unwrap())
-        .read_line(&mut line)
-        .unwrap();
-    (Process(child), line.trim().to_owned())
-}
-
-fn scheduler() -> (Process, String) {
-    let (process, line) = start(&["scheduler", "--listen", "127.0.0.1:0", "--no-dashboard"]);
-    let url = line.strip_prefix("scheduler at ").unwrap().to_owned();
-    (process, url)
-}
+use support::{PATIENCE, Process, graticule, text};
 
 fn why(url: &str, subject: &str, more: &[&str]) -> Output {
     graticule(&["why", subject, "--cluster", url])
         .args(more)
         .output()
         .unwrap()
-}
-
-fn text(bytes: &[u8]) -> String {
-    String::from_utf8_lossy(bytes).into_owned()
 }
 
 /// Asks until the answer is as wanted; each question is a process of its own, so this does not spin.
@@ -82,7 +40,7 @@ fn ask_until(url: &str, subject: &str, holds: impl Fn(&Value) -> bool) -> Value 
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_job_without_workers_says_so_and_a_worker_tells_what_it_did_later() {
-    let (_scheduler, url) = scheduler();
+    let (_scheduler, url) = Process::scheduler();
     let client = Client::connect(&url).await.unwrap();
     let x = Array::ones(&[8], &[Chunks::Size(1)], DType::Float32).unwrap();
     let kept = client.persist(&x).await.unwrap();
@@ -93,7 +51,7 @@ async fn a_job_without_workers_says_so_and_a_worker_tells_what_it_did_later() {
         "{}",
         text(&output.stdout)
     );
-    let (_worker, _) = start(&["worker", "--scheduler", &url, "--name", "alice", "--slots", "1"]);
+    let _worker = Process::start(&["worker", "--scheduler", &url, "--name", "alice", "--slots", "1"]);
     kept.wait().await.unwrap();
     let answer = ask_until(&url, "job-1/layer-0/block-3", |answer| {
         answer["task"]["standing"]["state"] == "held"
@@ -116,8 +74,8 @@ async fn a_job_without_workers_says_so_and_a_worker_tells_what_it_did_later() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_job_larger_than_memory_names_what_is_in_use() {
-    let (_scheduler, url) = scheduler();
-    let (_worker, _) = start(&["worker", "--scheduler", &url, "--slots", "1", "--memory", "8MiB"]);
+    let (_scheduler, url) = Process::scheduler();
+    let _worker = Process::start(&["worker", "--scheduler", &url, "--slots", "1", "--memory", "8MiB"]);
     let client = Client::connect(&url).await.unwrap();
     let x = Array::ones(&[64 << 17], &[Chunks::Size(1 << 17)], DType::Float64).unwrap();
     // Nobody fetches what is there.
@@ -137,7 +95,7 @@ async fn a_job_larger_than_memory_names_what_is_in_use() {
 
 #[test]
 fn what_names_nothing_or_does_not_exist_says_what_would() {
-    let (_scheduler, url) = scheduler();
+    let (_scheduler, url) = Process::scheduler();
     let output = why(&url, "17", &[]);
     assert_eq!(output.status.code(), Some(2));
     assert!(

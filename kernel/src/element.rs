@@ -110,15 +110,12 @@ pub(crate) fn are_bools(bytes: &[u8]) -> bool {
     bytes.iter().fold(0, |all, &byte| all | byte) <= 1
 }
 
-/// Calls `$body` with the type alias `$T` for the Rust type of a dtype.
-macro_rules! with_element {
-    ($dtype:expr, $T:ident => $body:expr) => {{
+/// Calls `$body` with the type alias `$T` for the Rust type of a dtype, or gives `$otherwise` for booleans.
+macro_rules! with_number {
+    ($dtype:expr, $T:ident => $body:expr, $otherwise:expr) => {{
         use graticule_plan::DType as D;
         match $dtype {
-            D::Bool => {
-                type $T = bool;
-                $body
-            }
+            D::Bool => $otherwise,
             D::Int8 => {
                 type $T = i8;
                 $body
@@ -161,5 +158,16 @@ macro_rules! with_element {
             }
         }
     }};
+}
+pub(crate) use with_number;
+
+/// Calls `$body` with the type alias `$T` for the Rust type of a dtype.
+macro_rules! with_element {
+    ($dtype:expr, $T:ident => $body:expr) => {
+        $crate::element::with_number!($dtype, $T => $body, {
+            type $T = bool;
+            $body
+        })
+    };
 }
 pub(crate) use with_element;

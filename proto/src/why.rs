@@ -1,9 +1,6 @@
 //! Why a task is where it is and how a worker is, on their way to and from the wire.
 
-use graticule_engine::{
-    WorkerStatus,
-    scheduler::{Admission, Bound, Openings, Placement, Standing, Why, WorkerWhy},
-};
+use graticule_engine::scheduler::{Admission, Bound, Openings, Placement, Standing, Why, WorkerWhy};
 use graticule_plan::WorkerId;
 
 use crate::{ProtoError, plan::task, v1};
@@ -201,7 +198,7 @@ impl From<WorkerWhy> for v1::WorkerWhy {
             load_us: why.load_us,
             held_count: why.held_count,
             held_bytes: why.held_bytes,
-            status: Some(status_message(why.status)),
+            status: Some(why.status.into()),
             silent_us: why.silent_us,
             is_retiring: why.is_retiring,
             is_isolated: why.is_isolated,
@@ -224,32 +221,10 @@ impl TryFrom<v1::WorkerWhy> for WorkerWhy {
             load_us: why.load_us,
             held_count: why.held_count,
             held_bytes: why.held_bytes,
-            status: status(why.status.ok_or(Malformed("a worker without a status"))?),
+            status: why.status.ok_or(Malformed("a worker without a status"))?.into(),
             silent_us: why.silent_us,
             is_retiring: why.is_retiring,
             is_isolated: why.is_isolated,
         })
-    }
-}
-
-fn status_message(status: WorkerStatus) -> v1::WorkerStatus {
-    v1::WorkerStatus {
-        memory_bytes: status.memory_bytes,
-        spilled_bytes: status.spilled_bytes,
-        reserved_bytes: status.reserved_bytes,
-        running: status.running,
-        queued: status.queued,
-        fetched_bytes: status.fetched_bytes,
-    }
-}
-
-fn status(status: v1::WorkerStatus) -> WorkerStatus {
-    WorkerStatus {
-        memory_bytes: status.memory_bytes,
-        spilled_bytes: status.spilled_bytes,
-        reserved_bytes: status.reserved_bytes,
-        running: status.running,
-        queued: status.queued,
-        fetched_bytes: status.fetched_bytes,
     }
 }

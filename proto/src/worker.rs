@@ -58,14 +58,7 @@ impl From<ToScheduler> for v1::WorkerMessage {
                 reports: reports.into_iter().map(Into::into).collect(),
             }),
             ToScheduler::ChunksLost { chunks } => Message::ChunksLost(chunk_list(chunks)),
-            ToScheduler::Status(status) => Message::Status(v1::WorkerStatus {
-                memory_bytes: status.memory_bytes,
-                spilled_bytes: status.spilled_bytes,
-                reserved_bytes: status.reserved_bytes,
-                running: status.running,
-                queued: status.queued,
-                fetched_bytes: status.fetched_bytes,
-            }),
+            ToScheduler::Status(status) => Message::Status(status.into()),
             ToScheduler::Retire { deadline_us } => Message::Retire(v1::Retire { deadline_us }),
             ToScheduler::Copied(reports) => Message::Copied(v1::Copied {
                 reports: reports.into_iter().map(Into::into).collect(),
@@ -89,14 +82,7 @@ impl TryFrom<v1::WorkerMessage> for ToScheduler {
                 ToScheduler::Reports(reports.collect::<Result<_, _>>()?)
             }
             Message::ChunksLost(list) => ToScheduler::ChunksLost { chunks: chunks(list) },
-            Message::Status(status) => ToScheduler::Status(WorkerStatus {
-                memory_bytes: status.memory_bytes,
-                spilled_bytes: status.spilled_bytes,
-                reserved_bytes: status.reserved_bytes,
-                running: status.running,
-                queued: status.queued,
-                fetched_bytes: status.fetched_bytes,
-            }),
+            Message::Status(status) => ToScheduler::Status(status.into()),
             Message::Retire(retire) => ToScheduler::Retire {
                 deadline_us: retire.deadline_us,
             },
@@ -247,6 +233,32 @@ impl TryFrom<v1::Failure> for Failure {
             kind,
             message: failure.message.into(),
         })
+    }
+}
+
+impl From<WorkerStatus> for v1::WorkerStatus {
+    fn from(status: WorkerStatus) -> Self {
+        Self {
+            memory_bytes: status.memory_bytes,
+            spilled_bytes: status.spilled_bytes,
+            reserved_bytes: status.reserved_bytes,
+            running: status.running,
+            queued: status.queued,
+            fetched_bytes: status.fetched_bytes,
+        }
+    }
+}
+
+impl From<v1::WorkerStatus> for WorkerStatus {
+    fn from(status: v1::WorkerStatus) -> Self {
+        Self {
+            memory_bytes: status.memory_bytes,
+            spilled_bytes: status.spilled_bytes,
+            reserved_bytes: status.reserved_bytes,
+            running: status.running,
+            queued: status.queued,
+            fetched_bytes: status.fetched_bytes,
+        }
     }
 }
 

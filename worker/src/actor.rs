@@ -24,13 +24,12 @@ use crate::{
     compute::compute,
     cpu::CpuPool,
     fetch::{Fetcher, Prepared},
+    limit::SPARE_PART,
     tables::TableStore,
 };
 
 /// Results and other news that may wait for the actor. More tasks than that are never under way.
 const INBOX_COUNT_MAX: usize = 16_384;
-/// The part of a worker's budget that freed buffers may take beside it.
-const SPARE_PART: u64 = 16;
 /// Tasks of at most so many bytes are prepared by the actor itself, if they need not wait for anything.
 const SMALL_TASK_BYTES_MAX: u64 = 64 << 10;
 /// Pauses between attempts to connect, doubled each time up to the second.

@@ -2,8 +2,10 @@
 
 /// Above this, version 1 means that there is no limit.
 const NO_LIMIT_BYTES: u64 = 1 << 60;
-/// Memory of a process beside its budget: code, stacks, the runtime, buffers of connections.
-const RESERVE_BYTES: u64 = 64 << 20;
+/// Memory of a worker's process beside its budget: code, stacks, the runtime, buffers of connections.
+pub const RESERVE_BYTES: u64 = 64 << 20;
+/// The part of a worker's budget that freed buffers may take beside it.
+pub const SPARE_PART: u64 = 16;
 
 /// The memory limit of this process's control group, version 1 or 2; `None` if it has none.
 pub(crate) fn group_limit_bytes() -> Option<u64> {
@@ -13,9 +15,8 @@ pub(crate) fn group_limit_bytes() -> Option<u64> {
 
 /// The largest budget under a group's limit: above it the system would end the process.
 pub(crate) fn ceiling_bytes(limit: u64) -> u64 {
-    // Freed buffers that are kept are a sixteenth.
     limit
-        .saturating_sub(limit / 16)
+        .saturating_sub(limit / SPARE_PART)
         .saturating_sub(RESERVE_BYTES)
         .max(limit / 2)
 }

@@ -7,7 +7,8 @@ use graticule_client::{Client, LocalOptions};
 use graticule_plan::DType;
 use serde_json::json;
 
-use super::{Report, against, percentile, processes::Processes};
+use super::{Report, against, percentile};
+use crate::processes::Processes;
 
 /// Tasks a second aimed at.
 const RATE_TARGET: f64 = 300_000.0;

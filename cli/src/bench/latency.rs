@@ -7,7 +7,8 @@ use graticule_array::{Array, Chunks};
 use graticule_client::Client;
 use serde_json::json;
 
-use super::{Report, against, percentile, processes::Processes};
+use super::{Report, against, percentile};
+use crate::processes::Processes;
 
 /// Milliseconds, microseconds and microseconds aimed at.
 const READY_TARGET_MS: f64 = 20.0;

@@ -4,7 +4,6 @@ mod cluster;
 mod latency;
 mod median;
 mod plan;
-mod processes;
 mod scheduler;
 
 use std::process::ExitCode;

@@ -2,7 +2,7 @@
 
 use std::{
     ops::RangeInclusive,
-    process::{Child, Command, ExitCode, Stdio},
+    process::{Command, ExitCode, Stdio},
     time::{Duration, Instant},
 };
 
@@ -10,7 +10,7 @@ use graticule_scheduler::{AdaptOptions, Decision, Rules, Served, WorkerSize, Wor
 use tokio::sync::oneshot;
 
 use super::Config;
-use crate::{signals::Interrupt, terminal};
+use crate::{processes::Process, signals::Interrupt, terminal};
 
 /// What a worker process takes from its start to its first task.
 const START: Duration = Duration::from_millis(500);
@@ -58,17 +58,6 @@ struct Processes {
     arguments: Vec<String>,
     size: WorkerSize,
     children: Vec<(String, Process)>,
-}
-
-/// A process that does not outlive this value.
-struct Process(Child);
-
-impl Drop for Process {
-    fn drop(&mut self) {
-        // One that has ended cannot be killed, and need not be.
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
 }
 
 impl Processes {
@@ -126,11 +115,8 @@ impl WorkerSource for Processes {
         let mut command = Command::new(&self.program);
         command.args(&self.arguments).args(["--name", name]);
         command.stdin(Stdio::piped()).stdout(Stdio::null());
-        // Ctrl-C in the terminal is this process's alone.
-        #[cfg(unix)]
-        std::os::unix::process::CommandExt::process_group(&mut command, 0);
-        let child = command.spawn().map_err(|error| error.to_string())?;
-        self.children.push((name.into(), Process(child)));
+        let process = Process::spawn(&mut command).map_err(|error| error.to_string())?;
+        self.children.push((name.into(), process));
         Ok(())
     }
 

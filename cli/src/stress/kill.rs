@@ -1,20 +1,15 @@
 //! Worker processes that are killed while a job runs, one after the other, and replaced.
 
-use std::{
-    path::PathBuf,
-    time::{Duration, Instant},
-};
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
 use graticule_array::Array;
 use graticule_client::{Client, Job, Progress, RunOptions, Subject};
 use serde_json::json;
 
-use super::{Verdict, processes::Processes, program::program};
-use crate::{terminal, values::parse_bytes};
+use super::{Verdict, program::program};
+use crate::{processes::Processes, terminal, values::parse_bytes};
 
-/// How long the workers may take to connect at first.
-const START_TIMEOUT: Duration = Duration::from_secs(60);
 /// A run that takes so many times as long as the first clean one, and a minute more, hangs.
 const HANGS_AFTER: u32 = 10;
 /// How often it is looked whether all is as it should be.
@@ -169,11 +164,10 @@ fn judge(
     }
 }
 
-/// The processes with a client, and a folder for what they spill.
+/// The processes with a client.
 struct Cluster {
     client: Client,
     processes: Processes,
-    _spill: SpillFolder,
     limit: Duration,
     next_kill: tokio::time::Instant,
     kill_count: u32,
@@ -181,29 +175,13 @@ struct Cluster {
 
 impl Cluster {
     async fn start(args: &Args) -> anyhow::Result<Self> {
-        let spill = SpillFolder::new()?;
         let memory = args.memory.to_string();
-        let folder = spill
-            .0
-            .to_str()
-            .context("the folder for temporary files has no name in UTF-8")?;
-        let arguments = ["--slots", "1", "--memory", &memory, "--spill-dir", folder];
-        let mut processes = Processes::start(&arguments)?;
-        for _ in 0..args.workers {
-            processes.add_worker()?;
-        }
+        let arguments = ["--slots", "1", "--memory", &memory];
+        let processes = Processes::start(args.workers as usize, &arguments).await?;
         let client = Client::connect(&processes.url).await?;
-        let begun = Instant::now();
-        while client.info().await?.workers.len() < args.workers as usize {
-            if begun.elapsed() > START_TIMEOUT {
-                bail!("not all workers connected within {} s", START_TIMEOUT.as_secs());
-            }
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
         Ok(Self {
             client,
             processes,
-            _spill: spill,
             limit: Duration::from_secs(3600),
             next_kill: tokio::time::Instant::now(),
             kill_count: 0,
@@ -263,22 +241,4 @@ async fn gather(mut job: Job) -> anyhow::Result<(Vec<u8>, Progress)> {
         blocks[usize::try_from(block.block)?] = block.tensor.bytes().to_vec();
     }
     Ok((blocks.concat(), job.latest_progress()))
-}
-
-/// The folder below which the workers spill: killed ones leave theirs behind.
-struct SpillFolder(PathBuf);
-
-impl SpillFolder {
-    fn new() -> std::io::Result<Self> {
-        let folder = std::env::temp_dir().join(format!("graticule-stress-{}", std::process::id()));
-        std::fs::create_dir_all(&folder)?;
-        Ok(Self(folder))
-    }
-}
-
-impl Drop for SpillFolder {
-    fn drop(&mut self) {
-        // What is left lies in the folder for temporary files.
-        let _ = std::fs::remove_dir_all(&self.0);
-    }
 }

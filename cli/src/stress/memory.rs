@@ -2,7 +2,6 @@
 
 use std::{
     collections::BTreeMap,
-    path::PathBuf,
     sync::{
         Arc, Mutex,
         atomic::{AtomicBool, Ordering},
@@ -16,19 +15,16 @@ use graticule_array::{Array, ArrayError, Chunks, Index, Over};
 use graticule_client::Client;
 use graticule_ops::ReduceKind;
 use graticule_plan::{DType, Digest};
+use graticule_worker::{RESERVE_BYTES, SPARE_PART};
 use serde_json::json;
 
-use super::{Verdict, processes::Processes};
-use crate::values::parse_bytes;
+use super::Verdict;
+use crate::{processes::Processes, values::parse_bytes};
 
 /// What the workers may hold together, as a part of the data: the first run is the one that the others must equal.
 const PARTS: [f64; 3] = [2.0, 0.5, 0.05];
 /// Between two looks at the workers' memory.
 const SAMPLE: Duration = Duration::from_millis(100);
-/// Resident bytes of a worker beside its budget: code, stacks, the runtime, buffers of its connections.
-const RESERVE_BYTES: u64 = 64 << 20;
-/// The part of the budget that freed buffers may take beside it.
-const SPARE_PART: u64 = 16;
 
 #[derive(Debug, Clone, clap::Args)]
 pub(super) struct Args {
@@ -133,12 +129,9 @@ async fn round(
     budget: u64,
     verdict: &mut Verdict,
 ) -> anyhow::Result<Vec<(&'static str, Vec<u8>)>> {
-    let (memory, spill) = (format!("{budget}B"), Folder::new()?);
-    let mut processes =
-        Processes::start(&["--slots", "1", "--memory", &memory, "--spill-dir", &spill.path()])?;
-    for _ in 0..args.workers {
-        processes.add_worker()?;
-    }
+    let memory = format!("{budget}B");
+    let arguments = ["--slots", "1", "--memory", &memory];
+    let mut processes = Processes::start(args.workers.into(), &arguments).await?;
     let client = Client::connect(&processes.url).await?;
     let watch = Watch::start(processes.worker_pids());
     let started = Instant::now();
@@ -210,28 +203,6 @@ async fn digest(client: &Client, array: &Array) -> anyhow::Result<Vec<u8>> {
     }
     let all: String = digests.into_values().collect();
     Ok(Digest::of(all.as_bytes()).to_string().into_bytes())
-}
-
-/// Where the workers spill; gone when this is dropped, whatever became of them.
-struct Folder(PathBuf);
-
-impl Folder {
-    fn new() -> anyhow::Result<Self> {
-        let folder = std::env::temp_dir().join(format!("graticule-stress-{}", std::process::id()));
-        std::fs::create_dir_all(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
-        Ok(Self(folder))
-    }
-
-    fn path(&self) -> String {
-        self.0.display().to_string()
-    }
-}
-
-impl Drop for Folder {
-    fn drop(&mut self) {
-        // What is left over is in the folder for temporary files.
-        let _ = std::fs::remove_dir_all(&self.0);
-    }
 }
 
 /// Looks at processes' resident memory until it is stopped.

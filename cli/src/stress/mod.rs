@@ -2,7 +2,6 @@
 
 mod kill;
 mod memory;
-mod processes;
 mod program;
 
 use std::process::ExitCode;

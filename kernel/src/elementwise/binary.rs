@@ -1,8 +1,8 @@
 use graticule_ops::BinaryOp;
 use graticule_plan::DType;
 
-use super::{BinaryFn, Number, number::with_number, unary::Float, zip, zip_each};
-use crate::{Element, KernelError};
+use super::{BinaryFn, Number, unary::Float, zip, zip_each};
+use crate::{Element, KernelError, element::with_number};
 
 /// The function of `op` on two operands of `dtype`, if there is one; its result has the dtype that
 /// [`BinaryOp::dtypes`] says.

@@ -12,7 +12,7 @@ mod unary;
 
 pub(crate) use binary::binary;
 pub(crate) use cast::cast;
-pub(crate) use number::{Number, with_number};
+pub(crate) use number::Number;
 pub(crate) use select::select;
 pub(crate) use unary::unary;
 

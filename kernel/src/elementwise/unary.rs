@@ -1,7 +1,8 @@
 use graticule_ops::UnaryOp;
 use graticule_plan::DType;
 
-use super::{Number, UnaryFn, map, map_each, number::with_number};
+use super::{Number, UnaryFn, map, map_each};
+use crate::element::with_number;
 
 /// A float's own functions: those of `libm`, so that every host gives the same bytes.
 pub(crate) trait Float: Number {

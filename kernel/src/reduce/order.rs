@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{
     Chunk, Element, KernelError, Tensor, TensorMut,
-    elementwise::with_number,
+    element::with_number,
     fused::{Group, Tiles},
 };
 

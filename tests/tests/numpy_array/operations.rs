@@ -1,8 +1,8 @@
 //! Every elementwise operation on every dtype: the same result as NumPy, or an error where NumPy raises.
 
-use graticule_array::{Array, ArrayError, Chunks, Operand, binary};
+use graticule_array::{Array, ArrayError, Chunks, Operand, binary, where_};
 use graticule_kernel::Tensor;
-use graticule_ops::{BinaryOp, UnaryOp};
+use graticule_ops::{BinaryOp, Scalar, UnaryOp};
 use graticule_plan::DType;
 use graticule_tests::numpy::Numpy;
 
@@ -204,6 +204,52 @@ fn numbers_take_the_dtype_of_the_array_they_meet() {
                 )
                 .unwrap();
             }
+        }
+    }
+}
+
+/// NumPy takes other operations than the power for some of these numbers, the square root above all.
+#[test]
+fn powers_of_one_number_are_numpys_to_the_sign_of_zero() {
+    let mut random = Random::new(6);
+    let numbers: [(Operand, &str); 11] = [
+        ((-1.0).into(), "-1.0"),
+        (0.into(), "0"),
+        (1.into(), "1"),
+        (2.into(), "2"),
+        (3.into(), "3"),
+        ((-0.5).into(), "-0.5"),
+        (0.0.into(), "0.0"),
+        (0.5.into(), "0.5"),
+        (true.into(), "True"),
+        (Operand::typed(0.5_f64), "np.float64(0.5)"),
+        (Array::scalar(Scalar::Float64(0.5)).into(), "np.asarray(0.5)"),
+    ];
+    let floats = "np.array([-np.inf, -2, -0.0, 0.0, 0.25, 2, 1e30, np.inf, np.nan])";
+    for (dtype, values) in [
+        (DType::Float32, floats),
+        (DType::Float64, floats),
+        (DType::Int16, "np.array([-2, 0, 1, 3])"),
+    ] {
+        let x = Numpy::shared().eval(&format!("{values}.astype('{dtype}')"), &[]);
+        let x = x.unwrap();
+        let lazy = array(&mut random, &x);
+        let inputs = [("x".to_owned(), x)];
+        for (number, text) in &numbers {
+            let power = lazy.power(number.clone());
+            check_built(
+                power.clone(),
+                &format!("np.power(x, {text})"),
+                &inputs,
+                &Near::Ulps(4),
+            )
+            .unwrap();
+            // What is NaN has no sign that counts.
+            let power = power.unwrap();
+            let plain = where_(power.isnan().unwrap(), 1, power).unwrap();
+            let python = format!("(lambda p: np.copysign(1.0, np.where(np.isnan(p), 1, p)))(x ** {text})");
+            let sign = binary(BinaryOp::Copysign, 1.0, plain);
+            check_built(sign, &python, &inputs, &Near::Same).unwrap();
         }
     }
 }

@@ -1,12 +1,14 @@
 //! Reductions whose results are rounded, and those that look at positions.
 
-use graticule_array::Over;
+use graticule_array::rewrite::Rewrites;
+use graticule_array::{Array, Chunks, Over};
+use graticule_kernel::Tensor;
 use graticule_ops::ReduceKind;
 use graticule_plan::DType;
 use proptest::prelude::*;
 
 use crate::{
-    compare::{Near, check},
+    compare::{Near, check, result},
     compose::{Case, config, over},
     inputs::{Random, Values, shape},
     operations::check_built,
@@ -196,4 +198,99 @@ fn first_and_last_look_at_positions() {
     ] {
         check_built(built, python, &case.inputs, &Near::Same).unwrap();
     }
+}
+
+/// 6 x 4 numbers in 3 x 2 chunks, with what NumPy knows of them.
+fn table() -> (Array, Vec<(String, Tensor)>) {
+    let values: Vec<f64> = (0..24).map(f64::from).collect();
+    let x = Array::from_slice(&[6, 4], &[Chunks::Size(2), Chunks::Size(3)], &values).unwrap();
+    let tensor = result(&x, Rewrites::All).unwrap();
+    (x, vec![("x".to_owned(), tensor)])
+}
+
+#[test]
+fn without_labels_there_are_no_groups_and_the_result_is_empty() {
+    use ReduceKind::*;
+    let (x, inputs) = table();
+    let median_and_more = Quantile { qs: vec![0.1, 0.5] };
+    for kind in [
+        Sum,
+        Mean,
+        Std { ddof: 1 },
+        Count,
+        Any,
+        Min,
+        ArgMax,
+        First,
+        Median,
+        median_and_more,
+    ] {
+        let (empty, groups) = x
+            .groupby_reduce(0, &[None::<u8>; 6], kind.clone(), false)
+            .unwrap();
+        assert!(groups.is_empty());
+        let shape = if matches!(kind, Quantile { .. }) {
+            "(2, 0, 4)"
+        } else {
+            "(0, 4)"
+        };
+        let python = format!("np.zeros({shape}, dtype='{}')", empty.dtype());
+        check(&empty, &python, &inputs, &Near::Same).unwrap();
+        let total = empty
+            .astype(DType::Float64)
+            .unwrap()
+            .add(1.0)
+            .unwrap()
+            .sum(&Over::all());
+        check_built(total, "np.float64(0)", &inputs, &Near::Same).unwrap();
+    }
+}
+
+#[test]
+fn groups_of_an_axis_without_elements_get_what_nothing_reduces_to() {
+    let x = Array::zeros(&[0, 3], &[Chunks::Whole, Chunks::Size(2)], DType::Float64).unwrap();
+    let reduced = |kind, count| x.reduce_groups(0, &[], count, kind, false);
+    check_built(reduced(ReduceKind::Sum, 2), "np.zeros((2, 3))", &[], &Near::Same).unwrap();
+    check_built(
+        reduced(ReduceKind::Mean, 2),
+        "np.full((2, 3), np.nan)",
+        &[],
+        &Near::Same,
+    )
+    .unwrap();
+    check_built(
+        reduced(ReduceKind::Median, 2),
+        "np.full((2, 3), np.nan)",
+        &[],
+        &Near::Same,
+    )
+    .unwrap();
+    check_built(
+        reduced(ReduceKind::Median, 0),
+        "np.zeros((0, 3))",
+        &[],
+        &Near::Same,
+    )
+    .unwrap();
+}
+
+#[test]
+fn no_quantiles_are_an_empty_leading_axis_as_in_numpy() {
+    let (x, inputs) = table();
+    for (over, python) in [
+        (Over::axis(0), "np.quantile(x, [], axis=0)"),
+        (Over::axis(1).skipna(), "np.nanquantile(x, [], axis=1)"),
+        (Over::all(), "np.quantile(x, [])"),
+        (
+            Over::axis(0).keepdims(),
+            "np.quantile(x, [], axis=0, keepdims=True)",
+        ),
+    ] {
+        check_built(x.quantile(&[], &over), python, &inputs, &Near::Same).unwrap();
+    }
+    let none = ReduceKind::Quantile { qs: Vec::new() };
+    let (by_group, _) = x
+        .groupby_reduce(0, &[0, 1, 0, 1, 0, 1].map(Some), none, false)
+        .unwrap();
+    check(&by_group, "np.zeros((0, 2, 4))", &inputs, &Near::Same).unwrap();
 }

@@ -1,0 +1,185 @@
+//! A scheduler and workers of this very program, each a process of its own.
+
+use std::{
+    ffi::OsStr,
+    io::{self, BufRead, BufReader},
+    path::PathBuf,
+    process::{Child, Command, Stdio},
+    sync::atomic::{AtomicU64, Ordering},
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context, bail};
+use graticule_client::{Client, ConnectOptions};
+
+/// How long workers may take to connect.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(60);
+/// Time between two looks whether they are.
+const CONNECT_POLL: Duration = Duration::from_millis(10);
+
+/// A process that does not outlive this value: it is killed when this is dropped.
+#[derive(Debug)]
+pub(crate) struct Process(pub(crate) Child);
+
+impl Process {
+    /// Starts it. A Ctrl-C at the terminal does not reach it: that is this process's alone, which ends the others.
+    pub(crate) fn spawn(command: &mut Command) -> io::Result<Self> {
+        #[cfg(unix)]
+        std::os::unix::process::CommandExt::process_group(command, 0);
+        command.spawn().map(Self)
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        // One that has ended cannot be killed, and need not be.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// A scheduler process and the workers that connect to it. They are killed when this is dropped.
+#[derive(Debug)]
+pub(crate) struct Processes {
+    /// Where the scheduler listens.
+    pub(crate) url: String,
+    scheduler: Process,
+    workers: Vec<Process>,
+    /// What each worker is started with, beside the scheduler's address and where it spills.
+    worker_arguments: Vec<String>,
+    /// Goes last: nobody writes to it then.
+    spill: SpillFolder,
+}
+
+impl Processes {
+    /// Starts a scheduler on a free port, without a dashboard, and so many workers; waits until they are connected.
+    ///
+    /// # Errors
+    /// If a process does not start, ends, or takes too long.
+    pub(crate) async fn start(worker_count: usize, worker_arguments: &[&str]) -> anyhow::Result<Self> {
+        let mut scheduler = spawn(
+            ["scheduler", "--listen", "127.0.0.1:0", "--no-dashboard"],
+            Stdio::piped(),
+        )?;
+        let output = scheduler.0.stdout.take().context("standard output is piped")?;
+        let mut line = String::new();
+        BufReader::new(output).read_line(&mut line)?;
+        let url = line.trim().strip_prefix("scheduler at ");
+        let url = url.context("the scheduler did not say where it is")?.to_owned();
+        let mut processes = Self {
+            url,
+            scheduler,
+            workers: Vec::new(),
+            worker_arguments: worker_arguments.iter().map(|&word| word.to_owned()).collect(),
+            spill: SpillFolder::new()?,
+        };
+        for _ in 0..worker_count {
+            processes.add_worker()?;
+        }
+        processes.wait_for_workers().await?;
+        Ok(processes)
+    }
+
+    /// Starts one more worker. It connects when it is ready.
+    ///
+    /// # Errors
+    /// If the process does not start.
+    pub(crate) fn add_worker(&mut self) -> anyhow::Result<()> {
+        let spill = self.spill.0.to_str();
+        let spill = spill.context("the folder for temporary files has no name in UTF-8")?;
+        let fixed = ["worker", "--scheduler", &self.url, "--spill-dir", spill];
+        let words = fixed
+            .into_iter()
+            .chain(self.worker_arguments.iter().map(String::as_str));
+        self.workers.push(spawn(words, Stdio::null())?);
+        Ok(())
+    }
+
+    /// Waits until as many workers are connected as were started.
+    async fn wait_for_workers(&mut self) -> anyhow::Result<()> {
+        let begun = Instant::now();
+        let options = ConnectOptions::default();
+        while Client::info_of(&self.url, &options).await?.workers.len() < self.workers.len() {
+            if let Some(what) = self.ended()? {
+                bail!(what);
+            }
+            if begun.elapsed() > CONNECT_TIMEOUT {
+                bail!("not all workers connected within {} s", CONNECT_TIMEOUT.as_secs());
+            }
+            tokio::time::sleep(CONNECT_POLL).await;
+        }
+        Ok(())
+    }
+
+    /// The worker processes' ids.
+    pub(crate) fn worker_pids(&self) -> Vec<u32> {
+        self.workers.iter().map(|worker| worker.0.id()).collect()
+    }
+
+    /// Kills (SIGKILL) the worker that has lived longest but for `place` others.
+    pub(crate) fn kill_worker(&mut self, place: usize) {
+        if !self.workers.is_empty() {
+            drop(self.workers.remove(place % self.workers.len()));
+        }
+    }
+
+    /// What has ended though nobody wanted it to, with its exit status, if anything has.
+    ///
+    /// # Errors
+    /// If the system does not tell.
+    pub(crate) fn ended(&mut self) -> io::Result<Option<String>> {
+        if let Some(status) = self.scheduler.0.try_wait()? {
+            return Ok(Some(format!("the scheduler ended: {status}")));
+        }
+        for worker in &mut self.workers {
+            if let Some(status) = worker.0.try_wait()? {
+                return Ok(Some(format!(
+                    "worker process {} ended by itself: {status}",
+                    worker.0.id()
+                )));
+            }
+        }
+        Ok(None)
+    }
+}
+
+/// Starts this program with other arguments.
+fn spawn<'a>(words: impl IntoIterator<Item = &'a str>, output: Stdio) -> anyhow::Result<Process> {
+    let program = std::env::current_exe().context("this program has no path")?;
+    let mut command = Command::new(program);
+    let ours = std::env::vars_os().map(|(name, _)| name);
+    for name in ours.filter(|name| is_setting(name)) {
+        command.env_remove(name);
+    }
+    command.args(words).args(["--log", "error"]);
+    command.stdin(Stdio::null()).stdout(output);
+    Ok(Process::spawn(&mut command)?)
+}
+
+/// What is measured must not depend on settings that happen to be in the environment.
+fn is_setting(name: &OsStr) -> bool {
+    name.to_str().is_some_and(|name| name.starts_with("GRATICULE_"))
+}
+
+/// The folder below which the workers spill; gone when this is dropped, for killed workers leave theirs behind.
+#[derive(Debug)]
+struct SpillFolder(PathBuf);
+
+impl SpillFolder {
+    fn new() -> anyhow::Result<Self> {
+        // More than one cluster may be there at a time.
+        static MADE_COUNT: AtomicU64 = AtomicU64::new(0);
+        let number = MADE_COUNT.fetch_add(1, Ordering::Relaxed);
+        let name = format!("graticule-workers-{}-{number}", std::process::id());
+        let folder = std::env::temp_dir().join(name);
+        std::fs::create_dir_all(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
+        Ok(Self(folder))
+    }
+}
+
+impl Drop for SpillFolder {
+    fn drop(&mut self) {
+        // What is left over is in the folder for temporary files.
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
