@@ -3,7 +3,6 @@
 use std::process::ExitCode;
 
 use graticule_client::{Client, ClusterInfo};
-use graticule_plan::WorkerId;
 use serde_json::json;
 
 use crate::{connection::Connection, terminal};
@@ -39,9 +38,22 @@ fn as_text(url: &str, info: &ClusterInfo) -> Vec<String> {
         terminal::count(info.jobs.len() as u64, "running job", "running jobs"),
         info.dashboard.as_deref().unwrap_or("none"),
     )];
-    lines.extend(info.workers.iter().map(|(id, name)| match retiring(info, *id) {
-        Some(wait) => format!("  worker {id}  {name}  retires, {wait}"),
-        None => format!("  worker {id}  {name}"),
+    lines.extend(info.workers.iter().map(|worker| {
+        let wait = worker.retiring.as_ref().map(|wait| format!(", retires, {wait}"));
+        let in_use = worker
+            .status
+            .memory_bytes
+            .saturating_add(worker.status.reserved_bytes);
+        format!(
+            "  worker {}  {}  {}, {} of {} in use, {} spilled{}",
+            worker.id,
+            worker.name,
+            terminal::count(u64::from(worker.slots), "slot", "slots"),
+            terminal::bytes(in_use),
+            terminal::bytes(worker.budget_bytes),
+            terminal::bytes(worker.status.spilled_bytes),
+            wait.unwrap_or_default()
+        )
     }));
     for (id, name, layers) in &info.jobs {
         let finished: u64 = layers.iter().map(|layer| layer.finished_count).sum();
@@ -59,10 +71,19 @@ fn as_text(url: &str, info: &ClusterInfo) -> Vec<String> {
 }
 
 fn as_json(info: &ClusterInfo) -> serde_json::Value {
-    let workers = info
-        .workers
-        .iter()
-        .map(|(id, name)| json!({"id": id.0, "name": &**name, "retiring": retiring(info, *id)}));
+    let workers = info.workers.iter().map(|worker| {
+        json!({
+            "id": worker.id.0,
+            "name": &*worker.name,
+            "slots": worker.slots,
+            "budget_bytes": worker.budget_bytes,
+            "memory_bytes": worker.status.memory_bytes,
+            "reserved_bytes": worker.status.reserved_bytes,
+            "spilled_bytes": worker.status.spilled_bytes,
+            "peak_bytes": worker.status.peak_bytes,
+            "retiring": worker.retiring.as_deref(),
+        })
+    });
     let jobs = info.jobs.iter().map(|(id, name, layers)| {
         let layers = layers.iter().map(|layer| {
             json!({
@@ -82,11 +103,6 @@ fn as_json(info: &ClusterInfo) -> serde_json::Value {
         "workers": workers.collect::<Vec<_>>(),
         "jobs": jobs.collect::<Vec<_>>(),
         "remade_count": info.remade_count,
+        "peak_bytes": info.peak_bytes,
     })
-}
-
-/// What a worker waits for, if it retires.
-fn retiring(info: &ClusterInfo, worker: WorkerId) -> Option<&str> {
-    let of_worker = info.retiring.iter().find(|(id, _)| *id == worker);
-    of_worker.map(|(_, wait)| &**wait)
 }

@@ -3,7 +3,7 @@
 use std::{
     ffi::OsStr,
     io::{self, BufRead, BufReader},
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     sync::atomic::{AtomicU64, Ordering},
     time::{Duration, Instant},
@@ -163,10 +163,14 @@ fn is_setting(name: &OsStr) -> bool {
 
 /// The folder below which the workers spill; gone when this is dropped, for killed workers leave theirs behind.
 #[derive(Debug)]
-struct SpillFolder(PathBuf);
+pub(crate) struct SpillFolder(PathBuf);
 
 impl SpillFolder {
-    fn new() -> anyhow::Result<Self> {
+    /// Makes it among the system's temporary ones.
+    ///
+    /// # Errors
+    /// If it cannot be made.
+    pub(crate) fn new() -> anyhow::Result<Self> {
         // More than one cluster may be there at a time.
         static MADE_COUNT: AtomicU64 = AtomicU64::new(0);
         let number = MADE_COUNT.fetch_add(1, Ordering::Relaxed);
@@ -174,6 +178,11 @@ impl SpillFolder {
         let folder = std::env::temp_dir().join(name);
         std::fs::create_dir_all(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
         Ok(Self(folder))
+    }
+
+    /// Where it is.
+    pub(crate) fn path(&self) -> &Path {
+        &self.0
     }
 }
 

@@ -14,5 +14,10 @@ fn programs_end_with_the_same_bytes_however_little_memory_there_is() {
     let (said, noted) = (text(&output.stdout), text(&output.stderr));
     assert!(output.status.success(), "{said}\n{noted}");
     assert!(!noted.contains("no worker is connected"), "{noted}");
-    assert_eq!(said.lines().count(), 3, "a line for each budget: {said}");
+    let about = |what: &str| said.lines().filter(|line| line.contains(what)).count();
+    assert_eq!(
+        (about("MiB a worker"), about("were foretold")),
+        (3, 7),
+        "a line for each budget and program: {said}"
+    );
 }

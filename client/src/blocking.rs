@@ -3,11 +3,13 @@
 use std::{sync::Arc, time::Duration};
 
 use futures::StreamExt;
-use graticule_array::Array;
+use graticule_array::{Array, LowerOptions};
 use graticule_kernel::Tensor;
 use tokio::runtime::Runtime;
 
-use crate::{Answer, Block, ClientError, ClusterInfo, ConnectOptions, Results, RunOptions, Subject};
+use crate::{
+    Answer, Block, ClientError, ClusterInfo, ConnectOptions, Explanation, Results, RunOptions, Subject,
+};
 
 /// As [`crate::Client`], but each call waits for its end. Clones share the connection.
 ///
@@ -124,6 +126,20 @@ impl Client {
     /// As [`crate::Client::info`].
     pub fn info(&self) -> Result<ClusterInfo, ClientError> {
         self.runtime.block_on(self.client.info())
+    }
+
+    /// Describes the plan for arrays and what it takes on the workers that are connected now; nothing runs.
+    ///
+    /// # Errors
+    /// As [`crate::Client::explain_on_cluster`].
+    pub fn explain_on_cluster(
+        &self,
+        arrays: &[&Array],
+        options: &LowerOptions,
+        persist: bool,
+    ) -> Result<Explanation, ClientError> {
+        self.runtime
+            .block_on(self.client.explain_on_cluster(arrays, options, persist))
     }
 
     /// Why a task is not running or ran where it ran, or how a worker is.

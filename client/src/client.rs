@@ -2,12 +2,15 @@ use std::sync::Arc;
 
 use graticule_array::{Array, LowerOptions, Lowered, Wanted, lower};
 use graticule_kernel::Tensor;
-use graticule_plan::{JobId, Plan, WorkerId};
-use graticule_proto::{MESSAGE_BYTES_MAX, StorePool, engine::scheduler::LayerProgress};
+use graticule_plan::{JobId, Plan};
+use graticule_proto::{
+    MESSAGE_BYTES_MAX, StorePool,
+    engine::scheduler::{LayerProgress, WorkerInfo},
+};
 use tracing::warn;
 
 use crate::{
-    BlockStream, ClientError, ConnectOptions, Job, Persisted, Results, RunOptions, address,
+    BlockStream, ClientError, ConnectOptions, Job, Persisted, Results, RunOptions, address, explain,
     fetch::Fetcher,
     gather, key, link,
     persist::KeepingJob,
@@ -31,14 +34,15 @@ pub struct Client {
 pub struct ClusterInfo {
     /// The dashboard's address, if there is one.
     pub dashboard: Option<String>,
-    /// Connected workers with their names.
-    pub workers: Vec<(WorkerId, Arc<str>)>,
+    /// Connected workers.
+    pub workers: Vec<WorkerInfo>,
     /// Running jobs with their names and how far they are.
     pub jobs: Vec<(JobId, Arc<str>, Vec<LayerProgress>)>,
-    /// Workers that retire, and what each waits for.
-    pub retiring: Vec<(WorkerId, Arc<str>)>,
     /// Tasks whose chunks were lost and made again, since the scheduler began.
     pub remade_count: u64,
+    /// The most bytes that chunks in passing and running tasks took at a time in the scheduler's books, since it began:
+    /// what is kept is not among them.
+    pub peak_bytes: u64,
 }
 
 impl Client {
@@ -90,15 +94,11 @@ impl Client {
             let layers = job.layers.into_iter().map(Into::into).collect();
             (JobId(job.job), job.name.into(), layers)
         });
-        let retiring = reply.workers.iter().filter(|w| !w.retiring.is_empty());
-        let retiring = retiring.map(|w| (WorkerId(w.worker), w.retiring.as_str().into()));
-        let retiring = retiring.collect();
-        let workers = reply.workers.into_iter();
         Ok(ClusterInfo {
-            retiring,
             remade_count: reply.remade_count,
+            peak_bytes: reply.peak_bytes,
             dashboard: Some(reply.dashboard).filter(|url| !url.is_empty()),
-            workers: workers.map(|w| (WorkerId(w.worker), w.name.into())).collect(),
+            workers: reply.workers.into_iter().map(Into::into).collect(),
             jobs: jobs.collect(),
         })
     }
@@ -169,7 +169,7 @@ impl Client {
     /// [`ClientError`]: the expression is at fault, or the scheduler refused the plan.
     pub async fn submit(&self, arrays: &[&Array], options: &RunOptions) -> Result<Job, ClientError> {
         let wanted: Vec<_> = arrays.iter().map(|array| (*array, Wanted::Deliver)).collect();
-        let Lowered { plan, outputs, .. } = lower(&wanted, &options.lower)?;
+        let Lowered { plan, outputs, .. } = self.lower(&wanted, options)?;
         let (name, task_count) = (name_of(&plan, options), plan.task_count());
         let submitted = self.send(name, plan).await?;
         Ok(Job::new(
@@ -207,7 +207,7 @@ impl Client {
             .zip(&keys)
             .map(|(array, key)| (*array, Wanted::Keep(*key)))
             .collect();
-        let Lowered { plan, outputs, .. } = lower(&wanted, &options.lower)?;
+        let Lowered { plan, outputs, .. } = self.lower(&wanted, options)?;
         let name = name_of(&plan, options);
         let submitted = self.send(name, plan).await?;
         let job = KeepingJob::new(self.session.clone(), submitted, options.clone());
@@ -223,6 +223,12 @@ impl Client {
     /// [`ClientError::Array`].
     pub fn explain(&self, arrays: &[&Array], options: &LowerOptions) -> Result<String, ClientError> {
         Ok(graticule_array::explain(arrays, options)?)
+    }
+
+    fn lower(&self, wanted: &[(&Array, Wanted)], options: &RunOptions) -> Result<Lowered, ClientError> {
+        let mut lowered = lower(wanted, &options.lower)?;
+        explain::walk(&mut lowered);
+        Ok(lowered)
     }
 
     async fn send(&self, name: Arc<str>, plan: Plan) -> Result<crate::session::Submitted, ClientError> {

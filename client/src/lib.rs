@@ -32,6 +32,7 @@ pub mod blocking;
 mod blocks;
 mod client;
 mod error;
+mod explain;
 mod feed;
 mod fetch;
 mod gather;
@@ -52,10 +53,13 @@ pub use arrays::{open_zarr, stack_array, zarr_array};
 pub use bars::Bars;
 pub use client::{Client, ClusterInfo};
 pub use error::ClientError;
+pub use explain::Explanation;
 pub use gather::Results;
 pub use graticule_proto::{
     About, Answer, Happening, Subject, SubjectError,
-    engine::scheduler::{Admission, Bound, LayerProgress, Openings, Placement, Standing, Why, WorkerWhy},
+    engine::scheduler::{
+        Admission, Bound, LayerProgress, Openings, Placement, Standing, Why, WorkerInfo, WorkerWhy,
+    },
 };
 #[cfg(feature = "local")]
 pub use graticule_scheduler::{AdaptOptions, Rules as AdaptRules};

@@ -183,12 +183,8 @@ impl LocalCluster {
             dashboard: self.dashboard_url.clone(),
             workers: info.workers,
             jobs: info.jobs,
-            retiring: info
-                .retiring
-                .iter()
-                .map(|p| (p.worker, p.to_string().into()))
-                .collect(),
             remade_count: info.remade_count,
+            peak_bytes: info.peak_bytes,
         })
     }
 

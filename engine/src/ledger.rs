@@ -4,7 +4,7 @@ use graticule_plan::{ChunkGrid, Key, Plan, Source};
 
 /// Bytes that tasks of one worker may have in hand together, however small they are, so that many of them can wait in
 /// line.
-pub const IN_HAND_BYTES_MIN: u64 = 16 << 20;
+pub const IN_HAND_BYTES_MIN: u64 = 4 << 20;
 /// Tasks that may be in hand for each slot: one computes, the next is fetched.
 const IN_HAND_PER_SLOT: u128 = 2;
 

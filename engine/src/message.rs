@@ -82,13 +82,6 @@ pub struct InputSource {
     pub item_bytes: u64,
 }
 
-impl InputSource {
-    /// Bytes of its largest chunk.
-    pub(crate) fn chunk_bytes_max(&self) -> u64 {
-        self.grid.block_len_max().saturating_mul(self.item_bytes)
-    }
-}
-
 /// Tasks of one layer that a worker shall run.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Lease {
@@ -304,4 +297,6 @@ pub struct WorkerStatus {
     pub queued: u32,
     /// Bytes fetched from peers and sources since the start.
     pub fetched_bytes: u64,
+    /// The most that `memory_bytes` and `reserved_bytes` together were since the start.
+    pub peak_bytes: u64,
 }

@@ -89,19 +89,19 @@ fn what_comes_later_says_which_output_comes_first_and_what_bounds_the_walk() {
 
 #[test]
 fn memory_in_use_bounds_the_walk_and_so_do_results_that_nobody_fetches() {
-    for (plan, want) in [
-        (Plans::default().source(100).all().deliver().plan(), Bound::Memory),
-        (Plans::default().source(100).deliver().plan(), Bound::Clients),
-    ] {
+    let all = Plans::default().source(100).all().deliver().plan();
+    let each = Plans::default().source(100).deliver().plan();
+    for (plan, want, budget_count) in [(all, Bound::Memory, 102), (each, Bound::Clients, 10)] {
         let mut cluster = Cluster::default();
-        let workers = [cluster.join(2, 10 * CHUNK_BYTES)];
+        let workers = [cluster.join(2, budget_count * CHUNK_BYTES)];
         let job = cluster.submit(plan);
         // One more than fits is always under way.
-        for _ in 0..8 {
-            let leased = cluster.leased(workers[0]);
-            leased
-                .into_iter()
-                .for_each(|leased| cluster.finish(workers[0], leased));
+        let mut finished_count = 0;
+        while finished_count < 8 * budget_count / 10 {
+            for leased in cluster.leased(workers[0]) {
+                cluster.finish(workers[0], leased);
+                finished_count += 1;
+            }
         }
         let answer = why(&cluster, task(job, 0, 99));
         let Standing::NotDemanded { admission, .. } = answer.standing else {

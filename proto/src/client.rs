@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use graticule_engine::scheduler::{JobEvent, LayerProgress};
+use graticule_engine::scheduler::{JobEvent, LayerProgress, WorkerInfo};
 use graticule_plan::{ChunkId, JobId, Key, LayerId, Output, Plan, PlanBuilder, WorkerId};
 
 use crate::{
@@ -92,7 +92,9 @@ pub fn submission(submission: u64, name: &str, plan: &Plan) -> Vec<v1::ClientMes
     );
     messages.extend(plan.layers().iter().map(|layer| Message::Layer(layer.into())));
     messages.extend(plan.outputs().iter().map(|output| Message::Output(output.into())));
-    messages.push(Message::Run(v1::Run {}));
+    messages.push(Message::Run(v1::Run {
+        depth_first_bytes: plan.depth_first_hint(),
+    }));
     messages
         .into_iter()
         .map(|message| v1::ClientMessage {
@@ -177,7 +179,7 @@ impl PlanAssembler {
             Message::Output(output) => {
                 return self.build(|plan| Ok(plan.output(Output::try_from(output)?)?));
             }
-            Message::Run(_) => return self.finish().map(Some),
+            Message::Run(run) => return self.finish(run.depth_first_bytes).map(Some),
             Message::Cancel(cancel) => ToCluster::Cancel {
                 job: JobId(cancel.job),
             },
@@ -205,16 +207,45 @@ impl PlanAssembler {
         Ok(None)
     }
 
-    fn finish(&mut self) -> Result<Result<ToCluster, (u64, ProtoError)>, ProtoError> {
+    fn finish(
+        &mut self,
+        depth_first_bytes: Option<u64>,
+    ) -> Result<Result<ToCluster, (u64, ProtoError)>, ProtoError> {
         let (submission, name, plan) = self.open.take().ok_or(Malformed("a run before its begin"))?;
         Ok(match self.failed.take() {
             Some(error) => Err((submission, error)),
             None => Ok(ToCluster::Submit {
                 submission,
                 name,
-                plan: Arc::new(plan.finish()),
+                plan: Arc::new(plan.finish().with_depth_first_hint(depth_first_bytes)),
             }),
         })
+    }
+}
+
+impl From<WorkerInfo> for v1::WorkerInfo {
+    fn from(worker: WorkerInfo) -> Self {
+        Self {
+            worker: worker.id.0,
+            name: worker.name.to_string(),
+            retiring: worker.retiring.map(|wait| wait.to_string()).unwrap_or_default(),
+            slots: worker.slots,
+            budget_bytes: worker.budget_bytes,
+            status: Some(worker.status.into()),
+        }
+    }
+}
+
+impl From<v1::WorkerInfo> for WorkerInfo {
+    fn from(worker: v1::WorkerInfo) -> Self {
+        Self {
+            id: WorkerId(worker.worker),
+            name: worker.name.into(),
+            slots: worker.slots,
+            budget_bytes: worker.budget_bytes,
+            status: worker.status.map(Into::into).unwrap_or_default(),
+            retiring: Some(worker.retiring.into()).filter(|wait: &Arc<str>| !wait.is_empty()),
+        }
     }
 }
 

@@ -245,6 +245,7 @@ impl From<WorkerStatus> for v1::WorkerStatus {
             running: status.running,
             queued: status.queued,
             fetched_bytes: status.fetched_bytes,
+            peak_bytes: status.peak_bytes,
         }
     }
 }
@@ -258,6 +259,7 @@ impl From<v1::WorkerStatus> for WorkerStatus {
             running: status.running,
             queued: status.queued,
             fetched_bytes: status.fetched_bytes,
+            peak_bytes: status.peak_bytes,
         }
     }
 }

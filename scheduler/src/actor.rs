@@ -6,9 +6,7 @@ use std::{
 use graticule_dashboard::Feed;
 use graticule_engine::{
     Incarnation, SessionId, Time, ToWorker,
-    scheduler::{
-        ClientId, Command, Config, Event, JobEvent, LayerProgress, Observation, Sabotage, Scheduler,
-    },
+    scheduler::{ClientId, Command, Config, Event, JobEvent, LayerProgress, Observation, Scheduler},
 };
 use graticule_plan::JobId;
 use graticule_proto::{FromCluster, ToCluster};
@@ -63,7 +61,7 @@ pub fn start(options: SchedulerOptions) -> (SchedulerHandle, impl Future<Output 
     let config = Config {
         incarnation,
         worker_timeout_us: options.worker_timeout_us,
-        sabotage: Sabotage::None,
+        ..Config::default()
     };
     let actor = Actor {
         engine: Scheduler::new(config),
@@ -195,13 +193,11 @@ impl Actor {
                     .map(|(job, name)| (job, name, self.engine.progress(job)))
                     .collect();
                 // Whoever asked may be gone.
-                let workers = self.engine.worker_names();
-                let retiring = workers.iter().filter_map(|(id, _)| self.engine.retirement(*id));
                 let _ = reply.send(Info {
-                    retiring: retiring.collect(),
-                    workers,
+                    workers: self.engine.workers(),
                     jobs,
                     remade_count: self.remade_count,
+                    peak_bytes: u64::try_from(self.engine.peak_bytes()).unwrap_or(u64::MAX),
                 });
                 return None;
             }

@@ -2,7 +2,7 @@ use std::{sync::Arc, time::Duration};
 
 use graticule_engine::{
     Announce, SessionId, ToScheduler, ToWorker,
-    scheduler::{ClientId, LayerProgress, RetireProgress, Unknown},
+    scheduler::{ClientId, LayerProgress, Unknown, WorkerInfo},
 };
 use graticule_plan::{JobId, WorkerId};
 use graticule_proto::{Answer, FromCluster, Subject, ToCluster};
@@ -63,14 +63,14 @@ pub struct SchedulerGone;
 /// The state of the cluster.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Info {
-    /// Connected workers with their names.
-    pub workers: Vec<(WorkerId, Arc<str>)>,
+    /// Connected workers.
+    pub workers: Vec<WorkerInfo>,
     /// Running jobs with their names and how far they are.
     pub jobs: Vec<(JobId, Arc<str>, Vec<LayerProgress>)>,
-    /// Workers that retire, and what each waits for.
-    pub retiring: Vec<RetireProgress>,
     /// Tasks whose chunks were lost and made again, since the scheduler began.
     pub remade_count: u64,
+    /// The most bytes that chunks in passing and running tasks took at a time, since the scheduler began.
+    pub peak_bytes: u64,
 }
 
 /// A way to the scheduler's actor. Clones are cheap; the actor ends when the last one is dropped.

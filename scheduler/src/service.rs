@@ -1,10 +1,9 @@
 //! The gRPC service `Cluster`, in front of the actor.
 
-use std::{collections::BTreeMap, pin::Pin};
+use std::pin::Pin;
 
 use futures::{Stream, StreamExt};
 use graticule_engine::ToScheduler;
-use graticule_plan::WorkerId;
 use graticule_proto::{FromCluster, PlanAssembler, ProtoError, check_version, v1, version};
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
@@ -88,9 +87,6 @@ impl v1::cluster_server::Cluster for ClusterService {
     async fn info(&self, request: Request<v1::InfoRequest>) -> Result<Response<v1::InfoReply>, Status> {
         check_version(request.into_inner().version).map_err(|e| refuse(&e))?;
         let info = self.scheduler.info().await.map_err(gone)?;
-        let workers = info.workers.into_iter();
-        let retiring = info.retiring.iter();
-        let retiring: BTreeMap<WorkerId, String> = retiring.map(|p| (p.worker, p.to_string())).collect();
         let jobs = info.jobs.into_iter().map(|(job, name, layers)| v1::JobInfo {
             job: job.0,
             name: name.to_string(),
@@ -99,15 +95,10 @@ impl v1::cluster_server::Cluster for ClusterService {
         Ok(Response::new(v1::InfoReply {
             version: Some(version()),
             dashboard: self.dashboard.clone(),
-            workers: workers
-                .map(|(id, name)| v1::WorkerInfo {
-                    worker: id.0,
-                    name: name.to_string(),
-                    retiring: retiring.get(&id).cloned().unwrap_or_default(),
-                })
-                .collect(),
+            workers: info.workers.into_iter().map(Into::into).collect(),
             jobs: jobs.collect(),
             remade_count: info.remade_count,
+            peak_bytes: info.peak_bytes,
         }))
     }
     async fn why(&self, request: Request<v1::WhyRequest>) -> Result<Response<v1::WhyReply>, Status> {

@@ -8,7 +8,7 @@ use super::{
     Command, Observation, Scheduler,
     record::{ReadyTask, TaskState, WorkerRecord},
 };
-use crate::{ChunkHolders, Lease, ToWorker, footprint::task_bytes};
+use crate::{ChunkHolders, Lease, ToWorker};
 
 /// Workers that vanished with a task before it runs on an otherwise idle worker, so that it takes no others along and
 /// the next loss tells whether it is the cause.
@@ -90,28 +90,6 @@ impl Scheduler {
         None
     }
 
-    /// Why no connected worker can ever run the task, if none can.
-    fn too_large(&self, task: TaskId) -> Option<String> {
-        let layer = self.layer(task.job, task.layer);
-        if layer.footprint_bytes_max(task.block) <= self.capacity.budget_bytes_max {
-            return None;
-        }
-        let largest = self.workers.values().map(|w| w.budget_bytes).max()?;
-        let maps = layer.inputs.iter().map(|input| &*input.map);
-        let needed = task_bytes(&layer.spec, maps, task.block);
-        if needed <= largest {
-            return None;
-        }
-        let mib = |bytes: u64| bytes.div_ceil(1 << 20);
-        let cause = format!(
-            "one task needs {} MiB (inputs, scratch and result), but the largest worker has {} MiB; use smaller \
-             chunks or start workers with a larger --memory",
-            mib(needed),
-            mib(largest)
-        );
-        Some(self.tell_where(task, &cause).to_string())
-    }
-
     /// The worker with room that holds most of the task's inputs; else the one with the fewest tasks at hand.
     fn place(&mut self, task: TaskId) -> Option<WorkerId> {
         let layer = self.layer(task.job, task.layer);
@@ -160,6 +138,8 @@ impl Scheduler {
         job.ledger.leased_bytes += in_hand;
         job.ledger.leased_count += 1;
         job.ledger.note_peak();
+        self.in_hand_bytes += in_hand;
+        self.note_peak();
         let layer = self.layer_mut(task.job, task.layer);
         let task_us = layer.measured.mean_us(layer.spec.layer.cost_ns);
         let task_us = u32::try_from(task_us).unwrap_or(u32::MAX);

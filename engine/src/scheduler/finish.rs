@@ -51,6 +51,7 @@ impl Scheduler {
         let ledger = &mut self.job_mut(task.job).ledger;
         ledger.leased_bytes -= in_hand;
         ledger.leased_count -= 1;
+        self.in_hand_bytes -= in_hand;
         let load_us = self.task(task).map_or(0, |record| record.load_us);
         if let Some(record) = self.workers.get_mut(&worker) {
             record.leased_count -= 1;

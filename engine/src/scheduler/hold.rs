@@ -63,6 +63,7 @@ impl Scheduler {
             let ledger = &mut self.job_mut(chunk.job).ledger;
             ledger.held_bytes += bytes;
             ledger.note_peak();
+            self.note_peak();
         }
     }
 

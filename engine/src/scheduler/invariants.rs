@@ -39,6 +39,7 @@ impl Scheduler {
                 }
             }
             self.check_outputs(job, &coming)?;
+            sums.in_hand_bytes += record.ledger.leased_bytes;
             self.check_ledger(job)?;
         }
         self.check_retirements()?;
@@ -55,6 +56,7 @@ impl Scheduler {
             ("leased tasks", u128::from(self.leased_count), sums.leased),
             ("tasks on workers", u128::from(self.leased_count), on_workers),
             ("committed bytes", self.committed_bytes, sums.committed_bytes),
+            ("bytes in hand", self.in_hand_bytes, sums.in_hand_bytes),
             ("transient bytes", self.transient_bytes, sums.transient_bytes),
             (
                 "undelivered bytes",
@@ -300,5 +302,6 @@ struct Sums {
     committed_bytes: u128,
     transient_bytes: u128,
     undelivered_bytes: u128,
+    in_hand_bytes: u128,
     replicas: u128,
 }

@@ -52,6 +52,11 @@ impl Scheduler {
         limit
     }
 
+    /// Notes how much there is of all jobs.
+    pub(super) fn note_peak(&mut self) {
+        self.peak_bytes = self.peak_bytes.max(self.transient_bytes + self.in_hand_bytes);
+    }
+
     /// Whether a job's walk may go on.
     pub(super) fn admits_source(&mut self, job: JobId) -> bool {
         let limit = self.limit_of(job);

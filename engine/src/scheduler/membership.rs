@@ -14,6 +14,23 @@ use crate::{Announce, ChunkHeld, Peer, SessionId, ToScheduler, ToWorker, WorkerS
 /// The most tasks that one worker is believed to compute at a time.
 const SLOTS_MAX: u32 = 1024;
 
+/// A connected worker, for people.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WorkerInfo {
+    /// Its id.
+    pub id: WorkerId,
+    /// Its name.
+    pub name: Arc<str>,
+    /// Tasks it computes at a time.
+    pub slots: u32,
+    /// Bytes it may hold in memory.
+    pub budget_bytes: u64,
+    /// How it was when it said so last.
+    pub status: WorkerStatus,
+    /// What it waits for, if it retires.
+    pub retiring: Option<Arc<str>>,
+}
+
 /// What the connected workers have together.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Capacity {
@@ -230,6 +247,19 @@ impl Scheduler {
                 event: JobEvent::NoWorkers,
             });
         }
+    }
+
+    /// The connected workers.
+    pub fn workers(&self) -> Vec<WorkerInfo> {
+        let workers = self.workers.iter().map(|(&id, worker)| WorkerInfo {
+            id,
+            name: worker.name.clone(),
+            slots: worker.slots,
+            budget_bytes: worker.budget_bytes,
+            status: worker.status,
+            retiring: self.retirement(id).map(|progress| progress.to_string().into()),
+        });
+        workers.collect()
     }
 
     /// Names of the connected workers.

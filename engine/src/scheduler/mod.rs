@@ -13,6 +13,7 @@ mod dispatch;
 mod ending;
 mod event;
 mod finish;
+mod fit;
 mod handover;
 mod hold;
 mod invariants;
@@ -38,6 +39,7 @@ use std::{
 use graticule_plan::{BlockMap, ChunkId, JobId, Key, LayerId, Plan, Source, TaskId, WorkerId};
 
 pub use event::{ClientId, Command, Event, JobEvent, Observation};
+pub use membership::WorkerInfo;
 pub use retire::{RetireProgress, RetireWait};
 pub use sabotage::Sabotage;
 pub use why_answer::{Admission, Bound, Openings, Placement, Standing, Unknown, Why, WorkerWhy};
@@ -128,6 +130,10 @@ pub struct Scheduler {
     transient_bytes: u128,
     /// Bytes held that clients are still to fetch.
     undelivered_bytes: u128,
+    /// What leased tasks have in hand.
+    in_hand_bytes: u128,
+    /// The most that was held in passing and in hand at a time.
+    peak_bytes: u128,
     /// Tasks of workers that vanished and may come back.
     departed: BTreeMap<WorkerId, Vec<TaskId>>,
     /// The job that demanded something last.
@@ -172,6 +178,8 @@ impl Scheduler {
             committed_bytes: 0,
             transient_bytes: 0,
             undelivered_bytes: 0,
+            in_hand_bytes: 0,
+            peak_bytes: 0,
             departed: BTreeMap::new(),
             last_walked: None,
             last_served: None,
@@ -284,6 +292,12 @@ impl Scheduler {
         }
     }
 
+    /// The most bytes that chunks in passing and running tasks of all jobs took at a time, since the beginning; what is
+    /// kept is not among them.
+    pub fn peak_bytes(&self) -> u128 {
+        self.peak_bytes
+    }
+
     /// Number of connected workers.
     pub fn worker_count(&self) -> usize {
         self.workers.len()
@@ -358,6 +372,10 @@ impl Scheduler {
                 job,
                 event: JobEvent::NoWorkers,
             });
+        }
+        if let Some(message) = self.first_too_large(job) {
+            self.fail_job(job, &message.into());
+            return;
         }
         self.finish_if_complete(job);
     }

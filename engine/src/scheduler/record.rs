@@ -294,17 +294,6 @@ impl LayerRecord {
         self.attempts.get(block).copied().unwrap_or(1)
     }
 
-    /// At least what the task of a block has in memory at a time: quicker than the exact number.
-    pub(super) fn footprint_bytes_max(&self, block: u64) -> u64 {
-        let layer = &self.spec.layer;
-        let inputs = self.inputs.iter().zip(&self.spec.sources).map(|(input, source)| {
-            let chunk_bytes = source.chunk_bytes_max();
-            input.map.source_count(block).saturating_mul(chunk_bytes)
-        });
-        let fixed = [layer.output_bytes_max(), layer.scratch_bytes, layer.source_bytes];
-        inputs.chain(fixed).fold(0, u64::saturating_add)
-    }
-
     /// Whether a client keeps or awaits block `block`, whatever tasks need it.
     pub(super) fn is_wanted_output(&self, block: u64) -> bool {
         !self.pins.is_empty() || self.awaits_delivery(block)

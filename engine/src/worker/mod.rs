@@ -82,6 +82,8 @@ pub struct Worker {
     memory_bytes: u64,
     spilled_bytes: u64,
     reserved_bytes: u64,
+    /// The most that both together were.
+    peak_bytes: u64,
     fetched_bytes: u64,
     next_run: u64,
     next_heartbeat: Time,
@@ -165,6 +167,7 @@ impl Worker {
             memory_bytes: 0,
             spilled_bytes: 0,
             reserved_bytes: 0,
+            peak_bytes: 0,
             fetched_bytes: 0,
             next_run: 0,
             next_heartbeat: Time::ZERO,
@@ -202,6 +205,8 @@ impl Worker {
         self.start_fetches();
         self.start_computations();
         self.start_copies();
+        let in_use = self.memory_bytes.saturating_add(self.reserved_bytes);
+        self.peak_bytes = self.peak_bytes.max(in_use);
         self.flush_due_reports();
         self.leave_if_due();
         commands.append(&mut self.out);
@@ -235,6 +240,7 @@ impl Worker {
             running: u32::try_from(computing).unwrap_or(u32::MAX),
             queued: u32::try_from(self.runs.len() - computing.min(self.runs.len())).unwrap_or(u32::MAX),
             fetched_bytes: self.fetched_bytes,
+            peak_bytes: self.peak_bytes,
         }
     }
 

@@ -370,6 +370,9 @@ pub struct WorkerStatus {
     pub queued: u32,
     #[prost(uint64, tag = "6")]
     pub fetched_bytes: u64,
+    /// The most that memory and reserved together were since the worker began.
+    #[prost(uint64, tag = "7")]
+    pub peak_bytes: u64,
 }
 /// Said by the worker: it wants to leave. Said by the scheduler: it shall leave.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
@@ -610,7 +613,11 @@ pub struct Begin {
     pub name: ::prost::alloc::string::String,
 }
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
-pub struct Run {}
+pub struct Run {
+    /// The most bytes that the plan has in memory when its tasks run one by one, if that is known.
+    #[prost(uint64, optional, tag = "1")]
+    pub depth_first_bytes: ::core::option::Option<u64>,
+}
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Cancel {
     #[prost(uint64, tag = "1")]
@@ -754,6 +761,9 @@ pub struct InfoReply {
     /// Tasks whose chunks were lost and made again, since the scheduler began.
     #[prost(uint64, tag = "5")]
     pub remade_count: u64,
+    /// The most bytes that chunks in passing and running tasks took at a time.
+    #[prost(uint64, tag = "6")]
+    pub peak_bytes: u64,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct WorkerInfo {
@@ -764,6 +774,12 @@ pub struct WorkerInfo {
     /// What it waits for, if it retires.
     #[prost(string, tag = "3")]
     pub retiring: ::prost::alloc::string::String,
+    #[prost(uint32, tag = "4")]
+    pub slots: u32,
+    #[prost(uint64, tag = "5")]
+    pub budget_bytes: u64,
+    #[prost(message, optional, tag = "6")]
+    pub status: ::core::option::Option<WorkerStatus>,
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct JobInfo {

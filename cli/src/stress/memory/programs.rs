@@ -1,0 +1,60 @@
+//! What is computed of data that may not fit the workers.
+
+use graticule_array::{Array, ArrayError, Chunks, Index, Over};
+use graticule_ops::ReduceKind;
+use graticule_plan::DType;
+
+/// What is computed of the data.
+pub(super) type Program = fn(&Data) -> Result<Array, ArrayError>;
+
+/// Two square matrices.
+pub(super) struct Data {
+    pub(super) u: Array,
+    pub(super) v: Array,
+    /// Rows after which the seasons begin again.
+    pub(super) days: u64,
+    /// Of a pancake or a pencil of as many elements as a square chunk has.
+    pub(super) thickness: u64,
+}
+
+pub(super) const PROGRAMS: [(&str, Program); 7] = [
+    ("mean", |d| d.u.mean(&Over::all())),
+    ("anomaly", |d| d.u.subtract(d.u.mean(&Over::axis(0))?)),
+    ("vorticity", |d| {
+        let dy = difference(&d.v, 0)?.slice(&[Index::Full, Index::range(1, i64::MAX)])?;
+        let dx = difference(&d.u, 1)?.slice(&[Index::range(1, i64::MAX), Index::Full])?;
+        let inner = [Index::range(1, i64::MAX), Index::range(1, i64::MAX)];
+        let (u, v) = (d.u.slice(&inner)?, d.v.slice(&inner)?);
+        u.multiply(dy)?.subtract(v.multiply(dx)?)
+    }),
+    ("x + x.T", |d| d.u.add(d.u.transpose())),
+    ("double difference", |d| difference(&difference(&d.u, 0)?, 0)),
+    ("climatology", |d| {
+        let days: Vec<Option<u64>> = (0..d.u.shape()[0]).map(|day| Some(day % d.days)).collect();
+        let (means, _) = d.u.groupby_reduce(0, &days, ReduceKind::Mean, true)?;
+        Ok(means)
+    }),
+    ("rechunk", |d| {
+        let pancakes = [Chunks::Size(d.thickness), Chunks::Whole];
+        let pencils = [Chunks::Whole, Chunks::Size(d.thickness)];
+        d.u.rechunk(&pancakes)?.add(&d.v)?.rechunk(&pencils)
+    }),
+];
+
+/// Each element less the one before it along an axis.
+fn difference(x: &Array, axis: usize) -> Result<Array, ArrayError> {
+    let along = |range| {
+        let mut index = vec![Index::Full; x.ndim()];
+        index[axis] = range;
+        x.slice(&index)
+    };
+    along(Index::range(1, i64::MAX))?.subtract(along(Index::range(0, -1))?)
+}
+
+/// Waves along both axes, cut into squares.
+pub(super) fn wave(side: u64, chunk: u64, step: f64) -> Result<Array, ArrayError> {
+    let axis = |step: f64| Array::arange(0.0, side as f64 * step, step, DType::Float64, Chunks::Size(chunk));
+    let rows = axis(step)?.slice(&[Index::Full, Index::NewAxis])?;
+    let columns = axis(step / 2.0)?.slice(&[Index::NewAxis, Index::Full])?;
+    rows.sin()?.multiply(columns.cos()?)
+}
