@@ -475,7 +475,12 @@ impl Actor {
         debug!(target_bytes, "spilling");
         let (store, inbox) = (self.fetcher.store.clone(), self.inbox.clone());
         self.tasks.spawn(async move {
-            let _ = tokio::task::spawn_blocking(move || store.spill_to(target_bytes)).await;
+            let spilling = store.clone();
+            let _ = tokio::task::spawn_blocking(move || spilling.spill_to(target_bytes)).await;
+            // Whoever asked would ask again at once.
+            if let Some(rest) = store.spill_rest() {
+                tokio::time::sleep(rest).await;
+            }
             let _ = inbox.send(Input::StoreChanged).await;
         });
     }

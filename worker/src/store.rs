@@ -10,12 +10,15 @@ use std::{
 use dashmap::DashMap;
 use graticule_kernel::{Chunk, KernelError};
 use graticule_plan::ChunkId;
+use tokio::sync::Semaphore;
 use tracing::warn;
 
-use crate::spill::{SpillFile, SpillFolder};
+use crate::spill::{SpillLog, SpilledChunk};
 
 /// Copies above this size are not made on the runtime's threads.
 const INLINE_COPY_BYTES_MAX: u64 = 1 << 20;
+/// Reads from disk at a time; each has its region in memory.
+const DISK_READS_MAX: usize = 4;
 
 /// Why a chunk cannot be read.
 #[derive(Debug, thiserror::Error)]
@@ -40,7 +43,8 @@ pub enum StoreError {
 #[derive(Debug)]
 pub struct ChunkStore {
     chunks: DashMap<ChunkId, Entry>,
-    folder: SpillFolder,
+    disk: SpillLog,
+    disk_reads: Semaphore,
     clock: AtomicU64,
     memory_bytes: AtomicU64,
     spilled_bytes: AtomicU64,
@@ -57,7 +61,7 @@ struct Entry {
 #[derive(Debug, Clone)]
 enum Place {
     Memory(Chunk),
-    Disk(Arc<SpillFile>),
+    Disk(Arc<SpilledChunk>),
 }
 
 impl ChunkStore {
@@ -65,7 +69,8 @@ impl ChunkStore {
     pub fn new(parent: &Path, name: &str) -> Self {
         Self {
             chunks: DashMap::new(),
-            folder: SpillFolder::new(parent, name),
+            disk: SpillLog::new(parent, name),
+            disk_reads: Semaphore::new(DISK_READS_MAX),
             clock: AtomicU64::new(0),
             memory_bytes: AtomicU64::new(0),
             spilled_bytes: AtomicU64::new(0),
@@ -113,18 +118,7 @@ impl ChunkStore {
         };
         let chunk = match place {
             Place::Memory(chunk) => chunk,
-            Place::Disk(file) => {
-                let read = tokio::task::spawn_blocking(move || file.read()).await;
-                let read = read.map_err(std::io::Error::other).and_then(|read| read);
-                read.map_err(|error| {
-                    warn!(chunk = %id, %error, "spilled chunk is lost");
-                    self.remove(id);
-                    StoreError::Damaged {
-                        chunk: id,
-                        why: error.to_string(),
-                    }
-                })?
-            }
+            Place::Disk(spilled) => return self.read_from_disk(id, spilled, region).await,
         };
         let Some(region) = region else { return Ok(chunk) };
         if chunk.nbytes() <= INLINE_COPY_BYTES_MAX {
@@ -136,6 +130,32 @@ impl ChunkStore {
             chunk: id,
             why: error.to_string(),
         })??)
+    }
+
+    async fn read_from_disk(
+        &self,
+        id: ChunkId,
+        spilled: Arc<SpilledChunk>,
+        region: Option<&[Range<u64>]>,
+    ) -> Result<Chunk, StoreError> {
+        let _permit = self.disk_reads.acquire().await.expect("it is never closed");
+        let region = region.map(<[_]>::to_vec);
+        let read = tokio::task::spawn_blocking(move || spilled.read(region.as_deref())).await;
+        let read = read.map_err(std::io::Error::other).and_then(|read| read);
+        read.map_err(|error| {
+            let why = error.to_string();
+            if error.kind() == std::io::ErrorKind::InvalidInput {
+                return StoreError::Region(KernelError::Window(why));
+            }
+            warn!(chunk = %id, %error, "spilled chunk is lost");
+            self.remove(id);
+            StoreError::Damaged { chunk: id, why }
+        })
+    }
+
+    /// How long it is of no use to spill, because the disk took nothing.
+    pub fn spill_rest(&self) -> Option<std::time::Duration> {
+        self.disk.rest()
     }
 
     /// Moves the chunks that were not used for longest to disk until those in memory take at most `target_bytes`.
@@ -154,23 +174,21 @@ impl ChunkStore {
                 Some(Place::Memory(chunk)) => chunk,
                 Some(Place::Disk(_)) | None => continue,
             };
-            match self.folder.write(&chunk) {
-                Ok(file) => self.memory_to_disk(id, file),
-                Err(error) => {
-                    warn!(chunk = %id, %error, "chunk cannot be spilled");
-                    return;
-                }
-            }
+            // What cannot be written stays; the log has said so.
+            let Ok(spilled) = self.disk.write(&chunk) else {
+                return;
+            };
+            self.memory_to_disk(id, spilled);
         }
     }
 
-    fn memory_to_disk(&self, id: ChunkId, file: SpillFile) {
-        // It may have been dropped while it was written; then the file goes too.
+    fn memory_to_disk(&self, id: ChunkId, spilled: SpilledChunk) {
+        // It may have been dropped while it was written; then its place is given back.
         let Some(mut entry) = self.chunks.get_mut(&id) else {
             return;
         };
         if matches!(entry.place, Place::Memory(_)) {
-            entry.place = Place::Disk(Arc::new(file));
+            entry.place = Place::Disk(Arc::new(spilled));
             self.memory_bytes.fetch_sub(entry.bytes, Ordering::Relaxed);
             self.spilled_bytes.fetch_add(entry.bytes, Ordering::Relaxed);
         }
@@ -241,8 +259,7 @@ mod tests {
         for file in files {
             let path = file.unwrap().path();
             let mut bytes = std::fs::read(&path).unwrap();
-            let middle = bytes.len() / 2;
-            bytes[middle] ^= 1;
+            bytes.iter_mut().for_each(|byte| *byte ^= 1);
             std::fs::write(path, bytes).unwrap();
         }
         assert!(matches!(
@@ -256,13 +273,12 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn removed_chunks_leave_no_bytes_and_no_files() {
+    async fn removed_chunks_leave_no_bytes_and_the_store_no_files() {
         let folder = tempfile::tempdir().unwrap();
         let store = store(folder.path());
         store.spill_to(1024);
         (0..3).for_each(|block| store.remove(id(block)));
         assert_eq!(store.sizes(), (0, 0));
-        assert_eq!(std::fs::read_dir(folder.path().join("store")).unwrap().count(), 0);
         drop(store);
         assert!(!folder.path().join("store").exists());
     }
