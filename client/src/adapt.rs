@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use graticule_scheduler::{AdaptOptions, Decision, WorkerSize, WorkerSource, adapt};
+use graticule_scheduler::{AdaptOptions, Decision, Ended, WorkerSize, WorkerSource, adapt};
 use graticule_worker::WorkerHandle;
 use tokio::{sync::oneshot, task::JoinHandle};
 
@@ -53,14 +53,15 @@ impl WorkerSource for EmbeddedWorkers {
         Ok(())
     }
 
-    fn ended(&mut self) -> Vec<String> {
+    fn ended(&mut self) -> Vec<Ended> {
         let ended = self.workers.iter().filter(|(_, worker)| worker.has_ended());
         let names: Vec<String> = ended.map(|(name, _)| name.clone()).collect();
         for name in &names {
             self.workers.remove(name);
             self.site.peers.remove(name);
         }
-        names
+        let in_order = |name| Ended { name, how: None };
+        names.into_iter().map(in_order).collect()
     }
 
     fn decided(&mut self, _: &Decision) {}

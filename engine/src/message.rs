@@ -205,6 +205,12 @@ pub enum ToScheduler {
     Announce(Announce),
     /// What became of tasks.
     Reports(Vec<Report>),
+    /// All tasks that compute now, when they are others than those said before: if the worker vanishes, one of them
+    /// may be the cause. Those of a millisecond are not mentioned.
+    Computing {
+        /// The tasks.
+        tasks: Vec<TaskId>,
+    },
     /// Chunks that the worker held and lost, such as through a damaged file.
     ChunksLost {
         /// The chunks.

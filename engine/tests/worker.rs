@@ -501,3 +501,32 @@ fn a_silent_scheduler_is_given_up() {
     assert!(station.now >= Time(30_000_000));
     assert_eq!(station.worker.next_timeout(), None);
 }
+
+#[test]
+fn a_task_that_computes_for_a_while_is_mentioned_and_a_short_one_is_not() {
+    let mut station = Station::new(1, 1 << 30);
+    station.learn(&source(2));
+    let mentioned = |commands: &[Command]| -> Vec<TaskId> {
+        let said = commands.iter().find_map(|command| match command {
+            Command::Send {
+                message: ToScheduler::Computing { tasks },
+                ..
+            } => Some(tasks.clone()),
+            _ => None,
+        });
+        said.unwrap_or_default()
+    };
+    let run = fetches(&station.lease(0, &[0], 1))[0];
+    station.fetched(run);
+    station.computed(run);
+    station.now = Time(900);
+    let run = fetches(&station.lease(0, &[1], 1))[0];
+    station.fetched(run);
+    station.now = Time(1899);
+    assert_eq!(mentioned(&station.tell(Event::Tick)), []);
+    assert_eq!(station.worker.next_timeout(), Some(Time(1900)));
+    station.now = Time(1900);
+    assert_eq!(mentioned(&station.tell(Event::Tick)).len(), 1);
+    station.now = Time(5000);
+    assert_eq!(mentioned(&station.tell(Event::Tick)), [], "it is known");
+}

@@ -57,6 +57,7 @@ impl From<ToScheduler> for v1::WorkerMessage {
             ToScheduler::Reports(reports) => Message::Reports(v1::Reports {
                 reports: reports.into_iter().map(Into::into).collect(),
             }),
+            ToScheduler::Computing { tasks } => Message::Computing(chunk_list(tasks)),
             ToScheduler::ChunksLost { chunks } => Message::ChunksLost(chunk_list(chunks)),
             ToScheduler::Status(status) => Message::Status(status.into()),
             ToScheduler::Retire { deadline_us } => Message::Retire(v1::Retire { deadline_us }),
@@ -81,6 +82,7 @@ impl TryFrom<v1::WorkerMessage> for ToScheduler {
                 let reports = reports.reports.into_iter().map(Report::try_from);
                 ToScheduler::Reports(reports.collect::<Result<_, _>>()?)
             }
+            Message::Computing(list) => ToScheduler::Computing { tasks: chunks(list) },
             Message::ChunksLost(list) => ToScheduler::ChunksLost { chunks: chunks(list) },
             Message::Status(status) => ToScheduler::Status(status.into()),
             Message::Retire(retire) => ToScheduler::Retire {

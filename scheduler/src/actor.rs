@@ -210,6 +210,7 @@ impl Actor {
                 });
                 return None;
             }
+            Input::WorkerEnded { name, how } => Event::WorkerEnded { name, how },
             Input::Retire { worker, deadline_us } => Event::RetireWorker { worker, deadline_us },
             Input::Stay { worker } => Event::RetireCancelled { worker },
             Input::Why { subject, reply } => {

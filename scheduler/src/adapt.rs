@@ -55,6 +55,15 @@ pub struct WorkerSize {
     pub budget_bytes: u64,
 }
 
+/// The end of a worker.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Ended {
+    /// Its name.
+    pub name: String,
+    /// How it ended, if not in good order: its exit code or the signal that killed it, for people.
+    pub how: Option<String>,
+}
+
 /// Whoever starts workers, and sees them end.
 pub trait WorkerSource: Send + 'static {
     /// The size of the next worker.
@@ -66,8 +75,8 @@ pub trait WorkerSource: Send + 'static {
     /// Why it cannot be started, for a person.
     fn start(&mut self, name: &str) -> Result<(), String>;
 
-    /// The names of workers that have ended since this was asked last, by themselves or because they were told to.
-    fn ended(&mut self) -> Vec<String>;
+    /// The workers that have ended since this was asked last, by themselves or because they were told to.
+    fn ended(&mut self) -> Vec<Ended>;
 
     /// Hears of each decision that does something.
     fn decided(&mut self, decision: &Decision);
@@ -132,7 +141,11 @@ pub async fn adapt<S: WorkerSource>(
 impl<S: WorkerSource> Adapter<S> {
     async fn look(&mut self) -> Result<(), SchedulerGone> {
         let Snapshot { cluster, names } = self.scheduler.snapshot().await?;
-        for name in self.source.ended() {
+        for Ended { name, how } in self.source.ended() {
+            if let Some(how) = how {
+                warn!(%name, %how, "a worker has ended");
+                self.scheduler.worker_ended(&name, &how).await?;
+            }
             if self
                 .started
                 .remove(&name)

@@ -42,6 +42,10 @@ pub(crate) enum Input {
     Snapshot {
         reply: oneshot::Sender<Snapshot>,
     },
+    WorkerEnded {
+        name: Arc<str>,
+        how: Arc<str>,
+    },
     Retire {
         worker: WorkerId,
         deadline_us: u64,
@@ -163,6 +167,15 @@ impl SchedulerHandle {
         let (reply, answer) = oneshot::channel();
         self.send(Input::Why { subject, reply }).await?;
         answer.await.map_err(|_| SchedulerGone)
+    }
+
+    /// Tells how a worker's process ended, so that the failure of a task that ended it can say so.
+    ///
+    /// # Errors
+    /// [`SchedulerGone`].
+    pub async fn worker_ended(&self, name: &str, how: &str) -> Result<(), SchedulerGone> {
+        let (name, how) = (name.into(), how.into());
+        self.send(Input::WorkerEnded { name, how }).await
     }
 
     pub(crate) async fn send(&self, input: Input) -> Result<(), SchedulerGone> {

@@ -25,7 +25,7 @@ mod service;
 mod story;
 
 pub use actor::{SchedulerOptions, start};
-pub use adapt::{AdaptOptions, Snapshot, WorkerSize, WorkerSource, adapt};
+pub use adapt::{AdaptOptions, Ended, Snapshot, WorkerSize, WorkerSource, adapt};
 pub use graticule_engine::autoscale::{Decision, Rules};
 pub use handle::{ClientSession, Info, SchedulerGone, SchedulerHandle, WorkerSession, WorkerSpeaker};
 pub use server::{ServeError, ServeOptions, Served, serve};

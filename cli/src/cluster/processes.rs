@@ -2,11 +2,12 @@
 
 use std::{
     ops::RangeInclusive,
-    process::{Command, ExitCode, Stdio},
+    os::unix::process::ExitStatusExt,
+    process::{Command, ExitCode, ExitStatus, Stdio},
     time::{Duration, Instant},
 };
 
-use graticule_scheduler::{AdaptOptions, Decision, Rules, Served, WorkerSize, WorkerSource, adapt};
+use graticule_scheduler::{AdaptOptions, Decision, Ended, Rules, Served, WorkerSize, WorkerSource, adapt};
 use tokio::sync::oneshot;
 
 use super::Config;
@@ -16,6 +17,8 @@ use crate::{processes::Process, signals::Interrupt, terminal};
 const START: Duration = Duration::from_millis(500);
 /// Time between two decisions, at most.
 const INTERVAL: Duration = Duration::from_secs(1);
+/// The signal that no process survives.
+const SIGKILL: i32 = 9;
 /// Time between two looks whether a process has ended.
 const END_POLL: Duration = Duration::from_millis(10);
 
@@ -50,6 +53,19 @@ pub(super) async fn run(
     adapting.await?.end(config.patience).await;
     served.shutdown().await;
     Ok(ExitCode::SUCCESS)
+}
+
+/// How a process ended, if not in good order.
+fn how_ended(status: ExitStatus) -> Option<String> {
+    match (status.code(), status.signal()) {
+        (Some(0), _) => None,
+        (Some(code), _) => Some(format!("ended with exit code {code}")),
+        (None, Some(SIGKILL)) => Some(format!(
+            "was killed by signal {SIGKILL}, as the system does when memory runs out"
+        )),
+        (None, Some(signal)) => Some(format!("was killed by signal {signal}")),
+        (None, None) => Some("ended, nobody knows how".into()),
+    }
 }
 
 /// Worker processes. They end with this one, even if it is killed: their standard input ends then.
@@ -120,10 +136,19 @@ impl WorkerSource for Processes {
         Ok(())
     }
 
-    fn ended(&mut self) -> Vec<String> {
-        let has_ended = |process: &mut Process| !matches!(process.0.try_wait(), Ok(None));
-        let ended = self.children.extract_if(.., |(_, process)| has_ended(process));
-        ended.map(|(name, _)| name).collect()
+    fn ended(&mut self) -> Vec<Ended> {
+        let mut ended = Vec::new();
+        self.children.retain_mut(|(name, process)| {
+            let how = match process.0.try_wait() {
+                Ok(None) => return true,
+                Ok(Some(status)) => how_ended(status),
+                Err(error) => Some(format!("cannot be waited for: {error}")),
+            };
+            let name = std::mem::take(name);
+            ended.push(Ended { name, how });
+            false
+        });
+        ended
     }
 
     fn decided(&mut self, decision: &Decision) {

@@ -32,6 +32,13 @@ pub enum Event {
         /// The connection.
         session: SessionId,
     },
+    /// Whoever started a worker's process saw it end.
+    WorkerEnded {
+        /// The worker's name.
+        name: Arc<str>,
+        /// Exit code, signal, or that the system killed it for its memory; for people.
+        how: Arc<str>,
+    },
     /// A client handed in a plan. Job ids are numbered by the shell, none twice.
     JobSubmitted {
         /// The new job.

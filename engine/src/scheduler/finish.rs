@@ -219,9 +219,13 @@ impl Scheduler {
         record.losses = record.losses.saturating_add(1);
         let losses = u32::from(record.losses);
         if losses >= self.worker_losses_max {
+            let ends = match self.ends_with(task) {
+                ends if ends.is_empty() => String::new(),
+                ends => format!(" ({})", ends.join("; ")),
+            };
             let why = format!(
-                "{losses} workers vanished while they ran this task; it may need more memory than a worker has, or \
-                 crash it. Look at the workers' logs."
+                "{losses} workers vanished while they ran this task{ends}, the last ones with nothing beside it; it may \
+                 need more memory than a worker has, or crash it. Look at the workers' logs."
             );
             let message = self.tell_where(task, &why);
             self.fail_task(task, &message);

@@ -1,14 +1,24 @@
 //! Workers and chunks that vanish.
 
+use std::sync::Arc;
+
 use graticule_plan::{ChunkId, TaskId, WorkerId};
 
 use super::{
     Command, Observation, Sabotage, Scheduler,
-    record::{JobState, LayerRecord, TaskState},
+    record::{JobState, LayerRecord, TaskState, WorkerRecord},
 };
 
 /// The most vanished workers whose tasks are remembered, should they come back.
 const DEPARTED_MAX: usize = 256;
+
+/// A worker that vanished, and the tasks that may have ended it.
+#[derive(Debug)]
+pub(super) struct Departed {
+    name: Arc<str>,
+    how: Option<Arc<str>>,
+    suspects: Vec<TaskId>,
+}
 
 /// Why a worker's session is over.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -39,9 +49,14 @@ impl Scheduler {
         for chunk in self.chunks_held_by(worker) {
             self.remove_replica(chunk, worker);
         }
-        let suspicious = parting == Parting::Vanished && !record.retiring;
+        let leased = self.tasks_leased_to(worker);
         let mut suspects = Vec::new();
-        for task in self.tasks_leased_to(worker) {
+        if parting == Parting::Vanished && !record.retiring {
+            suspects = self.suspects(&leased, &record);
+            // What the failure of a task will say of its cause is known before it is counted.
+            self.departs(worker, &record, &suspects);
+        }
+        for task in leased {
             // A failure further up may have ended the job meanwhile.
             if self
                 .task(task)
@@ -49,23 +64,73 @@ impl Scheduler {
             {
                 self.unlease(worker, task);
                 self.leased_to_waiting(task);
-                if suspicious {
-                    suspects.push(task);
+                if suspects.contains(&task) {
                     self.count_loss(task);
                 }
             }
         }
-        if !suspects.is_empty() {
-            self.departed.insert(worker, suspects);
-            while self.departed.len() > DEPARTED_MAX {
-                self.departed.pop_first();
-            }
+    }
+
+    /// The tasks that may have ended a worker: those that it said it computes; if it could not say so in time, those
+    /// that it was to compute first.
+    fn suspects(&self, leased: &[TaskId], worker: &WorkerRecord) -> Vec<TaskId> {
+        let computing = worker.computing.iter().filter(|task| leased.contains(task));
+        let confirmed: Vec<TaskId> = computing.copied().collect();
+        if !confirmed.is_empty() {
+            return confirmed;
         }
+        let mut first = leased.to_vec();
+        first.sort_by_key(|&task| self.task(task).map(|record| record.order));
+        first.truncate(worker.slots as usize);
+        first
+    }
+
+    fn departs(&mut self, worker: WorkerId, record: &WorkerRecord, suspects: &[TaskId]) {
+        if suspects.is_empty() {
+            return;
+        }
+        let departed = Departed {
+            name: record.name.clone(),
+            how: record.how.clone(),
+            suspects: suspects.to_vec(),
+        };
+        self.departed.insert(worker, departed);
+        while self.departed.len() > DEPARTED_MAX {
+            self.departed.pop_first();
+        }
+    }
+
+    /// Notes how a worker's process ended, for the failure of the task that may be the cause.
+    pub(super) fn on_worker_ended(&mut self, name: &Arc<str>, how: &Arc<str>) {
+        let connected = self.workers.values_mut().find(|worker| worker.name == *name);
+        let departed = self
+            .departed
+            .values_mut()
+            .rev()
+            .find(|worker| worker.name == *name);
+        // The news may come before the connection's end, or after it.
+        if let Some(worker) = connected {
+            worker.how = Some(how.clone());
+        } else if let Some(worker) = departed {
+            worker.how = Some(how.clone());
+        }
+    }
+
+    /// How the workers ended that vanished with a task, as far as anybody saw it.
+    pub(super) fn ends_with(&self, task: TaskId) -> Vec<String> {
+        let with_task = self
+            .departed
+            .values()
+            .filter(|worker| worker.suspects.contains(&task));
+        with_task
+            .filter_map(|worker| Some(format!("{} {}", worker.name, worker.how.as_ref()?)))
+            .collect()
     }
 
     /// A worker that had vanished is back: no task ended it.
     pub(super) fn acquit_tasks_of(&mut self, worker: WorkerId) {
-        for task in self.departed.remove(&worker).unwrap_or_default() {
+        let departed = self.departed.remove(&worker);
+        for task in departed.map(|departed| departed.suspects).unwrap_or_default() {
             if let Some(record) = self.task_mut(task) {
                 record.losses = record.losses.saturating_sub(1);
             }

@@ -60,6 +60,12 @@ impl Scheduler {
                     self.on_report(worker, report);
                 }
             }
+            ToScheduler::Computing { tasks } => {
+                if let Some(record) = self.workers.get_mut(&worker) {
+                    record.computing = tasks;
+                    record.computing.truncate(SLOTS_MAX as usize);
+                }
+            }
             ToScheduler::ChunksLost { chunks } => self.on_chunks_lost(worker, chunks),
             ToScheduler::Status(status) => {
                 if let Some(record) = self.workers.get_mut(&worker) {
@@ -111,6 +117,8 @@ impl Scheduler {
             leased_count: 0,
             load_us: 0,
             held_count: 0,
+            computing: Vec::new(),
+            how: None,
             layers: Default::default(),
             tables: Default::default(),
             rank: None,

@@ -135,7 +135,7 @@ pub struct Scheduler {
     /// The most that was held in passing and in hand at a time.
     peak_bytes: u128,
     /// Tasks of workers that vanished and may come back.
-    departed: BTreeMap<WorkerId, Vec<TaskId>>,
+    departed: BTreeMap<WorkerId, loss::Departed>,
     /// The job that demanded something last.
     last_walked: Option<JobId>,
     /// The job that got a lease last.
@@ -229,6 +229,7 @@ impl Scheduler {
             Event::WorkerConnected { session, announce } => self.on_connected(session, announce),
             Event::WorkerMessage { session, message } => self.on_worker_message(session, message),
             Event::WorkerDisconnected { session } => self.on_disconnected(session),
+            Event::WorkerEnded { name, how } => self.on_worker_ended(&name, &how),
             Event::JobSubmitted {
                 job,
                 client,

@@ -6,7 +6,7 @@ use std::{
     sync::Arc,
 };
 
-use graticule_plan::{BlockMap, Digest, JobId, Key, LayerId, Plan, WorkerId};
+use graticule_plan::{BlockMap, Digest, JobId, Key, LayerId, Plan, TaskId, WorkerId};
 
 use super::{
     ClientId,
@@ -256,6 +256,10 @@ pub(super) struct WorkerRecord {
     pub(super) load_us: u64,
     /// Chunks that it holds.
     pub(super) held_count: u64,
+    /// Tasks that it said it computes.
+    pub(super) computing: Vec<TaskId>,
+    /// How its process ended, if whoever started it has said so.
+    pub(super) how: Option<Arc<str>>,
     pub(super) layers: BTreeSet<(JobId, LayerId)>,
     pub(super) tables: BTreeSet<Digest>,
     /// Where it stands among those that take tasks.

@@ -7,6 +7,7 @@
 //! A worker that retires (`retire`) begins nothing new, and stays until the scheduler has had all that only it holds
 //! copied (`copy`) to others, or its deadline is over.
 
+mod computing;
 mod copy;
 mod event;
 mod invariants;
@@ -90,6 +91,7 @@ pub struct Worker {
     /// What became of tasks, not sent yet.
     reports: Vec<Report>,
     reports_due: Option<Time>,
+    computing: computing::Computing,
     /// What the store was asked to shrink to, until it says what it is.
     spilling_to: Option<u64>,
     retiring: Option<retire::Retiring>,
@@ -159,6 +161,7 @@ impl Worker {
             fetched: BTreeSet::new(),
             reports: Vec::new(),
             reports_due: None,
+            computing: computing::Computing::default(),
             spilling_to: None,
             left: false,
             runs: BTreeMap::new(),
@@ -208,6 +211,7 @@ impl Worker {
         let in_use = self.memory_bytes.saturating_add(self.reserved_bytes);
         self.peak_bytes = self.peak_bytes.max(in_use);
         self.flush_due_reports();
+        self.say_computing();
         self.leave_if_due();
         commands.append(&mut self.out);
     }
@@ -222,6 +226,7 @@ impl Worker {
             }
         };
         let of_link = of_link.map(|at| self.reports_due.map_or(at, |due| at.min(due)));
+        let of_link = of_link.map(|at| self.computing.due().map_or(at, |due| at.min(due)));
         of_link.into_iter().chain(self.leaves_at()).min()
     }
 
@@ -289,6 +294,7 @@ impl Worker {
         self.layers.clear();
         self.reports.clear();
         self.reports_due = None;
+        self.computing = computing::Computing::default();
         self.forget_copies();
         self.retire_alone();
     }

@@ -233,13 +233,17 @@ impl Worker {
                 since: self.now,
                 slot: cpu,
             };
+            let task = slot.task;
+            self.begins_computing(task);
             self.out.push(Command::Compute { run, slot: cpu });
         }
     }
 
     pub(super) fn on_computed(&mut self, run: RunId, outcome: Result<Finished, Failure>) {
         let Some(slot) = self.runs.get(&run) else { return };
-        match slot.state {
+        let (task, state) = (slot.task, slot.state);
+        self.ends_computing(task);
+        match state {
             RunState::Computing { since, slot: cpu } => {
                 self.free_slots.insert(cpu);
                 let mut slot = self.remove_run(run);

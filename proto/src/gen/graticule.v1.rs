@@ -215,7 +215,7 @@ pub struct Version {
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct WorkerMessage {
-    #[prost(oneof = "worker_message::Message", tags = "1, 2, 3, 4, 5, 6")]
+    #[prost(oneof = "worker_message::Message", tags = "1, 2, 3, 4, 5, 6, 7")]
     pub message: ::core::option::Option<worker_message::Message>,
 }
 /// Nested message and enum types in `WorkerMessage`.
@@ -234,6 +234,9 @@ pub mod worker_message {
         Retire(super::Retire),
         #[prost(message, tag = "6")]
         Copied(super::Copied),
+        /// All tasks that compute now.
+        #[prost(message, tag = "7")]
+        Computing(super::ChunkList),
     }
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
