@@ -5,9 +5,9 @@ use std::{
 };
 
 use graticule_ops::{AxisSelection, BinaryOp, ReduceKind, Reduction, Scalar, UnaryOp};
-use graticule_plan::{ChunkGrid, DType, Digest, Key};
+use graticule_plan::{Annotations, ChunkGrid, DType, Digest, Key};
 
-use crate::{error::shape_text, origin::Origin};
+use crate::{annotate, error::shape_text, origin::Origin};
 
 /// A lazy chunked array: an expression that knows its shape, dtype and chunks, and computes nothing.
 ///
@@ -23,6 +23,7 @@ pub(crate) struct Expression {
     pub(crate) dtype: DType,
     pub(crate) grid: ChunkGrid,
     pub(crate) origin: Origin,
+    pub(crate) annotations: Option<Arc<Annotations>>,
 }
 
 /// What a node makes of its operands. Shape, chunks and dtype stand beside it.
@@ -241,6 +242,7 @@ impl Array {
             dtype,
             grid,
             origin,
+            annotations: annotate::current(),
         }))
     }
 

@@ -2,10 +2,10 @@
 
 use std::{collections::BTreeSet, sync::Arc};
 
-use graticule_plan::{ChunkGrid, DType};
+use graticule_plan::{Annotations, ChunkGrid, DType};
 
 use crate::{
-    Array,
+    Array, annotate,
     expression::{Expression, Op},
     table::Table,
 };
@@ -33,6 +33,8 @@ pub(crate) struct Graph {
     index: Table<Node, NodeIx>,
     outputs: Vec<NodeIx>,
     changed: BTreeSet<NodeIx>,
+    /// What was said of nodes that were dropped since somebody last took it over.
+    orphaned: Option<Arc<Annotations>>,
 }
 
 #[derive(Debug)]
@@ -43,6 +45,7 @@ struct Slot {
     /// Outputs that are this node.
     output_count: u32,
     is_alive: bool,
+    annotations: Option<Arc<Annotations>>,
 }
 
 impl Graph {
@@ -88,7 +91,9 @@ impl Graph {
                     dtype: *dtype,
                     grid: grid.clone(),
                 };
-                known.insert(address, self.add_node(node));
+                let ix = self.add_node(node);
+                self.annotate(ix, expression.annotations.as_ref());
+                known.insert(address, ix);
             }
         }
         known[&Arc::as_ptr(&array.0)]
@@ -160,8 +165,43 @@ impl Graph {
             users: Vec::new(),
             output_count: 0,
             is_alive: true,
+            annotations: None,
         });
         ix
+    }
+
+    /// How a node's tasks shall run.
+    pub(crate) fn annotations(&self, ix: NodeIx) -> Option<&Arc<Annotations>> {
+        self.nodes[ix.index()].annotations.as_ref()
+    }
+
+    /// Nodes so far, dropped ones among them.
+    pub(crate) fn len(&self) -> usize {
+        self.nodes.len()
+    }
+
+    /// Has the nodes that were added since there were `count` run as those shall have that were dropped for them.
+    pub(crate) fn inherit_annotations(&mut self, count: usize) {
+        let said = self.orphaned.take();
+        if said.is_some() {
+            for ix in count..self.nodes.len() {
+                self.annotate(NodeIx(ix as u32), said.as_ref());
+            }
+        }
+    }
+
+    /// Has the nodes that were added since there were `count` run as `like` shall.
+    pub(crate) fn annotate_since(&mut self, count: usize, like: NodeIx) {
+        let said = self.nodes[like.index()].annotations.clone();
+        for ix in count..self.nodes.len() {
+            self.annotate(NodeIx(ix as u32), said.as_ref());
+        }
+    }
+
+    /// Adds to what is said of a node.
+    fn annotate(&mut self, ix: NodeIx, annotations: Option<&Arc<Annotations>>) {
+        let slot = &mut self.nodes[ix.index()];
+        slot.annotations = annotate::joined(slot.annotations.take(), annotations);
     }
 
     /// Makes the node another operation with the same shape, dtype and chunks.
@@ -181,6 +221,8 @@ impl Graph {
         // Changing a user's operand may make it equal to another node, which then takes the user's place, and so on.
         let (mut left, mut replaced) = (vec![(ix, by)], Vec::new());
         while let Some((old, new)) = left.pop() {
+            let said = self.nodes[old.index()].annotations.take();
+            self.annotate(new, said.as_ref());
             let users = std::mem::take(&mut self.nodes[old.index()].users);
             let distinct: BTreeSet<NodeIx> = users.into_iter().collect();
             for user in distinct {
@@ -231,6 +273,8 @@ impl Graph {
                 self.index.remove(&self.nodes[ix.index()].node);
             }
             self.nodes[ix.index()].is_alive = false;
+            let said = self.nodes[ix.index()].annotations.take();
+            self.orphaned = annotate::joined(self.orphaned.take(), said.as_ref());
             for operand in self.nodes[ix.index()].node.operands.clone() {
                 self.nodes[operand.index()].users.retain(|&user| user != ix);
                 self.changed.insert(operand);

@@ -25,6 +25,7 @@
 //! # Ok::<(), graticule_array::ArrayError>(())
 //! ```
 
+mod annotate;
 mod chunking;
 mod creation;
 mod elementwise;
@@ -43,12 +44,14 @@ mod selection;
 mod shape;
 mod table;
 
+pub use annotate::annotate;
 pub use chunking::{AUTO_CHUNK_BYTES, Chunks};
 pub use creation::Element;
 pub use elementwise::{binary, broadcast_arrays, where_};
 pub use error::ArrayError;
 pub use explain::explain;
 pub use expression::Array;
+pub use graticule_plan::Annotations;
 pub use group::Groups;
 pub use lower::{HeldMeta, LowerOptions, Lowered, OutputMeta, Wanted, lower};
 pub use operand::Operand;

@@ -2,6 +2,8 @@
 
 use std::{ops::RangeInclusive, time::Duration};
 
+use graticule_plan::Resource;
+
 /// A number of bytes: `4GiB`, `512MiB`, `2GB`, `1000000`.
 pub(crate) fn parse_bytes(text: &str) -> Result<u64, String> {
     let text = text.trim();
@@ -32,6 +34,23 @@ pub(crate) fn parse_bytes(text: &str) -> Result<u64, String> {
     } else {
         Err("expected at least one byte and less than an exbibyte".into())
     }
+}
+
+/// A countable thing of a worker: `GPU=2`, or `GPU` for one.
+pub(crate) fn parse_resource(text: &str) -> Result<Resource, String> {
+    let (name, count) = text.trim().split_once('=').unwrap_or((text.trim(), "1"));
+    let count = count
+        .trim()
+        .parse()
+        .map_err(|_| format!("{count:?} is no number; write GPU=2"))?;
+    let name = name.trim();
+    if name.is_empty() {
+        return Err("a resource needs a name, as in GPU=2".into());
+    }
+    Ok(Resource {
+        name: name.into(),
+        count,
+    })
 }
 
 /// A duration: `90`, `90s`, `5min`, `2h`, `500ms`.

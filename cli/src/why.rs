@@ -100,6 +100,7 @@ fn standing_json(standing: &Standing) -> Value {
             "retiring": workers.retiring,
             "isolated": workers.isolated,
             "not_empty": workers.not_empty,
+            "unfit": workers.unfit,
         }),
         Standing::Leased {
             worker,
@@ -135,6 +136,7 @@ fn bound_name(bound: Bound) -> &'static str {
         Bound::Barren => "barren",
         Bound::Memory => "memory",
         Bound::Clients => "clients",
+        Bound::JobMemory => "job_memory",
     }
 }
 

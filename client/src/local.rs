@@ -12,6 +12,7 @@ use std::{
 
 use graticule_dashboard::{Dashboard, DashboardHandle, DashboardOptions, Feed};
 use graticule_data::Sources;
+use graticule_plan::Resource;
 use graticule_proto::{Answer, Subject, engine::ToScheduler};
 use graticule_scheduler::{AdaptOptions, SchedulerHandle, SchedulerOptions, WorkerSize};
 use graticule_worker::{
@@ -41,6 +42,8 @@ pub struct LocalOptions {
     pub slots: Option<u32>,
     /// Bytes for the chunks and running tasks of each worker; by default a good half of the memory is shared out.
     pub budget_bytes: Option<u64>,
+    /// Countable things that each worker has and tasks may need, such as `GPU`.
+    pub resources: Vec<Resource>,
     /// The folder below which chunks are spilled; by default the system's for temporary files.
     pub spill_dir: Option<PathBuf>,
     /// The dashboard's address on this machine (port 0 takes a free one); `None` opens no port.
@@ -55,6 +58,7 @@ impl Default for LocalOptions {
             worker_count: 1,
             slots: None,
             budget_bytes: None,
+            resources: Vec::new(),
             spill_dir: None,
             dashboard: None,
             adapt: None,
@@ -263,6 +267,7 @@ impl Site {
             name: name.into(),
             slots: size.slots,
             budget_bytes: size.budget_bytes,
+            resources: self.options.resources.clone(),
             spill_dir: self.options.spill_dir.clone().unwrap_or(usual.spill_dir.clone()),
             ..usual
         };

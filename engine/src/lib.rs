@@ -16,6 +16,7 @@
 //! ```
 
 pub mod autoscale;
+pub mod edges;
 mod footprint;
 mod ledger;
 mod message;

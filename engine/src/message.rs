@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use graticule_plan::{ChunkGrid, ChunkId, Digest, JobId, Layer, LayerId, TaskId, WorkerId};
+use graticule_plan::{ChunkGrid, ChunkId, Digest, JobId, Layer, LayerId, Resource, TaskId, WorkerId};
 
 /// The largest result, encoded, that rides in a report instead of waiting to be fetched.
 pub const INLINE_BYTES_MAX: usize = 4096;
@@ -41,6 +41,8 @@ pub struct Announce {
     pub worker: Option<WorkerId>,
     /// The scheduler that it knew in that session.
     pub incarnation: Option<Incarnation>,
+    /// Countable things of the worker that tasks may need, by name.
+    pub resources: Vec<Resource>,
     /// What it holds.
     pub inventory: Vec<ChunkHeld>,
 }

@@ -668,6 +668,7 @@ fn a_worker_that_announces_itself_twice_is_sent_away() {
         budget_bytes: u64::MAX,
         worker: None,
         incarnation: None,
+        resources: Vec::new(),
         inventory: Vec::new(),
     };
     let message = ToScheduler::Announce(announce);

@@ -29,6 +29,8 @@ pub struct Layer {
     pub priority: i32,
     /// Countable things a worker must have free, by name.
     pub resources: Vec<Resource>,
+    /// The names of the workers that may run its tasks; empty: all may.
+    pub workers: Vec<Arc<str>>,
     /// Side tables that the body refers to.
     pub tables: Vec<Digest>,
     /// The user's file and line that made the operation, if known.
@@ -79,6 +81,7 @@ impl Layer {
             retries: 0,
             priority: 0,
             resources: Vec::new(),
+            workers: Vec::new(),
             tables: Vec::new(),
             origin: None,
         }

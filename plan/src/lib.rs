@@ -17,6 +17,7 @@
 //! # Ok::<(), graticule_plan::PlanError>(())
 //! ```
 
+mod annotations;
 mod depth_first;
 mod dtype;
 mod error;
@@ -28,6 +29,7 @@ mod layer;
 mod map;
 mod window;
 
+pub use annotations::Annotations;
 pub use dtype::{DType, Kind};
 pub use error::PlanError;
 pub use grid::{AxisChunks, BLOCK_COUNT_MAX, ChunkGrid, NDIM_MAX};

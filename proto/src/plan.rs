@@ -105,12 +105,26 @@ pub(crate) fn digest(bytes: &[u8]) -> Result<Digest, ProtoError> {
     ))
 }
 
+impl From<&Resource> for v1::Resource {
+    fn from(resource: &Resource) -> Self {
+        Self {
+            name: resource.name.to_string(),
+            count: resource.count,
+        }
+    }
+}
+
+impl From<v1::Resource> for Resource {
+    fn from(resource: v1::Resource) -> Self {
+        Self {
+            name: resource.name.into(),
+            count: resource.count,
+        }
+    }
+}
+
 impl From<&Layer> for v1::Layer {
     fn from(layer: &Layer) -> Self {
-        let resource = |r: &Resource| v1::Resource {
-            name: r.name.to_string(),
-            count: r.count,
-        };
         Self {
             name: layer.name.to_string(),
             grid: Some((&layer.grid).into()),
@@ -122,7 +136,8 @@ impl From<&Layer> for v1::Layer {
             cost_ns: layer.cost_ns,
             retries: layer.retries,
             priority: layer.priority,
-            resources: layer.resources.iter().map(resource).collect(),
+            resources: layer.resources.iter().map(Into::into).collect(),
+            workers: layer.workers.iter().map(|name| name.to_string()).collect(),
             tables: layer
                 .tables
                 .iter()
@@ -139,10 +154,6 @@ impl TryFrom<v1::Layer> for Layer {
     fn try_from(layer: v1::Layer) -> Result<Self, ProtoError> {
         let inputs = layer.inputs.into_iter().map(Input::try_from);
         let tables = layer.tables.iter().map(|bytes| digest(bytes));
-        let resource = |r: v1::Resource| Resource {
-            name: r.name.into(),
-            count: r.count,
-        };
         Ok(Self {
             name: layer.name.into(),
             grid: grid(layer.grid)?,
@@ -154,7 +165,8 @@ impl TryFrom<v1::Layer> for Layer {
             cost_ns: layer.cost_ns,
             retries: layer.retries,
             priority: layer.priority,
-            resources: layer.resources.into_iter().map(resource).collect(),
+            resources: layer.resources.into_iter().map(Into::into).collect(),
+            workers: layer.workers.into_iter().map(Into::into).collect(),
             tables: tables.collect::<Result<_, _>>()?,
             origin: (!layer.origin.is_empty()).then(|| layer.origin.into()),
         })

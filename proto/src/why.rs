@@ -67,6 +67,7 @@ fn standing(standing: Standing) -> v1::task_why::Standing {
             retiring: workers.retiring,
             isolated: workers.isolated,
             not_empty: workers.not_empty,
+            unfit: workers.unfit,
         }),
         Standing::Leased {
             worker,
@@ -118,6 +119,7 @@ fn from_standing(standing: v1::task_why::Standing) -> Result<Standing, ProtoErro
                 retiring: of.retiring,
                 isolated: of.isolated,
                 not_empty: of.not_empty,
+                unfit: of.unfit,
             },
         },
         From::Leased(of) => Standing::Leased {
@@ -171,6 +173,7 @@ fn bound(bound: Bound) -> v1::Bound {
         Bound::Barren => v1::Bound::Barren,
         Bound::Memory => v1::Bound::Memory,
         Bound::Clients => v1::Bound::Clients,
+        Bound::JobMemory => v1::Bound::JobMemory,
     }
 }
 
@@ -182,6 +185,7 @@ fn from_bound(bound: v1::Bound) -> Bound {
         v1::Bound::Barren => Bound::Barren,
         v1::Bound::Memory => Bound::Memory,
         v1::Bound::Clients => Bound::Clients,
+        v1::Bound::JobMemory => Bound::JobMemory,
     }
 }
 

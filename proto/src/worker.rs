@@ -111,6 +111,7 @@ impl From<Announce> for v1::Announce {
             worker: announce.worker.map(|w| w.0),
             incarnation: announce.incarnation.map(|i| i.0),
             inventory: announce.inventory.into_iter().map(held).collect(),
+            resources: announce.resources.iter().map(Into::into).collect(),
         }
     }
 }
@@ -129,6 +130,7 @@ impl TryFrom<v1::Announce> for Announce {
         Ok(Self {
             name: announce.name.into(),
             address: announce.address.into(),
+            resources: announce.resources.into_iter().map(Into::into).collect(),
             slots: announce.slots,
             budget_bytes: announce.budget_bytes,
             worker: announce.worker.map(WorkerId),

@@ -94,6 +94,7 @@ impl Worker {
         graticule_kernel::limit_spare_bytes(spare_bytes);
         let mut config = Config::new(&options.name, address, options.slots, budget_bytes);
         config.heartbeat_us = options.heartbeat_us;
+        config.resources.clone_from(&options.resources);
         let (inbox, inputs) = mpsc::channel(INBOX_COUNT_MAX);
         let (end, ended) = watch::channel(None);
         let tables = TableStore::default();

@@ -1,5 +1,7 @@
 use std::path::PathBuf;
 
+use graticule_plan::Resource;
+
 use crate::limit::{ceiling_bytes, group_limit_bytes};
 
 /// How a worker runs.
@@ -12,6 +14,8 @@ pub struct WorkerOptions {
     /// Bytes for chunks and running tasks together. A limit of the process's control group lowers it, so that there is
     /// room beside it for the process itself.
     pub budget_bytes: u64,
+    /// Countable things of the machine that tasks may need, by name, such as `GPU`.
+    pub resources: Vec<Resource>,
     /// The folder below which a folder for spilled chunks is made.
     pub spill_dir: PathBuf,
     /// Microseconds between two signs of life.
@@ -31,6 +35,7 @@ impl Default for WorkerOptions {
                 .chain(group_limit_bytes())
                 .min()
                 .map_or(4 << 30, |total| total / 10 * 6),
+            resources: Vec::new(),
             spill_dir: std::env::temp_dir(),
             heartbeat_us: 500_000,
         }

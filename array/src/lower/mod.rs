@@ -6,11 +6,13 @@ mod estimate;
 mod place;
 mod tree;
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 use crate::table::Table;
 
-use graticule_plan::{Body, ChunkGrid, DType, Digest, Key, Layer, LayerId, Output, Plan, PlanBuilder};
+use graticule_plan::{
+    Annotations, Body, ChunkGrid, DType, Digest, Key, Layer, LayerId, Output, Plan, PlanBuilder,
+};
 
 use self::{
     emit::{Emitter, item_bytes},
@@ -18,7 +20,7 @@ use self::{
     place::Place,
 };
 use crate::{
-    Array, ArrayError,
+    Array, ArrayError, annotate,
     expression::{Op, SourceTable},
     graph::{Graph, NodeIx},
     rewrite::{self, Rewrites},
@@ -40,6 +42,8 @@ pub struct LowerOptions {
     pub rewrites: Rewrites,
     /// How often a task may fail before its job does.
     pub retries: u32,
+    /// How all tasks shall run, beside what is said of single operations by [`annotate`](crate::annotate).
+    pub annotations: Annotations,
 }
 
 /// A result's place in its plan.
@@ -143,12 +147,30 @@ impl<'a> Lowering<'a> {
     fn layer(&mut self, root: NodeIx, members: &[NodeIx]) -> Result<(), ArrayError> {
         let emitter = Emitter::new(self.graph, self.places, &self.layers, &mut self.builder, root);
         let body = emitter.body(members);
-        let id = self.add(root, body)?;
+        let annotations = self.annotations(root, members);
+        let id = self.add(root, body, annotations)?;
         self.layers.insert(root, id);
         Ok(())
     }
 
-    fn add(&mut self, root: NodeIx, body: emit::Body) -> Result<LayerId, ArrayError> {
+    /// What is said of the operations of one layer, the last one's word first, and of the whole plan.
+    fn annotations(&self, root: NodeIx, members: &[NodeIx]) -> Option<Arc<Annotations>> {
+        let others = members.iter().copied().filter(|&member| member != root);
+        let said = std::iter::once(root)
+            .chain(others)
+            .filter_map(|ix| self.graph.annotations(ix));
+        let of_plan = Some(&self.options.annotations).filter(|all| !all.is_empty());
+        let of_plan = of_plan.map(|all| Arc::new(all.clone()));
+        said.chain(of_plan.as_ref())
+            .fold(None, |joined, more| annotate::joined(joined, Some(more)))
+    }
+
+    fn add(
+        &mut self,
+        root: NodeIx,
+        body: emit::Body,
+        annotations: Option<Arc<Annotations>>,
+    ) -> Result<LayerId, ArrayError> {
         let estimate = Estimate::of(&body, |digest| self.sources.get(digest).copied());
         let node = self.graph.node(root);
         let encoded = Body::new(body.program.encode());
@@ -159,6 +181,9 @@ impl<'a> Lowering<'a> {
         layer.source_bytes = estimate.source_bytes;
         layer.cost_ns = estimate.cost_ns;
         layer.retries = self.options.retries;
+        if let Some(annotations) = annotations {
+            annotations.apply(&mut layer);
+        }
         Ok(self.builder.layer(layer)?)
     }
 
@@ -172,7 +197,8 @@ impl<'a> Lowering<'a> {
                 None => {
                     let emitter = Emitter::new(self.graph, self.places, &self.layers, &mut self.builder, ix);
                     let body = emitter.copy();
-                    self.add(ix, body)?
+                    let annotations = self.annotations(ix, &[]);
+                    self.add(ix, body, annotations)?
                 }
             };
             let keep = match kind {

@@ -27,7 +27,9 @@ pub(super) fn expand(graph: &mut Graph) -> Result<(), ArrayError> {
         if counts(graph.grid(x), &reducer).iter().all(|&count| count == 1) {
             continue;
         }
+        let before = graph.len();
         let last = partials(graph, x, &reducer)?;
+        graph.annotate_since(before, ix);
         graph.set(ix, Op::Finish(reducer), vec![last]);
     }
     Ok(())

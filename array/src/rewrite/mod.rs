@@ -177,7 +177,9 @@ pub(crate) fn run(graph: &mut Graph, rewrites: &Rewrites) -> BTreeMap<&'static s
         }
         for rewrite in &rules {
             let Step::Rule(rule) = rewrite.step else { continue };
+            let before = graph.len();
             if rule(graph, ix) {
+                graph.inherit_annotations(before);
                 *counts.entry(rewrite.name).or_insert(0) += 1;
                 left.insert(ix);
                 for changed in graph.take_changed() {

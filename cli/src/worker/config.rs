@@ -2,7 +2,9 @@ use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 use graticule_worker::{ServeOptions, WorkerOptions};
 
-use crate::values::{parse_bytes, parse_duration};
+use graticule_plan::Resource;
+
+use crate::values::{parse_bytes, parse_duration, parse_resource};
 
 /// How a worker runs. Flags go before the environment, and that before what stands here.
 #[derive(Debug, Clone, clap::Args)]
@@ -47,6 +49,9 @@ pub(crate) struct Resources {
     /// Memory for chunks and running tasks together, such as 4GiB; by default six tenths of the machine's.
     #[arg(long, env = "GRATICULE_MEMORY", value_parser = parse_bytes, value_name = "BYTES")]
     pub(crate) memory: Option<u64>,
+    /// Countable things that tasks may need, such as GPU=2; more than one is separated by commas.
+    #[arg(long, env = "GRATICULE_RESOURCES", value_parser = parse_resource, value_delimiter = ',', value_name = "NAME=COUNT")]
+    pub(crate) resource: Vec<Resource>,
     /// The folder below which chunks that do not fit memory are written.
     #[arg(long, env = "GRATICULE_SPILL_DIR", value_name = "DIR")]
     pub(crate) spill_dir: Option<PathBuf>,
@@ -61,6 +66,7 @@ impl Resources {
             slots: self.slots.unwrap_or(usual.slots),
             budget_bytes: self.memory.unwrap_or(usual.budget_bytes),
             spill_dir: self.spill_dir.clone().unwrap_or(usual.spill_dir),
+            resources: self.resource.clone(),
             heartbeat_us: usual.heartbeat_us,
         }
     }

@@ -100,7 +100,8 @@ impl Scheduler {
         if self.ready_count > bounds.ready_count_max() {
             return false;
         }
-        if self.barren_count >= BARREN_COUNT_MAX && self.ready_count + self.leased_count > 0 {
+        let under_way = self.ready_count + self.choosy_ready_count + self.leased_count;
+        if self.barren_count >= BARREN_COUNT_MAX && under_way > 0 {
             return false;
         }
         let in_use = self.transient_bytes + self.committed_bytes;
@@ -202,15 +203,8 @@ impl Scheduler {
         self.next_order += 1;
         self.barren_count += 1;
         let layer = self.layer_mut(task.job, task.layer);
-        let record = TaskRecord {
-            state: TaskState::Waiting { missing },
-            order,
-            attempt: layer.attempts.get(task.block).copied().unwrap_or_default(),
-            failures: 0,
-            losses: 0,
-            misses: 0,
-            load_us: 0,
-        };
+        let attempt = layer.attempts.get(task.block).copied().unwrap_or_default();
+        let record = TaskRecord::demanded(missing, order, attempt);
         layer.tasks.insert(task.block, record);
         if too_many {
             let message = self.tell_where(
@@ -306,12 +300,18 @@ impl Scheduler {
             "{task} was {:?}",
             record.state
         );
-        record.state = TaskState::Ready;
+        record.pass_to(TaskState::Ready);
         self.barren_count = 0;
         self.committed_bytes += bytes;
-        self.ready_count += 1;
+        if self.layer(task.job, task.layer).is_choosy() {
+            self.choosy_ready_count += 1;
+            self.choosy.insert((task.job, task.layer));
+            self.layer_mut(task.job, task.layer).choosy_ready.push(ready);
+        } else {
+            self.ready_count += 1;
+            self.job_mut(task.job).ready.push(ready);
+        }
         let job = self.job_mut(task.job);
-        job.ready.push(ready);
         job.ledger.ready_bytes += bytes;
         job.ledger.ready_count += 1;
     }
@@ -320,11 +320,21 @@ impl Scheduler {
         // Its entry in the queue stays, and is found to be stale.
         let bytes = self.output_bytes(task);
         self.committed_bytes -= bytes;
-        self.ready_count -= 1;
+        self.count_out_of_ready(task);
         let ledger = &mut self.job_mut(task.job).ledger;
         ledger.ready_bytes -= bytes;
         ledger.ready_count -= 1;
-        self.task_mut(task).expect("a ready task has a record").state = TaskState::Waiting { missing };
+        let record = self.task_mut(task).expect("a ready task has a record");
+        record.pass_to(TaskState::Waiting { missing });
+    }
+
+    /// Counts a task that is ready no more.
+    pub(super) fn count_out_of_ready(&mut self, task: TaskId) {
+        if self.layer(task.job, task.layer).is_choosy() {
+            self.choosy_ready_count -= 1;
+        } else {
+            self.ready_count -= 1;
+        }
     }
 
     pub(super) fn ready_entry(&self, task: TaskId) -> ReadyTask {

@@ -14,16 +14,19 @@ use crate::{ChunkHolders, Lease, ToWorker};
 /// the next loss tells whether it is the cause.
 pub(super) const LOSSES_SUSPICIOUS: u16 = 2;
 
-type Leases = BTreeMap<(WorkerId, JobId, LayerId), Lease>;
+pub(super) type Leases = BTreeMap<(WorkerId, JobId, LayerId), Lease>;
 
 impl Scheduler {
     /// Leases ready tasks to workers that have room, and sends the leases.
     pub(super) fn dispatch(&mut self) {
-        if self.ready_count == 0 {
+        if self.ready_count == 0 && self.choosy_ready_count == 0 {
             return;
         }
         self.rank_changed();
         let mut leases = Leases::new();
+        if self.choosy_ready_count > 0 {
+            self.dispatch_choosy(&mut leases);
+        }
         while let Some((job, ready)) = self.next_ready() {
             let task = TaskId {
                 job,
@@ -36,6 +39,7 @@ impl Scheduler {
             }
             let Some(worker) = self.place(task) else { break };
             self.last_served = Some(job);
+            self.job_mut(job).ready.pop();
             self.ready_to_leased(task, worker, &mut leases);
         }
         self.flush_releases();
@@ -91,12 +95,12 @@ impl Scheduler {
     }
 
     /// The worker with room that holds most of the task's inputs; else the one with the fewest tasks at hand.
-    fn place(&mut self, task: TaskId) -> Option<WorkerId> {
+    pub(super) fn place(&mut self, task: TaskId) -> Option<WorkerId> {
+        let mut local = std::mem::take(&mut self.local);
         let layer = self.layer(task.job, task.layer);
         let task_us = layer.measured.mean_us(layer.spec.layer.cost_ns);
         let losses = layer.tasks.get(task.block).expect("a ready task").losses;
         let alone = losses >= LOSSES_SUSPICIOUS;
-        let mut local = std::mem::take(&mut self.local);
         self.each_input(task, |input| {
             let source = self.layer(input.job, input.layer);
             if let Some(record) = source.chunks.get(input.block) {
@@ -106,7 +110,12 @@ impl Scheduler {
                     .for_each(|holder| local.add(holder, record.bytes));
             }
         });
-        let fits = |worker: &WorkerRecord| worker.has_room(task_us) && (!alone || worker.leased_count == 0);
+        let is_choosy = layer.is_choosy();
+        let fits = |worker: &WorkerRecord| {
+            worker.has_room(task_us)
+                && (!alone || worker.leased_count == 0)
+                && (!is_choosy || layer.may_run_on(worker))
+        };
         let key = |&(id, bytes): &(WorkerId, u64)| {
             let worker = self.workers.get(&id).filter(|worker| fits(worker))?;
             let level = worker.leased_count / u64::from(worker.slots);
@@ -114,25 +123,27 @@ impl Scheduler {
             Some((Reverse(bytes), level, !previous, worker.leased_count, id))
         };
         let nearest = local.entries().iter().filter_map(key).min().map(|key| key.4);
-        local.clear();
-        self.local = local;
-        nearest.or_else(|| {
-            if alone {
-                let mut open = self.workers.iter().filter(|(_, worker)| fits(worker));
-                open.next().map(|(&id, _)| id)
+        let found = nearest.or_else(|| {
+            if alone || is_choosy {
+                let open = self.workers.iter().filter(|(_, worker)| fits(worker));
+                open.min_by_key(|(_, worker)| worker.leased_count / u64::from(worker.slots))
+                    .map(|(&id, _)| id)
             } else {
                 self.idlest(task_us)
             }
-        })
+        });
+        local.clear();
+        self.local = local;
+        found
     }
 
-    fn ready_to_leased(&mut self, task: TaskId, worker: WorkerId, leases: &mut Leases) {
-        self.ready_count -= 1;
+    pub(super) fn ready_to_leased(&mut self, task: TaskId, worker: WorkerId, leases: &mut Leases) {
+        self.count_out_of_ready(task);
         self.leased_count += 1;
+        self.occupy(task, worker, true);
         let bytes = self.output_bytes(task);
         let in_hand = u128::from(self.layer(task.job, task.layer).task_bytes_max);
         let job = self.job_mut(task.job);
-        job.ready.pop();
         job.ledger.ready_bytes -= bytes;
         job.ledger.ready_count -= 1;
         job.ledger.leased_bytes += in_hand;
@@ -149,7 +160,7 @@ impl Scheduler {
             .get_mut(task.block)
             .expect("a ready task has a record");
         assert_eq!(record.state, TaskState::Ready, "{task}");
-        record.state = TaskState::Leased { worker };
+        record.pass_to(TaskState::Leased { worker });
         record.attempt += 1;
         record.load_us = task_us;
         let attempt = record.attempt;

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use graticule_plan::{ChunkId, TaskId, WorkerId};
+use graticule_plan::{ChunkId, JobId, TaskId, WorkerId};
 
 use super::{
     Command, JobEvent, Observation, Scheduler,
@@ -45,6 +45,7 @@ impl Scheduler {
     pub(super) fn unlease(&mut self, worker: WorkerId, task: TaskId) {
         self.committed_bytes -= self.output_bytes(task);
         self.leased_count -= 1;
+        self.occupy(task, worker, false);
         let layer = self.layer_mut(task.job, task.layer);
         layer.leased_count -= 1;
         let in_hand = u128::from(layer.task_bytes_max);
@@ -64,9 +65,14 @@ impl Scheduler {
     }
 
     fn leased_to_finished(&mut self, worker: WorkerId, task: TaskId, finished: Finished, times: TaskTimes) {
-        self.tell_problems(task, finished.problems);
+        self.tell_problems(task.job, finished.problems);
         let layer = self.layer_mut(task.job, task.layer);
-        let attempt = layer.tasks.remove(task.block).map_or(1, |record| record.attempt);
+        let record = layer
+            .tasks
+            .remove(task.block)
+            .expect("a leased task has a record");
+        let attempt = record.attempt;
+        record.ends();
         layer
             .measured
             .add(times.fetch_us.saturating_add(times.compute_us));
@@ -85,8 +91,8 @@ impl Scheduler {
         self.finish_if_complete(task.job);
     }
 
-    fn tell_problems(&mut self, task: TaskId, problems: Vec<Arc<str>>) {
-        let job = self.job_mut(task.job);
+    pub(super) fn tell_problems(&mut self, id: JobId, problems: Vec<Arc<str>>) {
+        let job = self.job_mut(id);
         let mut new = Vec::new();
         for problem in problems {
             if job.problems.len() < PROBLEMS_MAX && job.problems.insert(problem.clone()) {
@@ -96,7 +102,7 @@ impl Scheduler {
         let client = job.client;
         if !new.is_empty() && job.state == JobState::Running {
             let event = JobEvent::Problems(new);
-            self.notify(client, task.job, event);
+            self.notify(client, id, event);
         }
     }
 
@@ -199,7 +205,7 @@ impl Scheduler {
             "{task} was {:?}",
             record.state
         );
-        record.state = TaskState::Waiting { missing };
+        record.pass_to(TaskState::Waiting { missing });
         let attempt = record.attempt - 1;
         self.layer_mut(task.job, task.layer).reset_count += 1;
         self.out.push(Command::Observe(Observation::TaskReset {

@@ -194,7 +194,8 @@ impl Scheduler {
                 }));
             }
         }
-        self.layer_mut(task.job, task.layer).tasks.remove(task.block);
+        let layer = self.layer_mut(task.job, task.layer);
+        layer.tasks.remove(task.block).expect("looked up above").ends();
     }
 
     /// Drops a chunk that no task needs and no client keeps or awaits.

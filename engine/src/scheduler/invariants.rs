@@ -50,9 +50,10 @@ impl Scheduler {
         let queued = self.jobs.values().map(queued).sum();
         let on_workers = self.workers.values().map(|w| u128::from(w.leased_count)).sum();
         let held = self.workers.values().map(|w| u128::from(w.held_count)).sum();
+        let ready = u128::from(self.ready_count + self.choosy_ready_count);
         let books = [
-            ("ready tasks", u128::from(self.ready_count), sums.ready),
-            ("queued tasks", u128::from(self.ready_count), queued),
+            ("ready tasks", ready, sums.ready),
+            ("queued tasks", ready, queued),
             ("leased tasks", u128::from(self.leased_count), sums.leased),
             ("tasks on workers", u128::from(self.leased_count), on_workers),
             ("committed bytes", self.committed_bytes, sums.committed_bytes),
@@ -288,9 +289,11 @@ fn queued(job: &JobRecord) -> u128 {
         let task = job.layers[layer.0 as usize].tasks.get(*block);
         task.is_some_and(|task| task.state == TaskState::Ready && task.order == *order)
     };
+    let choosy = job.layers.iter().flat_map(|layer| layer.choosy_ready.iter());
     let entries = job
         .ready
         .iter()
+        .chain(choosy)
         .map(|entry| (entry.layer, entry.block, entry.order));
     entries.filter(is_ready).collect::<BTreeSet<_>>().len() as u128
 }

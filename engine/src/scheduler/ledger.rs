@@ -42,14 +42,27 @@ impl Ledger {
 
 impl Scheduler {
     /// The most bytes that a job may have held and in hand on the workers that are there.
-    fn limit_of(&mut self, job: JobId) -> u128 {
+    fn limit_of(&self, job: JobId) -> u128 {
         let workers = self.workers.len() as u64;
         let (slots, in_hand_min) = (self.capacity.slots, self.config.in_hand_bytes_min);
-        let ledger = &mut self.job_mut(job).ledger;
-        let limit = ledger.plan.limit_bytes(workers, slots, in_hand_min);
-        let limit = limit.unwrap_or(u128::MAX);
-        ledger.limit_bytes = ledger.limit_bytes.max(limit);
-        limit
+        let plan = &self.jobs[&job].ledger.plan;
+        plan.limit_bytes(workers, slots, in_hand_min).unwrap_or(u128::MAX)
+    }
+
+    /// What a job has in memory, and the most that it may.
+    pub(super) fn memory_of(&self, job: JobId) -> (u128, u128) {
+        let ledger = &self.jobs[&job].ledger;
+        (
+            ledger.held_bytes + ledger.ready_bytes + ledger.leased_bytes,
+            self.limit_of(job),
+        )
+    }
+
+    /// Whether a job's memory has room for one more source.
+    pub(super) fn has_room_for_source(&self, job: JobId) -> bool {
+        let ledger = &self.jobs[&job].ledger;
+        // Tasks that few workers may run are ready for long, and are not counted among the others.
+        ledger.ready_count <= 4 * self.capacity.slots.max(1) && ledger.admits_source(self.limit_of(job))
     }
 
     /// Notes how much there is of all jobs.
@@ -59,12 +72,19 @@ impl Scheduler {
 
     /// Whether a job's walk may go on.
     pub(super) fn admits_source(&mut self, job: JobId) -> bool {
+        self.note_limit(job);
+        self.has_room_for_source(job)
+    }
+
+    fn note_limit(&mut self, job: JobId) {
         let limit = self.limit_of(job);
-        self.jobs[&job].ledger.admits_source(limit)
+        let ledger = &mut self.job_mut(job).ledger;
+        ledger.limit_bytes = ledger.limit_bytes.max(limit);
     }
 
     /// Whether a ready task may be leased: what it has in hand fits, or nothing else of its job is in hand.
     pub(super) fn admits_lease(&mut self, task: TaskId) -> bool {
+        self.note_limit(task.job);
         let limit = self.limit_of(task.job);
         let bytes = u128::from(self.layer(task.job, task.layer).task_bytes_max);
         let ledger = &self.jobs[&task.job].ledger;

@@ -110,6 +110,11 @@ impl Scheduler {
             peer,
             name: announce.name.clone(),
             slots: announce.slots.clamp(1, SLOTS_MAX),
+            resources: announce
+                .resources
+                .into_iter()
+                .map(|resource| (resource.name, (resource.count, resource.count)))
+                .collect(),
             budget_bytes: announce.budget_bytes,
             last_seen: self.now,
             joined: self.now,

@@ -8,6 +8,7 @@
 //! A chunk is *held* while some worker has it. A task is *live* while it is demanded and not finished. A finished task
 //! keeps one bit. Edges are nowhere stored: they are asked of the plan's maps.
 
+mod choosy;
 mod demand;
 mod dispatch;
 mod ending;
@@ -120,6 +121,9 @@ pub struct Scheduler {
     next_order: u64,
     /// Ready tasks of all jobs.
     ready_count: u64,
+    /// Layers with choosy tasks that are ready; some may be so no more.
+    choosy: BTreeSet<(JobId, LayerId)>,
+    choosy_ready_count: u64,
     /// Tasks demanded since one became ready.
     barren_count: u64,
     /// Leased tasks of all jobs.
@@ -173,6 +177,8 @@ impl Scheduler {
             next_worker: 1,
             next_order: 0,
             ready_count: 0,
+            choosy: BTreeSet::new(),
+            choosy_ready_count: 0,
             barren_count: 0,
             leased_count: 0,
             committed_bytes: 0,
@@ -373,6 +379,8 @@ impl Scheduler {
                 job,
                 event: JobEvent::NoWorkers,
             });
+        } else {
+            self.tell_problems(job, self.unmet_wishes(job));
         }
         if let Some(message) = self.first_too_large(job) {
             self.fail_job(job, &message.into());
@@ -463,6 +471,7 @@ impl Scheduler {
                 consumers: Vec::new(),
                 tasks: BlockTable::new(count),
                 chunks: BlockTable::new(count),
+                choosy_ready: Default::default(),
                 finished: BlockSet::new(count),
                 pins: Default::default(),
                 delivered: None,

@@ -15,7 +15,10 @@ use super::{
     rank::Rank,
     table::{BlockSet, BlockTable},
 };
-use crate::{LayerSpec, Peer, SessionId, Time, WorkerStatus};
+use crate::{
+    LayerSpec, Peer, SessionId, Time, WorkerStatus,
+    edges::{NOTHING, SCHEDULER_TASK},
+};
 
 /// A job, from submission until nothing of it is kept or needed any more.
 #[derive(Debug)]
@@ -109,6 +112,8 @@ pub(super) struct LayerRecord {
     pub(super) inputs: Vec<InputRecord>,
     pub(super) consumers: Vec<Consumer>,
     pub(super) tasks: BlockTable<TaskRecord>,
+    /// Its ready tasks, if not every worker may run them; else they stand in their job's queue.
+    pub(super) choosy_ready: ReadyQueue,
     pub(super) chunks: BlockTable<ChunkRecord>,
     /// Tasks that need their inputs no more. In a job that is over these are all but the live ones.
     pub(super) finished: BlockSet,
@@ -246,6 +251,8 @@ pub(super) struct WorkerRecord {
     pub(super) peer: Peer,
     pub(super) name: Arc<str>,
     pub(super) slots: u32,
+    /// Countable things: how many it has, and how many of them are free.
+    pub(super) resources: BTreeMap<Arc<str>, (u32, u32)>,
     pub(super) budget_bytes: u64,
     pub(super) last_seen: Time,
     pub(super) joined: Time,
@@ -289,6 +296,41 @@ impl Measured {
             .checked_div(self.count)
             .unwrap_or(guess_ns / 1000)
             .max(1)
+    }
+}
+
+impl TaskState {
+    fn name(&self) -> &'static str {
+        match self {
+            TaskState::Waiting { .. } => "Waiting",
+            TaskState::Ready => "Ready",
+            TaskState::Leased { .. } => "Leased",
+        }
+    }
+}
+
+impl TaskRecord {
+    /// A task that is demanded, and waits for `missing` inputs.
+    pub(super) fn demanded(missing: u64, order: u64, attempt: u32) -> Self {
+        let state = TaskState::Waiting { missing };
+        SCHEDULER_TASK.pass(NOTHING, state.name());
+        Self {
+            state,
+            order,
+            attempt,
+            ..Self::default()
+        }
+    }
+
+    /// Goes on to another state.
+    pub(super) fn pass_to(&mut self, state: TaskState) {
+        SCHEDULER_TASK.pass(self.state.name(), state.name());
+        self.state = state;
+    }
+
+    /// Is finished, or not needed any more.
+    pub(super) fn ends(self) {
+        SCHEDULER_TASK.pass(self.state.name(), NOTHING);
     }
 }
 

@@ -219,7 +219,7 @@ impl Scheduler {
         Standing::NotDemanded {
             needed_for: self.output_of(task),
             walk_at: bottom.or_else(next),
-            admission: self.admission(),
+            admission: self.admission(task.job),
         }
     }
 
@@ -281,6 +281,8 @@ impl Scheduler {
                 &mut openings.retiring
             } else if worker.isolated {
                 &mut openings.isolated
+            } else if layer.is_choosy() && !layer.may_run_on(worker) {
+                &mut openings.unfit
             } else if alone && worker.leased_count > 0 {
                 &mut openings.not_empty
             } else if !worker.has_room(task_us) {
@@ -317,11 +319,15 @@ impl Scheduler {
         }
     }
 
-    fn admission(&self) -> Admission {
+    fn admission(&self, job: JobId) -> Admission {
         let bounds = self.bounds();
-        let in_use = self.transient_bytes + self.committed_bytes;
+        let mut in_use = self.transient_bytes + self.committed_bytes;
+        let mut budget = bounds.transient_bytes;
         let bound = if self.workers.is_empty() {
             Bound::NoWorkers
+        } else if self.admits(bounds) && !self.has_room_for_source(job) {
+            (in_use, budget) = self.memory_of(job);
+            Bound::JobMemory
         } else if self.admits(bounds) {
             Bound::None
         } else if self.ready_count > bounds.ready_count_max() {
@@ -339,7 +345,7 @@ impl Scheduler {
             ready_count: self.ready_count,
             ready_count_max: bounds.ready_count_max(),
             in_use_bytes: bytes(in_use),
-            budget_bytes: bytes(bounds.transient_bytes),
+            budget_bytes: bytes(budget),
             undelivered_bytes: bytes(self.undelivered_bytes),
         }
     }

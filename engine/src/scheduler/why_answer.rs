@@ -183,6 +183,8 @@ pub enum Bound {
     Barren,
     /// The workers' memory is in use.
     Memory,
+    /// The job has in memory what its plan needs, and no more is begun before some of it is done.
+    JobMemory,
     /// Results in the workers' memory wait for their clients.
     Clients,
     /// Nothing bounds it: it is the turn of others.
@@ -202,6 +204,8 @@ pub struct Openings {
     pub isolated: u64,
     /// They have something to do, and this task, which may have ended other workers, is to run alone.
     pub not_empty: u64,
+    /// They are not among the workers that may run it, or lack what it needs, or others occupy that.
+    pub unfit: u64,
 }
 
 /// Why a task is on its worker, as far as that shows now.

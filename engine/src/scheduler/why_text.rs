@@ -118,6 +118,10 @@ impl fmt::Display for Admission {
             ),
             Bound::Barren => f.write_str("all that was demanded lately waits for what workers have at hand"),
             Bound::Memory => write!(f, "{of} for what passes through the workers' memory are in use"),
+            Bound::JobMemory => write!(
+                f,
+                "{of} that its plan needs are in use, and no source is begun before some of it is done"
+            ),
             Bound::Clients => write!(
                 f,
                 "{of} for what passes through the workers' memory are in use, {} by results that clients have not fetched",
@@ -136,6 +140,11 @@ impl fmt::Display for Openings {
         let reasons = [
             (self.full, "has its queue full", "have their queues full"),
             (self.retiring, "leaves", "leave"),
+            (
+                self.unfit,
+                "lacks what it asks for, or has it in use",
+                "lack what it asks for, or have it in use",
+            ),
             (self.isolated, "tries a suspect alone", "try suspects alone"),
             (
                 self.not_empty,

@@ -19,13 +19,13 @@ use std::{
     sync::Arc,
 };
 
-use graticule_plan::{ChunkId, JobId, LayerId, TaskId, WorkerId};
+use graticule_plan::{ChunkId, JobId, LayerId, Resource, TaskId, WorkerId};
 
 pub use event::{Command, Event, LayerEntry, RunId};
 
 use crate::{
     Announce, ChunkHeld, Incarnation, Peer, Report, SessionId, TaskTimes, Time, ToScheduler, ToWorker,
-    WorkerStatus,
+    WorkerStatus, edges::WORKER_RUN,
 };
 
 /// The worker's settings.
@@ -39,6 +39,8 @@ pub struct Config {
     pub slots: u32,
     /// Bytes for chunks and running tasks together.
     pub budget_bytes: u64,
+    /// Countable things that tasks may need, such as `GPU`.
+    pub resources: Vec<Resource>,
     /// Tasks that may be fetched or fetching beside those that compute.
     pub prefetch_count_max: usize,
     /// Microseconds between two signs of life.
@@ -55,6 +57,7 @@ impl Config {
             address: address.into(),
             slots,
             budget_bytes,
+            resources: Vec::new(),
             prefetch_count_max: slots as usize + 2,
             heartbeat_us: 500_000,
             scheduler_timeout_us: 30_000_000,
@@ -144,6 +147,26 @@ enum RunState {
     Unwanted {
         slot: u32,
     },
+}
+
+impl RunState {
+    fn name(self) -> &'static str {
+        match self {
+            RunState::Queued => "Queued",
+            RunState::Fetching { .. } => "Fetching",
+            RunState::Fetched => "Fetched",
+            RunState::Computing { .. } => "Computing",
+            RunState::Unwanted { .. } => "Unwanted",
+        }
+    }
+}
+
+impl TaskSlot {
+    /// Goes on to another state.
+    fn pass_to(&mut self, state: RunState) {
+        WORKER_RUN.pass(self.state.name(), state.name());
+        self.state = state;
+    }
 }
 
 impl Worker {
@@ -271,6 +294,7 @@ impl Worker {
             budget_bytes: self.config.budget_bytes,
             worker: self.identity.map(|(worker, _)| worker),
             incarnation: self.identity.map(|(_, incarnation)| incarnation),
+            resources: self.config.resources.clone(),
             inventory: self.inventory(),
         };
         self.out.push(Command::Send {

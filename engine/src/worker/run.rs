@@ -8,7 +8,10 @@ use std::{
 use graticule_plan::{ChunkId, JobId, LayerId, TaskId};
 
 use super::{Command, Link, RunId, RunState, TaskSlot, Worker};
-use crate::{ChunkHolders, Failure, FailureKind, Finished, Lease, Peer, Report, TaskTimes, ToScheduler};
+use crate::{
+    ChunkHolders, Failure, FailureKind, Finished, Lease, Peer, Report, TaskTimes, ToScheduler,
+    edges::{NOTHING, WORKER_RUN},
+};
 
 /// Microseconds that a report may wait for others while the worker has more to do.
 const REPORT_DELAY_US: u64 = 1000;
@@ -63,6 +66,7 @@ impl Worker {
                 times: TaskTimes::default(),
                 state: RunState::Queued,
             };
+            WORKER_RUN.pass(NOTHING, slot.state.name());
             self.runs.insert(run, slot);
             self.tasks.insert(task, run);
             self.queue.insert(run);
@@ -122,7 +126,7 @@ impl Worker {
             }
             // A kernel cannot be stopped; what it makes is dropped when it is done.
             RunState::Computing { slot: cpu, .. } => {
-                slot.state = RunState::Unwanted { slot: cpu };
+                slot.pass_to(RunState::Unwanted { slot: cpu });
                 return;
             }
             RunState::Unwanted { .. } => return,
@@ -132,6 +136,7 @@ impl Worker {
 
     pub(super) fn remove_run(&mut self, run: RunId) -> TaskSlot {
         let slot = self.runs.remove(&run).expect("the caller looked the run up");
+        WORKER_RUN.pass(slot.state.name(), NOTHING);
         self.reserved_bytes -= slot.reserved_bytes;
         if self.tasks.get(&slot.task) == Some(&run) {
             self.tasks.remove(&slot.task);
@@ -177,7 +182,7 @@ impl Worker {
         let slot = self.runs.get_mut(&run).expect("queued runs have a slot");
         slot.reserved_bytes = needed;
         slot.times.queue_us = self.now.since_us(slot.arrived);
-        slot.state = RunState::Fetching { since: self.now };
+        slot.pass_to(RunState::Fetching { since: self.now });
         let inputs = slot.layer.inputs(slot.task.block);
         let mut wanted: BTreeSet<ChunkId> = inputs.into_iter().flatten().collect();
         wanted.retain(|chunk| !self.held.contains_key(chunk));
@@ -205,7 +210,7 @@ impl Worker {
         };
         slot.times.fetch_us = self.now.since_us(since);
         slot.times.fetched_bytes = fetched_bytes;
-        slot.state = RunState::Fetched;
+        slot.pass_to(RunState::Fetched);
         self.fetching_count -= 1;
         self.fetched.insert(run);
         self.fetched_bytes = self.fetched_bytes.saturating_add(fetched_bytes);
@@ -229,10 +234,10 @@ impl Worker {
             let cpu = self.free_slots.pop_first().expect("asked above");
             let slot = self.runs.get_mut(&run).expect("fetched runs have a slot");
             slot.times.slot = cpu;
-            slot.state = RunState::Computing {
+            slot.pass_to(RunState::Computing {
                 since: self.now,
                 slot: cpu,
-            };
+            });
             let task = slot.task;
             self.begins_computing(task);
             self.out.push(Command::Compute { run, slot: cpu });

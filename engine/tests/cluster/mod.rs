@@ -11,7 +11,7 @@ use graticule_engine::{
 };
 use graticule_plan::{
     AxisChunks, AxisWindow, Body, ChunkGrid, Input, InputMap, JobId, Key, Layer, LayerId, Output, Plan,
-    PlanBuilder, Source, TaskId, WorkerId,
+    PlanBuilder, Resource, Source, TaskId, WorkerId,
 };
 
 pub const CLIENT: ClientId = ClientId(1);
@@ -96,6 +96,19 @@ impl Cluster {
         self.join_with(slots, budget_bytes, None, Vec::new())
     }
 
+    /// A worker with much memory that has countable things.
+    pub fn join_offering(&mut self, slots: u32, resources: Vec<Resource>) -> WorkerId {
+        self.announce(|announce| {
+            announce.slots = slots;
+            announce.resources = resources;
+        })
+    }
+
+    /// A worker of one slot with a name.
+    pub fn join_as(&mut self, name: &str) -> WorkerId {
+        self.announce(|announce| announce.name = name.into())
+    }
+
     /// The worker connects again, with what it holds.
     pub fn come_back(&mut self, worker: WorkerId, inventory: &[TaskId]) -> WorkerId {
         let bytes = CHUNK_BYTES;
@@ -110,17 +123,29 @@ impl Cluster {
         worker: Option<WorkerId>,
         inventory: Vec<ChunkHeld>,
     ) -> WorkerId {
+        self.announce(|announce| {
+            announce.slots = slots;
+            announce.budget_bytes = budget_bytes;
+            announce.worker = worker;
+            announce.incarnation = worker.map(|_| Incarnation(0));
+            announce.inventory = inventory;
+        })
+    }
+
+    fn announce(&mut self, change: impl FnOnce(&mut Announce)) -> WorkerId {
         let session = SessionId(self.next_session);
         self.next_session += 1;
-        let announce = Announce {
+        let mut announce = Announce {
             name: "worker".into(),
             address: format!("host-{}", session.0).into(),
-            slots,
-            budget_bytes,
-            worker,
-            incarnation: worker.map(|_| Incarnation(0)),
-            inventory,
+            slots: 1,
+            budget_bytes: 1 << 30,
+            worker: None,
+            incarnation: None,
+            resources: Vec::new(),
+            inventory: Vec::new(),
         };
+        change(&mut announce);
         self.tell(Event::WorkerConnected { session, announce });
         self.workers[&session]
     }

@@ -71,6 +71,9 @@ pub struct Layer {
     pub tables: ::prost::alloc::vec::Vec<::prost::bytes::Bytes>,
     #[prost(string, tag = "13")]
     pub origin: ::prost::alloc::string::String,
+    /// Names of the workers that may run its tasks; none: all may.
+    #[prost(string, repeated, tag = "14")]
+    pub workers: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Resource {
@@ -257,6 +260,9 @@ pub struct Announce {
     pub incarnation: ::core::option::Option<u64>,
     #[prost(message, repeated, tag = "8")]
     pub inventory: ::prost::alloc::vec::Vec<ChunkHeld>,
+    /// Countable things that tasks may need.
+    #[prost(message, repeated, tag = "9")]
+    pub resources: ::prost::alloc::vec::Vec<Resource>,
 }
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct ChunkHeld {
@@ -926,6 +932,8 @@ pub struct Ready {
     pub isolated: u64,
     #[prost(uint64, tag = "6")]
     pub not_empty: u64,
+    #[prost(uint64, tag = "7")]
+    pub unfit: u64,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Leased {
@@ -1094,6 +1102,7 @@ pub enum Bound {
     Barren = 3,
     Memory = 4,
     Clients = 5,
+    JobMemory = 6,
 }
 impl Bound {
     /// String value of the enum field names used in the ProtoBuf definition.
@@ -1108,6 +1117,7 @@ impl Bound {
             Self::Barren => "BOUND_BARREN",
             Self::Memory => "BOUND_MEMORY",
             Self::Clients => "BOUND_CLIENTS",
+            Self::JobMemory => "BOUND_JOB_MEMORY",
         }
     }
     /// Creates an enum from field names used in the ProtoBuf definition.
@@ -1119,6 +1129,7 @@ impl Bound {
             "BOUND_BARREN" => Some(Self::Barren),
             "BOUND_MEMORY" => Some(Self::Memory),
             "BOUND_CLIENTS" => Some(Self::Clients),
+            "BOUND_JOB_MEMORY" => Some(Self::JobMemory),
             _ => None,
         }
     }

@@ -154,6 +154,7 @@ impl Drive {
                 budget_bytes: cluster.budget_bytes,
                 worker: None,
                 incarnation: None,
+                resources: Vec::new(),
                 inventory: Vec::new(),
             },
         });

@@ -1,0 +1,146 @@
+//! Tasks that not every worker may run: they need countable things, or name the workers.
+//!
+//! They wait in queues of their own, a queue for each layer, so that none of them stands in the way of a task that any
+//! worker takes. A job has only so many of them ready at a time.
+
+use graticule_plan::{JobId, LayerId, TaskId, WorkerId};
+
+use super::{
+    Scheduler,
+    dispatch::Leases,
+    record::{LayerRecord, ReadyTask, TaskState, WorkerRecord},
+};
+
+impl LayerRecord {
+    /// Whether the layer's tasks run on some workers only, or take something countable.
+    pub(super) fn is_choosy(&self) -> bool {
+        let layer = &self.spec.layer;
+        !layer.resources.is_empty() || !layer.workers.is_empty()
+    }
+
+    /// Whether a worker may run the layer's tasks when it has nothing else to do.
+    fn may_ever_run_on(&self, worker: &WorkerRecord) -> bool {
+        let layer = &self.spec.layer;
+        let has_all = layer.resources.iter().all(|need| {
+            worker
+                .resources
+                .get(&need.name)
+                .is_some_and(|(whole, _)| *whole >= need.count)
+        });
+        has_all && (layer.workers.is_empty() || layer.workers.contains(&worker.name))
+    }
+
+    /// Whether a worker may run one of the layer's tasks now, as far as that is not a question of room.
+    pub(super) fn may_run_on(&self, worker: &WorkerRecord) -> bool {
+        let needs = &self.spec.layer.resources;
+        let is_free = |need: &graticule_plan::Resource| {
+            worker
+                .resources
+                .get(&need.name)
+                .is_some_and(|(_, free)| *free >= need.count)
+        };
+        self.may_ever_run_on(worker) && needs.iter().all(is_free)
+    }
+}
+
+impl Scheduler {
+    /// Leases those of the choosy ready tasks for which a worker is free.
+    pub(super) fn dispatch_choosy(&mut self, leases: &mut Leases) {
+        let mut layers: Vec<(JobId, LayerId)> = self.choosy.iter().copied().collect();
+        let priority = |&(job, layer): &(JobId, LayerId)| {
+            let layers = self.jobs.get(&job).map(|record| &record.layers);
+            layers.map(|layers| std::cmp::Reverse(layers[layer.0 as usize].spec.layer.priority))
+        };
+        layers.sort_by_key(priority);
+        for (job, layer) in layers {
+            while let Some(top) = self.top_choosy(job, layer) {
+                let block = top.block;
+                let task = TaskId { job, layer, block };
+                if let Some(message) = self.too_large(task) {
+                    self.fail_task(task, &message.into());
+                    continue;
+                }
+                if !self.admits_lease(task) {
+                    break;
+                }
+                let Some(worker) = self.place(task) else { break };
+                self.layer_mut(job, layer).choosy_ready.pop();
+                self.ready_to_leased(task, worker, leases);
+            }
+        }
+    }
+
+    /// The first task of a choosy layer's queue that still is ready.
+    fn top_choosy(&mut self, job: JobId, layer: LayerId) -> Option<ReadyTask> {
+        let record = self
+            .jobs
+            .get_mut(&job)
+            .map(|job| &mut job.layers[layer.0 as usize]);
+        if let Some(record) = record {
+            while let Some(top) = record.choosy_ready.peek() {
+                let task = record.tasks.get(top.block);
+                if task.is_some_and(|task| task.state == TaskState::Ready && task.order == top.order) {
+                    return Some(top);
+                }
+                record.choosy_ready.pop();
+            }
+        }
+        self.choosy.remove(&(job, layer));
+        None
+    }
+
+    /// Takes what a task needs from a worker, or gives it back.
+    pub(super) fn occupy(&mut self, task: TaskId, worker: WorkerId, take: bool) {
+        let Some(layer) = self
+            .jobs
+            .get(&task.job)
+            .map(|job| &job.layers[task.layer.0 as usize])
+        else {
+            return;
+        };
+        if layer.spec.layer.resources.is_empty() {
+            return;
+        }
+        let spec = layer.spec.clone();
+        let Some(record) = self.workers.get_mut(&worker) else {
+            return;
+        };
+        for need in &spec.layer.resources {
+            if let Some((_, free)) = record.resources.get_mut(&need.name) {
+                *free = if take {
+                    *free - need.count
+                } else {
+                    *free + need.count
+                };
+            }
+        }
+    }
+
+    /// For a person: what a job's layers need that no connected worker offers.
+    pub(super) fn unmet_wishes(&self, job: JobId) -> Vec<std::sync::Arc<str>> {
+        let layers = self
+            .jobs
+            .get(&job)
+            .map(|record| record.layers.as_slice())
+            .unwrap_or_default();
+        let unmet = layers.iter().filter(|layer| {
+            layer.is_choosy() && !self.workers.values().any(|worker| layer.may_ever_run_on(worker))
+        });
+        let tell = |layer: &LayerRecord| {
+            let spec = &layer.spec.layer;
+            let needs = spec
+                .resources
+                .iter()
+                .map(|need| format!("{} {}", need.count, need.name));
+            let names = spec.workers.iter().map(|name| format!("worker {name}"));
+            let wishes: Vec<String> = needs.chain(names).collect();
+            format!(
+                "{} waits: no connected worker offers what it asks for ({})",
+                spec.name,
+                wishes.join(", ")
+            )
+            .into()
+        };
+        unmet.map(tell).collect()
+    }
+}
