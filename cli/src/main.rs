@@ -77,6 +77,7 @@ impl Command {
 }
 
 fn main() -> ExitCode {
+    allocated::give_freed_memory_back();
     let cli = Cli::parse();
     let filter = cli.log.as_deref().unwrap_or(cli.command.default_filter());
     if let Err(error) = logging::start(filter) {

@@ -16,7 +16,7 @@ fn programs_end_with_the_same_bytes_however_little_memory_there_is() {
     assert!(!noted.contains("no worker is connected"), "{noted}");
     let about = |what: &str| said.lines().filter(|line| line.contains(what)).count();
     assert_eq!(
-        (about("MiB a worker"), about("were foretold")),
+        (about("of each worker"), about("were foretold")),
         (3, 7),
         "a line for each budget and program: {said}"
     );

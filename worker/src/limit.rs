@@ -13,12 +13,19 @@ pub(crate) fn group_limit_bytes() -> Option<u64> {
     limit_of(&groups, |path| std::fs::read_to_string(path).ok())
 }
 
-/// The largest budget under a group's limit: above it the system would end the process.
-pub(crate) fn ceiling_bytes(limit: u64) -> u64 {
-    limit
-        .saturating_sub(limit / SPARE_PART)
+/// What of a process's memory is for chunks and running tasks: all but a reserve for the process itself (code, stacks,
+/// buffers of connections, freed buffers), and at least half.
+pub fn ledger_bytes(memory_bytes: u64) -> u64 {
+    memory_bytes
+        .saturating_sub(memory_bytes / SPARE_PART)
         .saturating_sub(RESERVE_BYTES)
-        .max(limit / 2)
+        .max(memory_bytes / 2)
+}
+
+/// The memory of a process that has `ledger_bytes` for chunks and running tasks: the inverse of [`ledger_bytes`].
+pub fn memory_bytes_for(ledger_bytes: u64) -> u64 {
+    (ledger_bytes.saturating_add(RESERVE_BYTES))
+        .saturating_add((ledger_bytes + RESERVE_BYTES) / (SPARE_PART - 1))
 }
 
 /// The lowest limit of a process's groups and those around them. `groups` is its `/proc/self/cgroup`.
@@ -55,7 +62,7 @@ fn limit_of(groups: &str, read: impl Fn(&str) -> Option<String>) -> Option<u64> 
 
 #[cfg(test)]
 mod tests {
-    use super::{ceiling_bytes, limit_of};
+    use super::{ledger_bytes, limit_of, memory_bytes_for};
 
     #[test]
     fn the_lowest_limit_up_the_tree_counts_in_either_version() {
@@ -84,7 +91,10 @@ mod tests {
 
     #[test]
     fn a_budget_leaves_room_for_the_process() {
-        assert_eq!(ceiling_bytes(1 << 30), (1 << 30) / 16 * 15 - (64 << 20));
-        assert_eq!(ceiling_bytes(64 << 20), 32 << 20);
+        assert_eq!(ledger_bytes(1 << 30), (1 << 30) / 16 * 15 - (64 << 20));
+        assert_eq!(ledger_bytes(64 << 20), 32 << 20);
+        for ledger in [1 << 30, 300 << 20] {
+            assert!(ledger_bytes(memory_bytes_for(ledger)).abs_diff(ledger) < 16);
+        }
     }
 }

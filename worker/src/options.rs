@@ -2,7 +2,7 @@ use std::path::PathBuf;
 
 use graticule_plan::Resource;
 
-use crate::limit::{ceiling_bytes, group_limit_bytes};
+use crate::limit::{group_limit_bytes, ledger_bytes};
 
 /// How a worker runs.
 #[derive(Debug, Clone)]
@@ -45,7 +45,7 @@ impl Default for WorkerOptions {
 impl WorkerOptions {
     /// The budget under the control group's limit.
     pub(crate) fn bounded_budget_bytes(&self) -> u64 {
-        let ceiling = group_limit_bytes().map_or(u64::MAX, ceiling_bytes);
+        let ceiling = group_limit_bytes().map_or(u64::MAX, ledger_bytes);
         if ceiling < self.budget_bytes {
             tracing::warn!(
                 asked = self.budget_bytes,

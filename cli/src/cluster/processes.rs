@@ -8,6 +8,7 @@ use std::{
 };
 
 use graticule_scheduler::{AdaptOptions, Decision, Ended, Rules, Served, WorkerSize, WorkerSource, adapt};
+use graticule_worker::{ledger_bytes, memory_bytes_for};
 use tokio::sync::oneshot;
 
 use super::Config;
@@ -83,9 +84,13 @@ impl Processes {
         let slots = u32::try_from(share(u64::from(usual.slots)).max(1)).unwrap_or(1);
         let size = WorkerSize {
             slots: config.resources.slots.unwrap_or(slots),
-            budget_bytes: config.resources.memory.unwrap_or(share(usual.budget_bytes)),
+            budget_bytes: config
+                .resources
+                .memory
+                .map_or(share(usual.budget_bytes), ledger_bytes),
         };
-        let (slots, memory) = (size.slots.to_string(), size.budget_bytes.to_string());
+        let memory = memory_bytes_for(size.budget_bytes);
+        let (slots, memory) = (size.slots.to_string(), memory.to_string());
         let spill_dir = usual.spill_dir.display().to_string();
         let arguments = [
             "worker",

@@ -1,6 +1,6 @@
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
-use graticule_worker::{ServeOptions, WorkerOptions};
+use graticule_worker::{ServeOptions, WorkerOptions, ledger_bytes};
 
 use graticule_plan::Resource;
 
@@ -46,7 +46,8 @@ pub(crate) struct Resources {
     /// Tasks computed at a time; by default one for each CPU.
     #[arg(long, env = "GRATICULE_SLOTS", value_parser = clap::value_parser!(u32).range(1..=4096), value_name = "COUNT")]
     pub(crate) slots: Option<u32>,
-    /// Memory for chunks and running tasks together, such as 4GiB; by default six tenths of the machine's.
+    /// Memory of the process, such as 4GiB: 64 MiB and a sixteenth of it are kept for the process itself, the rest is for
+    /// chunks and running tasks. By default these get six tenths of the machine's memory.
     #[arg(long, env = "GRATICULE_MEMORY", value_parser = parse_bytes, value_name = "BYTES")]
     pub(crate) memory: Option<u64>,
     /// Countable things that tasks may need, such as GPU=2; more than one is separated by commas.
@@ -64,7 +65,7 @@ impl Resources {
         WorkerOptions {
             name: self.name.clone().unwrap_or(usual.name),
             slots: self.slots.unwrap_or(usual.slots),
-            budget_bytes: self.memory.unwrap_or(usual.budget_bytes),
+            budget_bytes: self.memory.map_or(usual.budget_bytes, ledger_bytes),
             spill_dir: self.spill_dir.clone().unwrap_or(usual.spill_dir),
             resources: self.resource.clone(),
             heartbeat_us: usual.heartbeat_us,

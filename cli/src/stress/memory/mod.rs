@@ -14,7 +14,7 @@ use futures::StreamExt;
 use graticule_array::Array;
 use graticule_client::Client;
 use graticule_plan::Digest;
-use graticule_worker::{RESERVE_BYTES, SPARE_PART};
+use graticule_worker::memory_bytes_for;
 use serde_json::json;
 
 use self::{
@@ -76,7 +76,8 @@ async fn round(
     budget: u64,
     verdict: &mut Verdict,
 ) -> anyhow::Result<Vec<(&'static str, Vec<u8>)>> {
-    let memory = format!("{budget}B");
+    let limit = memory_bytes_for(budget);
+    let memory = format!("{limit}B");
     let arguments = ["--slots", "1", "--memory", &memory];
     let mut processes = Processes::start(args.workers.into(), &arguments).await?;
     let client = Client::connect(&processes.url).await?;
@@ -111,28 +112,27 @@ async fn round(
                 .push(format!("{name} with {budget} bytes a worker: {ended}"));
         }
     }
-    let (peak, reserve) = (watch.stop(), RESERVE_BYTES + budget / SPARE_PART);
+    let peak = watch.stop();
     let times: Vec<String> = seconds
         .iter()
         .map(|(name, s)| format!("{name} {s:.1} s"))
         .collect();
     let mib = |bytes: u64| bytes as f64 / f64::from(1 << 20);
     verdict.lines.push(format!(
-        "{:.1} MiB a worker: {:.1} s in all ({}); a worker's resident memory at most {:.1} MiB, which is {:.1} MiB \
-         beside its budget ({:.1} MiB allowed)",
+        "{:.1} MiB for chunks and tasks of each worker: {:.1} s in all ({}); a worker's resident memory at most {:.1} \
+         of {:.1} MiB, of which {:.1} MiB are its reserve",
         mib(budget),
         started.elapsed().as_secs_f64(),
         times.join(", "),
         mib(peak),
-        mib(peak.saturating_sub(budget)),
-        mib(reserve),
+        mib(limit),
+        mib(limit - budget),
     ));
-    if peak > budget + reserve {
+    if peak > limit {
         verdict.broken.push(format!(
-            "a worker of {:.1} MiB took {:.1} MiB, which is more than {:.1} MiB beside its budget",
-            mib(budget),
-            mib(peak),
-            mib(reserve)
+            "a worker of {:.1} MiB took {:.1} MiB",
+            mib(limit),
+            mib(peak)
         ));
     }
     verdict.figures[format!("budget_{budget}")] = json!({"seconds": seconds, "resident_bytes_max": peak});
