@@ -14,4 +14,18 @@ pub enum Sabotage {
     LeaveBeforeCopied,
     /// A copy counts as held from when it was ordered.
     CountCopyEarly,
+    /// A worker gives chunks out that its disk has damaged.
+    IgnoreDamage,
+}
+
+impl Sabotage {
+    /// All defects.
+    pub const PLANTED: [Sabotage; 6] = [
+        Sabotage::ForgetLostChunks,
+        Sabotage::ReleaseTooEarly,
+        Sabotage::CombineByArrival,
+        Sabotage::LeaveBeforeCopied,
+        Sabotage::CountCopyEarly,
+        Sabotage::IgnoreDamage,
+    ];
 }

@@ -75,4 +75,30 @@ impl Worker {
         }
         Ok(())
     }
+
+    /// Checks that nothing is left of any job: no run, no copy, no layer, no chunk, no byte reserved.
+    ///
+    /// # Errors
+    /// What is left, in words that follow "the worker".
+    pub fn check_clean(&self) -> Result<(), String> {
+        let left = [
+            ("runs", self.runs.len()),
+            ("tasks", self.tasks.len()),
+            ("copies", self.copies.len()),
+            ("layers", self.layers.len()),
+            ("chunks", self.held.len()),
+            ("unsent reports", self.reports.len()),
+            (
+                "busy slots",
+                self.config.slots.max(1) as usize - self.free_slots.len(),
+            ),
+        ];
+        match left.into_iter().find(|(_, count)| *count > 0) {
+            Some((what, count)) => Err(format!("still has {count} {what}")),
+            None if self.reserved_bytes > 0 => {
+                Err(format!("still has {} bytes reserved", self.reserved_bytes))
+            }
+            None => Ok(()),
+        }
+    }
 }

@@ -24,8 +24,11 @@ pub use event::{Command, Event, LayerEntry, RunId};
 
 use crate::{
     Announce, ChunkHeld, Incarnation, Peer, Report, SessionId, TaskTimes, Time, ToScheduler, ToWorker,
-    WorkerStatus,
+    WorkerStatus, scheduler::Sabotage,
 };
+
+/// Pause after the disk took nothing, microseconds.
+const SPILL_PAUSE_US: u64 = 1_000_000;
 
 /// The worker's settings.
 #[derive(Debug, Clone)]
@@ -44,6 +47,8 @@ pub struct Config {
     pub heartbeat_us: u64,
     /// Microseconds after which a silent scheduler is given up.
     pub scheduler_timeout_us: u64,
+    /// A defect to build in, for the simulator's own test.
+    pub sabotage: Sabotage,
 }
 
 impl Config {
@@ -57,6 +62,7 @@ impl Config {
             prefetch_count_max: slots as usize + 2,
             heartbeat_us: 500_000,
             scheduler_timeout_us: 30_000_000,
+            sabotage: Sabotage::None,
         }
     }
 }
@@ -90,6 +96,8 @@ pub struct Worker {
     reports_due: Option<Time>,
     /// What the store was asked to shrink to, until it says what it is.
     spilling_to: Option<u64>,
+    /// The disk took nothing: it is not asked again before this time.
+    no_spill_until: Time,
     retiring: Option<retire::Retiring>,
     copies: copy::Copies,
     left: bool,
@@ -158,6 +166,7 @@ impl Worker {
             reports: Vec::new(),
             reports_due: None,
             spilling_to: None,
+            no_spill_until: Time::ZERO,
             left: false,
             runs: BTreeMap::new(),
             tasks: BTreeMap::new(),
@@ -192,6 +201,7 @@ impl Worker {
                 self.memory_bytes = memory_bytes;
                 self.spilled_bytes = spilled_bytes;
             }
+            Event::SpillFailed => self.no_spill_until = self.now + SPILL_PAUSE_US,
             Event::ChunksLost { chunks } => self.on_chunks_lost(chunks),
             Event::CopyFetched { run, bytes } => self.copying_to_held(run, bytes),
             Event::CopyFailed { run } => self.copying_to_failed(run),

@@ -165,7 +165,8 @@ impl Worker {
     fn ask_to_spill(&mut self, needed: u64) {
         let rest = self.config.budget_bytes.saturating_sub(self.reserved_bytes);
         let target_bytes = rest.saturating_sub(needed);
-        if self.memory_bytes > target_bytes && self.spilling_to.is_none_or(|asked| asked > target_bytes) {
+        let may_ask = self.memory_bytes > target_bytes && self.now >= self.no_spill_until;
+        if may_ask && self.spilling_to.is_none_or(|asked| asked > target_bytes) {
             self.spilling_to = Some(target_bytes);
             self.out.push(Command::Spill { target_bytes });
         }
