@@ -85,7 +85,9 @@ impl fmt::Display for Case {
         }
         if let Some(jobs) = &self.only_jobs {
             let jobs: Vec<String> = jobs.iter().map(u64::to_string).collect();
-            write!(f, " --only-jobs {}", jobs.join(","))?;
+            // Jobs are numbered from 1.
+            let none = if jobs.is_empty() { "0" } else { "" };
+            write!(f, " --only-jobs {none}{}", jobs.join(","))?;
         }
         let limits = [
             ("layers", self.layers_max),

@@ -272,6 +272,9 @@ impl World {
 
     /// And they are to leave again.
     pub(crate) fn flap_down(&mut self, fault: u32, round: u32, nodes: &[usize]) {
+        if self.phase != Phase::Chaos {
+            return;
+        }
         let mut rng = Rng::of(
             self.case.seed,
             Stream::Fault,

@@ -21,6 +21,8 @@ pub const TASKS_MIN: u64 = 200;
 pub const EVENTS_MIN: u64 = 2_000;
 /// Tasks of the plans that are submitted while faults strike. Some will be cancelled, and some run more than once.
 const PLANNED_TASKS: u64 = 400;
+/// More than that while faults strike, and the clock may not move at all.
+const CHAOS_EVENTS_MAX: u64 = 2_000_000;
 /// More than that after healing, and something is stuck.
 const HEALED_EVENTS_MAX: u64 = 400_000;
 /// Longer than that after healing, and something is stuck.
@@ -99,7 +101,11 @@ impl World {
                 self.fail("nothing is left to happen".into());
             }
             self.next_phase();
-            if self.phase != Phase::Chaos {
+            if self.phase == Phase::Chaos {
+                if self.counts.events > CHAOS_EVENTS_MAX {
+                    self.stuck();
+                }
+            } else {
                 let (events, at) = *healed_at.get_or_insert((self.counts.events, self.clock));
                 if self.counts.events - events > HEALED_EVENTS_MAX || self.clock - at > HEALED_US_MAX {
                     self.stuck();
@@ -110,7 +116,8 @@ impl World {
 
     fn begin(&mut self) {
         let profile = self.profile.clone();
-        self.tell(|| format!("{profile:?}"));
+        let temper = profile.temper;
+        self.tell(|| format!("a {temper:?} story of {} us, then all heals", profile.chaos_us));
         let seed = self.case.seed;
         for id in 1..=Rng::of(seed, Stream::Profile, 1).within(1..4) {
             let id = ClientId(id);

@@ -5,7 +5,7 @@ use std::cmp::Reverse;
 use graticule_plan::{ChunkId, JobId, LayerId, TaskId};
 
 use super::{
-    Scheduler,
+    Sabotage, Scheduler,
     record::{JobState, ReadyTask, TaskRecord, TaskState},
 };
 
@@ -310,6 +310,9 @@ impl Scheduler {
         self.barren_count = 0;
         self.committed_bytes += bytes;
         self.ready_count += 1;
+        if self.sabotage == Sabotage::ForgetRequeued && self.task(task).is_some_and(|t| t.attempt > 0) {
+            return;
+        }
         self.job_mut(task.job).ready.push(ready);
     }
 

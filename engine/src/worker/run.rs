@@ -8,7 +8,10 @@ use std::{
 use graticule_plan::{ChunkId, JobId, LayerId, TaskId};
 
 use super::{Command, Link, RunId, RunState, TaskSlot, Worker};
-use crate::{ChunkHolders, Failure, FailureKind, Finished, Lease, Peer, Report, TaskTimes, ToScheduler};
+use crate::{
+    ChunkHolders, Failure, FailureKind, Finished, Lease, Peer, Report, TaskTimes, ToScheduler,
+    scheduler::Sabotage,
+};
 
 /// Microseconds that a report may wait for others while the worker has more to do.
 const REPORT_DELAY_US: u64 = 1000;
@@ -42,7 +45,8 @@ impl Worker {
                 self.abandon(older);
             }
             // The scheduler counts on no result of an earlier lease, and would not release it.
-            if self.held.remove(&task).is_some() {
+            let keeps = self.config.sabotage == Sabotage::KeepEarlierResults;
+            if !keeps && self.held.remove(&task).is_some() {
                 self.reports.retain(|report| report.task != task);
                 self.out.push(Command::Drop { chunks: vec![task] });
             }
@@ -217,6 +221,9 @@ impl Worker {
         if self.runs.get(&run).is_some_and(fetching) {
             self.fetching_count -= 1;
             let slot = self.remove_run(run);
+            if self.config.sabotage == Sabotage::KeepFailedReservations {
+                self.reserved_bytes += slot.reserved_bytes;
+            }
             self.out.push(Command::Discard { run });
             self.report(slot.task, slot.attempt, Err(failure), slot.times);
         }
@@ -248,7 +255,9 @@ impl Worker {
                 self.computing_to_reported(run, slot, outcome);
             }
             RunState::Unwanted { slot: cpu } => {
-                self.free_slots.insert(cpu);
+                if self.config.sabotage != Sabotage::KeepRevokedSlots {
+                    self.free_slots.insert(cpu);
+                }
                 self.remove_run(run);
                 self.out.push(Command::Discard { run });
             }
@@ -312,6 +321,9 @@ impl Worker {
     pub(super) fn flush_reports(&mut self) {
         self.reports_due = None;
         let reports = std::mem::take(&mut self.reports);
+        if self.config.sabotage == Sabotage::RepeatReports && reports.len() > 1 {
+            self.reports.extend(reports.last().cloned());
+        }
         if let (Link::Up { session, .. }, false) = (self.link, reports.is_empty()) {
             self.out.push(Command::Send {
                 session,

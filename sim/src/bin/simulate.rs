@@ -127,8 +127,10 @@ impl Arguments {
 }
 
 fn sabotage(name: &str) -> Result<Sabotage, String> {
-    let found = Sabotage::PLANTED.into_iter().find(|s| format!("{s:?}") == name);
-    found.ok_or_else(|| format!("{name} is not one of {:?}", Sabotage::PLANTED))
+    let found = Sabotage::PLANTED.iter().find(|s| format!("{s:?}") == name);
+    found
+        .copied()
+        .ok_or_else(|| format!("{name} is not one of {:?}", Sabotage::PLANTED))
 }
 
 fn run_one(arguments: &Arguments) -> bool {
