@@ -10,13 +10,14 @@ use crate::{
     world::{Happening, LOSSES_MAX, Story, World},
 };
 
+/// Tasks that always end their workers, in one story.
+const CULPRITS_MAX: usize = 3;
 /// A task that fails so often though it might succeed is tried without end.
 const FAILURES_MAX: u32 = 100;
 
 /// What a task does whenever it runs, if the profile has such tasks.
 #[derive(Debug, Clone, Copy)]
 struct Character {
-    permanent: bool,
     stubborn: bool,
     culprit: bool,
     /// It ends its worker by hanging.
@@ -32,12 +33,10 @@ impl World {
             let draw = rng.below(1000);
             draw < self.profile.rate(nuisance)
         };
-        let permanent = has(Nuisance::PermanentFailures);
         let stubborn = has(Nuisance::StubbornFailures);
         let culprit = has(Nuisance::Culprits);
         let misjudged = has(Nuisance::WrongSizes);
         Character {
-            permanent,
             stubborn,
             culprit,
             hangs: rng.chance(500),
@@ -77,24 +76,25 @@ impl World {
 
     /// Whether a task ends its worker when it runs this time.
     fn is_culprit_now(&self, task: TaskId) -> bool {
-        if !self.character(task).culprit {
+        // One that nobody wants any more ends quietly, or those that run beside it would be blamed rightly.
+        if !self.character(task).culprit || !self.ledger.is_leased(task) {
             return false;
         }
         let so_far = self.culprits.get(&task).copied();
         match (self.temper, so_far) {
             (Temper::Wild | Temper::Calm, so_far) => so_far.unwrap_or(0) < 2,
-            // One that always does, and one that does it once: with more of them others might be blamed rightly.
-            (Temper::Blaming, Some(_)) => self.first_culprit == Some(task),
-            (Temper::Blaming, None) => self.culprits.len() < 2,
+            // Few that always do: others may end with some of them, but not so often that they seem to be the cause.
+            (Temper::Blaming, Some(_)) => true,
+            (Temper::Blaming, None) => self.culprits.len() < CULPRITS_MAX,
         }
     }
 
     fn accuse(&mut self, task: TaskId) {
         self.counts.nuisance(Nuisance::Culprits);
-        self.first_culprit.get_or_insert(task);
         let count = self.culprits.entry(task).or_default();
         *count += 1;
-        if *count >= LOSSES_MAX {
+        // Others' kills may have been counted against it before its own.
+        if self.temper == Temper::Blaming || *count >= LOSSES_MAX {
             self.may_fail(task.job);
         }
     }
@@ -122,8 +122,12 @@ impl World {
 
     /// Decides whether a computation fails.
     pub(crate) fn injected_failure(&mut self, task: TaskId, execution: u32, retries: u32) -> Option<Failure> {
-        let character = self.character(task);
-        if character.permanent {
+        let mut rng = self.execution_rng(task, execution);
+        rng.next();
+        let unlucky = rng.chance(self.profile.rate(Nuisance::TransientFailures));
+        // What was there at first is more likely to be gone later: a file that was removed, say.
+        let staleness = if execution > 0 { 8 } else { 1 };
+        if rng.chance(self.profile.rate(Nuisance::PermanentFailures) * staleness) {
             self.doomed.insert(task);
         }
         if self.doomed.contains(&task) {
@@ -135,12 +139,7 @@ impl World {
                 message: "doomed".into(),
             });
         }
-        let stubborn = character.stubborn || self.stubborn.contains(&task);
-        let unlucky = {
-            let mut rng = self.execution_rng(task, execution);
-            rng.next();
-            rng.chance(self.profile.rate(Nuisance::TransientFailures))
-        };
+        let stubborn = self.character(task).stubborn || self.stubborn.contains(&task);
         if !stubborn && !unlucky {
             return None;
         }
@@ -181,8 +180,9 @@ impl World {
         }
         let mut rng = self.execution_rng(task, execution);
         // Those before it decide how long it takes and whether it fails.
-        rng.next();
-        rng.next();
+        (0..3).for_each(|_| {
+            rng.next();
+        });
         let small = spec.deliver && rng.chance(400);
         let inline = small.then(|| {
             let bytes = values.iter().flat_map(|v| v.to_le_bytes());

@@ -106,6 +106,7 @@ impl World {
                     self.cut(link, loses_reports, late);
                 }
             }
+            Strike::Flicker => self.flicker(number, node, *rng.pick(&[2, 4, 8])),
             Strike::Hang => self.hang(node, rng.within(1_000..TIMEOUT_US)),
             Strike::Freeze => self.hang(node, rng.within(TIMEOUT_US..TIMEOUT_US * 5)),
             Strike::ClockJump => {
@@ -119,10 +120,6 @@ impl World {
                     let event = worker::Event::Tick;
                     self.schedule(1, Happening::Tell { node, event });
                 }
-            }
-            Strike::Retire if !self.nodes[node].retiring && !alone => {
-                let hands_over = rng.chance(800);
-                self.retire(node, *rng.pick(&DEADLINES_US), hands_over);
             }
             Strike::Dismiss if !self.nodes[node].retiring && !alone => self.dismiss(rng, node),
             Strike::Damage => {
@@ -167,6 +164,7 @@ impl World {
                     self.start_worker(origin_of(number, 1));
                 }
             }
+            Strike::Retire => self.retire_some(rng, alive),
             Strike::Partition => self.partition(rng, alive),
             Strike::PeerCut => self.cut_peers(rng, alive),
             _ => {}
@@ -254,6 +252,26 @@ impl World {
         }
     }
 
+    /// A worker's connection breaks, as it will again soon.
+    pub(crate) fn flicker(&mut self, fault: u32, node: usize, left: u32) {
+        if self.phase != Phase::Chaos || !self.nodes[node].alive {
+            return;
+        }
+        let mut rng = Rng::of(
+            self.case.seed,
+            Stream::Fault,
+            origin_of(fault, 300 + u64::from(left)),
+        );
+        if let Some(link) = self.nodes[node].link {
+            let loses_reports = rng.chance(300);
+            self.cut(link, loses_reports, 0);
+        }
+        if left > 0 {
+            let left = left - 1;
+            self.schedule(rng.within(300..8_000), Happening::Flicker { fault, node, left });
+        }
+    }
+
     /// Workers come.
     pub(crate) fn flap_up(&mut self, fault: u32, round: u32) {
         if self.phase != Phase::Chaos {
@@ -282,7 +300,7 @@ impl World {
         );
         for &node in nodes {
             if self.nodes[node].alive && !self.nodes[node].retiring {
-                self.retire(node, *rng.pick(&DEADLINES_US), true);
+                self.retire(node, *rng.pick(&DEADLINES_US), true, 1);
             }
         }
         if round + 1 < FLAPS {
@@ -291,15 +309,30 @@ impl World {
         }
     }
 
+    /// One or more are asked to leave at the same time or one after the other, but never all.
+    fn retire_some(&mut self, rng: &mut Rng, alive: &[usize]) {
+        let mut staying: Vec<usize> = alive.to_vec();
+        staying.retain(|&node| !self.nodes[node].retiring);
+        let pace_us = *rng.pick(&[1, 1_000, 5_000]);
+        for nth in 0..*rng.pick(&[1, 2, 3, 4]) {
+            if staying.len() > 1 {
+                let node = staying.swap_remove(rng.index(staying.len()));
+                let hands_over = rng.chance(800);
+                let after_us = 1 + nth * rng.below(pace_us);
+                self.retire(node, *rng.pick(&DEADLINES_US), hands_over, after_us);
+            }
+        }
+    }
+
     /// A worker's own process wants it to leave.
-    fn retire(&mut self, node: usize, deadline_us: u64, hands_over: bool) {
+    fn retire(&mut self, node: usize, deadline_us: u64, hands_over: bool, after_us: u64) {
         self.nodes[node].retiring = true;
         let event = if hands_over {
             worker::Event::Retire { deadline_us }
         } else {
             worker::Event::Stop { deadline_us }
         };
-        self.schedule(1, Happening::Tell { node, event });
+        self.schedule(after_us, Happening::Tell { node, event });
     }
 
     /// Somebody tells the scheduler that a worker shall leave, and perhaps that it shall stay after all.
@@ -392,9 +425,9 @@ impl Strike {
     fn scope(self) -> Scope {
         use Strike::*;
         match self {
-            Crash | PowerLoss | Cut | Hang | Freeze | ClockJump | Retire | Dismiss | Damage | Squeeze
+            Crash | PowerLoss | Cut | Flicker | Hang | Freeze | ClockJump | Dismiss | Damage | Squeeze
             | SlowDisk | FullDisk => Scope::Process,
-            Join | LateJoin | Flap | CrashInHandover | Partition | PeerCut => Scope::Cluster,
+            Join | LateJoin | Flap | Retire | CrashInHandover | Partition | PeerCut => Scope::Cluster,
             Cancel | Release | Leave | Vanish => Scope::Client,
         }
     }

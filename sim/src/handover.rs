@@ -77,6 +77,7 @@ impl World {
         let Some(at) = (0..self.nodes.len()).find(process) else {
             return;
         };
+        self.nodes[at].released = true;
         if chunks_lost > 0 {
             return;
         }
@@ -86,7 +87,7 @@ impl World {
                 .nodes
                 .iter()
                 .enumerate()
-                .filter(|(other, node)| *other != at && node.alive);
+                .filter(|(other, node)| *other != at && node.alive && !node.released);
             others.any(|(_, node)| node.store.contains_key(chunk))
         };
         let mut needed = self.nodes[at]

@@ -38,6 +38,10 @@ impl Ledger {
         self.hearing = None;
     }
 
+    pub(crate) fn is_leased(&self, task: TaskId) -> bool {
+        self.leases.contains_key(&task)
+    }
+
     pub(crate) fn lease_count(&self) -> usize {
         self.leases.len()
     }
@@ -55,6 +59,7 @@ impl Ledger {
             Observation::WorkerLeft { worker, .. } => {
                 self.sessions.remove(&worker);
             }
+            Observation::WorkerStatus { worker, .. } => self.is_alive(worker)?,
             Observation::TaskLeased {
                 task,
                 worker,
@@ -74,6 +79,18 @@ impl Ledger {
             _ => {}
         }
         Ok(())
+    }
+
+    /// Only its latest connection is a sign of a worker's life.
+    fn is_alive(&self, worker: WorkerId) -> Result<(), String> {
+        let latest = self.sessions.get(&worker).copied();
+        let heard = self.hearing.as_ref().map(|(session, _)| *session);
+        if latest.is_some() && latest == heard {
+            return Ok(());
+        }
+        Err(format!(
+            "worker {worker} counts as alive on {heard:?}, but its connection is {latest:?}"
+        ))
     }
 
     fn leased(&mut self, task: TaskId, worker: WorkerId, attempt: u32) -> Result<(), String> {

@@ -189,6 +189,8 @@ impl World {
             loses_reports: false,
         });
         self.nodes[node].link = Some(link);
+        // What it was told in an earlier session may not have arrived.
+        self.nodes[node].released = false;
         self.tell(|| format!("process {node} connects by link {link}"));
         self.tell_worker(
             node,

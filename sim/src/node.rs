@@ -57,6 +57,8 @@ pub(crate) struct Node {
     pub(crate) slowness: u64,
     pub(crate) tick_at: Option<u64>,
     pub(crate) retiring: bool,
+    /// The scheduler has told it to leave: what it has is on its way out.
+    pub(crate) released: bool,
 }
 
 /// What the shell knows of a run.
@@ -115,6 +117,7 @@ impl Node {
             slowness,
             tick_at: None,
             retiring: false,
+            released: false,
         }
     }
 

@@ -44,6 +44,8 @@ pub(crate) enum Strike {
     PowerLoss,
     /// A connection between scheduler and worker breaks.
     Cut,
+    /// A connection breaks again and again, as soon as it is there.
+    Flicker,
     /// Some workers and the scheduler hear each other no more, or one hears the other.
     Partition,
     /// Some workers cannot reach some others, while the scheduler reaches all.
@@ -60,7 +62,7 @@ pub(crate) enum Strike {
     LateJoin,
     /// Workers come and are retired, quickly and several times.
     Flap,
-    /// A worker is asked to leave by its own process.
+    /// Some workers are asked to leave by their own processes.
     Retire,
     /// The scheduler is told to retire a worker, and perhaps to let it stay after all.
     Dismiss,
@@ -85,12 +87,13 @@ pub(crate) enum Strike {
 }
 
 impl Strike {
-    pub(crate) const ALL: [Strike; 22] = {
+    pub(crate) const ALL: [Strike; 23] = {
         use Strike::*;
         [
             Crash,
             PowerLoss,
             Cut,
+            Flicker,
             Partition,
             PeerCut,
             Hang,
@@ -120,7 +123,7 @@ impl Strike {
             Damage => 8,
             Dismiss => 6,
             Hang | Join | Squeeze | PowerLoss | Partition | PeerCut | FullDisk => 5,
-            Retire | Freeze | SlowDisk => 4,
+            Retire | Freeze | SlowDisk | Flicker => 4,
             Release | CrashInHandover | LateJoin => 3,
             Cancel | ClockJump | Flap => 2,
             Leave | Vanish => 1,
@@ -131,8 +134,8 @@ impl Strike {
     fn ends_workers(self) -> bool {
         use Strike::*;
         match self {
-            Crash | PowerLoss | Cut | Partition | Hang | Freeze | ClockJump | Flap | Retire | Dismiss
-            | CrashInHandover | Cancel | Leave | Vanish => true,
+            Crash | PowerLoss | Cut | Flicker | Partition | Hang | Freeze | ClockJump | Flap | Retire
+            | Dismiss | CrashInHandover | Cancel | Leave | Vanish => true,
             PeerCut | Join | LateJoin | Damage | Squeeze | SlowDisk | FullDisk | Release => false,
         }
     }
@@ -206,8 +209,8 @@ impl Profile {
     pub(crate) fn draw(case: &Case) -> Self {
         let rng = &mut Rng::of(case.seed, Stream::Profile, 0);
         let temper = match rng.below(100) {
-            0..6 => Temper::Calm,
-            6..14 => Temper::Blaming,
+            0..8 => Temper::Calm,
+            8..18 => Temper::Blaming,
             _ => Temper::Wild,
         };
         let chaos_us = *rng.pick(&[40_000, 100_000, 300_000]);
@@ -292,7 +295,8 @@ fn rate(rng: &mut Rng, nuisance: Nuisance) -> u64 {
     let (absent, high) = match nuisance {
         Nuisance::PeerFailures | Nuisance::DeliveryFailures => (500, 100),
         Nuisance::TransientFailures => (500, 60),
-        Nuisance::StubbornFailures | Nuisance::PermanentFailures => (850, 5),
+        Nuisance::StubbornFailures => (850, 5),
+        Nuisance::PermanentFailures => (800, 8),
         Nuisance::Culprits => (850, 10),
         Nuisance::WrongSizes => (700, 300),
         Nuisance::LateAcknowledgements => (500, 300),

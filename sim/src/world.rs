@@ -93,6 +93,12 @@ pub(crate) enum Happening {
         /// How often it was put off.
         tries: u32,
     },
+    /// A worker's connection breaks again, and so many times more.
+    Flicker {
+        fault: u32,
+        node: usize,
+        left: u32,
+    },
     FlapUp {
         fault: u32,
         round: u32,
@@ -168,7 +174,6 @@ pub(crate) struct World {
     pub(crate) stubborn: BTreeSet<TaskId>,
     /// The tasks that end workers, with how often they did.
     pub(crate) culprits: BTreeMap<TaskId, u32>,
-    pub(crate) first_culprit: Option<TaskId>,
     /// Chunks that some process had when it ended, or found damaged.
     pub(crate) destroyed: BTreeSet<ChunkId>,
     /// Since when something kept is on no worker, at the end of the seed.
@@ -232,7 +237,6 @@ impl World {
             doomed: BTreeSet::new(),
             stubborn: BTreeSet::new(),
             culprits: BTreeMap::new(),
-            first_culprit: None,
             destroyed: BTreeSet::new(),
             missing_since: None,
             counts: Counts::default(),
@@ -332,6 +336,7 @@ impl World {
             Happening::Revive { node } => self.revive(node),
             Happening::Kill { node } => self.kill(node),
             Happening::Strike { fault, tries } => self.strike(fault, tries),
+            Happening::Flicker { fault, node, left } => self.flicker(fault, node, left),
             Happening::FlapUp { fault, round } => self.flap_up(fault, round),
             Happening::FlapDown { fault, round, nodes } => self.flap_down(fault, round, &nodes),
             Happening::Submit { job } => self.submit_in_chaos(job),

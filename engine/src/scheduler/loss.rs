@@ -30,7 +30,10 @@ impl Scheduler {
         let Some(record) = self.workers.remove(&worker) else {
             return;
         };
-        if self.sabotage != Sabotage::HearDeadSessions {
+        if !matches!(
+            self.sabotage,
+            Sabotage::HearDeadSessions | Sabotage::AcceptOlderAttempts
+        ) {
             self.sessions.remove(&record.session);
         }
         self.count_capacity();

@@ -34,7 +34,7 @@ defects! {
     IgnoreDamage,
     /// A task that runs again makes other bytes than the first time.
     DifferEachTime,
-    /// The report of an earlier lease of the same task by the same worker counts.
+    /// The report of an earlier lease of the same task by the same worker counts, whichever connection it came on.
     AcceptOlderAttempts,
     /// What comes on a connection that is over counts.
     HearDeadSessions,

@@ -64,6 +64,9 @@ impl Worker {
                 "{runs} runs, but {phases} in all phases, {fetching} of them fetching"
             ));
         }
+        if let Some(task) = self.tasks.keys().find(|task| self.held.contains_key(task)) {
+            return Err(format!("{task} is held and to be made"));
+        }
         if !self.fetched.is_empty() && !self.free_slots.is_empty() {
             return Err("a slot idles while fetched runs wait".into());
         }
