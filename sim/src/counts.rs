@@ -23,6 +23,8 @@ pub struct Counts {
     pub late: u64,
     /// Connections that the scheduler ended.
     pub closed: u64,
+    /// Events that reached the scheduler, signs of life aside.
+    pub(crate) heard: u64,
     /// Virtual microseconds.
     pub virtual_us: u64,
     faults: [u64; KINDS],

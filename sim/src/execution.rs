@@ -10,8 +10,8 @@ use crate::{
     world::{Happening, LOSSES_MAX, Story, World},
 };
 
-/// Tasks that always end their workers, in one story.
-const CULPRITS_MAX: usize = 3;
+/// Tasks that always end their workers, in a story that looks at the blame.
+const CULPRITS_MAX: usize = 6;
 /// A task that fails so often though it might succeed is tried without end.
 const FAILURES_MAX: u32 = 100;
 
@@ -64,7 +64,7 @@ impl World {
         let mut rng = self.execution_rng(task, execution);
         let cost_us = cost_ns / 1000 + 20;
         let delay = rng.within(cost_us / 2..cost_us * 2) * self.nodes[at].slowness;
-        if self.character(task).hangs && self.is_culprit_now(task) {
+        if self.character(task).hangs && self.is_culprit_now(at, task) {
             self.accuse(task);
             self.tell(|| format!("{task} hangs on process {at}"));
             let patience_us = rng.within(10_000..100_000);
@@ -75,15 +75,14 @@ impl World {
     }
 
     /// Whether a task ends its worker when it runs this time.
-    fn is_culprit_now(&self, task: TaskId) -> bool {
+    fn is_culprit_now(&self, at: usize, task: TaskId) -> bool {
         // One that nobody wants any more ends quietly, or those that run beside it would be blamed rightly.
-        if !self.character(task).culprit || !self.ledger.is_leased(task) {
+        if !self.character(task).culprit || !self.ledger.is_leased_to(task, self.nodes[at].engine.id()) {
             return false;
         }
         let so_far = self.culprits.get(&task).copied();
         match (self.temper, so_far) {
             (Temper::Wild | Temper::Calm, so_far) => so_far.unwrap_or(0) < 2,
-            // Few that always do: others may end with some of them, but not so often that they seem to be the cause.
             (Temper::Blaming, Some(_)) => true,
             (Temper::Blaming, None) => self.culprits.len() < CULPRITS_MAX,
         }
@@ -101,7 +100,7 @@ impl World {
 
     /// Whether the computation that is at its end took its worker along.
     pub(crate) fn ends_its_worker(&mut self, at: usize, task: TaskId) -> bool {
-        if self.character(task).hangs || !self.is_culprit_now(task) {
+        if self.character(task).hangs || !self.is_culprit_now(at, task) {
             return false;
         }
         self.accuse(task);

@@ -316,12 +316,23 @@ impl World {
         let pace_us = *rng.pick(&[1, 1_000, 5_000]);
         for nth in 0..*rng.pick(&[1, 2, 3, 4]) {
             if staying.len() > 1 {
-                let node = staying.swap_remove(rng.index(staying.len()));
+                let at = rng.index(staying.len());
+                // Those that have what another has that is about to leave are the interesting ones.
+                let sharing = staying.iter().position(|&node| self.shares_with_retiring(node));
+                let at = sharing.filter(|_| rng.chance(700)).unwrap_or(at);
+                let node = staying.swap_remove(at);
                 let hands_over = rng.chance(800);
                 let after_us = 1 + nth * rng.below(pace_us);
                 self.retire(node, *rng.pick(&DEADLINES_US), hands_over, after_us);
             }
         }
+    }
+
+    fn shares_with_retiring(&self, node: usize) -> bool {
+        let retiring = |other: &&Node| other.alive && other.retiring;
+        let mut others = self.nodes.iter().filter(retiring);
+        let has = |chunk| self.nodes[node].store.contains_key(chunk);
+        others.any(|other| other.store.keys().any(has))
     }
 
     /// A worker's own process wants it to leave.

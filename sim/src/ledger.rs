@@ -38,8 +38,10 @@ impl Ledger {
         self.hearing = None;
     }
 
-    pub(crate) fn is_leased(&self, task: TaskId) -> bool {
-        self.leases.contains_key(&task)
+    pub(crate) fn is_leased_to(&self, task: TaskId, worker: Option<WorkerId>) -> bool {
+        self.leases
+            .get(&task)
+            .is_some_and(|lease| Some(lease.worker) == worker)
     }
 
     pub(crate) fn lease_count(&self) -> usize {

@@ -10,7 +10,7 @@ use crate::{
     client::{Client, READ_BACK_FIRST, Status},
     counts::Counts,
     fault::{WORKERS_MAX, WORKERS_MIN},
-    profile::Temper,
+    profile::{Profile, Temper},
     rng::{Rng, Stream},
     world::{HEARTBEAT_US, Happening, Story, TIMEOUT_US, World},
 };
@@ -88,7 +88,12 @@ pub(crate) fn run(case: &Case, trace: bool) -> Ending {
 }
 
 fn workers_of(case: &Case) -> u64 {
-    let drawn = Rng::of(case.seed, Stream::Profile, 2).within(WORKERS_MIN..WORKERS_MAX + 1);
+    let counts = match Profile::draw(case).temper {
+        // The fewer there are, the more tasks end with each.
+        Temper::Blaming => 2..4,
+        Temper::Wild | Temper::Calm => WORKERS_MIN..WORKERS_MAX + 1,
+    };
+    let drawn = Rng::of(case.seed, Stream::Profile, 2).within(counts);
     case.workers.map_or(drawn, |limit| drawn.min(limit.max(1)))
 }
 

@@ -18,6 +18,8 @@ pub(crate) struct Profile {
     weights: Vec<(Strike, u64)>,
     /// So many times in a thousand, by [`Nuisance`].
     rates: [u64; Nuisance::COUNT],
+    /// The scheduler's books are checked after every so many events: that takes longer than all the rest.
+    pub(crate) check_every: u64,
     /// The longest delay of a message.
     pub(crate) delay_us_max: u64,
     /// Bytes of a worker's memory, as a multiple of the largest task's.
@@ -121,9 +123,9 @@ impl Strike {
         match self {
             Crash | Cut => 10,
             Damage => 8,
-            Dismiss => 6,
+            Dismiss | Retire => 6,
             Hang | Join | Squeeze | PowerLoss | Partition | PeerCut | FullDisk => 5,
-            Retire | Freeze | SlowDisk | Flicker => 4,
+            Freeze | SlowDisk | Flicker => 4,
             Release | CrashInHandover | LateJoin => 3,
             Cancel | ClockJump | Flap => 2,
             Leave | Vanish => 1,
@@ -222,6 +224,7 @@ impl Profile {
             fault_gap_us,
             weights: weights.to_vec(),
             rates: Nuisance::ALL.map(|nuisance| rate(rng, nuisance)),
+            check_every: *rng.pick(&[1, 8, 8, 8]),
             delay_us_max: *rng.pick(&[100, 1_000, 5_000]),
             budget_factor: *rng.pick(&[1, 2, 4, 16]),
         };

@@ -57,3 +57,10 @@ fn a_failing_seed_is_made_smaller_and_fails_in_the_same_way() {
     sound.sabotage = Sabotage::None;
     simulate(&sound).unwrap_or_else(|failed| panic!("without the defect: {failed}"));
 }
+
+/// A lost chunk of a job that was over had no longer anybody who waited for it when its turn came, only a task that
+/// nobody had demanded yet: its own inputs were held for ever, since it was neither made nor given up.
+#[test]
+fn a_lost_chunk_of_a_job_that_is_over_holds_its_inputs_only_while_it_is_waited_for() {
+    simulate(&Case::new(173)).unwrap_or_else(|failed| panic!("{failed}"));
+}

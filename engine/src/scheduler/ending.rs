@@ -89,7 +89,7 @@ impl Scheduler {
     }
 
     /// In a job that is over, a task that is no longer live needs no inputs, even if others will demand it again.
-    fn spare_if_over(&mut self, task: TaskId) {
+    pub(super) fn spare_if_over(&mut self, task: TaskId) {
         let over = |job: &super::record::JobRecord| job.state != JobState::Running;
         if self.jobs.get(&task.job).is_some_and(over) {
             let careless = self.sabotage == Sabotage::KeepInputsOfDropped;
