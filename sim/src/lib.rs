@@ -2,12 +2,15 @@
 //!
 //! The very engines that the shells run, one scheduler and three to eight workers, live in one thread under a virtual
 //! clock. Messages take seeded times, connections break, workers crash, hang, come and go, disks are damaged, tasks
-//! fail, clients are slow and change their minds; then all heals. After each event the engines' books are checked
-//! against each other, every chunk that is made must have the values that an oracle computed without engines, every
+//! fail, clients are slow and change their minds; then all heals. The engines' books are checked against each other all
+//! the time, every lease and its answer are followed from outside, every chunk that is made must have the values that an oracle computed without engines, every
 //! job must come to its end, and at last nothing may be left behind.
 //!
-//! A seed is a whole story: the same seed happens again, event by event. This crate reads no clock and prints nothing;
-//! its binary does both.
+//! A seed is a whole story: the same seed happens again, event by event. Every concern, such as a fault, a job's plan
+//! or a connection, draws from a stream of its own, so that a [`Case`] may leave one out and the rest stays as it was:
+//! so [`shrink`] makes a failing seed smaller. Calm stories, in which nothing goes wrong, must make nothing twice; in
+//! blaming ones, where some tasks end their workers, no other task may be blamed. This crate reads no clock and prints
+//! nothing; its binary does both.
 //!
 //! ```
 //! use graticule_sim::{Case, simulate};

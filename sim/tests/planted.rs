@@ -73,8 +73,8 @@ found_by! {
 fn planted_defects_are_found_by_fresh_seeds() {
     for sabotage in [
         Sabotage::AcceptOlderAttempts,
-        Sabotage::TrustRetiring,
-        Sabotage::BlameTogether,
+        Sabotage::CombineByArrival,
+        Sabotage::CountCopyEarly,
     ] {
         let seeds = FRESH_FIRST..FRESH_FIRST + SEEDS_MAX;
         let mut cases = seeds.map(|seed| Case::new(seed).with_sabotage(sabotage));
