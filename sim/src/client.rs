@@ -396,7 +396,9 @@ impl World {
     pub(crate) fn client_vanishes(&mut self, client: ClientId, noticed_after_us: u64) {
         self.forget_client(client);
         let event = Event::ClientLeft { client };
-        self.schedule(noticed_after_us, Happening::FromClient { event });
+        // What it said before comes before.
+        let at = (self.clock + noticed_after_us).max(self.clients[&client].to_scheduler_at);
+        self.schedule_at(at, Happening::FromClient { event });
     }
 
     fn forget_client(&mut self, client: ClientId) {

@@ -79,13 +79,16 @@ impl fmt::Display for Counts {
         write!(
             f,
             "{} events, {} tasks of {} jobs, {} workers retired without loss, {} chunks copied, {} made again, {} late \
-             reports; faults:",
-            self.events, self.tasks, self.jobs, self.retired, self.copies, self.remade, self.late
-        )?;
-        for (name, count) in self.faults() {
-            write!(f, " {name} {count}")?;
-        }
-        Ok(())
+             reports, {} faults",
+            self.events,
+            self.tasks,
+            self.jobs,
+            self.retired,
+            self.copies,
+            self.remade,
+            self.late,
+            self.fault_count()
+        )
     }
 }
 

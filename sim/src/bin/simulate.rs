@@ -142,6 +142,7 @@ fn run_one(arguments: &Arguments) -> bool {
     story.iter().for_each(|line| println!("{line}"));
     match result {
         Ok(counts) => {
+            tell_faults(&counts);
             println!("{} passed: {counts}", arguments.case);
             true
         }
@@ -221,11 +222,18 @@ fn run_many(arguments: &Arguments) -> bool {
         return false;
     }
     let took = began.elapsed().as_secs_f64();
+    tell_faults(&counts);
     println!(
         "{seeds} seeds from {first} passed in {took:.0} s, {:.1} seeds/s: {counts}",
         seeds as f64 / took
     );
     true
+}
+
+fn tell_faults(counts: &Counts) {
+    let faults = counts.faults().filter(|(_, count)| *count > 0);
+    let faults: Vec<String> = faults.map(|(name, count)| format!("{name} {count}")).collect();
+    println!("faults: {}", faults.join(", "));
 }
 
 /// Looks for every planted defect.
