@@ -188,6 +188,24 @@ fn memory_is_reserved_before_anything_is_fetched() {
 }
 
 #[test]
+fn a_disk_that_takes_nothing_is_asked_again_after_a_pause() {
+    let mut station = Station::new(4, 2 * CHUNK_BYTES + CHUNK_BYTES / 2);
+    station.learn(&source(4));
+    let runs = fetches(&station.lease(0, &[0, 1, 2, 3], 1));
+    station.fetched(runs[0]);
+    let asks = |commands: &[Command]| commands.iter().any(|c| matches!(c, Command::Spill { .. }));
+    assert!(asks(&station.computed(runs[0])));
+    let unchanged = Event::StoreChanged {
+        memory_bytes: CHUNK_BYTES,
+        spilled_bytes: 0,
+    };
+    assert!(!asks(&station.tell(Event::SpillFailed)));
+    assert!(!asks(&station.tell(unchanged.clone())));
+    station.now = station.now + 1_000_000;
+    assert!(asks(&station.tell(unchanged)));
+}
+
+#[test]
 fn one_task_always_runs_whatever_it_needs() {
     let mut station = Station::new(1, CHUNK_BYTES / 2);
     station.learn(&source(2));

@@ -10,17 +10,35 @@ use graticule_engine::{
 use graticule_plan::{ChunkId, JobId, Key, LayerId, Source};
 
 use crate::{
-    generate::{Base, Generated, generate, read_back},
+    disk::Reading,
+    generate::{Base, Generated, Limits, generate, read_back},
+    profile::Nuisance,
+    rng::{Rng, Stream, mix_all},
     value::Values,
     world::{Happening, Story, World},
 };
 
+/// The number of the first job that only reads back what is kept.
+pub(crate) const READ_BACK_FIRST: u64 = 1_000_000;
+
 /// A client's connection; it is never lost, but it may leave.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Client {
     pub(crate) left: bool,
+    rng: Rng,
     to_scheduler_at: u64,
     from_scheduler_at: u64,
+}
+
+impl Client {
+    pub(crate) fn new(seed: u64, id: ClientId) -> Self {
+        Self {
+            left: false,
+            rng: Rng::of(seed, Stream::Client, id.0),
+            to_scheduler_at: 0,
+            from_scheduler_at: 0,
+        }
+    }
 }
 
 /// What the model knows of a job.
@@ -66,44 +84,52 @@ impl Status {
 }
 
 impl World {
-    pub(crate) fn submit(&mut self) {
-        let client = self.somebody();
+    /// Submits the job of a number.
+    pub(crate) fn submit(&mut self, number: u64) {
+        let seed = self.case.seed;
         let mut bases = Vec::new();
-        let of_keys: Vec<Key> = self.kept.keys().copied().collect();
-        for key in of_keys {
-            let kept = &self.kept[&key];
+        for (&key, kept) in &self.kept {
             let status = self.jobs[&kept.job].status;
             let alive =
                 !kept.released && matches!(status, Status::Submitted | Status::Accepted | Status::Finished);
-            if self.rng.chance(if alive { 400 } else { 5 }) && bases.len() < 3 {
-                bases.push(self.kept[&key].base.clone());
+            let about_both = mix_all(&[number, key.0 as u64 + 1]);
+            let mut rng = Rng::of(seed, Stream::Submission, about_both);
+            if rng.chance(if alive { 400 } else { 5 }) && bases.len() < 3 {
+                bases.push(kept.base.clone());
             }
         }
-        let generated = generate(&mut self.rng, &bases, &mut self.next_key);
-        self.submit_generated(client, generated);
+        let limits = Limits {
+            layers: self.case.layers_max,
+            blocks: self.case.blocks_max,
+        };
+        let mut next_key = u128::from(number) << 32;
+        let mut rng = Rng::of(seed, Stream::Plan, number);
+        let generated = generate(&mut rng, &bases, &mut next_key, limits);
+        let client = self.somebody(number);
+        self.next_job = self.next_job.max(number + 1);
+        self.submit_generated(JobId(number), client, generated);
     }
 
     /// A client that is here; a new one if none is left.
-    fn somebody(&mut self) -> ClientId {
+    fn somebody(&mut self, number: u64) -> ClientId {
         let here = self.clients.iter().filter(|(_, client)| !client.left);
-        let here: Vec<ClientId> = here.map(|(&id, _)| id).collect();
-        if !here.is_empty() {
-            return *self.rng.pick(&here);
-        }
-        let client = ClientId(self.clients.len() as u64 + 1);
-        self.clients.insert(client, Client::default());
-        client
+        let chosen = here.map(|(&id, _)| id).min_by_key(|id| mix_all(&[number, id.0]));
+        chosen.unwrap_or_else(|| {
+            let id = ClientId(self.clients.len() as u64 + 1);
+            self.clients.insert(id, Client::new(self.case.seed, id));
+            id
+        })
     }
 
     /// Fetches a kept result by a plan that does nothing else.
     pub(crate) fn submit_read_back(&mut self, key: Key) {
-        let client = self.somebody();
+        let number = READ_BACK_FIRST + self.counts.jobs;
+        let client = self.somebody(number);
         let generated = read_back(&self.kept[&key].base);
-        self.submit_generated(client, generated);
+        self.submit_generated(JobId(number), client, generated);
     }
 
-    fn submit_generated(&mut self, client: ClientId, generated: Generated) {
-        let id = JobId(self.counts.jobs + 1);
+    fn submit_generated(&mut self, id: JobId, client: ClientId, generated: Generated) {
         self.counts.jobs += 1;
         self.planned_tasks += generated.plan.task_count();
         let builds_on: Vec<JobId> = generated.bases.iter().map(|key| self.kept[key].job).collect();
@@ -157,13 +183,28 @@ impl World {
     }
 
     pub(crate) fn send_from_client(&mut self, client: ClientId, event: Event) {
-        let delay = self.delay();
-        let at = (self.clock + delay).max(self.clients[&client].to_scheduler_at);
-        self.clients
-            .get_mut(&client)
-            .expect("a known client")
-            .to_scheduler_at = at;
+        let delay = self.client_delay(client);
+        let record = self.clients.get_mut(&client).expect("a known client");
+        record.to_scheduler_at = record.to_scheduler_at.max(self.clock + delay);
+        let at = record.to_scheduler_at;
         self.schedule(at - self.clock, Happening::FromClient { event });
+    }
+
+    fn client_delay(&mut self, client: ClientId) -> u64 {
+        let record = self.clients.get_mut(&client).expect("a known client");
+        let (delay, is_slow) = self.profile.delay(&mut record.rng);
+        self.counts.slow_messages(is_slow);
+        delay
+    }
+
+    fn client_chance(&mut self, client: ClientId, nuisance: Nuisance) -> bool {
+        let rate = self.profile.rate(nuisance);
+        let record = self.clients.get_mut(&client).expect("a known client");
+        let happens = record.rng.chance(rate);
+        if happens {
+            self.counts.nuisance(nuisance);
+        }
+        happens
     }
 
     pub(crate) fn arrive_from_client(&mut self, event: Event) {
@@ -200,7 +241,7 @@ impl World {
             self.fail(format!("{client:?} is told of job {job}, which is another's"));
         }
         self.check_outcome(job, &event);
-        let delay = self.delay();
+        let delay = self.client_delay(client);
         let record = self.clients.get_mut(&client).expect("a known client");
         let at = (self.clock + delay).max(record.from_scheduler_at);
         record.from_scheduler_at = at;
@@ -259,7 +300,7 @@ impl World {
             return;
         }
         if let JobEvent::ChunkReady { .. } = &event {
-            let delay = self.delay();
+            let delay = self.client_delay(client);
             self.schedule(delay, Happening::ClientFetches { job, event });
         }
     }
@@ -284,8 +325,9 @@ impl World {
             (Some(bytes), _) => Ok(decode(&bytes)),
             (None, true) => return,
             (None, false) => {
-                let peer = self.rng.pick(&peers).clone();
-                self.deliver(&peer, chunk).ok_or(peer.worker)
+                let record = self.clients.get_mut(&client).expect("a known client");
+                let peer = record.rng.pick(&peers).clone();
+                self.deliver(client, &peer, chunk).ok_or(peer.worker)
             }
         };
         match answer {
@@ -301,21 +343,24 @@ impl World {
         }
     }
 
-    fn deliver(&mut self, peer: &Peer, chunk: ChunkId) -> Option<Values> {
-        if self.rng.chance(self.profile.delivery_failures) {
-            self.counts.faults += 1;
+    fn deliver(&mut self, client: ClientId, peer: &Peer, chunk: ChunkId) -> Option<Values> {
+        if self.client_chance(client, Nuisance::DeliveryFailures) {
             return None;
         }
         let &node = self.addresses.get(&peer.address)?;
         if !self.nodes[node].alive || self.nodes[node].hung {
             return None;
         }
-        self.read_chunk(node, chunk)
+        match self.read_chunk(node, chunk, true) {
+            Reading::Got(values, _) => Some(values),
+            Reading::Failed | Reading::Later(_) => None,
+        }
     }
 
     fn acknowledge(&mut self, client: ClientId, chunk: ChunkId) {
-        if self.rng.chance(self.profile.late_acknowledgements) {
-            let delay = self.rng.within(5_000..50_000);
+        if self.client_chance(client, Nuisance::LateAcknowledgements) {
+            let record = self.clients.get_mut(&client).expect("a known client");
+            let delay = record.rng.within(5_000..50_000);
             // A slow client answers out of turn.
             let event = Event::ChunkDelivered { chunk };
             self.schedule(delay, Happening::FromClient { event });
@@ -343,6 +388,20 @@ impl World {
     }
 
     pub(crate) fn client_leaves(&mut self, client: ClientId) {
+        self.forget_client(client);
+        self.send_from_client(client, Event::ClientLeft { client });
+    }
+
+    /// A client is gone without a word; the scheduler's shell learns it when the connection is found dead.
+    pub(crate) fn client_vanishes(&mut self, client: ClientId, noticed_after_us: u64) {
+        self.forget_client(client);
+        let event = Event::ClientLeft { client };
+        // What it said before comes before.
+        let at = (self.clock + noticed_after_us).max(self.clients[&client].to_scheduler_at);
+        self.schedule_at(at, Happening::FromClient { event });
+    }
+
+    fn forget_client(&mut self, client: ClientId) {
         self.clients.get_mut(&client).expect("a known client").left = true;
         for (id, job) in &mut self.jobs {
             if job.client == client {
@@ -352,7 +411,6 @@ impl World {
                 }
             }
         }
-        self.send_from_client(client, Event::ClientLeft { client });
     }
 }
 

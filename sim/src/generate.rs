@@ -9,7 +9,7 @@ use graticule_plan::{
 
 use crate::{
     oracle::{Expected, expect},
-    rng::Rng,
+    rng::{Rng, Stream},
 };
 
 /// The most bytes that a task of a generated plan has in memory at a time; every worker has room for one.
@@ -35,18 +35,27 @@ pub(crate) struct Generated {
     pub(crate) bases: Vec<Key>,
 }
 
+/// How large a plan may be, where a story is made smaller.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Limits {
+    pub(crate) layers: Option<u64>,
+    pub(crate) blocks: Option<u64>,
+}
+
 /// Makes a plan, with names for kept results from `next_key` on.
-pub(crate) fn generate(rng: &mut Rng, bases: &[Base], next_key: &mut u128) -> Generated {
+pub(crate) fn generate(rng: &mut Rng, bases: &[Base], next_key: &mut u128, limits: Limits) -> Generated {
     let mut made = Maker {
+        blocks_max: limits.blocks.unwrap_or(BLOCKS_MAX).min(BLOCKS_MAX),
         builder: PlanBuilder::new(),
         arrays: bases.to_vec(),
         base_count: bases.len(),
         used: vec![false; bases.len()],
     };
-    let layer_count = rng.within(3..9);
+    let layer_count = rng.within(3..9).min(limits.layers.unwrap_or(u64::MAX));
+    let seed = rng.next();
     // Later layers like to build on the latest, so that plans are deep.
-    for _ in 0..layer_count {
-        made.layer(rng);
+    for layer in 0..layer_count {
+        made.layer(&mut Rng::of(seed, Stream::Plan, layer));
     }
     let mut outputs = Vec::new();
     let count = made.arrays.len() - made.base_count;
@@ -121,6 +130,7 @@ pub(crate) fn read_back(base: &Base) -> Generated {
 }
 
 struct Maker {
+    blocks_max: u64,
     builder: PlanBuilder,
     /// The kept results, then the layers so far.
     arrays: Vec<Base>,
@@ -137,7 +147,11 @@ impl Maker {
             _ => 3,
         };
         let chosen: Vec<usize> = (0..input_count).filter_map(|_| self.choose(rng)).collect();
-        let grid = random_grid(rng, chosen.first().map(|&at| &self.arrays[at].grid));
+        let grid = random_grid(
+            rng,
+            self.blocks_max,
+            chosen.first().map(|&at| &self.arrays[at].grid),
+        );
         let item_bytes = rng.within(1..9);
         let mut inputs = Vec::new();
         let mut bytes = grid.element_count() * item_bytes;
@@ -200,7 +214,7 @@ impl Maker {
     }
 }
 
-fn random_grid(rng: &mut Rng, like: Option<&ChunkGrid>) -> ChunkGrid {
+fn random_grid(rng: &mut Rng, blocks_max: u64, like: Option<&ChunkGrid>) -> ChunkGrid {
     loop {
         let mut axes: Vec<AxisChunks> = Vec::new();
         match like {
@@ -226,7 +240,7 @@ fn random_grid(rng: &mut Rng, like: Option<&ChunkGrid>) -> ChunkGrid {
             }
         }
         let grid = ChunkGrid::new(axes).expect("small axes");
-        if grid.block_count() <= BLOCKS_MAX && grid.element_count() <= ELEMENTS_MAX {
+        if grid.block_count() <= blocks_max && grid.element_count() <= ELEMENTS_MAX {
             return grid;
         }
     }

@@ -6,7 +6,10 @@ use graticule_engine::{
 };
 use graticule_plan::{ChunkId, WorkerId};
 
-use crate::world::{Happening, World};
+use crate::{
+    disk::Reading,
+    world::{Happening, World},
+};
 
 /// A chunk on its way to a worker that shall keep it.
 #[derive(Debug, Clone)]
@@ -15,19 +18,27 @@ pub(crate) struct CopyRead {
     chunk: ChunkId,
     /// The holders to ask, last first.
     peers: Vec<Peer>,
+    /// It was waited for already.
+    was_delayed: bool,
 }
 
 impl World {
     pub(crate) fn start_copy(&mut self, at: usize, run: RunId, chunk: ChunkId, mut peers: Vec<Peer>) {
-        self.rng.shuffle(&mut peers);
+        self.nodes[at].rng.shuffle(&mut peers);
         if self.nodes[at].copies.insert(run, None).is_some() {
             self.fail(format!("worker process {at} copies twice for {run:?}"));
         }
-        self.read_copy_later(at, CopyRead { run, chunk, peers });
+        let copy = CopyRead {
+            run,
+            chunk,
+            peers,
+            was_delayed: false,
+        };
+        self.read_copy_later(at, copy);
     }
 
     fn read_copy_later(&mut self, at: usize, copy: CopyRead) {
-        let delay = self.delay();
+        let delay = self.delay_at(at);
         self.schedule(delay, Happening::Copy { node: at, copy });
     }
 
@@ -37,16 +48,24 @@ impl World {
         if !self.nodes[at].copies.contains_key(&run) {
             return;
         }
-        let Some(peer) = copy.peers.pop() else {
+        let Some(peer) = copy.peers.last().cloned() else {
             self.tell_worker(at, Event::CopyFailed { run });
             return;
         };
-        let Some(values) = self.read_from_peer(&peer, copy.chunk) else {
-            self.read_copy_later(at, copy);
-            return;
+        let (values, bytes) = match self.read_from_peer(at, &peer, copy.chunk, copy.was_delayed) {
+            Reading::Got(values, bytes) => (values, bytes),
+            Reading::Later(us) => {
+                copy.was_delayed = true;
+                self.schedule(us, Happening::Copy { node: at, copy });
+                return;
+            }
+            Reading::Failed => {
+                copy.peers.pop();
+                copy.was_delayed = false;
+                self.read_copy_later(at, copy);
+                return;
+            }
         };
-        let layer = self.jobs[&copy.chunk.job].generated.plan.layer(copy.chunk.layer);
-        let bytes = layer.output_bytes(copy.chunk.block);
         self.nodes[at].copies.insert(run, Some((values, bytes)));
         self.tell_worker(at, Event::CopyFetched { run, bytes });
     }
@@ -58,6 +77,7 @@ impl World {
         let Some(at) = (0..self.nodes.len()).find(process) else {
             return;
         };
+        self.nodes[at].released = true;
         if chunks_lost > 0 {
             return;
         }
@@ -67,7 +87,7 @@ impl World {
                 .nodes
                 .iter()
                 .enumerate()
-                .filter(|(other, node)| *other != at && node.alive);
+                .filter(|(other, node)| *other != at && node.alive && !node.released);
             others.any(|(_, node)| node.store.contains_key(chunk))
         };
         let mut needed = self.nodes[at]

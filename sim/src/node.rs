@@ -6,20 +6,28 @@ use std::{
 };
 
 use graticule_engine::{
-    ChunkHolders, Failure, FailureKind, Finished, INLINE_BYTES_MAX, Peer,
+    ChunkHolders, Failure, FailureKind, Peer, Time,
+    scheduler::Sabotage,
     worker::{Command, Config, Event, LayerEntry, RunId, Worker},
 };
 use graticule_plan::{ChunkId, Digest, TaskId, WorkerId};
 
 use crate::{
+    disk::{Reading, Stored},
+    network::Cut,
     oracle::salt_of,
+    rng::Rng,
     value::{Part, Values, assemble, compute, cut},
-    world::{Happening, Story, World},
+    world::{Happening, World},
 };
 
 /// One process of a worker. A restarted worker is another one.
 #[derive(Debug)]
 pub(crate) struct Node {
+    /// What started it: the same in a story from which something was left out.
+    pub(crate) origin: u64,
+    /// Decides the pace of what it does.
+    pub(crate) rng: Rng,
     pub(crate) address: Arc<str>,
     pub(crate) engine: Worker,
     pub(crate) alive: bool,
@@ -32,6 +40,16 @@ pub(crate) struct Node {
     pub(crate) runs: BTreeMap<RunId, Run>,
     /// Copies under way, with their values when those are there.
     pub(crate) copies: BTreeMap<RunId, Option<(Values, u64)>>,
+    /// How far its clock is ahead.
+    pub(crate) ahead_us: u64,
+    /// What is cut between it and the scheduler.
+    pub(crate) cut: Cut,
+    /// Until when its disk is slow.
+    pub(crate) disk_slow_until: u64,
+    /// Until when its disk takes nothing.
+    pub(crate) disk_full_until: u64,
+    /// What its store is shrinking to.
+    pub(crate) spill_target: Option<u64>,
     tables: BTreeSet<Digest>,
     busy: BTreeSet<u32>,
     slots: u32,
@@ -39,15 +57,8 @@ pub(crate) struct Node {
     pub(crate) slowness: u64,
     pub(crate) tick_at: Option<u64>,
     pub(crate) retiring: bool,
-}
-
-/// A chunk in a worker's store.
-#[derive(Debug, Clone)]
-pub(crate) struct Stored {
-    pub(crate) values: Values,
-    pub(crate) bytes: u64,
-    pub(crate) on_disk: bool,
-    pub(crate) damaged: bool,
+    /// The scheduler has told it to leave: what it has is on its way out.
+    pub(crate) released: bool,
 }
 
 /// What the shell knows of a run.
@@ -62,6 +73,8 @@ pub(crate) struct Run {
     /// The parts that came, input by input, in order of arrival.
     parts: Vec<Vec<Part>>,
     slot: Option<u32>,
+    /// Which execution of the task it is, counted from 0.
+    execution: u32,
     result: Option<(Values, u64)>,
 }
 
@@ -74,11 +87,20 @@ pub(crate) struct Wanted {
     /// The holders to ask, last first; `None`: it is here.
     peers: Option<Vec<Peer>>,
     asked: Vec<WorkerId>,
+    /// It was waited for already.
+    was_delayed: bool,
 }
 
 impl Node {
-    pub(crate) fn new(config: Config, slowness: u64) -> Self {
+    pub(crate) fn new(config: Config, origin: u64, rng: Rng, slowness: u64) -> Self {
         Self {
+            origin,
+            rng,
+            ahead_us: 0,
+            cut: Cut::default(),
+            disk_slow_until: 0,
+            disk_full_until: 0,
+            spill_target: None,
             address: config.address.clone(),
             slots: config.slots,
             engine: Worker::new(config),
@@ -95,6 +117,7 @@ impl Node {
             slowness,
             tick_at: None,
             retiring: false,
+            released: false,
         }
     }
 
@@ -102,33 +125,13 @@ impl Node {
     pub(crate) fn hands_over(&self) -> bool {
         self.engine.is_retiring() || !self.copies.is_empty()
     }
-
-    fn sizes(&self) -> (u64, u64) {
-        let sum = |on_disk| {
-            let chunks = self.store.values().filter(|c| c.on_disk == on_disk);
-            chunks.map(|c| c.bytes).sum()
-        };
-        (sum(false), sum(true))
-    }
-
-    /// Moves chunks to disk until those in memory take at most `target_bytes`.
-    pub(crate) fn spill(&mut self, target_bytes: u64) {
-        let mut memory = self.sizes().0;
-        for chunk in self.store.values_mut().filter(|c| !c.on_disk) {
-            if memory <= target_bytes {
-                break;
-            }
-            chunk.on_disk = true;
-            memory -= chunk.bytes;
-        }
-    }
 }
 
 impl World {
     /// Hands an event to a worker's engine and does what it commands.
     pub(crate) fn tell_worker(&mut self, at: usize, event: Event) {
         let mut commands = Vec::new();
-        let now = self.now();
+        let now = Time(self.clock + self.nodes[at].ahead_us);
         self.nodes[at].engine.handle(now, event, &mut commands);
         for command in commands {
             self.do_for_worker(at, command);
@@ -138,6 +141,18 @@ impl World {
                 self.fail(format!("worker process {at}: {why}"));
             }
             self.arm_worker(at);
+        }
+    }
+
+    fn arm_worker(&mut self, node: usize) {
+        let record = &mut self.nodes[node];
+        let Some(next) = record.engine.next_timeout() else {
+            return;
+        };
+        let at = next.0.saturating_sub(record.ahead_us).max(self.clock);
+        if record.tick_at.is_none_or(|earlier| earlier > at) {
+            record.tick_at = Some(at);
+            self.schedule_at(at, Happening::WorkerTick { node, at });
         }
     }
 
@@ -174,10 +189,7 @@ impl World {
                 }
                 self.store_changes(at);
             }
-            Command::Spill { target_bytes } => {
-                self.nodes[at].spill(target_bytes);
-                self.store_changes(at);
-            }
+            Command::Spill { target_bytes } => self.start_spill(at, target_bytes),
             Command::Leave => self.leave(at),
         }
     }
@@ -205,7 +217,7 @@ impl World {
                 let elsewhere = holders.iter().find(|h| h.chunk == chunk);
                 let mut peers = elsewhere.map(|h| h.peers.clone());
                 if let Some(peers) = &mut peers {
-                    self.rng.shuffle(peers);
+                    self.nodes[at].rng.shuffle(peers);
                 }
                 reads.push(Wanted {
                     run,
@@ -213,6 +225,7 @@ impl World {
                     chunk,
                     peers,
                     asked: Vec::new(),
+                    was_delayed: false,
                 });
             }
         }
@@ -224,20 +237,21 @@ impl World {
             parts: vec![Vec::new(); layer.maps.len()],
             layer,
             slot: None,
+            execution: 0,
             result: None,
         };
         if self.nodes[at].runs.insert(run, state).is_some() {
             self.fail(format!("worker process {at} fetches twice for {run:?}"));
         }
         if reads.is_empty() {
-            let delay = self.rng.within(1..200);
+            let delay = self.nodes[at].rng.within(1..200);
             self.schedule(delay, Happening::FetchEnds { node: at, run });
         }
         for wanted in reads {
             let delay = if wanted.peers.is_some() {
-                self.delay()
+                self.delay_at(at)
             } else {
-                self.rng.within(1..50)
+                self.nodes[at].rng.within(1..50)
             };
             self.schedule(delay, Happening::Read { node: at, wanted });
         }
@@ -249,59 +263,43 @@ impl World {
             return;
         }
         let own = self.nodes[at].engine.id();
-        let (holder, values) = match &mut wanted.peers {
-            None => (own, self.read_chunk(at, wanted.chunk)),
-            Some(peers) => {
-                let Some(peer) = peers.pop() else {
+        let was_delayed = wanted.was_delayed;
+        let (holder, reading) = match wanted.peers.as_ref().map(|peers| peers.last()) {
+            None => (own, self.read_chunk(at, wanted.chunk, was_delayed)),
+            Some(Some(peer)) => {
+                let peer = peer.clone();
+                (
+                    Some(peer.worker),
+                    self.read_from_peer(at, &peer, wanted.chunk, was_delayed),
+                )
+            }
+            Some(None) => (None, Reading::Failed),
+        };
+        match reading {
+            Reading::Got(values, _) => self.part_done(at, &wanted, Some(values)),
+            Reading::Later(us) => {
+                wanted.was_delayed = true;
+                self.schedule(us, Happening::Read { node: at, wanted });
+            }
+            Reading::Failed => {
+                wanted.asked.extend(holder);
+                wanted.was_delayed = false;
+                let asked = wanted.peers.as_mut().and_then(Vec::pop);
+                if asked.is_some() && wanted.peers.as_ref().is_some_and(|peers| !peers.is_empty()) {
+                    let delay = self.delay_at(at);
+                    self.schedule(delay, Happening::Read { node: at, wanted });
+                } else {
                     self.part_done(at, &wanted, None);
-                    return;
-                };
-                (Some(peer.worker), self.read_from_peer(&peer, wanted.chunk))
+                }
             }
-        };
-        let Some(values) = values else {
-            wanted.asked.extend(holder);
-            let again = wanted.peers.as_ref().is_some_and(|peers| !peers.is_empty());
-            if again {
-                let delay = self.delay();
-                self.schedule(delay, Happening::Read { node: at, wanted });
-            } else {
-                self.part_done(at, &wanted, None);
-            }
-            return;
-        };
-        self.part_done(at, &wanted, Some(values));
+        }
     }
 
-    pub(crate) fn read_from_peer(&mut self, peer: &Peer, chunk: ChunkId) -> Option<Values> {
-        let failed = self.rng.chance(self.profile.peer_failures);
-        let &holder = self.addresses.get(&peer.address)?;
-        let there = self.nodes[holder].alive && !self.nodes[holder].hung;
-        self.counts.faults += u64::from(failed);
-        if failed || !there {
-            return None;
-        }
-        self.read_chunk(holder, chunk)
-    }
-
-    /// Reads a chunk from a worker's own store; one that is damaged is lost in the attempt.
-    pub(crate) fn read_chunk(&mut self, at: usize, chunk: ChunkId) -> Option<Values> {
-        let stored = self.nodes[at].store.get(&chunk)?;
-        if !stored.damaged {
-            return Some(stored.values.clone());
-        }
-        self.nodes[at].store.remove(&chunk);
-        self.destroyed.insert(chunk);
-        self.tell(|| format!("worker process {at} finds {chunk} damaged"));
-        self.schedule(
-            1,
-            Happening::Tell {
-                node: at,
-                event: Event::ChunksLost { chunks: vec![chunk] },
-            },
-        );
-        self.store_changes(at);
-        None
+    /// How long a message of a process takes that is on no connection to the scheduler.
+    pub(crate) fn delay_at(&mut self, node: usize) -> u64 {
+        let (delay, is_slow) = self.profile.delay(&mut self.nodes[node].rng);
+        self.counts.slow_messages(is_slow);
+        delay
     }
 
     fn part_done(&mut self, at: usize, wanted: &Wanted, values: Option<Values>) {
@@ -377,56 +375,50 @@ impl World {
             return;
         };
         state.slot = Some(slot);
-        let cost_us = state.layer.spec.layer.cost_ns / 1000 + 20;
-        let delay = self.rng.within(cost_us / 2..cost_us * 2) * node.slowness;
-        self.schedule(delay, Happening::ComputeEnds { node: at, run });
+        let (task, cost_ns) = (state.task, state.layer.spec.layer.cost_ns);
+        let execution = self.executions.entry(task).or_default();
+        let number = *execution;
+        *execution += 1;
+        state.execution = number;
+        self.begin_execution(at, run, task, number, cost_ns);
     }
 
     pub(crate) fn on_compute_ends(&mut self, at: usize, run: RunId) {
-        let by_arrival = self.combines_by_arrival();
-        let Some(state) = self.nodes[at].runs.get_mut(&run) else {
+        let Some(state) = self.nodes[at].runs.get(&run) else {
             self.fail(format!("worker process {at} lost {run:?} while it was computed"));
             return;
         };
-        let (task, spec) = (state.task, state.layer.spec.clone());
-        let windows: Vec<Vec<u64>> = state
-            .layer
-            .maps
-            .iter()
-            .zip(&state.parts)
-            .map(|(map, parts)| assemble(map, task.block, parts, by_arrival))
-            .collect();
-        let grid = &spec.layer.grid;
-        let values = compute(
-            salt_of(&spec.layer),
-            task.block,
-            grid.block_len(task.block),
-            &windows,
-        );
-        let bytes = spec.layer.output_bytes(task.block);
-        state.result = Some((values.into(), bytes));
+        let (task, execution, layer) = (state.task, state.execution, state.layer.clone());
         let slot = state.slot.expect("set when it began");
-        let outcome = match self.injected_failure(task, spec.layer.retries) {
+        if self.ends_its_worker(at, task) {
+            return;
+        }
+        let outcome = match self.injected_failure(task, execution, layer.spec.layer.retries) {
             Some(failure) => Err(failure),
-            None => Ok(self.finished(at, run, bytes, spec.deliver)),
+            None => {
+                let values = self.computed_values(at, run, &layer);
+                let finished = self.finished(task, execution, &layer.spec, &values);
+                let state = self.nodes[at].runs.get_mut(&run).expect("looked up above");
+                state.result = Some((values, finished.bytes));
+                Ok(finished)
+            }
         };
         self.nodes[at].busy.remove(&slot);
         self.tell_worker(at, Event::Computed { run, outcome });
     }
 
-    fn finished(&mut self, at: usize, run: RunId, bytes: u64, deliver: bool) -> Finished {
-        let inline = (deliver && self.rng.chance(400)).then(|| {
-            let (values, _) = self.nodes[at].runs[&run].result.as_ref().expect("just set");
-            values
-                .iter()
-                .flat_map(|v| v.to_le_bytes())
-                .collect::<bytes::Bytes>()
-        });
-        Finished {
-            bytes,
-            inline: inline.filter(|b| b.len() <= INLINE_BYTES_MAX),
-            problems: Vec::new(),
-        }
+    fn computed_values(&self, at: usize, run: RunId, layer: &LayerEntry) -> Values {
+        let state = &self.nodes[at].runs[&run];
+        let by_arrival = self.is_sabotaged(Sabotage::CombineByArrival);
+        let block = state.task.block;
+        let parts = layer.maps.iter().zip(&state.parts);
+        let windows: Vec<Vec<u64>> = parts
+            .map(|(map, parts)| assemble(map, block, parts, by_arrival))
+            .collect();
+        let layer = &layer.spec.layer;
+        let again = self.is_sabotaged(Sabotage::DifferEachTime) && state.execution > 0;
+        let salt = salt_of(layer) ^ u64::from(again);
+        compute(salt, block, layer.grid.block_len(block), &windows).into()
     }
 
     fn store(&mut self, at: usize, run: RunId, chunk: ChunkId) {
@@ -450,22 +442,5 @@ impl World {
         };
         self.nodes[at].store.insert(chunk, stored);
         self.store_changes(at);
-    }
-
-    /// The shell tells the engine its store's sizes a little later.
-    pub(crate) fn store_changes(&mut self, at: usize) {
-        let delay = self.rng.within(1..100);
-        self.schedule(delay, Happening::StoreChanged { node: at });
-    }
-
-    pub(crate) fn on_store_changed(&mut self, at: usize) {
-        let (memory_bytes, spilled_bytes) = self.nodes[at].sizes();
-        self.tell_worker(
-            at,
-            Event::StoreChanged {
-                memory_bytes,
-                spilled_bytes,
-            },
-        );
     }
 }

@@ -1,12 +1,18 @@
 //! The course of a seed: faults, healing, a look at what is kept, and the clean end.
 
-use graticule_engine::scheduler::{ClientId, Sabotage};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use graticule_engine::scheduler::ClientId;
 use graticule_plan::{ChunkId, Key};
 
 use crate::{
-    client::{Client, Status},
+    case::Case,
+    client::{Client, READ_BACK_FIRST, Status},
+    counts::Counts,
     fault::{WORKERS_MAX, WORKERS_MIN},
-    world::{Counts, HEARTBEAT_US, Happening, Story, TIMEOUT_US, World},
+    profile::{Profile, Temper},
+    rng::{Rng, Stream},
+    world::{HEARTBEAT_US, Happening, Story, TIMEOUT_US, World},
 };
 
 /// The fewest tasks that a seed runs.
@@ -15,6 +21,8 @@ pub const TASKS_MIN: u64 = 200;
 pub const EVENTS_MIN: u64 = 2_000;
 /// Tasks of the plans that are submitted while faults strike. Some will be cancelled, and some run more than once.
 const PLANNED_TASKS: u64 = 400;
+/// More than that while faults strike, and the clock may not move at all.
+const CHAOS_EVENTS_MAX: u64 = 2_000_000;
 /// More than that after healing, and something is stuck.
 const HEALED_EVENTS_MAX: u64 = 400_000;
 /// Longer than that after healing, and something is stuck.
@@ -39,61 +47,115 @@ pub(crate) enum Phase {
     Over,
 }
 
-/// Why a seed failed, and its story so far.
-#[derive(Debug, Clone)]
-pub(crate) struct Fall {
-    pub(crate) why: String,
+/// What became of a case.
+#[derive(Debug)]
+pub(crate) struct Ending {
+    /// What did not hold.
+    pub(crate) failure: Option<String>,
+    pub(crate) counts: Counts,
     pub(crate) story: Vec<String>,
+    /// The faults of the story and the jobs that were submitted, by number.
+    pub(crate) faults: Vec<u32>,
+    pub(crate) jobs: Vec<u64>,
+    /// Worker processes at the beginning.
+    pub(crate) workers: u64,
 }
 
-pub(crate) fn run(seed: u64, sabotage: Sabotage, trace: bool) -> Result<(Counts, Vec<String>), Fall> {
-    let mut world = World::new(seed, sabotage, trace);
-    world.begin();
-    let mut healed_at = None;
-    while world.phase != Phase::Over && world.failure.is_none() {
-        if !world.step() {
-            world.fail("nothing is left to happen".into());
-        }
-        world.next_phase();
-        if world.phase != Phase::Chaos {
-            let (events, at) = *healed_at.get_or_insert((world.counts.events, world.clock));
-            if world.counts.events - events > HEALED_EVENTS_MAX || world.clock - at > HEALED_US_MAX {
-                world.stuck();
-            }
-        }
+/// Runs a case to its end; an engine's panic is a failure like others.
+pub(crate) fn run(case: &Case, trace: bool) -> Ending {
+    let mut world = World::new(case, trace);
+    let panic = catch_unwind(AssertUnwindSafe(|| world.run())).err();
+    if let Some(panic) = panic {
+        let text = panic.downcast_ref::<String>().cloned();
+        let text = text.or_else(|| panic.downcast_ref::<&str>().map(|s| (*s).to_owned()));
+        world.fail(format!("panic: {}", text.unwrap_or_default()));
     }
     world.counts.virtual_us = world.clock;
-    match world.failure {
-        None => Ok((world.counts, world.story)),
-        Some(why) => Err(Fall {
-            why,
-            story: world.story,
-        }),
+    let faults = world.profile_at_first.faults(case.seed);
+    Ending {
+        failure: world.failure,
+        counts: world.counts,
+        story: world.story,
+        faults: faults.iter().map(|fault| fault.number).collect(),
+        jobs: world
+            .jobs
+            .keys()
+            .map(|job| job.0)
+            .filter(|&job| job < READ_BACK_FIRST)
+            .collect(),
+        workers: workers_of(case),
     }
+}
+
+fn workers_of(case: &Case) -> u64 {
+    let counts = match Profile::draw(case).temper {
+        // The fewer there are, the more tasks end with each.
+        Temper::Blaming => 2..4,
+        Temper::Wild | Temper::Calm => WORKERS_MIN..WORKERS_MAX + 1,
+    };
+    let drawn = Rng::of(case.seed, Stream::Profile, 2).within(counts);
+    case.workers.map_or(drawn, |limit| drawn.min(limit.max(1)))
 }
 
 impl World {
-    fn begin(&mut self) {
-        let profile = self.profile;
-        self.tell(|| format!("{profile:?}"));
-        for id in 1..=self.rng.within(1..4) {
-            self.clients.insert(ClientId(id), Client::default());
+    fn run(&mut self) {
+        self.begin();
+        let mut healed_at = None;
+        while self.phase != Phase::Over && self.failure.is_none() {
+            if !self.step() {
+                self.fail("nothing is left to happen".into());
+            }
+            self.next_phase();
+            if self.phase == Phase::Chaos {
+                if self.counts.events > CHAOS_EVENTS_MAX {
+                    self.stuck();
+                }
+            } else {
+                let (events, at) = *healed_at.get_or_insert((self.counts.events, self.clock));
+                if self.counts.events - events > HEALED_EVENTS_MAX || self.clock - at > HEALED_US_MAX {
+                    self.stuck();
+                }
+            }
         }
-        for _ in 0..self.rng.within(WORKERS_MIN..WORKERS_MAX + 1) {
-            self.start_worker();
-        }
-        self.schedule(1, Happening::Submit);
-        self.schedule(profile.chaos_us, Happening::Heal);
-        self.strike_later();
     }
 
-    /// Submits a plan and comes back for more, until enough tasks are planned.
-    pub(crate) fn submit_in_chaos(&mut self) {
-        if self.phase == Phase::Chaos && self.planned_tasks < PLANNED_TASKS {
-            self.submit();
-            let delay = self.rng.within(1..self.profile.chaos_us / 8);
-            self.schedule(delay, Happening::Submit);
+    fn begin(&mut self) {
+        let profile = self.profile.clone();
+        let temper = profile.temper;
+        self.tell(|| format!("a {temper:?} story of {} us, then all heals", profile.chaos_us));
+        let seed = self.case.seed;
+        for id in 1..=Rng::of(seed, Stream::Profile, 1).within(1..4) {
+            let id = ClientId(id);
+            self.clients.insert(id, Client::new(seed, id));
         }
+        for origin in 0..workers_of(&self.case) {
+            self.start_worker(origin);
+        }
+        for fault in profile.faults(seed) {
+            if !self.case.without.contains(&fault.number) {
+                self.schedule_at(fault.at, Happening::Strike { fault, tries: 0 });
+            }
+        }
+        self.schedule(1, Happening::Submit { job: 1 });
+        self.schedule(profile.chaos_us, Happening::Heal);
+    }
+
+    /// Submits a job and comes back for the next, until enough tasks are planned.
+    pub(crate) fn submit_in_chaos(&mut self, job: u64) {
+        if self.phase != Phase::Chaos || self.planned_tasks >= PLANNED_TASKS {
+            return;
+        }
+        if self
+            .case
+            .only_jobs
+            .as_ref()
+            .is_none_or(|jobs| jobs.contains(&job))
+        {
+            self.submit(job);
+        }
+        let mut rng = Rng::of(self.case.seed, Stream::Submission, job);
+        let delay = rng.within(1..self.profile.chaos_us / 8);
+        self.schedule(delay, Happening::Submit { job: job + 1 });
     }
 
     fn next_phase(&mut self) {
@@ -124,8 +186,13 @@ impl World {
     }
 
     fn more_or_read_back(&mut self) {
-        if self.counts.tasks < TASKS_MIN || self.counts.events < EVENTS_MIN {
-            self.submit();
+        let is_short = self.counts.tasks < TASKS_MIN || self.counts.events < EVENTS_MIN;
+        let more = match &self.case.only_jobs {
+            None => Some(self.next_job).filter(|_| is_short),
+            Some(jobs) => jobs.range(self.next_job..).next().copied(),
+        };
+        if let Some(job) = more {
+            self.submit(job);
             return;
         }
         for key in self.keys_to_be_there() {
@@ -178,7 +245,7 @@ impl World {
 
     fn release_all(&mut self) {
         for key in self.keys_to_be_there() {
-            if self.rng.chance(500) {
+            if Rng::of(self.case.seed, Stream::Client, key.0 as u64).chance(500) {
                 self.release(key);
             }
         }
@@ -189,6 +256,19 @@ impl World {
     }
 
     fn check_clean(&mut self) {
+        let leases = self.ledger.lease_count();
+        if leases > 0 {
+            self.fail(format!("all is over, but {leases} leases are in force"));
+        }
+        let Counts {
+            remade, late, closed, ..
+        } = self.counts;
+        if self.temper == Temper::Calm && remade + late + closed > 0 {
+            self.fail(format!(
+                "nothing went wrong, but {remade} tasks ran again, {late} reports were late and {closed} connections \
+                 were ended"
+            ));
+        }
         if !self.scheduler.is_clean() {
             let names = self
                 .kept
@@ -210,6 +290,10 @@ impl World {
             let node = &self.nodes[at];
             if !node.alive {
                 continue;
+            }
+            if let Err(why) = node.engine.check_clean() {
+                self.fail(format!("all was released, but worker process {at} {why}"));
+                return;
             }
             let (held, stored, runs) = (node.engine.inventory().len(), node.store.len(), node.runs.len());
             let runs = runs + node.copies.len();

@@ -1,12 +1,41 @@
 use std::ops::Range;
 
+/// What a stream of numbers decides. Each concern has streams of its own, so that taking one thing out of a story, a
+/// fault or a job, leaves what is drawn for the others as it was.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Stream {
+    /// Which kinds of faults a seed has, and how often.
+    Profile = 1,
+    /// A fault: when, what, where. By its number.
+    Fault,
+    /// When a job is submitted, by whom, on top of what. By its number.
+    Submission,
+    /// A job's plan. By its number.
+    Plan,
+    /// What a client does. By its id.
+    Client,
+    /// A worker process: its sizes, its pace. By its origin.
+    Node,
+    /// The delays of a connection's messages to the scheduler. By its origin.
+    ToScheduler,
+    /// The delays of a connection's messages to the worker. By its origin.
+    ToWorker,
+    /// One execution of a task: how long it takes, and whether it fails.
+    Execution,
+    /// What a task does whenever it runs.
+    Task,
+}
+
 /// A seeded source of numbers (SplitMix64): the same seed gives the same story.
 #[derive(Debug, Clone)]
 pub(crate) struct Rng(u64);
 
 impl Rng {
-    pub(crate) fn new(seed: u64) -> Self {
-        Self(mix(seed ^ 0x5EED_CA5E_0F61_A55E))
+    /// The stream of one concern, such as that of the fault with a number.
+    pub(crate) fn of(seed: u64, stream: Stream, number: u64) -> Self {
+        Self(mix(
+            mix(mix(seed ^ 0x5EED_CA5E_0F61_A55E) ^ stream as u64) ^ number
+        ))
     }
 
     pub(crate) fn next(&mut self) -> u64 {
@@ -48,4 +77,9 @@ pub(crate) fn mix(mut z: u64) -> u64 {
     z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
     z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
     z ^ (z >> 31)
+}
+
+/// One number of several, in their order.
+pub(crate) fn mix_all(numbers: &[u64]) -> u64 {
+    numbers.iter().fold(0, |state, &n| mix(state ^ n).wrapping_add(n))
 }

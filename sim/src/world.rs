@@ -1,4 +1,4 @@
-//! The virtual cluster: one queue of happenings in virtual time, the scheduler's engine, and the network.
+//! The virtual cluster: one queue of happenings in virtual time, and what is known of everybody.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -6,26 +6,32 @@ use std::{
 };
 
 use graticule_engine::{
-    Failure, FailureKind, SessionId, Time, ToScheduler, ToWorker,
-    scheduler::{ClientId, Command, Config, Event, JobEvent, Observation, Sabotage, Scheduler},
+    Time, ToScheduler, ToWorker,
+    scheduler::{ClientId, Config, Event, JobEvent, Sabotage, Scheduler},
     worker::{self, RunId},
 };
 use graticule_plan::{ChunkId, JobId, Key, TaskId};
 
 use crate::{
+    case::Case,
     client::{Client, Job, Kept},
+    counts::Counts,
     generate::TASK_BYTES_MAX,
     handover::CopyRead,
+    ledger::Ledger,
+    network::Link,
     node::{Node, Wanted},
     phase::Phase,
-    profile::Profile,
-    rng::Rng,
+    profile::{Fault, Profile, Temper},
+    story::readable,
     value::Values,
 };
 
 /// Microseconds of silence after which scheduler and workers give each other up.
 pub(crate) const TIMEOUT_US: u64 = 60_000;
 pub(crate) const HEARTBEAT_US: u64 = 10_000;
+/// Workers that vanish with a task before it is blamed, in stories that look at the blame.
+pub(crate) const LOSSES_MAX: u32 = 4;
 
 /// Something that happens at a moment of virtual time.
 #[derive(Debug)]
@@ -62,6 +68,9 @@ pub(crate) enum Happening {
     StoreChanged {
         node: usize,
     },
+    SpillStep {
+        node: usize,
+    },
     Tell {
         node: usize,
         event: worker::Event,
@@ -76,8 +85,33 @@ pub(crate) enum Happening {
     Revive {
         node: usize,
     },
-    Strike,
-    Submit,
+    /// Somebody ends a worker's process, since a task of it hangs.
+    Kill {
+        node: usize,
+    },
+    Strike {
+        fault: Fault,
+        /// How often it was put off.
+        tries: u32,
+    },
+    /// A worker's connection breaks again, and so many times more.
+    Flicker {
+        fault: u32,
+        node: usize,
+        left: u32,
+    },
+    FlapUp {
+        fault: u32,
+        round: u32,
+    },
+    FlapDown {
+        fault: u32,
+        round: u32,
+        nodes: Vec<usize>,
+    },
+    Submit {
+        job: u64,
+    },
     ToClient {
         client: ClientId,
         job: JobId,
@@ -101,46 +135,46 @@ pub(crate) enum Happening {
     Heal,
 }
 
-/// One connection between a worker process and the scheduler.
-#[derive(Debug)]
-pub(crate) struct Link {
-    pub(crate) node: usize,
-    pub(crate) worker_session: SessionId,
-    pub(crate) scheduler_session: SessionId,
-    to_scheduler_at: u64,
-    to_worker_at: u64,
-    announced: bool,
-    /// Nothing new goes in, and what is under way to the worker is lost.
-    pub(crate) broken: bool,
-    /// What is under way to the scheduler is lost too.
-    loses_reports: bool,
-}
-
 /// The whole simulated cluster.
 #[derive(Debug)]
 pub(crate) struct World {
+    pub(crate) case: Case,
     pub(crate) clock: u64,
     next_happening: u64,
     queue: BTreeMap<(u64, u64), Happening>,
-    pub(crate) rng: Rng,
+    /// What goes wrong now.
     pub(crate) profile: Profile,
+    /// What went wrong until all healed.
+    pub(crate) profile_at_first: Profile,
+    pub(crate) temper: Temper,
     pub(crate) scheduler: Scheduler,
-    scheduler_tick_at: Option<u64>,
-    sabotage: Sabotage,
+    pub(crate) scheduler_tick_at: Option<u64>,
+    /// How far the clock of the scheduler's process is ahead.
+    pub(crate) scheduler_ahead_us: u64,
+    pub(crate) ledger: Ledger,
     pub(crate) nodes: Vec<Node>,
     pub(crate) addresses: BTreeMap<Arc<str>, usize>,
     pub(crate) links: Vec<Link>,
+    /// Pairs of processes that cannot reach each other, and until when.
+    pub(crate) peer_cuts: BTreeMap<(usize, usize), u64>,
     pub(crate) clients: BTreeMap<ClientId, Client>,
     pub(crate) jobs: BTreeMap<JobId, Job>,
     pub(crate) kept: BTreeMap<Key, Kept>,
-    pub(crate) next_key: u128,
+    /// The number of the next job.
+    pub(crate) next_job: u64,
     /// Tasks of all plans so far.
     pub(crate) planned_tasks: u64,
     pub(crate) phase: Phase,
+    /// How often each task was computed.
+    pub(crate) executions: BTreeMap<TaskId, u32>,
     /// Transient failures so far, by task.
-    transient: BTreeMap<TaskId, u32>,
+    pub(crate) transient: BTreeMap<TaskId, u32>,
     /// Tasks that fail whatever one does.
-    doomed: BTreeSet<TaskId>,
+    pub(crate) doomed: BTreeSet<TaskId>,
+    /// Tasks that fail each time, though they say that they might not.
+    pub(crate) stubborn: BTreeSet<TaskId>,
+    /// The tasks that end workers, with how often they did.
+    pub(crate) culprits: BTreeMap<TaskId, u32>,
     /// Chunks that some process had when it ended, or found damaged.
     pub(crate) destroyed: BTreeSet<ChunkId>,
     /// Since when something kept is on no worker, at the end of the seed.
@@ -149,25 +183,6 @@ pub(crate) struct World {
     pub(crate) failure: Option<String>,
     trace: bool,
     pub(crate) story: Vec<String>,
-}
-
-/// What a run of the simulation went through.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Counts {
-    /// Events that reached an engine or a client.
-    pub events: u64,
-    /// Tasks that finished.
-    pub tasks: u64,
-    /// Things that went wrong: crashes, cuts, failures and so on.
-    pub faults: u64,
-    /// Jobs submitted.
-    pub jobs: u64,
-    /// Chunks copied from workers that retired.
-    pub copies: u64,
-    /// Workers that retired without loss.
-    pub retired: u64,
-    /// Virtual microseconds.
-    pub virtual_us: u64,
 }
 
 /// Adds a line to the story, if somebody listens.
@@ -179,41 +194,51 @@ impl Story for World {
     fn tell(&mut self, line: impl FnOnce() -> String) {
         if self.trace {
             let line = format!("{} {}", Time(self.clock), line());
-            self.story.push(line);
+            self.story.push(readable(&line));
         }
     }
 }
 
 impl World {
-    pub(crate) fn new(seed: u64, sabotage: Sabotage, trace: bool) -> Self {
-        let mut rng = Rng::new(seed);
-        let profile = Profile::draw(&mut rng);
+    pub(crate) fn new(case: &Case, trace: bool) -> Self {
+        let profile = Profile::draw(case);
         let config = Config {
             worker_timeout_us: TIMEOUT_US,
             in_hand_bytes_min: TASK_BYTES_MAX / 4,
-            sabotage,
+            sabotage: case.sabotage,
             ..Config::default()
         };
+        let losses_max = match profile.temper {
+            Temper::Blaming => LOSSES_MAX,
+            Temper::Wild | Temper::Calm => u32::MAX,
+        };
         Self {
+            case: case.clone(),
             clock: 0,
             next_happening: 0,
             queue: BTreeMap::new(),
-            rng,
+            temper: profile.temper,
+            profile_at_first: profile.clone(),
             profile,
-            scheduler: Scheduler::new(config).with_worker_losses_max(u32::MAX),
+            scheduler: Scheduler::new(config).with_worker_losses_max(losses_max),
             scheduler_tick_at: None,
-            sabotage,
+            scheduler_ahead_us: 0,
+            ledger: Ledger::default(),
             nodes: Vec::new(),
             addresses: BTreeMap::new(),
             links: Vec::new(),
+            peer_cuts: BTreeMap::new(),
             clients: BTreeMap::new(),
             jobs: BTreeMap::new(),
             kept: BTreeMap::new(),
-            next_key: 0,
+            next_job: 1,
             planned_tasks: 0,
             phase: Phase::Chaos,
+            executions: BTreeMap::new(),
             transient: BTreeMap::new(),
             doomed: BTreeSet::new(),
+            stubborn: BTreeSet::new(),
+            culprits: BTreeMap::new(),
             destroyed: BTreeSet::new(),
             missing_since: None,
             counts: Counts::default(),
@@ -223,12 +248,8 @@ impl World {
         }
     }
 
-    pub(crate) fn now(&self) -> Time {
-        Time(self.clock)
-    }
-
-    pub(crate) fn combines_by_arrival(&self) -> bool {
-        self.sabotage == Sabotage::CombineByArrival
+    pub(crate) fn is_sabotaged(&self, sabotage: Sabotage) -> bool {
+        self.case.sabotage == sabotage
     }
 
     pub(crate) fn fail(&mut self, why: String) {
@@ -240,20 +261,10 @@ impl World {
         self.schedule_at(self.clock + delay, happening);
     }
 
-    fn schedule_at(&mut self, at: u64, happening: Happening) {
+    pub(crate) fn schedule_at(&mut self, at: u64, happening: Happening) {
         self.queue
             .insert((at.max(self.clock), self.next_happening), happening);
         self.next_happening += 1;
-    }
-
-    /// How long the next message takes.
-    pub(crate) fn delay(&mut self) -> u64 {
-        let delay = self.rng.within(20..self.profile.delay_us_max.max(21));
-        if self.rng.chance(self.profile.slow_messages) {
-            delay * 10
-        } else {
-            delay
-        }
     }
 
     pub(crate) fn expected(&self, chunk: ChunkId) -> &Values {
@@ -290,6 +301,7 @@ impl World {
             | Happening::FetchEnds { node, .. }
             | Happening::ComputeEnds { node, .. }
             | Happening::StoreChanged { node }
+            | Happening::SpillStep { node }
             | Happening::Copy { node, .. }
             | Happening::Tell { node, .. }
             | Happening::WorkerTick { node, .. } => Some(*node),
@@ -302,16 +314,14 @@ impl World {
         match happening {
             Happening::ToScheduler { link, message } => self.arrive_at_scheduler(link, message),
             Happening::ToWorker { link, message } => self.arrive_at_worker(link, message),
-            Happening::SchedulerNotices { link } => {
-                let session = self.links[link].scheduler_session;
-                self.tell_scheduler(Event::WorkerDisconnected { session });
-            }
+            Happening::SchedulerNotices { link } => self.scheduler_notices(link),
             Happening::WorkerNotices { link } => self.worker_notices(link),
             Happening::Connect { node } => self.connect(node),
             Happening::Read { node, wanted } => self.on_read(node, wanted),
             Happening::FetchEnds { node, run } => self.on_fetch_ends(node, run),
             Happening::ComputeEnds { node, run } => self.on_compute_ends(node, run),
             Happening::StoreChanged { node } => self.on_store_changed(node),
+            Happening::SpillStep { node } => self.on_spill_step(node),
             Happening::Tell { node, event } => self.tell_worker(node, event),
             Happening::WorkerTick { node, at } => {
                 if self.nodes[node].tick_at == Some(at) {
@@ -326,252 +336,18 @@ impl World {
                 }
             }
             Happening::Revive { node } => self.revive(node),
-            Happening::Strike => self.strike(),
-            Happening::Submit => self.submit_in_chaos(),
+            Happening::Kill { node } => self.kill(node),
+            Happening::Strike { fault, tries } => self.strike(fault, tries),
+            Happening::Flicker { fault, node, left } => self.flicker(fault, node, left),
+            Happening::FlapUp { fault, round } => self.flap_up(fault, round),
+            Happening::FlapDown { fault, round, nodes } => self.flap_down(fault, round, &nodes),
+            Happening::Submit { job } => self.submit_in_chaos(job),
             Happening::ToClient { client, job, event } => self.arrive_at_client(client, job, event),
             Happening::ClientFetches { job, event } => self.client_fetches(job, event),
             Happening::FromClient { event } => self.arrive_from_client(event),
-            Happening::ToSchedulerOnly { event } => {
-                self.tell(|| format!("the scheduler is told: {event:?}"));
-                self.tell_scheduler(event);
-            }
+            Happening::ToSchedulerOnly { event } => self.tell_scheduler(event),
             Happening::Copy { node, copy } => self.on_copy_read(node, copy),
             Happening::Heal => self.heal(),
         }
     }
-
-    /// Hands an event to the scheduler's engine and does what it commands.
-    pub(crate) fn tell_scheduler(&mut self, event: Event) {
-        let mut commands = Vec::new();
-        let now = self.now();
-        let sign_of_life = matches!(
-            &event,
-            Event::WorkerMessage {
-                message: ToScheduler::Status(_),
-                ..
-            }
-        );
-        self.scheduler.handle(now, event, &mut commands);
-        // A sign of life that is only observed and answered leaves the books as they were.
-        let nothing_moved = sign_of_life && commands.len() <= 2;
-        if !nothing_moved && let Err(why) = self.scheduler.check_invariants() {
-            self.fail(format!("scheduler: {why}"));
-        }
-        for command in commands {
-            self.do_for_scheduler(command);
-        }
-        if let Some(next) = self.scheduler.next_timeout()
-            && self.scheduler_tick_at.is_none_or(|at| at > next.0)
-        {
-            self.scheduler_tick_at = Some(next.0);
-            self.schedule_at(next.0, Happening::SchedulerTick { at: next.0 });
-        }
-    }
-
-    pub(crate) fn arm_worker(&mut self, at: usize) {
-        if let Some(next) = self.nodes[at].engine.next_timeout()
-            && self.nodes[at].tick_at.is_none_or(|at| at > next.0)
-        {
-            self.nodes[at].tick_at = Some(next.0);
-            self.schedule_at(next.0, Happening::WorkerTick { node: at, at: next.0 });
-        }
-    }
-
-    fn do_for_scheduler(&mut self, command: Command) {
-        match command {
-            Command::Send { session, message } => self.send_to_worker(session, message),
-            Command::Close { session, why } => {
-                self.tell(|| format!("scheduler closes {session:?}: {why}"));
-                let link = link_of(session);
-                self.links[link].broken = true;
-                let delay = self.delay();
-                self.schedule(delay, Happening::WorkerNotices { link });
-            }
-            Command::Notify { client, job, event } => self.notify(client, job, event),
-            Command::Observe(observation) => {
-                if !matches!(observation, Observation::WorkerStatus { .. }) {
-                    self.tell(|| format!("scheduler: {observation:?}"));
-                }
-                match observation {
-                    Observation::TaskFinished { .. } => self.counts.tasks += 1,
-                    Observation::WorkerReleased { worker, chunks_lost } => {
-                        self.check_released(worker, chunks_lost);
-                    }
-                    _ => {}
-                }
-            }
-        }
-    }
-
-    fn send_to_worker(&mut self, session: SessionId, message: ToWorker) {
-        let link = link_of(session);
-        let at = (self.clock + self.delay()).max(self.links[link].to_worker_at);
-        if !self.links[link].broken {
-            self.links[link].to_worker_at = at;
-            self.schedule_at(at, Happening::ToWorker { link, message });
-        }
-    }
-
-    pub(crate) fn send_to_scheduler(&mut self, node: usize, session: SessionId, message: ToScheduler) {
-        let Some(link) = self.nodes[node].link else { return };
-        if self.links[link].worker_session != session {
-            self.fail(format!(
-                "worker process {node} speaks on {session:?}, which is over"
-            ));
-            return;
-        }
-        let at = (self.clock + self.delay()).max(self.links[link].to_scheduler_at);
-        if !self.links[link].broken {
-            self.links[link].to_scheduler_at = at;
-            self.schedule_at(at, Happening::ToScheduler { link, message });
-        }
-    }
-
-    fn arrive_at_scheduler(&mut self, at: usize, message: ToScheduler) {
-        let link = &mut self.links[at];
-        if link.loses_reports {
-            return;
-        }
-        let session = link.scheduler_session;
-        let first = !std::mem::replace(&mut link.announced, true);
-        if !matches!(message, ToScheduler::Status(_)) {
-            self.tell(|| format!("scheduler hears on {session:?}: {message:?}"));
-        }
-        match message {
-            ToScheduler::Announce(announce) if first => {
-                self.tell_scheduler(Event::WorkerConnected { session, announce });
-            }
-            message => self.tell_scheduler(Event::WorkerMessage { session, message }),
-        }
-    }
-
-    fn arrive_at_worker(&mut self, link: usize, message: ToWorker) {
-        if self.links[link].broken {
-            return;
-        }
-        let (node, session) = (self.links[link].node, self.links[link].worker_session);
-        match &message {
-            ToWorker::Ping => {}
-            ToWorker::Layer(spec) => {
-                self.tell(|| format!("process {node} hears of layer {}/{}", spec.job, spec.id));
-            }
-            message => self.tell(|| format!("process {node} hears: {message:?}")),
-        }
-        self.tell_worker(node, worker::Event::Message { session, message });
-    }
-
-    /// Breaks a connection; both ends notice in their own time.
-    pub(crate) fn cut(&mut self, link: usize, loses_reports: bool, noticed_after_us: u64) {
-        if self.links[link].broken {
-            return;
-        }
-        self.links[link].broken = true;
-        self.links[link].loses_reports = loses_reports;
-        let at = (self.clock + noticed_after_us).max(self.links[link].to_scheduler_at);
-        self.schedule_at(at, Happening::SchedulerNotices { link });
-        let delay = self.delay();
-        self.schedule(delay, Happening::WorkerNotices { link });
-    }
-
-    fn worker_notices(&mut self, link: usize) {
-        let (node, session) = (self.links[link].node, self.links[link].worker_session);
-        if self.nodes[node].link == Some(link) {
-            self.links[link].broken = true;
-            self.nodes[node].link = None;
-            self.tell_worker(node, worker::Event::Disconnected { session });
-            self.connect_later(node);
-        }
-    }
-
-    /// The worker's engine has given the scheduler up.
-    pub(crate) fn reconnect(&mut self, node: usize, session: SessionId) {
-        let Some(link) = self.nodes[node].link else { return };
-        if self.links[link].worker_session == session {
-            let delay = self.delay();
-            self.cut(link, true, delay);
-            self.nodes[node].link = None;
-            self.connect_later(node);
-        }
-    }
-
-    pub(crate) fn connect_later(&mut self, node: usize) {
-        let delay = self.rng.within(100..5_000);
-        self.schedule(delay, Happening::Connect { node });
-    }
-
-    fn connect(&mut self, node: usize) {
-        if self.nodes[node].link.is_some() {
-            return;
-        }
-        let worker_session = SessionId(self.nodes[node].next_session);
-        self.nodes[node].next_session += 1;
-        let link = self.links.len();
-        self.links.push(Link {
-            node,
-            worker_session,
-            scheduler_session: SessionId(link as u64 + 1),
-            to_scheduler_at: self.clock,
-            to_worker_at: self.clock,
-            announced: false,
-            broken: false,
-            loses_reports: false,
-        });
-        self.nodes[node].link = Some(link);
-        self.tell(|| format!("process {node} connects by link {link}"));
-        self.tell_worker(
-            node,
-            worker::Event::Connected {
-                session: worker_session,
-            },
-        );
-    }
-
-    /// The engine says that the process may end.
-    pub(crate) fn leave(&mut self, node: usize) {
-        self.tell(|| format!("process {node} leaves"));
-        self.end_process(node, false);
-    }
-
-    /// Ends a worker process: what it held is gone.
-    pub(crate) fn end_process(&mut self, node: usize, loses_reports: bool) {
-        self.destroyed.extend(self.nodes[node].store.keys());
-        self.nodes[node].alive = false;
-        if let Some(link) = self.nodes[node].link.take() {
-            let delay = self.delay();
-            self.cut(link, loses_reports, delay);
-        }
-    }
-
-    /// Decides whether a computation fails.
-    pub(crate) fn injected_failure(&mut self, task: TaskId, retries: u32) -> Option<Failure> {
-        if self.rng.chance(self.profile.permanent_failures) {
-            self.doomed.insert(task);
-        }
-        if self.doomed.contains(&task) {
-            self.counts.faults += 1;
-            self.may_fail(task.job);
-            self.tell(|| format!("{task} fails for good"));
-            return Some(Failure {
-                kind: FailureKind::Permanent,
-                message: "doomed".into(),
-            });
-        }
-        if !self.rng.chance(self.profile.transient_failures) {
-            return None;
-        }
-        self.counts.faults += 1;
-        let count = self.transient.entry(task).or_default();
-        *count += 1;
-        if *count > retries {
-            self.may_fail(task.job);
-        }
-        Some(Failure {
-            kind: FailureKind::Transient,
-            message: "bad luck".into(),
-        })
-    }
-}
-
-fn link_of(session: SessionId) -> usize {
-    usize::try_from(session.0 - 1).expect("sessions are numbered by links")
 }

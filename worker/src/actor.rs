@@ -67,7 +67,10 @@ enum Input {
         run: RunId,
         chunk: Option<Chunk>,
     },
-    StoreChanged,
+    /// Chunks were moved to disk, all that were to be or not.
+    Spilled {
+        took_all: bool,
+    },
     Refused(String),
     Leave {
         patience: Duration,
@@ -283,8 +286,11 @@ impl Actor {
                 }
                 self.events.push_back(Event::Computed { run, outcome });
             }
-            Input::StoreChanged => {
+            Input::Spilled { took_all } => {
                 self.is_spilling = false;
+                if !took_all {
+                    self.events.push_back(Event::SpillFailed);
+                }
                 self.tell_sizes();
             }
             Input::Refused(why) => self.end = Some(Err(why)),
@@ -476,13 +482,9 @@ impl Actor {
         debug!(target_bytes, "spilling");
         let (store, inbox) = (self.fetcher.store.clone(), self.inbox.clone());
         self.tasks.spawn(async move {
-            let spilling = store.clone();
-            let _ = tokio::task::spawn_blocking(move || spilling.spill_to(target_bytes)).await;
-            // Whoever asked would ask again at once.
-            if let Some(rest) = store.spill_rest() {
-                tokio::time::sleep(rest).await;
-            }
-            let _ = inbox.send(Input::StoreChanged).await;
+            let spill = tokio::task::spawn_blocking(move || store.spill_to(target_bytes));
+            let took_all = spill.await.unwrap_or(false);
+            let _ = inbox.send(Input::Spilled { took_all }).await;
         });
     }
 }

@@ -153,14 +153,9 @@ impl ChunkStore {
         })
     }
 
-    /// How long it is of no use to spill, because the disk took nothing.
-    pub fn spill_rest(&self) -> Option<std::time::Duration> {
-        self.disk.rest()
-    }
-
     /// Moves the chunks that were not used for longest to disk until those in memory take at most `target_bytes`.
-    /// Blocks on the disk. A chunk that cannot be written stays in memory.
-    pub fn spill_to(&self, target_bytes: u64) {
+    /// Blocks on the disk. A chunk that cannot be written stays in memory. Returns whether the disk took all it was given.
+    pub fn spill_to(&self, target_bytes: u64) -> bool {
         let in_memory = self.chunks.iter().filter(|e| matches!(e.place, Place::Memory(_)));
         let mut oldest: Vec<(u64, ChunkId)> = in_memory
             .map(|e| (e.used.load(Ordering::Relaxed), *e.key()))
@@ -168,7 +163,7 @@ impl ChunkStore {
         oldest.sort_unstable();
         for (_, id) in oldest {
             if self.memory_bytes.load(Ordering::Relaxed) <= target_bytes {
-                return;
+                return true;
             }
             let chunk = match self.chunks.get(&id).map(|entry| entry.place.clone()) {
                 Some(Place::Memory(chunk)) => chunk,
@@ -176,10 +171,11 @@ impl ChunkStore {
             };
             // What cannot be written stays; the log has said so.
             let Ok(spilled) = self.disk.write(&chunk) else {
-                return;
+                return false;
             };
             self.memory_to_disk(id, spilled);
         }
+        true
     }
 
     fn memory_to_disk(&self, id: ChunkId, spilled: SpilledChunk) {
@@ -270,6 +266,18 @@ mod tests {
             store.read(id(1), None).await,
             Err(StoreError::NotHeld(_))
         ));
+    }
+
+    #[test]
+    fn chunks_that_the_disk_does_not_take_stay_in_memory() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("no folder");
+        std::fs::write(&file, []).unwrap();
+        let store = store(&file);
+        let before = store.sizes();
+        assert!(!store.spill_to(0), "nothing can be written there");
+        assert_eq!(store.sizes(), before);
+        assert!(store.spill_to(before.0), "nothing had to be written");
     }
 
     #[tokio::test]

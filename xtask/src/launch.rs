@@ -1,4 +1,5 @@
-//! Running the product itself, in an optimised build: the demonstration, the benchmarks and the stress tests.
+//! Running the product itself, in an optimised build: the demonstration, the benchmarks, the simulator and the stress
+//! tests.
 
 use anyhow::Result;
 
@@ -36,6 +37,15 @@ pub(crate) fn stress(project: &Project, name: &str, arguments: &[String]) -> Res
     let task = project
         .cargo("run --release --package graticule-cli -- stress")
         .arg(name);
+    arguments
+        .iter()
+        .fold(task, |task, argument| task.arg(argument))
+        .run_attached()
+}
+
+/// `cargo xtask sim`: seeds in the simulator, or one case again; false if something did not hold.
+pub(crate) fn sim(project: &Project, arguments: &[String]) -> Result<bool> {
+    let task = project.cargo("run --quiet --profile sim --package graticule-sim --bin simulate --");
     arguments
         .iter()
         .fold(task, |task, argument| task.arg(argument))

@@ -30,6 +30,8 @@ usage: cargo xtask COMMAND
   codegen [--check]                 write the generated code and the built page anew, or compare them
   demo [ARGS...]                    run the demonstration in an optimised build
   bench NAME [ARGS...]              run one named benchmark in an optimised build
+  sim [--seeds N] [--from S] [--seconds T] [--jobs J] | --planted | --seed S [ARGS...]
+                                    run seeds in the simulator; a failing one is made smaller and told as a story
   stress NAME [ARGS...]             break a cluster of processes in an optimised build: kill, memory
 ";
 
@@ -57,6 +59,7 @@ fn run() -> Result<bool> {
         ("codegen", [flag]) if flag == "--check" => codegen::check_command(&Project::open()?),
         ("demo", rest) => launch::demo(&Project::open()?, rest),
         ("bench", [name, rest @ ..]) => launch::bench(&Project::open()?, name, rest),
+        ("sim", rest) => launch::sim(&Project::open()?, rest),
         ("stress", [name, rest @ ..]) => launch::stress(&Project::open()?, name, rest),
         ("help" | "--help" | "-h", _) => {
             print!("{USAGE}");

@@ -5,7 +5,7 @@ use std::cmp::Reverse;
 use graticule_plan::{ChunkId, JobId, LayerId, TaskId};
 
 use super::{
-    Scheduler,
+    Sabotage, Scheduler,
     record::{JobState, ReadyTask, TaskRecord, TaskState},
 };
 
@@ -303,13 +303,17 @@ impl Scheduler {
         record.pass_to(TaskState::Ready);
         self.barren_count = 0;
         self.committed_bytes += bytes;
+        let forgotten =
+            self.sabotage == Sabotage::ForgetRequeued && self.task(task).is_some_and(|t| t.attempt > 0);
         if self.layer(task.job, task.layer).is_choosy() {
             self.choosy_ready_count += 1;
             self.choosy.insert((task.job, task.layer));
             self.layer_mut(task.job, task.layer).choosy_ready.push(ready);
         } else {
             self.ready_count += 1;
-            self.job_mut(task.job).ready.push(ready);
+            if !forgotten {
+                self.job_mut(task.job).ready.push(ready);
+            }
         }
         let job = self.job_mut(task.job);
         job.ledger.ready_bytes += bytes;

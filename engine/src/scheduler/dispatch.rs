@@ -5,7 +5,7 @@ use std::{cmp::Reverse, collections::BTreeMap, ops::Bound};
 use graticule_plan::{ChunkId, JobId, LayerId, TaskId, WorkerId};
 
 use super::{
-    Command, Observation, Scheduler,
+    Command, Observation, Sabotage, Scheduler,
     record::{ReadyTask, TaskState, WorkerRecord},
 };
 use crate::{ChunkHolders, Lease, ToWorker};
@@ -100,7 +100,7 @@ impl Scheduler {
         let layer = self.layer(task.job, task.layer);
         let task_us = layer.measured.mean_us(layer.spec.layer.cost_ns);
         let losses = layer.tasks.get(task.block).expect("a ready task").losses;
-        let alone = losses >= LOSSES_SUSPICIOUS;
+        let alone = losses >= LOSSES_SUSPICIOUS && self.sabotage != Sabotage::BlameTogether;
         self.each_input(task, |input| {
             let source = self.layer(input.job, input.layer);
             if let Some(record) = source.chunks.get(input.block) {
@@ -151,6 +151,7 @@ impl Scheduler {
         job.ledger.note_peak();
         self.in_hand_bytes += in_hand;
         self.note_peak();
+        let sabotage = self.sabotage;
         let layer = self.layer_mut(task.job, task.layer);
         let task_us = layer.measured.mean_us(layer.spec.layer.cost_ns);
         let task_us = u32::try_from(task_us).unwrap_or(u32::MAX);
@@ -164,7 +165,7 @@ impl Scheduler {
         record.attempt += 1;
         record.load_us = task_us;
         let attempt = record.attempt;
-        let alone = record.losses >= LOSSES_SUSPICIOUS;
+        let alone = record.losses >= LOSSES_SUSPICIOUS && sabotage != Sabotage::BlameTogether;
         if attempt > 1 {
             self.layer_mut(task.job, task.layer)
                 .attempts
@@ -179,6 +180,9 @@ impl Scheduler {
         target.isolated = alone;
         self.rank(worker);
         self.forget_copy(worker, task);
+        if self.sabotage == Sabotage::ReleaseWhenLeased {
+            self.inputs_spared(task);
+        }
         self.last_placed = Some(worker);
         self.out.push(Command::Observe(Observation::TaskLeased {
             task,
@@ -254,7 +258,10 @@ impl Scheduler {
             .tables
             .iter()
             .filter(|&&digest| target.tables.insert(digest));
+        let half_done = record.layers[layer.0 as usize].finished.len() > 0;
+        let forgetful = self.sabotage == Sabotage::LateJoinerWithoutTables && half_done;
         let tables: Vec<_> = new
+            .filter(|_| !forgetful)
             .map(|digest| (*digest, record.plan.tables()[digest].clone()))
             .collect();
         for (digest, content) in tables {

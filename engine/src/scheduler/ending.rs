@@ -5,7 +5,7 @@ use std::{collections::BTreeSet, sync::Arc};
 use graticule_plan::{JobId, Key, LayerId, TaskId, WorkerId};
 
 use super::{
-    ClientId, Command, JobEvent, Observation, Scheduler,
+    ClientId, Command, JobEvent, Observation, Sabotage, Scheduler,
     record::{JobState, TaskState},
 };
 use crate::ToWorker;
@@ -25,6 +25,9 @@ impl Scheduler {
             job,
             outcome: "finished",
         }));
+        if self.sabotage == Sabotage::ForgetKeptResults {
+            self.tell_workers_to_forget(job);
+        }
         self.drop_demand(job);
         self.forget_if_unused(job);
     }
@@ -46,7 +49,9 @@ impl Scheduler {
         }
         for job in jobs {
             for key in self.keys_of(job) {
-                self.on_key_released(key);
+                if self.sabotage != Sabotage::KeepNamesOfTheGone {
+                    self.on_key_released(key);
+                }
             }
         }
     }
@@ -84,11 +89,12 @@ impl Scheduler {
     }
 
     /// In a job that is over, a task that is no longer live needs no inputs, even if others will demand it again.
-    fn spare_if_over(&mut self, task: TaskId) {
+    pub(super) fn spare_if_over(&mut self, task: TaskId) {
         let over = |job: &super::record::JobRecord| job.state != JobState::Running;
         if self.jobs.get(&task.job).is_some_and(over) {
+            let careless = self.sabotage == Sabotage::KeepInputsOfDropped;
             let layer = self.layer_mut(task.job, task.layer);
-            if layer.finished.insert(task.block) {
+            if !careless && layer.finished.insert(task.block) {
                 self.inputs_spared(task);
             }
         }
@@ -232,7 +238,7 @@ impl Scheduler {
             of_job.iter().for_each(|layer| {
                 known.remove(layer);
             });
-            if !of_job.is_empty() {
+            if !of_job.is_empty() && self.sabotage != Sabotage::ForgetQuietly {
                 self.send(worker, ToWorker::Forget { job });
             }
         }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use graticule_plan::{ChunkId, JobId, TaskId, WorkerId};
 
 use super::{
-    Command, JobEvent, Observation, Scheduler,
+    Command, JobEvent, Observation, Sabotage, Scheduler,
     hold::CHUNK_BYTES_MAX,
     record::{ChunkRecord, Holders, JobState, TaskState},
 };
@@ -22,7 +22,8 @@ impl Scheduler {
         let leased_here = self
             .task(task)
             .filter(|record| record.state == TaskState::Leased { worker });
-        match leased_here.map(|record| record.attempt == report.attempt) {
+        let lenient = self.sabotage == Sabotage::AcceptOlderAttempts;
+        match leased_here.map(|record| record.attempt == report.attempt || lenient) {
             Some(true) => {
                 self.unlease(worker, task);
                 match report.outcome {
@@ -86,7 +87,12 @@ impl Scheduler {
         }));
         self.chunk_appears(task, worker, finished.bytes);
         self.offer(task, finished.inline.filter(|b| b.len() <= INLINE_BYTES_MAX));
-        self.inputs_spared(task);
+        if self.sabotage != Sabotage::ReleaseWhenLeased {
+            self.inputs_spared(task);
+        }
+        if self.sabotage == Sabotage::ReleaseTwice && attempt > 1 {
+            self.inputs_spared(task);
+        }
         self.release_if_unwanted(task);
         self.finish_if_complete(task.job);
     }
@@ -150,13 +156,20 @@ impl Scheduler {
     fn leased_failed(&mut self, worker: WorkerId, task: TaskId, failure: Failure) {
         // The record must not look leased to the clean-up that may follow.
         self.leased_to_waiting(task);
+        self.committed_bytes += match self.sabotage {
+            Sabotage::KeepFailedBytes => self.output_bytes(task),
+            _ => 0,
+        };
+        let sabotage = self.sabotage;
         let record = self.task_mut(task).expect("it was leased");
         match failure.kind {
             FailureKind::MissingInputs(chunks) => {
                 record.misses = record.misses.saturating_add(1);
                 let misses = record.misses;
                 for (chunk, holder) in chunks {
-                    self.replica_is_gone(chunk, holder);
+                    if sabotage != Sabotage::KeepMissingReplicas {
+                        self.replica_is_gone(chunk, holder);
+                    }
                 }
                 if misses >= MISSES_MAX {
                     let why = format!(
@@ -166,15 +179,19 @@ impl Scheduler {
                     self.fail_task(task, &self.tell_where(task, &why));
                 }
             }
-            FailureKind::Transient => {
-                record.failures += 1;
+            FailureKind::HandedBack if sabotage != Sabotage::CountHandBacks => self.task_handed_back(task),
+            FailureKind::Transient | FailureKind::HandedBack => {
+                record.failures += match sabotage {
+                    Sabotage::ForgetFailures => 0,
+                    Sabotage::CountFailuresTwice => 2,
+                    _ => 1,
+                };
                 let failures = record.failures;
                 self.observe_failure(worker, task, &failure.message);
                 if failures > self.layer(task.job, task.layer).spec.layer.retries {
                     self.fail_task(task, &self.tell_where(task, &failure.message));
                 }
             }
-            FailureKind::HandedBack => self.task_handed_back(task),
             FailureKind::Permanent => {
                 self.observe_failure(worker, task, &failure.message);
                 self.fail_task(task, &self.tell_where(task, &failure.message));

@@ -177,6 +177,10 @@ impl Scheduler {
                         self.releases.push((worker, chunk));
                     }
                 }
+                Err(_) if self.sabotage == Sabotage::CountRefusedCopies => {
+                    let bytes = order.bytes;
+                    self.adopt(worker, ChunkHeld { chunk, bytes });
+                }
                 Err(failure) => self.copy_failed(order, failure),
             }
         }

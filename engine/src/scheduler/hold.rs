@@ -110,6 +110,9 @@ impl Scheduler {
     }
 
     pub(super) fn on_delivery_failed(&mut self, chunk: ChunkId, worker: WorkerId) {
+        if self.sabotage == Sabotage::CountFailedDeliveries {
+            return self.on_delivered(chunk);
+        }
         let Some(job) = self.jobs.get_mut(&chunk.job) else {
             return;
         };
@@ -285,6 +288,9 @@ impl Scheduler {
             let chunk = ChunkId { job, layer, block };
             let mut needed = 0;
             self.each_dependent(chunk, |task| needed += u64::from(!self.is_finished(task)));
+            if self.sabotage == Sabotage::CountNeedsShort {
+                needed = needed.saturating_sub(1);
+            }
             let record = self.layer_mut(job, layer).chunks.get_mut(block);
             record.expect("listed above").needed = needed;
         }

@@ -41,6 +41,7 @@ impl Scheduler {
             self.check_outputs(job, &coming)?;
             sums.in_hand_bytes += record.ledger.leased_bytes;
             self.check_ledger(job)?;
+            self.check_over(job, &coming)?;
         }
         self.check_retirements()?;
         self.check_sums(&sums)
@@ -271,6 +272,36 @@ impl Scheduler {
                 if forgotten && !ahead {
                     return Err(format!("output {chunk} is wanted, and nobody will make it"));
                 }
+            }
+        }
+        Ok(())
+    }
+
+    /// In a job that is over all tasks count as finished but those that are being made again for others.
+    fn check_over(&self, job: JobId, coming: &BTreeSet<ChunkId>) -> Result<(), String> {
+        let record = &self.jobs[&job];
+        if record.state == JobState::Running {
+            return Ok(());
+        }
+        for layer in &record.layers {
+            let count = layer.spec.layer.grid.block_count();
+            if layer.finished.len() + layer.tasks.len() == count {
+                continue;
+            }
+            let id = |block| TaskId {
+                job,
+                layer: layer.spec.id,
+                block,
+            };
+            let is_open = |&block: &u64| !layer.finished.contains(block) && !layer.tasks.contains(block);
+            let forgotten = (0..count)
+                .filter(is_open)
+                .map(id)
+                .find(|task| !coming.contains(task));
+            if let Some(task) = forgotten {
+                return Err(format!(
+                    "{task} needs its inputs, and nobody will make it in a job that is over"
+                ));
             }
         }
         Ok(())

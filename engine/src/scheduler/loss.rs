@@ -40,7 +40,12 @@ impl Scheduler {
         let Some(record) = self.workers.remove(&worker) else {
             return;
         };
-        self.sessions.remove(&record.session);
+        if !matches!(
+            self.sabotage,
+            Sabotage::HearDeadSessions | Sabotage::AcceptOlderAttempts
+        ) {
+            self.sessions.remove(&record.session);
+        }
         self.count_capacity();
         self.retiree_lost(worker);
         let why = (!record.retiring).then_some(why);
@@ -212,11 +217,12 @@ impl Scheduler {
     fn chunk_lost(&mut self, chunk: ChunkId) {
         let bytes = self.remove_chunk(chunk).bytes;
         debug_assert!(bytes <= super::hold::CHUNK_BYTES_MAX);
+        let careless = self.sabotage == Sabotage::CountLostOutputs;
         let job = self.job_mut(chunk.job);
         let running = job.state == JobState::Running;
         let layer = &job.layers[chunk.layer.0 as usize];
         let mut awaited = layer.is_wanted_output(chunk.block);
-        if running {
+        if running && !careless {
             job.outputs_left += layer.pins.len() as u64;
         }
         for task in self.dependents_of(chunk) {
@@ -260,8 +266,9 @@ impl Scheduler {
 
     /// Clears a task's finished bit, and counts it again among those that need its inputs.
     pub(super) fn unfinish(&mut self, task: TaskId) {
+        let careless = self.sabotage == Sabotage::KeepFinishedBits;
         let layer = self.layer_mut(task.job, task.layer);
-        if !layer.finished.remove(task.block) {
+        if careless || !layer.finished.remove(task.block) {
             return;
         }
         layer.reset_count += 1;

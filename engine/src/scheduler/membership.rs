@@ -5,7 +5,7 @@ use std::sync::Arc;
 use graticule_plan::{ChunkId, WorkerId};
 
 use super::{
-    Command, JobEvent, Observation, Scheduler,
+    Command, JobEvent, Observation, Sabotage, Scheduler,
     loss::Parting,
     record::{JobState, WorkerRecord},
 };
@@ -75,7 +75,9 @@ impl Scheduler {
                 self.out
                     .push(Command::Observe(Observation::WorkerStatus { worker, status }));
                 // Both sides must hear from each other, or neither would see a dead connection.
-                self.send(worker, ToWorker::Ping);
+                if self.sabotage != Sabotage::AnswerNothing {
+                    self.send(worker, ToWorker::Ping);
+                }
             }
             ToScheduler::Retire { deadline_us } => self.on_retire_asked(worker, deadline_us),
             ToScheduler::Copied(reports) => self.on_copied(worker, reports),
@@ -167,7 +169,7 @@ impl Scheduler {
             .filter(|&held| !self.adopt(worker, held))
             .map(|held| held.chunk)
             .collect();
-        if !unwanted.is_empty() {
+        if !unwanted.is_empty() && self.sabotage != Sabotage::KeepInventory {
             self.send(worker, ToWorker::Release { chunks: unwanted });
         }
     }
@@ -195,11 +197,13 @@ impl Scheduler {
         let dependents = self.dependents_of(chunk);
         let needed = self.layer(chunk.job, chunk.layer).is_wanted_output(chunk.block)
             || dependents.into_iter().any(|t| !self.is_finished(t));
-        if !needed {
+        if !needed && self.sabotage != Sabotage::AdoptUnneeded {
             return false;
         }
         // Whoever was to make it need not.
-        self.drop_task(chunk);
+        if self.sabotage != Sabotage::LeaseWhatIsHeld {
+            self.drop_task(chunk);
+        }
         let layer = self.layer_mut(chunk.job, chunk.layer);
         let newly_finished = layer.finished.insert(chunk.block);
         self.chunk_appears(chunk, worker, held.bytes);
@@ -219,6 +223,9 @@ impl Scheduler {
     }
 
     pub(super) fn on_tick(&mut self) {
+        if self.sabotage == Sabotage::WaitForever {
+            self.workers.values_mut().for_each(|w| w.last_seen = self.now);
+        }
         let deadline = self.config.worker_timeout_us;
         let silent = self
             .workers

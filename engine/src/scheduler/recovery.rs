@@ -64,6 +64,7 @@ impl Scheduler {
                     }
                     if self.is_absent(task) {
                         self.waive_if_unneeded(task);
+                        self.spare_if_over(task);
                     }
                 }
                 (_, Some((order, owner))) => {

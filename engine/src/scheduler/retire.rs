@@ -189,7 +189,7 @@ impl Scheduler {
         }
         self.retires.workers.remove(&worker);
         if let Some(record) = self.workers.get_mut(&worker) {
-            record.retiring = false;
+            record.retiring = self.sabotage == Sabotage::KeepRetiring;
             self.rank(worker);
             self.send(worker, ToWorker::Stay);
             self.out
@@ -350,7 +350,8 @@ impl Scheduler {
         let Some(record) = layer.and_then(|layer| layer.chunks.get(chunk.block)) else {
             return false;
         };
-        let stays = |holder: WorkerId| self.workers.get(&holder).is_some_and(|w| !w.retiring);
+        let trusting = self.sabotage == Sabotage::TrustRetiring;
+        let stays = |holder: WorkerId| self.workers.get(&holder).is_some_and(|w| trusting || !w.retiring);
         record.holders.contains(worker) && !record.holders.iter().any(|h| h != worker && stays(h))
     }
 

@@ -56,6 +56,8 @@ pub enum Event {
         /// Bytes of chunks on disk.
         spilled_bytes: u64,
     },
+    /// The disk took no more chunks. What could not be moved there stays in memory.
+    SpillFailed,
     /// Chunks could not be read back from disk.
     ChunksLost {
         /// The chunks.

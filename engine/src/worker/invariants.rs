@@ -64,6 +64,9 @@ impl Worker {
                 "{runs} runs, but {phases} in all phases, {fetching} of them fetching"
             ));
         }
+        if let Some(task) = self.tasks.keys().find(|task| self.held.contains_key(task)) {
+            return Err(format!("{task} is held and to be made"));
+        }
         if !self.fetched.is_empty() && !self.free_slots.is_empty() {
             return Err("a slot idles while fetched runs wait".into());
         }
@@ -74,5 +77,31 @@ impl Worker {
             return Err("a worker that retires still has tasks to begin".into());
         }
         Ok(())
+    }
+
+    /// Checks that nothing is left of any job: no run, no copy, no layer, no chunk, no byte reserved.
+    ///
+    /// # Errors
+    /// What is left, in words that follow "the worker".
+    pub fn check_clean(&self) -> Result<(), String> {
+        let left = [
+            ("runs", self.runs.len()),
+            ("tasks", self.tasks.len()),
+            ("copies", self.copies.len()),
+            ("layers", self.layers.len()),
+            ("chunks", self.held.len()),
+            ("unsent reports", self.reports.len()),
+            (
+                "busy slots",
+                self.config.slots.max(1) as usize - self.free_slots.len(),
+            ),
+        ];
+        match left.into_iter().find(|(_, count)| *count > 0) {
+            Some((what, count)) => Err(format!("still has {count} {what}")),
+            None if self.reserved_bytes > 0 => {
+                Err(format!("still has {} bytes reserved", self.reserved_bytes))
+            }
+            None => Ok(()),
+        }
     }
 }

@@ -25,8 +25,11 @@ pub use event::{Command, Event, LayerEntry, RunId};
 
 use crate::{
     Announce, ChunkHeld, Incarnation, Peer, Report, SessionId, TaskTimes, Time, ToScheduler, ToWorker,
-    WorkerStatus, edges::WORKER_RUN,
+    WorkerStatus, edges::WORKER_RUN, scheduler::Sabotage,
 };
+
+/// Pause after the disk took nothing, microseconds.
+const SPILL_PAUSE_US: u64 = 1_000_000;
 
 /// The worker's settings.
 #[derive(Debug, Clone)]
@@ -47,6 +50,8 @@ pub struct Config {
     pub heartbeat_us: u64,
     /// Microseconds after which a silent scheduler is given up.
     pub scheduler_timeout_us: u64,
+    /// A defect to build in, for the simulator's own test.
+    pub sabotage: Sabotage,
 }
 
 impl Config {
@@ -61,6 +66,7 @@ impl Config {
             prefetch_count_max: slots as usize + 2,
             heartbeat_us: 500_000,
             scheduler_timeout_us: 30_000_000,
+            sabotage: Sabotage::None,
         }
     }
 }
@@ -97,6 +103,8 @@ pub struct Worker {
     computing: computing::Computing,
     /// What the store was asked to shrink to, until it says what it is.
     spilling_to: Option<u64>,
+    /// The disk took nothing: it is not asked again before this time.
+    no_spill_until: Time,
     retiring: Option<retire::Retiring>,
     copies: copy::Copies,
     left: bool,
@@ -186,6 +194,7 @@ impl Worker {
             reports_due: None,
             computing: computing::Computing::default(),
             spilling_to: None,
+            no_spill_until: Time::ZERO,
             left: false,
             runs: BTreeMap::new(),
             tasks: BTreeMap::new(),
@@ -221,6 +230,7 @@ impl Worker {
                 self.memory_bytes = memory_bytes;
                 self.spilled_bytes = spilled_bytes;
             }
+            Event::SpillFailed => self.no_spill_until = self.now + SPILL_PAUSE_US,
             Event::ChunksLost { chunks } => self.on_chunks_lost(chunks),
             Event::CopyFetched { run, bytes } => self.copying_to_held(run, bytes),
             Event::CopyFailed { run } => self.copying_to_failed(run),

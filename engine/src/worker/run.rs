@@ -11,6 +11,7 @@ use super::{Command, Link, RunId, RunState, TaskSlot, Worker};
 use crate::{
     ChunkHolders, Failure, FailureKind, Finished, Lease, Peer, Report, TaskTimes, ToScheduler,
     edges::{NOTHING, WORKER_RUN},
+    scheduler::Sabotage,
 };
 
 /// Microseconds that a report may wait for others while the worker has more to do.
@@ -45,7 +46,8 @@ impl Worker {
                 self.abandon(older);
             }
             // The scheduler counts on no result of an earlier lease, and would not release it.
-            if self.held.remove(&task).is_some() {
+            let keeps = self.config.sabotage == Sabotage::KeepEarlierResults;
+            if !keeps && self.held.remove(&task).is_some() {
                 self.reports.retain(|report| report.task != task);
                 self.out.push(Command::Drop { chunks: vec![task] });
             }
@@ -170,7 +172,8 @@ impl Worker {
     fn ask_to_spill(&mut self, needed: u64) {
         let rest = self.config.budget_bytes.saturating_sub(self.reserved_bytes);
         let target_bytes = rest.saturating_sub(needed);
-        if self.memory_bytes > target_bytes && self.spilling_to.is_none_or(|asked| asked > target_bytes) {
+        let may_ask = self.memory_bytes > target_bytes && self.now >= self.no_spill_until;
+        if may_ask && self.spilling_to.is_none_or(|asked| asked > target_bytes) {
             self.spilling_to = Some(target_bytes);
             self.out.push(Command::Spill { target_bytes });
         }
@@ -221,6 +224,9 @@ impl Worker {
         if self.runs.get(&run).is_some_and(fetching) {
             self.fetching_count -= 1;
             let slot = self.remove_run(run);
+            if self.config.sabotage == Sabotage::KeepFailedReservations {
+                self.reserved_bytes += slot.reserved_bytes;
+            }
             self.out.push(Command::Discard { run });
             self.report(slot.task, slot.attempt, Err(failure), slot.times);
         }
@@ -256,7 +262,9 @@ impl Worker {
                 self.computing_to_reported(run, slot, outcome);
             }
             RunState::Unwanted { slot: cpu } => {
-                self.free_slots.insert(cpu);
+                if self.config.sabotage != Sabotage::KeepRevokedSlots {
+                    self.free_slots.insert(cpu);
+                }
                 self.remove_run(run);
                 self.out.push(Command::Discard { run });
             }
@@ -320,6 +328,9 @@ impl Worker {
     pub(super) fn flush_reports(&mut self) {
         self.reports_due = None;
         let reports = std::mem::take(&mut self.reports);
+        if self.config.sabotage == Sabotage::RepeatReports && reports.len() > 1 {
+            self.reports.extend(reports.last().cloned());
+        }
         if let (Link::Up { session, .. }, false) = (self.link, reports.is_empty()) {
             self.out.push(Command::Send {
                 session,

@@ -101,13 +101,6 @@ impl SpillLog {
         }
         written
     }
-
-    /// How long the disk is still left in peace after an error.
-    pub(crate) fn rest(&self) -> Option<Duration> {
-        let writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
-        let (until, _) = writer.resting?;
-        until.checked_duration_since(Instant::now())
-    }
 }
 
 impl Writer {
@@ -291,7 +284,6 @@ mod tests {
         let log = SpillLog::new(folder.path(), "log");
         let chunk = Chunk::from(numbers(&[10]));
         assert_ne!(log.write(&chunk).unwrap_err().kind(), io::ErrorKind::WouldBlock);
-        assert!(log.rest().is_some());
         assert_eq!(log.write(&chunk).unwrap_err().kind(), io::ErrorKind::WouldBlock);
     }
 }

@@ -1,0 +1,174 @@
+//! A worker's store: chunks in memory and on a disk that may be slow, full or damaged.
+
+use graticule_engine::{Peer, scheduler::Sabotage, worker::Event};
+use graticule_plan::ChunkId;
+
+use crate::{
+    node::Node,
+    profile::Nuisance,
+    value::Values,
+    world::{Happening, Story, World},
+};
+
+/// How long a peer is waited for that does not answer.
+const READ_TIMEOUT_US: u64 = 3_000;
+
+/// A chunk in a worker's store.
+#[derive(Debug, Clone)]
+pub(crate) struct Stored {
+    pub(crate) values: Values,
+    pub(crate) bytes: u64,
+    pub(crate) on_disk: bool,
+    pub(crate) damaged: bool,
+}
+
+/// What comes of an attempt to read a chunk.
+#[derive(Debug)]
+pub(crate) enum Reading {
+    /// Its values and its size.
+    Got(Values, u64),
+    /// It is not to be had there.
+    Failed,
+    /// Try again after so many microseconds.
+    Later(u64),
+}
+
+impl Node {
+    /// Bytes in memory and on disk.
+    fn sizes(&self) -> (u64, u64) {
+        let sum = |on_disk| {
+            let chunks = self.store.values().filter(|c| c.on_disk == on_disk);
+            chunks.map(|c| c.bytes).sum()
+        };
+        (sum(false), sum(true))
+    }
+
+    /// Moves chunks to disk until those in memory take at most `target_bytes`.
+    pub(crate) fn spill(&mut self, target_bytes: u64) {
+        while self.sizes().0 > target_bytes && self.spill_one() {}
+    }
+
+    fn spill_one(&mut self) -> bool {
+        let first = self.store.values_mut().find(|chunk| !chunk.on_disk);
+        first.map(|chunk| chunk.on_disk = true).is_some()
+    }
+}
+
+impl World {
+    /// The shell begins to move chunks to disk; while it does, it begins no other such move.
+    pub(crate) fn start_spill(&mut self, at: usize, target_bytes: u64) {
+        if self.nodes[at].spill_target.is_none() {
+            self.nodes[at].spill_target = Some(target_bytes);
+            self.spill_step_later(at);
+        }
+    }
+
+    fn spill_step_later(&mut self, at: usize) {
+        let node = &mut self.nodes[at];
+        let delay = if self.clock < node.disk_slow_until {
+            node.rng.within(5_000..30_000)
+        } else {
+            node.rng.within(20..200)
+        };
+        self.schedule(delay, Happening::SpillStep { node: at });
+    }
+
+    /// One more chunk is on disk, or cannot be put there.
+    pub(crate) fn on_spill_step(&mut self, at: usize) {
+        let node = &mut self.nodes[at];
+        let target_bytes = node.spill_target.expect("steps are scheduled for a target");
+        if node.sizes().0 > target_bytes {
+            if self.clock < node.disk_full_until {
+                node.spill_target = None;
+                self.tell(|| format!("worker process {at} cannot spill: its disk is full"));
+                self.tell_worker(at, Event::SpillFailed);
+                self.store_changes(at);
+                return;
+            }
+            if node.spill_one() {
+                self.spill_step_later(at);
+                return;
+            }
+        }
+        node.spill_target = None;
+        self.store_changes(at);
+    }
+
+    pub(crate) fn read_from_peer(
+        &mut self,
+        at: usize,
+        peer: &Peer,
+        chunk: ChunkId,
+        was_delayed: bool,
+    ) -> Reading {
+        let failed = self.nodes[at]
+            .rng
+            .chance(self.profile.rate(Nuisance::PeerFailures));
+        let Some(&holder) = self.addresses.get(&peer.address) else {
+            return Reading::Failed;
+        };
+        let hangs = self.nodes[holder].hung.then_some(READ_TIMEOUT_US);
+        if let Some(us) = self.unreachable(at, holder).or(hangs) {
+            return if was_delayed {
+                Reading::Failed
+            } else {
+                Reading::Later(us)
+            };
+        }
+        if failed {
+            self.counts.nuisance(Nuisance::PeerFailures);
+        }
+        if failed || !self.nodes[holder].alive {
+            return Reading::Failed;
+        }
+        self.read_chunk(holder, chunk, was_delayed)
+    }
+
+    /// Reads a chunk from a worker's own store; one that is damaged is lost in the attempt.
+    pub(crate) fn read_chunk(&mut self, at: usize, chunk: ChunkId, was_delayed: bool) -> Reading {
+        let node = &mut self.nodes[at];
+        let Some(stored) = node.store.get(&chunk) else {
+            return Reading::Failed;
+        };
+        if stored.on_disk && self.clock < node.disk_slow_until && !was_delayed {
+            return Reading::Later(node.rng.within(1_000..20_000));
+        }
+        if !stored.damaged {
+            return Reading::Got(stored.values.clone(), stored.bytes);
+        }
+        if self.is_sabotaged(Sabotage::IgnoreDamage) {
+            let stored = &self.nodes[at].store[&chunk];
+            let flipped = stored.values.iter().map(|value| value ^ 1).collect::<Vec<_>>();
+            return Reading::Got(flipped.into(), stored.bytes);
+        }
+        self.nodes[at].store.remove(&chunk);
+        self.destroyed.insert(chunk);
+        self.tell(|| format!("worker process {at} finds {chunk} damaged"));
+        self.schedule(
+            1,
+            Happening::Tell {
+                node: at,
+                event: Event::ChunksLost { chunks: vec![chunk] },
+            },
+        );
+        self.store_changes(at);
+        Reading::Failed
+    }
+
+    /// The shell tells the engine its store's sizes a little later.
+    pub(crate) fn store_changes(&mut self, at: usize) {
+        let delay = self.nodes[at].rng.within(1..100);
+        self.schedule(delay, Happening::StoreChanged { node: at });
+    }
+
+    pub(crate) fn on_store_changed(&mut self, at: usize) {
+        let (memory_bytes, spilled_bytes) = self.nodes[at].sizes();
+        self.tell_worker(
+            at,
+            Event::StoreChanged {
+                memory_bytes,
+                spilled_bytes,
+            },
+        );
+    }
+}

@@ -1,0 +1,148 @@
+//! An account of leases, kept beside the scheduler's own from what it lets be observed.
+
+use std::collections::BTreeMap;
+
+use graticule_engine::{Report, SessionId, scheduler::Observation};
+use graticule_plan::{TaskId, WorkerId};
+
+/// Which leases are in force, and what is being heard of them.
+#[derive(Debug, Default)]
+pub(crate) struct Ledger {
+    sessions: BTreeMap<WorkerId, SessionId>,
+    leases: BTreeMap<TaskId, InForce>,
+    /// The session that is being heard, and the reports in its message with the attempts that they answer.
+    hearing: Option<(SessionId, Vec<(TaskId, u32)>)>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct InForce {
+    worker: WorkerId,
+    attempt: u32,
+    session: SessionId,
+}
+
+impl Ledger {
+    /// The scheduler is about to hear a session. Returns how many of the reports answer no lease in force.
+    pub(crate) fn hear(&mut self, session: SessionId, reports: &[Report]) -> u64 {
+        let answers: Vec<(TaskId, u32)> = reports.iter().map(|r| (r.task, r.attempt)).collect();
+        let is_late = |(task, attempt): &&(TaskId, u32)| {
+            let in_force = |lease: &InForce| lease.session == session && lease.attempt == *attempt;
+            !self.leases.get(task).is_some_and(in_force)
+        };
+        let late = answers.iter().filter(is_late).count() as u64;
+        self.hearing = Some((session, answers));
+        late
+    }
+
+    pub(crate) fn heard(&mut self) {
+        self.hearing = None;
+    }
+
+    pub(crate) fn is_leased_to(&self, task: TaskId, worker: Option<WorkerId>) -> bool {
+        self.leases
+            .get(&task)
+            .is_some_and(|lease| Some(lease.worker) == worker)
+    }
+
+    pub(crate) fn lease_count(&self) -> usize {
+        self.leases.len()
+    }
+
+    /// Enters what the scheduler did.
+    ///
+    /// # Errors
+    /// What it must not have done, in a sentence.
+    pub(crate) fn observe(&mut self, observation: &Observation) -> Result<(), String> {
+        match *observation {
+            Observation::WorkerJoined { worker, .. } => {
+                let (session, _) = self.hearing.as_ref().ok_or("a worker joins unheard")?;
+                self.sessions.insert(worker, *session);
+            }
+            Observation::WorkerLeft { worker, .. } => {
+                self.sessions.remove(&worker);
+            }
+            Observation::WorkerStatus { worker, .. } => self.is_alive(worker)?,
+            Observation::TaskLeased {
+                task,
+                worker,
+                attempt,
+            } => self.leased(task, worker, attempt + 1)?,
+            Observation::TaskReset {
+                task,
+                was_finished: false,
+                ..
+            } => self.taken_back(task)?,
+            Observation::TaskFinished {
+                task,
+                worker,
+                attempt,
+                ..
+            } => self.finished(task, worker, attempt + 1)?,
+            _ => {}
+        }
+        Ok(())
+    }
+
+    /// Only its latest connection is a sign of a worker's life.
+    fn is_alive(&self, worker: WorkerId) -> Result<(), String> {
+        let latest = self.sessions.get(&worker).copied();
+        let heard = self.hearing.as_ref().map(|(session, _)| *session);
+        if latest.is_some() && latest == heard {
+            return Ok(());
+        }
+        Err(format!(
+            "worker {worker} counts as alive on {heard:?}, but its connection is {latest:?}"
+        ))
+    }
+
+    fn leased(&mut self, task: TaskId, worker: WorkerId, attempt: u32) -> Result<(), String> {
+        let session = *self
+            .sessions
+            .get(&worker)
+            .ok_or_else(|| format!("{task} is leased to {worker}, which is not connected"))?;
+        let lease = InForce {
+            worker,
+            attempt,
+            session,
+        };
+        match self.leases.insert(task, lease) {
+            None => Ok(()),
+            Some(before) => Err(format!(
+                "{task} is leased to {worker} while {} has it",
+                before.worker
+            )),
+        }
+    }
+
+    fn taken_back(&mut self, task: TaskId) -> Result<(), String> {
+        let lease = self.leases.remove(&task);
+        let nobody_had_it = || format!("{task} is taken back, which nobody had");
+        lease.map(drop).ok_or_else(nobody_had_it)
+    }
+
+    /// A result counts once, and only as the answer to the lease in force.
+    fn finished(&mut self, task: TaskId, worker: WorkerId, attempt: u32) -> Result<(), String> {
+        let Some(lease) = self.leases.remove(&task) else {
+            return Err(format!(
+                "{task} counts as finished by {worker}, but nobody had it"
+            ));
+        };
+        if (lease.worker, lease.attempt) != (worker, attempt) {
+            return Err(format!(
+                "{task} counts as finished by {worker} in attempt {attempt}, but {} has it in attempt {}",
+                lease.worker, lease.attempt
+            ));
+        }
+        let answer = (task, attempt);
+        let heard = |(session, answers): &(SessionId, Vec<(TaskId, u32)>)| {
+            *session == lease.session && answers.contains(&answer)
+        };
+        if self.hearing.as_ref().is_some_and(heard) {
+            return Ok(());
+        }
+        Err(format!(
+            "{task} counts as finished in attempt {attempt}, of which {:?} said nothing",
+            lease.session
+        ))
+    }
+}
