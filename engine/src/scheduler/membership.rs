@@ -77,6 +77,7 @@ impl Scheduler {
             self.worker_lost(worker, Parting::Known, "connected again");
         }
         self.flush_releases();
+        self.came_back(worker);
         self.acquit_tasks_of(worker);
         let peer = Peer {
             worker,
