@@ -11,6 +11,7 @@ use crate::{
     fetch::Fetcher,
     gather, key, link,
     persist::KeepingJob,
+    resume::Home,
     session::{About, Session},
 };
 
@@ -39,6 +40,8 @@ pub struct ClusterInfo {
     pub retiring: Vec<(WorkerId, Arc<str>)>,
     /// Tasks whose chunks were lost and made again, since the scheduler began.
     pub remade_count: u64,
+    /// Tasks that workers finished, since the scheduler began.
+    pub finished_count: u64,
 }
 
 impl Client {
@@ -56,7 +59,8 @@ impl Client {
     /// As [`Client::connect`].
     pub async fn connect_with(url: &str, options: &ConnectOptions) -> Result<Self, ClientError> {
         let endpoint = address::endpoint(url)?;
-        let (link, dashboard) = link::connect(url, endpoint, options).await?;
+        let home = Home::new(url, endpoint, options);
+        let (link, dashboard) = home.connect().await?;
         let about = About {
             fetcher: Fetcher::Remote(StorePool::new()),
             url: url.into(),
@@ -65,7 +69,7 @@ impl Client {
             cluster: None,
         };
         Ok(Self {
-            session: Session::start(link, about),
+            session: Session::start(link, about, Some(home)),
         })
     }
 
@@ -97,6 +101,7 @@ impl Client {
         Ok(ClusterInfo {
             retiring,
             remade_count: reply.remade_count,
+            finished_count: reply.finished_count,
             dashboard: Some(reply.dashboard).filter(|url| !url.is_empty()),
             workers: workers.map(|w| (WorkerId(w.worker), w.name.into())).collect(),
             jobs: jobs.collect(),

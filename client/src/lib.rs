@@ -44,6 +44,7 @@ mod memory;
 mod options;
 mod persist;
 mod progress;
+mod resume;
 mod session;
 mod why;
 

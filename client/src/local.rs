@@ -115,7 +115,7 @@ impl Client {
             cluster: Some(cluster),
         };
         Ok(Self {
-            session: Session::start(Link::Embedded(session), about),
+            session: Session::start(Link::Embedded(session), about, None),
         })
     }
 
@@ -189,6 +189,7 @@ impl LocalCluster {
                 .map(|p| (p.worker, p.to_string().into()))
                 .collect(),
             remade_count: info.remade_count,
+            finished_count: info.finished_count,
         })
     }
 
