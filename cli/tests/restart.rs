@@ -182,3 +182,46 @@ fn two_schedulers_on_one_journal_are_one_too_many() {
     assert!(said.contains("another scheduler uses the journal"), "{said}");
     drop(scheduler);
 }
+
+/// A scheduler whose files may grow to 4 KiB and no further, as on a disk that is full.
+fn cramped_scheduler(folder: &Path) -> (Process, String) {
+    let program = env!("CARGO_BIN_EXE_graticule");
+    let journal = folder.display();
+    let script = format!(
+        "trap '' XFSZ; ulimit -f 4; exec {program} scheduler --listen 127.0.0.1:0 --no-dashboard --log off --journal {journal}"
+    );
+    let mut command = Command::new("bash");
+    command.args(["-c", &script]);
+    command.stdin(Stdio::null()).stdout(Stdio::piped());
+    let mut process = Process(command.spawn().unwrap());
+    let mut line = String::new();
+    let mut output = BufReader::new(process.0.stdout.as_mut().unwrap());
+    output.read_line(&mut line).unwrap();
+    let url = line.trim().strip_prefix("scheduler at ").unwrap().to_owned();
+    (process, url)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_journal_that_cannot_be_written_refuses_jobs_ends_the_running_ones_and_recovers() {
+    let folder = tempfile::tempdir().unwrap();
+    let (scheduler, url) = cramped_scheduler(folder.path());
+    let client = Client::connect(&url).await.unwrap();
+    let small = Array::arange(0.0, 100.0, 1.0, DType::Float64, Chunks::Size(10)).unwrap();
+    let running = client.submit(&[&small], &RunOptions::default()).await.unwrap();
+    let values: Vec<f64> = (0..1000).map(f64::from).collect();
+    let large = Array::from_slice(&[1000], &[Chunks::Whole], &values).unwrap();
+    let refused = tokio::time::timeout(PATIENCE, client.compute(&large))
+        .await
+        .unwrap();
+    let refused = refused.unwrap_err().to_string();
+    assert!(refused.contains("journal cannot be written"), "{refused}");
+    let worker = Process::worker(&url);
+    let ended = tokio::time::timeout(PATIENCE, running.gather()).await.unwrap();
+    assert_eq!(ended.unwrap().tensors[0].len(), 100);
+    // What stands is little, and is written anew as soon as it fits.
+    wait_until("a journal that takes jobs", async || {
+        client.compute(&small).await.is_ok()
+    })
+    .await;
+    drop((scheduler, worker));
+}

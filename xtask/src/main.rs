@@ -30,7 +30,7 @@ usage: cargo xtask COMMAND
   codegen [--check]                 write the generated code and the built page anew, or compare them
   demo [ARGS...]                    run the demonstration in an optimised build
   bench NAME [ARGS...]              run one named benchmark in an optimised build
-  stress NAME [ARGS...]             break a cluster of processes in an optimised build: kill, memory
+  stress NAME [ARGS...]             break a cluster of processes in an optimised build: kill, memory, restart
 ";
 
 fn main() -> ExitCode {

@@ -7,6 +7,8 @@
 mod folder;
 mod frame;
 mod standing;
+#[cfg(test)]
+mod tests;
 mod writer;
 
 use std::{
