@@ -233,8 +233,13 @@ impl Actor {
                 self.workers.remove(&session);
                 Event::WorkerDisconnected { session }
             }
-            Input::ClientOpened { token, outbox, reply } => {
-                let opened = self.open_client(token, outbox);
+            Input::ClientOpened {
+                token,
+                returns,
+                outbox,
+                reply,
+            } => {
+                let opened = self.open_client(token, returns, outbox);
                 if reply.send(opened).is_err() {
                     self.close_client(opened.client, opened.connection, events);
                 }

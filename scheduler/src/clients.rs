@@ -11,7 +11,7 @@ use graticule_proto::{ClientToken, FromCluster, JobEnd, Record, Resume, ResumedJ
 use tokio::sync::mpsc::{self, error::TrySendError};
 use tracing::{debug, info, warn};
 
-use crate::{actor::Actor, handle::ClientOpened};
+use crate::{actor::Actor, handle::ClientOpened, journal::Journal};
 
 /// Who is connected, who may come back, and what waits for the disk.
 #[derive(Debug, Default)]
@@ -109,13 +109,14 @@ impl Actor {
     pub(crate) fn open_client(
         &mut self,
         token: Option<ClientToken>,
+        returns: bool,
         outbox: mpsc::Sender<FromCluster>,
     ) -> ClientOpened {
         let known = token.and_then(|token| self.standing.client(token));
         let client = known.unwrap_or_else(|| {
             let client = ClientId(self.next_client);
             self.next_client += 1;
-            if let Some(token) = token {
+            if let Some(token) = token.filter(|_| !returns) {
                 self.note(Record::ClientOpened { client, token });
             }
             client
@@ -238,11 +239,7 @@ impl Actor {
         plan: std::sync::Arc<graticule_plan::Plan>,
         events: &mut Vec<Event>,
     ) {
-        if let Some(why) = self
-            .journal
-            .as_ref()
-            .and_then(|journal| journal.progress().failure)
-        {
+        if let Some(why) = self.journal.as_ref().and_then(Journal::refuses) {
             let job = Err(refusal(&why));
             self.clients
                 .tell(client, FromCluster::Submitted { submission, job }, 0, u64::MAX);

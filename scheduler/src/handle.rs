@@ -27,6 +27,8 @@ pub(crate) enum Input {
     },
     ClientOpened {
         token: Option<ClientToken>,
+        /// The client was here before; if it is not known, it will not stay.
+        returns: bool,
         outbox: mpsc::Sender<FromCluster>,
         reply: oneshot::Sender<ClientOpened>,
     },
@@ -123,22 +125,33 @@ impl SchedulerHandle {
     /// # Errors
     /// [`SchedulerGone`].
     pub async fn open_client(&self) -> Result<ClientSession, SchedulerGone> {
-        self.open(None).await
+        self.open(None, false).await
     }
 
     /// Opens a session of a client that may come back with its token after its connection broke: its jobs and kept
-    /// results end when it says [`ToCluster::Leave`], or is away for too long.
+    /// results end when it says [`ToCluster::Leave`], or is away for too long. One that says that it `returns` and is not
+    /// known learns so, and is not remembered.
     ///
     /// # Errors
     /// [`SchedulerGone`].
-    pub async fn open_client_with(&self, token: ClientToken) -> Result<ClientSession, SchedulerGone> {
-        self.open(Some(token)).await
+    pub async fn open_client_with(
+        &self,
+        token: ClientToken,
+        returns: bool,
+    ) -> Result<ClientSession, SchedulerGone> {
+        self.open(Some(token), returns).await
     }
 
-    async fn open(&self, token: Option<ClientToken>) -> Result<ClientSession, SchedulerGone> {
+    async fn open(&self, token: Option<ClientToken>, returns: bool) -> Result<ClientSession, SchedulerGone> {
         let (outbox, events) = mpsc::channel(crate::OUTBOX_COUNT_MAX);
         let (reply, answer) = oneshot::channel();
-        self.send(Input::ClientOpened { token, outbox, reply }).await?;
+        self.send(Input::ClientOpened {
+            token,
+            returns,
+            outbox,
+            reply,
+        })
+        .await?;
         let ClientOpened {
             client,
             connection,

@@ -73,7 +73,11 @@ impl v1::cluster_server::Cluster for ClusterService {
         };
         check_version(hello.version).map_err(|e| refuse(&e))?;
         let token = ClientToken::try_from(&hello.token[..]).map_err(|e| refuse(&e))?;
-        let session = self.scheduler.open_client_with(token).await.map_err(gone)?;
+        let session = self
+            .scheduler
+            .open_client_with(token, hello.returns)
+            .await
+            .map_err(gone)?;
         debug!(client = session.client.0, name = %hello.name, "client connected");
         let welcome = v1::ClientWelcome {
             version: Some(version()),

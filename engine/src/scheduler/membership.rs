@@ -220,7 +220,7 @@ impl Scheduler {
     }
 
     /// Tells clients with running jobs that the last worker is gone.
-    fn tell_if_alone(&mut self) {
+    pub(super) fn tell_if_alone(&mut self) {
         if !self.workers.is_empty() {
             return;
         }

@@ -149,6 +149,7 @@ impl Scheduler {
         let here = self.jobs.iter().filter(|(_, job)| !job.client_is_away);
         let here: Vec<JobId> = here.map(|(&job, _)| job).collect();
         here.into_iter().for_each(|job| self.recover_kept(job));
+        self.tell_if_alone();
     }
 
     /// Has what a finished job keeps and nobody holds made again.
@@ -208,7 +209,7 @@ impl Scheduler {
         if !problems.is_empty() {
             self.notify(client, job, JobEvent::Problems(problems));
         }
-        if self.workers.is_empty() {
+        if self.workers.is_empty() && !self.is_restoring() {
             self.notify(client, job, JobEvent::NoWorkers);
         }
     }

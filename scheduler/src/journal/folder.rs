@@ -41,7 +41,12 @@ impl Folder {
     /// [`JournalError::Locked`], [`JournalError::Io`].
     pub(super) fn take(path: &Path) -> Result<Self, JournalError> {
         let cannot = |why| JournalError::io(path, why);
-        fs::create_dir_all(path).map_err(cannot)?;
+        let mut make = fs::DirBuilder::new();
+        make.recursive(true);
+        // The tokens in it are the clients' own.
+        #[cfg(unix)]
+        std::os::unix::fs::DirBuilderExt::mode(&mut make, 0o700);
+        make.create(path).map_err(cannot)?;
         let lock = File::options()
             .create(true)
             .truncate(false)
@@ -117,6 +122,7 @@ impl Folder {
         let mut file = File::create(&aside)?;
         let mut bytes = frame::MAGIC.to_vec();
         for (number, content) in (0..).zip(contents) {
+            check_len(content)?;
             frame::append(number, content, &mut bytes);
             file.write_all(&bytes)?;
             bytes.clear();
@@ -155,6 +161,7 @@ impl JournalFile {
     /// # Errors
     /// The system's reason; nothing may be appended to this file any more then.
     pub(super) fn append(&mut self, content: &[u8]) -> io::Result<()> {
+        check_len(content)?;
         let mut bytes = Vec::with_capacity(frame::FRAME_HEAD_BYTES + content.len());
         frame::append(self.frame_count, content, &mut bytes);
         self.file.write_all(&bytes)?;
@@ -169,6 +176,17 @@ impl JournalFile {
 
     pub(super) fn number(&self) -> u64 {
         self.number
+    }
+}
+
+/// What a frame cannot hold is no plan that a scheduler could hold either.
+fn check_len(content: &[u8]) -> io::Result<()> {
+    match u32::try_from(content.len()) {
+        Ok(_) => Ok(()),
+        Err(_) => Err(io::Error::new(
+            io::ErrorKind::FileTooLarge,
+            "one record takes 4 GiB or more",
+        )),
     }
 }
 

@@ -34,6 +34,9 @@ const REWRITE_BYTES_MIN: u64 = 64 << 20;
 /// ...and how many times what stood then they must be.
 const REWRITE_PART: u64 = 4;
 
+/// Bytes that may wait for the disk before no more jobs are taken.
+const PENDING_BYTES_MAX: u64 = 256 << 20;
+
 /// Why a journal cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum JournalError {
@@ -184,6 +187,13 @@ impl Journal {
     /// How far the disk is.
     pub(crate) fn progress(&self) -> Progress {
         self.progress.borrow().clone()
+    }
+
+    /// Why no jobs are taken at present, if so.
+    pub(crate) fn refuses(&self) -> Option<Arc<str>> {
+        let slow = self.writer.pending_bytes() > PENDING_BYTES_MAX;
+        let slow = slow.then(|| "its disk does not keep up".into());
+        self.progress().failure.or(slow)
     }
 
     /// Waits until the disk has got further, or failed. May be dropped at any time.

@@ -23,6 +23,15 @@ pub(super) enum Work {
     Rewrite { upto: u64, contents: Vec<Vec<u8>> },
 }
 
+impl Work {
+    fn bytes(&self) -> u64 {
+        match self {
+            Work::Append { bytes, .. } => bytes.len() as u64,
+            Work::Rewrite { contents, .. } => super::bytes_of(contents),
+        }
+    }
+}
+
 /// A way to the thread. Dropping it waits until all is written.
 #[derive(Debug)]
 pub(super) struct Writer {
@@ -39,6 +48,7 @@ struct Inbox {
 #[derive(Debug, Default)]
 struct InboxState {
     work: Vec<Work>,
+    bytes: u64,
     is_closed: bool,
 }
 
@@ -55,6 +65,7 @@ impl Inbox {
             state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
         }
         let work = std::mem::take(&mut state.work);
+        state.bytes = 0;
         (!work.is_empty()).then_some(work)
     }
 }
@@ -76,8 +87,16 @@ impl Writer {
         Ok((Self { inbox, thread }, progress))
     }
 
+    /// Bytes that wait, without those that are being written.
+    pub(super) fn pending_bytes(&self) -> u64 {
+        self.inbox.state().bytes
+    }
+
     pub(super) fn add(&self, work: Work) {
-        self.inbox.state().work.push(work);
+        let mut state = self.inbox.state();
+        state.bytes += work.bytes();
+        state.work.push(work);
+        drop(state);
         self.inbox.changed.notify_one();
     }
 }
