@@ -193,6 +193,10 @@ impl Actor {
             if matches!(input, Input::Suspend) {
                 return true;
             }
+            if input.looks_at_jobs() {
+                // What came before it must have had its effect.
+                self.handle(std::mem::take(&mut events));
+            }
             self.take(input, &mut events);
         }
         self.handle(events);

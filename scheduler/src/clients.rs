@@ -413,3 +413,62 @@ fn refusal(why: &str) -> std::sync::Arc<str> {
     format!("the scheduler takes no new jobs because its journal cannot be written ({why}); make room on its disk and try again")
         .into()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn connect(clients: &mut Clients, client: ClientId) -> mpsc::Receiver<FromCluster> {
+        let (outbox, events) = mpsc::channel(16);
+        clients.connected.insert(
+            client,
+            Connection {
+                number: 1,
+                outbox,
+                waiting_count: 0,
+            },
+        );
+        events
+    }
+
+    fn event(job: u64) -> FromCluster {
+        let (job, event) = (JobId(job), JobEvent::Accepted);
+        FromCluster::Job { job, event }
+    }
+
+    fn heard(events: &mut mpsc::Receiver<FromCluster>) -> Vec<FromCluster> {
+        std::iter::from_fn(|| events.try_recv().ok()).collect()
+    }
+
+    #[test]
+    fn what_waits_for_the_disk_holds_up_its_own_client_alone_and_in_order() {
+        let mut clients = Clients::default();
+        let (one, other) = (ClientId(1), ClientId(2));
+        let (mut to_one, mut to_other) = (connect(&mut clients, one), connect(&mut clients, other));
+        clients.tell(one, event(1), 5, 4);
+        clients.tell(one, event(2), 0, 4);
+        clients.tell(other, event(3), 0, 4);
+        assert!(heard(&mut to_one).is_empty());
+        assert_eq!(heard(&mut to_other), [event(3)]);
+        assert!(clients.idle_outbox(one).is_none() && clients.idle_outbox(other).is_some());
+        assert!(clients.next_due(4, false).is_none());
+        while let Some((_, client, event)) = clients.next_due(5, false) {
+            clients.send(client, event);
+        }
+        assert_eq!(heard(&mut to_one), [event(1), event(2)]);
+        clients.tell(one, event(4), 0, 5);
+        assert_eq!(heard(&mut to_one), [event(4)]);
+    }
+
+    #[test]
+    fn a_message_goes_no_earlier_than_those_that_came_before_it() {
+        let mut clients = Clients::default();
+        let mut events = connect(&mut clients, ClientId(1));
+        clients.tell(ClientId(1), event(1), 9, 0);
+        clients.tell(ClientId(1), event(2), 3, 0);
+        assert!(clients.next_due(3, false).is_none());
+        assert_eq!(clients.next_due(9, false).map(|(needs, ..)| needs), Some(9));
+        assert_eq!(clients.next_due(9, false).map(|(needs, ..)| needs), Some(9));
+        assert!(heard(&mut events).is_empty());
+    }
+}

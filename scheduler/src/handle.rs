@@ -62,6 +62,17 @@ pub(crate) enum Input {
     Suspend,
 }
 
+impl Input {
+    /// Whether taking it in depends on how jobs are.
+    pub(crate) fn looks_at_jobs(&self) -> bool {
+        let message = match self {
+            Input::ClientSaid { message, .. } => message,
+            _ => return false,
+        };
+        matches!(message, ToCluster::Resume(_))
+    }
+}
+
 /// A client's session as the actor has entered it.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct ClientOpened {
