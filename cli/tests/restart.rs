@@ -48,12 +48,16 @@ impl Process {
             journal,
         ];
         let mut process = Self::start(&arguments);
-        let mut line = String::new();
-        let mut output = BufReader::new(process.0.stdout.as_mut().unwrap());
-        output.read_line(&mut line).unwrap();
-        let address = line.trim().strip_prefix("scheduler at grpc://").unwrap();
-        let address = address.to_owned();
+        let address = process.url().strip_prefix("grpc://").unwrap().to_owned();
         (process, address)
+    }
+
+    /// Where a scheduler or cluster listens; it says so first.
+    fn url(&mut self) -> String {
+        let mut line = String::new();
+        let mut output = BufReader::new(self.0.stdout.as_mut().unwrap());
+        output.read_line(&mut line).unwrap();
+        line.trim().strip_prefix("scheduler at ").unwrap().to_owned()
     }
 
     fn signal(&self, name: &str) {
@@ -194,10 +198,7 @@ fn cramped_scheduler(folder: &Path) -> (Process, String) {
     command.args(["-c", &script]);
     command.stdin(Stdio::null()).stdout(Stdio::piped());
     let mut process = Process(command.spawn().unwrap());
-    let mut line = String::new();
-    let mut output = BufReader::new(process.0.stdout.as_mut().unwrap());
-    output.read_line(&mut line).unwrap();
-    let url = line.trim().strip_prefix("scheduler at ").unwrap().to_owned();
+    let url = process.url();
     (process, url)
 }
 
@@ -224,4 +225,67 @@ async fn a_journal_that_cannot_be_written_refuses_jobs_ends_the_running_ones_and
     })
     .await;
     drop((scheduler, worker));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_job_that_was_acknowledged_is_there_after_a_kill() {
+    let folder = tempfile::tempdir().unwrap();
+    let (mut scheduler, address) = Process::scheduler("127.0.0.1:0", folder.path());
+    let url = format!("grpc://{address}");
+    let client = Client::connect(&url).await.unwrap();
+    let array = Array::arange(0.0, 10.0, 1.0, DType::Float64, Chunks::Size(1)).unwrap();
+    let mut jobs = Vec::new();
+    for _ in 0..5 {
+        // Without a worker none of them ends.
+        let job = client.submit(&[&array], &RunOptions::default()).await.unwrap();
+        scheduler.0.kill().unwrap();
+        scheduler.0.wait().unwrap();
+        (scheduler, _) = Process::scheduler(&address, folder.path());
+        jobs.push(job);
+        let info = Client::info_of(&url, &ConnectOptions::default()).await.unwrap();
+        let there: Vec<_> = info.jobs.iter().map(|(job, ..)| *job).collect();
+        let want: Vec<_> = jobs.iter().map(graticule_client::Job::id).collect();
+        assert_eq!(there, want);
+    }
+    let worker = Process::worker(&url);
+    for job in jobs {
+        let results = tokio::time::timeout(PATIENCE, job.gather())
+            .await
+            .unwrap()
+            .unwrap();
+        assert_eq!(results.tensors[0].len(), 10);
+    }
+    drop((scheduler, worker));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_cluster_of_one_process_goes_on_with_its_jobs() {
+    let folder = tempfile::tempdir().unwrap();
+    let start = |listen: &str| {
+        let journal = folder.path().to_str().unwrap().to_owned();
+        let memory = ["--slots", "1", "--memory", "256MiB", "--journal", &journal];
+        let arguments = ["cluster", "--listen", listen, "--no-dashboard"];
+        let arguments: Vec<&str> = arguments.into_iter().chain(memory).collect();
+        let mut process = Process::start(&arguments);
+        let url = process.url();
+        (process, url)
+    };
+    let (mut cluster, url) = start("127.0.0.1:0");
+    let array = waves();
+    let want = Client::local().await.unwrap().compute(&array).await.unwrap();
+    let client = Client::connect(&url).await.unwrap();
+    let job = client.submit(&[&array], &RunOptions::default()).await.unwrap();
+    let mut progress = job.progress();
+    let gathered = tokio::spawn(async move { job.gather().await });
+    while progress.next().await.is_some_and(|now| now.finished_count() == 0) {}
+    cluster.0.kill().unwrap();
+    cluster.0.wait().unwrap();
+    (cluster, _) = start(url.strip_prefix("grpc://").unwrap());
+    let results = tokio::time::timeout(PATIENCE, gathered)
+        .await
+        .unwrap()
+        .unwrap()
+        .unwrap();
+    assert_eq!(results.tensors, [want]);
+    drop(cluster);
 }

@@ -213,6 +213,7 @@ impl Actor {
         self.commands = commands;
         self.forget_jobs();
         self.workers_are_back();
+        self.tell_despite_failure();
     }
 
     /// Turns an input into the engine's event; questions are answered at once.

@@ -21,7 +21,17 @@ pub(crate) struct Clients {
     away: BTreeMap<ClientId, Instant>,
     next_connection: u64,
     /// What may be told only when a record is on the disk, with all that is told to the same client after it.
-    waiting: VecDeque<(u64, ClientId, FromCluster)>,
+    waiting: VecDeque<Waiting>,
+}
+
+/// Something that a client may be told only when a record is on the disk.
+#[derive(Debug)]
+struct Waiting {
+    needs: u64,
+    client: ClientId,
+    event: FromCluster,
+    /// The job that is taken back if the record gets nowhere.
+    new_job: Option<JobId>,
 }
 
 #[derive(Debug)]
@@ -35,6 +45,17 @@ struct Connection {
 impl Clients {
     /// Tells a client something at once, or when the record with number `needs` is on the disk.
     fn tell(&mut self, client: ClientId, event: FromCluster, needs: u64, durable: u64) {
+        self.tell_of(client, event, needs, durable, None);
+    }
+
+    fn tell_of(
+        &mut self,
+        client: ClientId,
+        event: FromCluster,
+        needs: u64,
+        durable: u64,
+        new_job: Option<JobId>,
+    ) {
         let Some(connection) = self.connected.get_mut(&client) else {
             return;
         };
@@ -46,8 +67,13 @@ impl Clients {
         } else {
             connection.waiting_count += 1;
             // In the order of their records, so that looking at the first is enough.
-            let after = self.waiting.back().map_or(0, |(needs, ..)| *needs);
-            self.waiting.push_back((needs.max(after), client, event));
+            let after = self.waiting.back().map_or(0, |last| last.needs);
+            self.waiting.push_back(Waiting {
+                needs: needs.max(after),
+                client,
+                event,
+                new_job,
+            });
         }
     }
 
@@ -65,13 +91,13 @@ impl Clients {
     }
 
     /// The first message that waits, if the disk is that far; `force` takes it anyway.
-    fn next_due(&mut self, durable: u64, force: bool) -> Option<(u64, ClientId, FromCluster)> {
+    fn next_due(&mut self, durable: u64, force: bool) -> Option<Waiting> {
         let is_due = self
             .waiting
             .front()
-            .is_some_and(|(needs, ..)| force || *needs <= durable);
+            .is_some_and(|first| force || first.needs <= durable);
         let due = if is_due { self.waiting.pop_front() } else { None }?;
-        if let Some(connection) = self.connected.get_mut(&due.1) {
+        if let Some(connection) = self.connected.get_mut(&due.client) {
             connection.waiting_count = connection.waiting_count.saturating_sub(1);
         }
         Some(due)
@@ -90,7 +116,7 @@ impl Clients {
     }
 
     fn forget_waiting(&mut self, client: ClientId) {
-        self.waiting.retain(|(_, of, _)| *of != client);
+        self.waiting.retain(|waiting| waiting.client != client);
     }
 }
 
@@ -257,13 +283,12 @@ impl Actor {
                 plan: plan.clone(),
             });
         }
-        self.tell_durably(
-            client,
-            FromCluster::Submitted {
-                submission,
-                job: Ok(job),
-            },
-        );
+        let answer = FromCluster::Submitted {
+            submission,
+            job: Ok(job),
+        };
+        let (needs, durable) = self.needs();
+        self.clients.tell_of(client, answer, needs, durable, Some(job));
         debug!(%job, %name, tasks = plan.task_count(), "job submitted");
         events.push(Event::JobSubmitted {
             job,
@@ -367,13 +392,14 @@ impl Actor {
 
     /// Tells a client something that may be known only when all that was noted so far is on the disk.
     pub(crate) fn tell_durably(&mut self, client: ClientId, event: FromCluster) {
-        let (needs, progress) = match &self.journal {
-            Some(journal) => (journal.appended(), journal.progress()),
-            None => (0, Default::default()),
-        };
-        // Jobs that run go on without their journal: what is lost of an end is made again.
-        let needs = if progress.failure.is_some() { 0 } else { needs };
-        self.clients.tell(client, event, needs, progress.durable);
+        let (needs, durable) = self.needs();
+        self.clients.tell(client, event, needs, durable);
+    }
+
+    /// The last record that was noted, and the last one that is on the disk.
+    fn needs(&self) -> (u64, u64) {
+        let journal = self.journal.as_ref();
+        journal.map_or((0, 0), |journal| (journal.appended(), journal.progress().durable))
     }
 
     /// Tells a client something, behind what it is still to be told.
@@ -381,30 +407,25 @@ impl Actor {
         self.clients.tell(client, event, 0, 0);
     }
 
-    /// Tells what waited for the disk. When the disk fails, jobs that are not on it are taken back.
+    /// Tells what waited for the disk. While the disk fails nothing waits: new jobs are taken back, and what was told of
+    /// older ones without a record is found out again after a restart.
     pub(crate) fn disk_moved(&mut self, events: &mut Vec<Event>) {
-        let Some(progress) = self.journal.as_ref().map(|journal| journal.progress()) else {
+        let Some(progress) = self.journal.as_ref().map(Journal::progress) else {
             return;
         };
-        while let Some((needs, client, event)) = self
-            .clients
-            .next_due(progress.durable, progress.failure.is_some())
-        {
-            let event = match (event, &progress.failure) {
-                (
-                    FromCluster::Submitted {
-                        submission,
-                        job: Ok(job),
-                    },
-                    Some(why),
-                ) if needs > progress.durable => {
+        let fails = progress.failure.is_some();
+        while let Some(due) = self.clients.next_due(progress.durable, fails) {
+            let event = match (&progress.failure, due.new_job, due.event) {
+                (Some(why), Some(job), FromCluster::Submitted { submission, .. })
+                    if due.needs > progress.durable =>
+                {
                     events.push(Event::JobCancelled { job });
                     let job = Err(refusal(why));
                     FromCluster::Submitted { submission, job }
                 }
-                (event, _) => event,
+                (_, _, event) => event,
             };
-            self.clients.send(client, event);
+            self.clients.send(due.client, event);
         }
     }
 }
@@ -452,8 +473,8 @@ mod tests {
         assert_eq!(heard(&mut to_other), [event(3)]);
         assert!(clients.idle_outbox(one).is_none() && clients.idle_outbox(other).is_some());
         assert!(clients.next_due(4, false).is_none());
-        while let Some((_, client, event)) = clients.next_due(5, false) {
-            clients.send(client, event);
+        while let Some(due) = clients.next_due(5, false) {
+            clients.send(due.client, due.event);
         }
         assert_eq!(heard(&mut to_one), [event(1), event(2)]);
         clients.tell(one, event(4), 0, 5);
@@ -467,8 +488,8 @@ mod tests {
         clients.tell(ClientId(1), event(1), 9, 0);
         clients.tell(ClientId(1), event(2), 3, 0);
         assert!(clients.next_due(3, false).is_none());
-        assert_eq!(clients.next_due(9, false).map(|(needs, ..)| needs), Some(9));
-        assert_eq!(clients.next_due(9, false).map(|(needs, ..)| needs), Some(9));
+        assert_eq!(clients.next_due(9, false).map(|due| due.needs), Some(9));
+        assert_eq!(clients.next_due(9, false).map(|due| due.needs), Some(9));
         assert!(heard(&mut events).is_empty());
     }
 }

@@ -131,6 +131,21 @@ impl Actor {
         self.handle(events);
     }
 
+    /// While the disk fails, nothing waits for it.
+    pub(crate) fn tell_despite_failure(&mut self) {
+        let failed = self
+            .journal
+            .as_ref()
+            .is_some_and(|j| j.progress().failure.is_some());
+        if failed {
+            let mut events = Vec::new();
+            self.disk_moved(&mut events);
+            if !events.is_empty() {
+                self.handle(events);
+            }
+        }
+    }
+
     /// The disk has got further, or failed.
     pub(crate) fn look_at_disk(&mut self) {
         let mut events = Vec::new();
