@@ -19,6 +19,7 @@
 mod actor;
 mod adapt;
 mod clients;
+mod conversation;
 mod handle;
 mod journal;
 mod lasting;

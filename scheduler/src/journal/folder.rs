@@ -2,14 +2,17 @@
 
 use std::{
     fs::{self, File, TryLockError},
-    io::{self, Write},
+    io::{self, Read, Seek, SeekFrom, Write},
     path::{Path, PathBuf},
 };
 
 use graticule_proto::{Record, RecordDecoder, RecordEncoder};
 use tracing::{info, warn};
 
-use super::{FRAME_BYTES_MAX, JournalError, frame, standing::Standing};
+use super::{
+    FRAME_BYTES_MAX, JournalError, frame,
+    standing::{Standing, next_run},
+};
 
 const LOCK_NAME: &str = "lock";
 const FILE_PREFIX: &str = "journal-";
@@ -20,8 +23,8 @@ const ASIDE_NAME: &str = "journal.aside";
 #[derive(Debug)]
 pub(super) struct Folder {
     path: PathBuf,
-    /// Holds the lock.
-    _lock: File,
+    /// Holds the lock, and in it the first number of the latest run.
+    lock: File,
 }
 
 /// The file that is written.
@@ -50,6 +53,7 @@ impl Folder {
         let lock = File::options()
             .create(true)
             .truncate(false)
+            .read(true)
             .write(true)
             .open(path.join(LOCK_NAME))
             .map_err(cannot)?;
@@ -60,8 +64,35 @@ impl Folder {
         }
         Ok(Self {
             path: path.into(),
-            _lock: lock,
+            lock,
         })
+    }
+
+    /// Begins a run that counts from a number on that no run in this folder has begun with, whatever the journal says:
+    /// it may be an older copy that was put back, and workers may hold chunks of jobs that it does not know.
+    ///
+    /// # Errors
+    /// [`JournalError::Io`].
+    pub(super) fn count_from(&mut self, of_journal: u64) -> Result<u64, JournalError> {
+        let first = self.write_number(of_journal);
+        first.map_err(|why| JournalError::io(&self.path, why))
+    }
+
+    fn write_number(&mut self, of_journal: u64) -> io::Result<u64> {
+        let mut text = String::new();
+        self.lock.seek(SeekFrom::Start(0))?;
+        // What is no text is no number.
+        let _ = (&self.lock).take(32).read_to_string(&mut text);
+        let latest = text.trim().parse().map_or(0, next_run);
+        if latest > of_journal {
+            warn!(folder = %self.path.display(), "the journal is older than the latest run in its folder");
+        }
+        let first = of_journal.max(latest);
+        self.lock.seek(SeekFrom::Start(0))?;
+        self.lock.set_len(0)?;
+        writeln!(self.lock, "{first}")?;
+        self.lock.sync_data()?;
+        Ok(first)
     }
 
     /// What earlier runs left, and the number of the file that it stands in: 0 if there is none.

@@ -131,11 +131,12 @@ impl Journal {
     /// # Errors
     /// [`JournalError`].
     pub(crate) fn open(path: &Path) -> Result<Opened, JournalError> {
-        let folder = Folder::take(path)?;
+        let mut folder = Folder::take(path)?;
         let (mut standing, number) = folder.read()?;
+        let first_number = folder.count_from(standing.next_run())?;
         standing.take(Record::Opened {
             incarnation: standing.incarnation().unwrap_or_else(new_incarnation),
-            first_number: standing.next_run(),
+            first_number,
         });
         let mut encoder = RecordEncoder::default();
         let contents = folder::contents(standing.records(), &mut encoder);

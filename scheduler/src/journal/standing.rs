@@ -14,6 +14,14 @@ const ENDS_COUNT_MAX: usize = 1024;
 /// Runs begin to count at multiples of this: what an earlier run gave and could not record is never given again.
 const RUN_NUMBERS: u64 = 1_000_000;
 
+/// Where a run begins to count if all numbers given before are below this one.
+pub(super) fn next_run(next_number: u64) -> u64 {
+    match next_number {
+        0 => 1,
+        given => given.next_multiple_of(RUN_NUMBERS) + 1,
+    }
+}
+
 /// Clients, jobs and workers, as records tell of them.
 ///
 /// Each record is kept for as long as it matters to a restart, and under the number of its arrival, so that replaying
@@ -280,10 +288,7 @@ impl Standing {
 
     /// Where the next run begins to count.
     pub(crate) fn next_run(&self) -> u64 {
-        match self.next_number {
-            0 => 1,
-            given => given.next_multiple_of(RUN_NUMBERS) + 1,
-        }
+        next_run(self.next_number)
     }
 
     /// Workers that are connected, or were when the last run ended.

@@ -269,6 +269,26 @@ async fn a_folder_belongs_to_one_scheduler_and_runs_share_their_lineage_but_no_n
 }
 
 #[tokio::test]
+async fn numbers_are_not_given_again_after_an_older_copy_was_put_back() {
+    let folder = tempfile::tempdir().unwrap();
+    Journal::open(folder.path()).unwrap().journal.close().await;
+    let copy = file(folder.path());
+    let bytes = std::fs::read(&copy).unwrap();
+    let mut latest = 0;
+    for _ in 0..3 {
+        let opened_now = Journal::open(folder.path()).unwrap();
+        assert!(opened_now.standing.first_number() > latest);
+        latest = opened_now.standing.first_number();
+        opened_now.journal.close().await;
+    }
+    std::fs::remove_file(file(folder.path())).unwrap();
+    std::fs::write(&copy, bytes).unwrap();
+    let opened_now = Journal::open(folder.path()).unwrap();
+    assert!(opened_now.standing.first_number() > latest);
+    opened_now.journal.close().await;
+}
+
+#[tokio::test]
 async fn a_journal_that_failed_is_whole_again_when_it_could_be_begun_anew() {
     let parent = tempfile::tempdir().unwrap();
     let folder = parent.path().join("journal");
