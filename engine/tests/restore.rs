@@ -12,7 +12,7 @@ use graticule_engine::{
     Time, ToWorker,
     scheduler::{Event, Fact, JobEvent, Observation, Restore},
 };
-use graticule_plan::{JobId, Key, Plan, TaskId, WorkerId};
+use graticule_plan::{AxisWindow, Input, InputMap, JobId, Key, LayerId, Plan, Source, TaskId, WorkerId};
 use proptest::prelude::*;
 
 const JOB: JobId = JobId(1);
@@ -175,6 +175,37 @@ fn what_was_released_or_abandoned_is_so_after_the_restart() {
     cluster.come_back(worker, &[task(JOB, 0, 0)]);
     assert_eq!(cluster.released(worker), [task(JOB, 0, 0)]);
     assert!(cluster.scheduler.is_clean());
+}
+
+#[test]
+fn a_chunk_with_many_readers_that_are_done_is_not_looked_for_in_all_of_them_each_time() {
+    const READERS: u64 = 100_000;
+    let mut plans = Plans::default().source(1);
+    let input = Input {
+        source: Source::Layer(LayerId(0)),
+        map: InputMap::Product(vec![AxisWindow::All]),
+    };
+    plans.layer("readers", READERS, vec![input], |_| {});
+    let plan = plans.deliver().plan();
+    let worker = WorkerId(1);
+    let mut cluster = Cluster::restored(restore(vec![submitted(JOB, &plan)], &[worker]));
+    let begun = std::time::Instant::now();
+    let mut commands = Vec::new();
+    let delivered = (0..READERS - 1).map(|block| Event::ChunkDelivered {
+        chunk: task(JOB, 1, block),
+    });
+    let now = cluster.now;
+    cluster.scheduler.handle_all(now, delivered, &mut commands);
+    // The square of their number would take minutes.
+    assert!(begun.elapsed().as_secs() < 30, "{:?}", begun.elapsed());
+    cluster.come_back(worker, &[]);
+    client_returns(&mut cluster, &[]);
+    let ran: Vec<TaskId> = cluster
+        .run_all(&[worker])
+        .into_iter()
+        .map(|(_, task)| task)
+        .collect();
+    assert_eq!(ran, [task(JOB, 0, 0), task(JOB, 1, READERS - 1)]);
 }
 
 /// Small graphs with sources, chains, and reductions.

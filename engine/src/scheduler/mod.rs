@@ -141,6 +141,7 @@ pub struct Scheduler {
     retires: retire::Retires,
     /// Workers of an earlier run are awaited.
     restoring: Option<restore::Restoring>,
+    needs_left: restore::NeedsLeft,
     /// Chunks that workers need hold no longer, and were not told so yet.
     releases: Vec<(WorkerId, ChunkId)>,
     /// Empty between uses, each.
@@ -181,6 +182,7 @@ impl Scheduler {
             changed: Vec::new(),
             retires: retire::Retires::default(),
             restoring: None,
+            needs_left: restore::NeedsLeft::default(),
             releases: Vec::new(),
             local: dispatch::Local::default(),
             dependents: Vec::new(),

@@ -4,7 +4,10 @@
 //! is kept. What workers hold they bring along when they come back, and what clients have they say; so until both are
 //! there, nothing is demanded: it would be made a second time.
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use graticule_plan::{ChunkId, JobId, Key, LayerId, Plan, WorkerId};
 
@@ -63,6 +66,9 @@ pub(super) struct Restoring {
     awaited: BTreeSet<WorkerId>,
     until: Time,
 }
+
+/// Of chunks that nobody holds, in jobs that are being taken over: how many unfinished tasks need them, at least.
+pub(super) type NeedsLeft = BTreeMap<ChunkId, u64>;
 
 impl Scheduler {
     /// Takes over what an earlier run left. Before any other event.
@@ -150,6 +156,7 @@ impl Scheduler {
         let here: Vec<JobId> = here.map(|(&job, _)| job).collect();
         here.into_iter().for_each(|job| self.recover_kept(job));
         self.tell_if_alone();
+        self.forget_needs();
     }
 
     /// Has what a finished job keeps and nobody holds made again.
@@ -185,6 +192,39 @@ impl Scheduler {
             if was_away {
                 self.recover_kept(job);
             }
+        }
+        self.forget_needs();
+    }
+
+    /// Whether tasks are known to need a chunk that nobody holds, of a job that is being taken over; asked once for each
+    /// that needs it no more.
+    ///
+    /// What an earlier run had finished is found out from those that read it, one by one. Were all readers of a chunk
+    /// asked for each of them, it would take the square of their number.
+    pub(super) fn is_known_needed(&mut self, chunk: ChunkId) -> bool {
+        let job = self.jobs.get(&chunk.job);
+        if self.restoring.is_none() && !job.is_some_and(|job| job.client_is_away) {
+            return false;
+        }
+        let left = match self.needs_left.remove(&chunk) {
+            Some(left) => left - 1,
+            None => {
+                let mut left = 0;
+                self.each_dependent(chunk, |task| left += u64::from(!self.is_finished(task)));
+                left
+            }
+        };
+        if left > 0 {
+            self.needs_left.insert(chunk, left);
+        }
+        left > 0
+    }
+
+    /// Drops what is counted for jobs that were taken over.
+    fn forget_needs(&mut self) {
+        if self.restoring.is_none() {
+            let is_away = |job: &JobId| self.jobs.get(job).is_some_and(|job| job.client_is_away);
+            self.needs_left.retain(|chunk, _| is_away(&chunk.job));
         }
     }
 
