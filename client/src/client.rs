@@ -14,6 +14,7 @@ use crate::{
     fetch::Fetcher,
     gather, key, link,
     persist::KeepingJob,
+    resume::Home,
     session::{About, Session},
 };
 
@@ -43,6 +44,8 @@ pub struct ClusterInfo {
     /// The most bytes that chunks in passing and running tasks took at a time in the scheduler's books, since it began:
     /// what is kept is not among them.
     pub peak_bytes: u64,
+    /// Tasks that workers finished, since the scheduler began.
+    pub finished_count: u64,
 }
 
 impl Client {
@@ -60,7 +63,8 @@ impl Client {
     /// As [`Client::connect`].
     pub async fn connect_with(url: &str, options: &ConnectOptions) -> Result<Self, ClientError> {
         let endpoint = address::endpoint(url)?;
-        let (link, dashboard) = link::connect(url, endpoint, options).await?;
+        let home = Home::new(url, endpoint, options);
+        let (link, dashboard) = home.connect().await?;
         let about = About {
             fetcher: Fetcher::Remote(StorePool::new()),
             url: url.into(),
@@ -69,7 +73,7 @@ impl Client {
             cluster: None,
         };
         Ok(Self {
-            session: Session::start(link, about),
+            session: Session::start(link, about, Some(home)),
         })
     }
 
@@ -97,6 +101,7 @@ impl Client {
         Ok(ClusterInfo {
             remade_count: reply.remade_count,
             peak_bytes: reply.peak_bytes,
+            finished_count: reply.finished_count,
             dashboard: Some(reply.dashboard).filter(|url| !url.is_empty()),
             workers: reply.workers.into_iter().map(Into::into).collect(),
             jobs: jobs.collect(),

@@ -71,7 +71,12 @@ impl JobFeed {
                 peers,
                 inline,
             } => state.add((layer, block), Ready { bytes, peers, inline }),
-            JobEvent::Problems(problems) => state.problems.extend(problems),
+            // All are told again to a client that comes back.
+            JobEvent::Problems(problems) => problems.into_iter().for_each(|problem| {
+                if !state.problems.contains(&problem) {
+                    state.problems.push(problem);
+                }
+            }),
             JobEvent::NoWorkers => {
                 state.without_workers_since.get_or_insert_with(Instant::now);
             }

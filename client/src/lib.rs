@@ -45,6 +45,7 @@ mod memory;
 mod options;
 mod persist;
 mod progress;
+mod resume;
 mod session;
 mod why;
 

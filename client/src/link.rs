@@ -3,7 +3,7 @@
 use std::{collections::VecDeque, time::Duration};
 
 use graticule_proto::{
-    Answer, FromCluster, MESSAGE_BYTES_MAX, Subject, ToCluster, check_version, v1, version,
+    Answer, ClientToken, FromCluster, MESSAGE_BYTES_MAX, Subject, ToCluster, check_version, v1, version,
 };
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
@@ -15,6 +15,9 @@ use crate::{ClientError, ConnectOptions};
 const OUTGOING_COUNT_MAX: usize = 64;
 /// Messages to the scheduler that may wait here before nothing more is taken in.
 const QUEUE_COUNT_MAX: usize = 4096;
+
+/// How long the scheduler may take to hear that this client leaves.
+const LEAVE_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// An open session with a scheduler.
 #[derive(Debug)]
@@ -75,17 +78,16 @@ impl Link {
         }
     }
 
-    /// Sends what waits to be sent.
-    pub(crate) async fn flush(&mut self) {
+    /// Takes leave: sends what waits to be sent, and waits until the scheduler has heard it.
+    pub(crate) async fn leave(&mut self) {
         match self {
             #[cfg(feature = "local")]
             Link::Embedded(_) => {}
             Link::Remote(remote) => {
-                while let Some(message) = remote.queue.pop_front() {
-                    if remote.outgoing.send(message).await.is_err() {
-                        return;
-                    }
-                }
+                remote.queue.extend(ToCluster::Leave.into_messages());
+                // It ends the stream when it has heard; one that does not is left all the same.
+                let heard = async { while remote.next().await.is_ok() {} };
+                let _ = tokio::time::timeout(LEAVE_TIMEOUT, heard).await;
             }
         }
     }
@@ -109,7 +111,17 @@ impl Remote {
     }
 }
 
-/// Opens a session with the scheduler at `endpoint`; the second value is its dashboard's address, if it has one.
+/// A connection, and what the scheduler said first.
+#[derive(Debug)]
+pub(crate) struct Opened {
+    pub(crate) link: Link,
+    /// The dashboard's address, if there is one.
+    pub(crate) dashboard: Option<String>,
+    /// The scheduler knows this client from before.
+    pub(crate) is_known: bool,
+}
+
+/// Opens a session with the scheduler at `endpoint`, or comes back to one.
 ///
 /// # Errors
 /// [`ClientError::Unreachable`], [`ClientError::Version`].
@@ -117,9 +129,18 @@ pub(crate) async fn connect(
     url: &str,
     endpoint: Endpoint,
     options: &ConnectOptions,
-) -> Result<(Link, Option<String>), ClientError> {
+    token: ClientToken,
+    returns: bool,
+) -> Result<Opened, ClientError> {
     let seconds = options.connect_timeout.as_secs_f32();
-    match tokio::time::timeout(options.connect_timeout, open(url, endpoint, options)).await {
+    let hello = v1::Hello {
+        version: Some(version()),
+        name: options.name.to_string(),
+        token: token.bytes(),
+        returns,
+    };
+    let opening = open(url, endpoint, options, hello);
+    match tokio::time::timeout(options.connect_timeout, opening).await {
         Ok(opened) => opened,
         Err(_) => Err(unreachable(url, format!("no answer within {seconds} s"))),
     }
@@ -129,13 +150,10 @@ async fn open(
     url: &str,
     endpoint: Endpoint,
     options: &ConnectOptions,
-) -> Result<(Link, Option<String>), ClientError> {
+    hello: v1::Hello,
+) -> Result<Opened, ClientError> {
     let mut client = service(url, endpoint, options.connect_timeout).await?;
     let (outgoing, messages) = mpsc::channel(OUTGOING_COUNT_MAX);
-    let hello = v1::Hello {
-        version: Some(version()),
-        name: options.name.to_string(),
-    };
     let hello = v1::ClientMessage {
         message: Some(v1::client_message::Message::Hello(hello)),
     };
@@ -161,8 +179,11 @@ async fn open(
         queue: VecDeque::new(),
         incoming,
     };
-    let dashboard = Some(welcome.dashboard).filter(|url| !url.is_empty());
-    Ok((Link::Remote(Box::new(remote)), dashboard))
+    Ok(Opened {
+        link: Link::Remote(Box::new(remote)),
+        dashboard: Some(welcome.dashboard).filter(|url| !url.is_empty()),
+        is_known: welcome.is_known,
+    })
 }
 
 /// Asks a scheduler for the state of its cluster.

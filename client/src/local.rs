@@ -119,7 +119,7 @@ impl Client {
             cluster: Some(cluster),
         };
         Ok(Self {
-            session: Session::start(Link::Embedded(session), about),
+            session: Session::start(Link::Embedded(session), about, None),
         })
     }
 
@@ -189,6 +189,7 @@ impl LocalCluster {
             jobs: info.jobs,
             remade_count: info.remade_count,
             peak_bytes: info.peak_bytes,
+            finished_count: info.finished_count,
         })
     }
 

@@ -9,6 +9,9 @@ pub struct ConnectOptions {
     pub name: Arc<str>,
     /// How long the scheduler may take to answer.
     pub connect_timeout: Duration,
+    /// How long to try to connect again when the connection breaks, before jobs and kept results are given up; zero
+    /// gives them up at once.
+    pub reconnect_timeout: Duration,
 }
 
 impl Default for ConnectOptions {
@@ -16,6 +19,7 @@ impl Default for ConnectOptions {
         Self {
             name: format!("client-{}", std::process::id()).into(),
             connect_timeout: Duration::from_secs(5),
+            reconnect_timeout: Duration::from_secs(60),
         }
     }
 }

@@ -1,13 +1,22 @@
 //! One task owns the connection; everybody else holds a [`Session`].
 
-use std::{collections::HashMap, sync::Arc};
+use std::{
+    collections::{BTreeSet, HashMap},
+    sync::Arc,
+};
 
 use graticule_plan::{JobId, Key, Plan};
-use graticule_proto::{FromCluster, ToCluster, engine::scheduler::JobEvent};
+use graticule_proto::{FromCluster, Resume, ResumedJob, ToCluster, engine::scheduler::JobEvent};
 use tokio::sync::{mpsc, oneshot, watch};
 use tracing::{debug, warn};
 
-use crate::{ClientError, Progress, feed::JobFeed, fetch::Fetcher, link::Link};
+use crate::{
+    ClientError, Progress,
+    feed::JobFeed,
+    fetch::Fetcher,
+    link::Link,
+    resume::{Arrived, Home},
+};
 
 /// Requests that may wait for the session's task; who asks for more waits.
 const REQUEST_COUNT_MAX: usize = 1024;
@@ -51,6 +60,8 @@ pub(crate) struct Submission {
 struct Route {
     feed: Arc<JobFeed>,
     progress: watch::Sender<Progress>,
+    arrived: Arrived,
+    is_cancelled: bool,
 }
 
 /// A submitted job: cancels it when dropped, unless it is over by then.
@@ -93,17 +104,17 @@ pub(crate) struct Submitted {
 
 impl Session {
     /// Starts the session's task on the current runtime.
-    pub(crate) fn start(link: Link, about: About) -> Self {
+    pub(crate) fn start(link: Link, about: About, home: Option<Home>) -> Self {
         let (requests, inbox) = mpsc::channel(REQUEST_COUNT_MAX);
         // Each handle says one last word at most, from a destructor, which cannot wait for room.
         let (farewells, last_words) = mpsc::unbounded_channel();
         let dispatcher = Dispatcher {
-            // The workers of an embedded cluster are on their way while the first job is submitted.
-            remote_url: matches!(link, Link::Remote(_)).then(|| about.url.clone()),
+            home,
             link,
             farewells: farewells.clone(),
             submissions: HashMap::new(),
             jobs: HashMap::new(),
+            keys: BTreeSet::new(),
             next_submission: 1,
         };
         tokio::spawn(dispatcher.run(inbox, last_words));
@@ -125,6 +136,8 @@ impl Session {
         let route = Route {
             feed: feed.clone(),
             progress: sender,
+            arrived: Arrived::default(),
+            is_cancelled: false,
         };
         let submission = Submission {
             name,
@@ -178,11 +191,14 @@ fn closed() -> ClientError {
 /// The session's task.
 struct Dispatcher {
     link: Link,
-    /// The address of a scheduler in another process.
-    remote_url: Option<String>,
+    /// The way to a scheduler in another process.
+    home: Option<Home>,
     farewells: mpsc::UnboundedSender<ToCluster>,
     submissions: HashMap<u64, Submission>,
+    /// Jobs whose end was not heard of.
     jobs: HashMap<JobId, Route>,
+    /// Kept results that were not released.
+    keys: BTreeSet<Key>,
     next_submission: u64,
 }
 
@@ -200,21 +216,23 @@ impl Dispatcher {
                     match request {
                         _ if said.is_err() => said,
                         Some(Request::Submit(submission)) => self.submit(submission).await,
-                        Some(Request::Say(message)) => self.link.say(message).await,
+                        Some(Request::Say(message)) => self.say(message).await,
                         None => break None,
                     }
                 }
-                Some(message) = last_words.recv() => self.link.say(message).await,
+                Some(message) = last_words.recv() => self.say(message).await,
                 event = self.link.next() => event.map(|event| self.take(event)),
             };
-            if let Err(why) = said {
-                debug!(why, "connection to the scheduler lost");
-                break Some(ClientError::ConnectionLost { why });
+            if let Err(why) = said
+                && let Err(error) = self.come_back(why, || !inbox.is_closed()).await
+            {
+                debug!(%error, "connection to the scheduler lost");
+                break Some(error);
             }
         };
         let Some(error) = lost else {
             if self.say_all(&mut last_words).await.is_ok() {
-                self.link.flush().await;
+                self.link.leave().await;
             }
             return;
         };
@@ -229,7 +247,67 @@ impl Dispatcher {
 
     async fn say_all(&mut self, last_words: &mut mpsc::UnboundedReceiver<ToCluster>) -> Result<(), String> {
         while let Ok(message) = last_words.try_recv() {
-            self.link.say(message).await?;
+            self.say(message).await?;
+        }
+        Ok(())
+    }
+
+    /// Says something, and remembers what must be said again should the connection break.
+    async fn say(&mut self, message: ToCluster) -> Result<(), String> {
+        match &message {
+            ToCluster::Delivered { chunk } => {
+                if let Some(route) = self.jobs.get_mut(&chunk.job) {
+                    route.arrived.add(*chunk);
+                }
+            }
+            ToCluster::Cancel { job } => {
+                if let Some(route) = self.jobs.get_mut(job) {
+                    route.is_cancelled = true;
+                }
+            }
+            ToCluster::ReleaseKey { key } => drop(self.keys.remove(key)),
+            ToCluster::Submit { plan, .. } => {
+                self.keys
+                    .extend(plan.outputs().iter().filter_map(|output| output.keep));
+            }
+            ToCluster::DeliveryFailed { .. } | ToCluster::Resume(_) | ToCluster::Leave => {}
+        }
+        self.link.say(message).await
+    }
+
+    /// Connects again after the connection broke, and says what this client has and wants.
+    async fn come_back(&mut self, why: String, is_wanted: impl Fn() -> bool) -> Result<(), ClientError> {
+        let Some(home) = &self.home else {
+            return Err(ClientError::ConnectionLost { why });
+        };
+        self.link = home.come_back(why, is_wanted).await?;
+        let jobs = self.jobs.iter().map(|(&job, route)| ResumedJob {
+            job,
+            delivered: route.arrived.ranges(),
+        });
+        let mut submissions: Vec<u64> = self.submissions.keys().copied().collect();
+        submissions.sort_unstable();
+        let resume = Resume {
+            jobs: jobs.collect(),
+            submissions: submissions.clone(),
+            keys: self.keys.iter().copied().collect(),
+        };
+        let mut words = vec![ToCluster::Resume(resume)];
+        words.extend(submissions.into_iter().map(|number| {
+            let Submission { name, plan, .. } = &self.submissions[&number];
+            ToCluster::Submit {
+                submission: number,
+                name: name.clone(),
+                plan: plan.clone(),
+            }
+        }));
+        let cancelled = self.jobs.iter().filter(|(_, route)| route.is_cancelled);
+        words.extend(cancelled.map(|(&job, _)| ToCluster::Cancel { job }));
+        for word in words {
+            // The next look at the link finds what is wrong with it.
+            if self.link.say(word).await.is_err() {
+                break;
+            }
         }
         Ok(())
     }
@@ -243,7 +321,7 @@ impl Dispatcher {
             plan: submission.plan.clone(),
         };
         self.submissions.insert(number, submission);
-        self.link.say(message).await
+        self.say(message).await
     }
 
     fn take(&mut self, event: FromCluster) {
@@ -255,7 +333,9 @@ impl Dispatcher {
             }
             FromCluster::Job { job, event } => {
                 let Some(route) = self.jobs.get(&job) else { return };
-                if let (JobEvent::NoWorkers, Some(url)) = (&event, &self.remote_url) {
+                // The workers of an embedded cluster are on their way while the first job is submitted.
+                if let (JobEvent::NoWorkers, Some(home)) = (&event, &self.home) {
+                    let url = home.url();
                     warn!(%job, "no worker is connected: the job waits for `graticule worker --scheduler {url}`");
                 }
                 if event == JobEvent::Finished {

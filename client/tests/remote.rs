@@ -111,7 +111,11 @@ async fn the_connections_loss_fails_every_job_and_what_is_asked_later() {
     // A runtime of its own, whose end cuts the scheduler's connections as the end of a process does.
     let process = tokio::runtime::Runtime::new().unwrap();
     let (scheduler, url) = process.spawn(scheduler()).await.unwrap();
-    let client = Client::connect(&url).await.unwrap();
+    let options = ConnectOptions {
+        reconnect_timeout: Duration::ZERO,
+        ..ConnectOptions::default()
+    };
+    let client = Client::connect_with(&url, &options).await.unwrap();
     let x = numbers(10.0, 100);
     let job = client.submit(&[&x], &RunOptions::default()).await.unwrap();
     let kept = client.persist(&x).await.unwrap();
@@ -203,6 +207,7 @@ impl v1::cluster_server::Cluster for Future {
         let welcome = v1::ClientWelcome {
             version: Some(version),
             dashboard: String::new(),
+            is_known: false,
         };
         let event = v1::client_event::Event::Welcome(welcome);
         let events = futures::stream::iter([Ok(v1::ClientEvent { event: Some(event) })]);

@@ -6,7 +6,7 @@ use graticule_engine::scheduler::{JobEvent, LayerProgress, WorkerInfo};
 use graticule_plan::{ChunkId, JobId, Key, LayerId, Output, Plan, PlanBuilder, WorkerId};
 
 use crate::{
-    ProtoError,
+    ProtoError, Resume,
     plan::{key, key_bytes, table, task},
     v1,
     worker::checked_table,
@@ -48,6 +48,10 @@ pub enum ToCluster {
         /// Its name.
         key: Key,
     },
+    /// The client is back: what it has and wants.
+    Resume(Resume),
+    /// The client will not come back: its jobs and kept results end.
+    Leave,
 }
 
 /// What a client hears.
@@ -133,6 +137,8 @@ impl ToCluster {
                 worker: worker.0,
             }),
             ToCluster::ReleaseKey { key } => Message::ReleaseKey(key_bytes(key)),
+            ToCluster::Resume(resume) => Message::Resume(resume.into()),
+            ToCluster::Leave => Message::Leave(v1::Leave {}),
         };
         vec![v1::ClientMessage {
             message: Some(message),
@@ -189,6 +195,8 @@ impl PlanAssembler {
                 worker: WorkerId(missing.worker),
             },
             Message::ReleaseKey(bytes) => ToCluster::ReleaseKey { key: key(&bytes)? },
+            Message::Resume(resume) => ToCluster::Resume(resume.try_into()?),
+            Message::Leave(_) => ToCluster::Leave,
         };
         Ok(Some(Ok(command)))
     }

@@ -14,7 +14,9 @@
 
 mod client;
 mod error;
+mod journal;
 mod plan;
+mod resume;
 mod story;
 mod story_text;
 mod subject;
@@ -32,6 +34,8 @@ pub mod v1 {
 pub use client::{Assembled, FromCluster, PlanAssembler, ToCluster, submission, submission_bytes};
 pub use error::ProtoError;
 pub use graticule_engine as engine;
+pub use journal::{JobEnd, Record, RecordDecoder, RecordEncoder};
+pub use resume::{ClientToken, Resume, ResumedJob};
 pub use story::{About, Answer, Happening};
 pub use subject::{Subject, SubjectError, worker_number};
 pub use transfer::{FetchError, StorePool};

@@ -1,25 +1,28 @@
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     time::{Duration, Instant},
 };
 
 use graticule_dashboard::Feed;
 use graticule_engine::{
-    Incarnation, SessionId, Time, ToWorker,
+    SessionId, Time, ToWorker,
     scheduler::{ClientId, Command, Config, Event, JobEvent, LayerProgress, Observation, Scheduler},
 };
 use graticule_plan::JobId;
-use graticule_proto::{FromCluster, ToCluster};
+use graticule_proto::FromCluster;
 use tokio::{
     sync::mpsc::{self, error::TrySendError},
     task::JoinHandle,
     time::sleep_until,
 };
-use tracing::{debug, info, warn};
+use tracing::{info, warn};
 
 use crate::{
     INBOX_COUNT_MAX, Info, PROGRESS_INTERVAL_US, SchedulerHandle, Snapshot,
+    clients::Clients,
     handle::Input,
+    journal::{self, Journal, Standing},
+    lasting::disk,
     observe::{observe, record},
     story::Story,
 };
@@ -36,6 +39,10 @@ pub struct SchedulerOptions {
     pub feed: Feed,
     /// The zero of the feed's times.
     pub started: Instant,
+    /// Microseconds for which a client whose connection broke keeps its jobs and kept results.
+    pub client_grace_us: u64,
+    /// Microseconds for which workers are awaited after a restart, before what they held is made again.
+    pub worker_return_us: u64,
 }
 
 impl Default for SchedulerOptions {
@@ -45,6 +52,8 @@ impl Default for SchedulerOptions {
             worker_timeout_us,
             feed: Feed::disabled(),
             started: Instant::now(),
+            client_grace_us: 30_000_000,
+            worker_return_us: 10_000_000,
         }
     }
 }
@@ -52,31 +61,48 @@ impl Default for SchedulerOptions {
 /// Starts a scheduler's actor on the current runtime. It ends when the last handle is dropped; the second value is
 /// what to wait for then.
 pub fn start(options: SchedulerOptions) -> (SchedulerHandle, impl Future<Output = ()> + Send) {
+    start_with(options, None)
+}
+
+/// As [`start`], going on where an earlier run ended if there is a journal.
+pub(crate) fn start_with(
+    options: SchedulerOptions,
+    opened: Option<journal::Opened>,
+) -> (SchedulerHandle, impl Future<Output = ()> + Send) {
     let (inbox, inputs) = mpsc::channel(INBOX_COUNT_MAX);
-    // Two runs must differ, and two runs within a microsecond on one host do not happen.
-    let since_epoch = std::time::SystemTime::now()
-        .duration_since(std::time::UNIX_EPOCH)
-        .unwrap_or_default();
-    let incarnation = Incarnation(since_epoch.as_micros() as u64 ^ (u64::from(std::process::id()) << 48));
+    let (journal, standing) = match opened {
+        Some(journal::Opened { journal, standing }) => (Some(journal), standing),
+        None => (None, Standing::default()),
+    };
+    let incarnation = standing.incarnation().unwrap_or_else(journal::new_incarnation);
+    let first_number = standing.first_number();
     let config = Config {
         incarnation,
         worker_timeout_us: options.worker_timeout_us,
         ..Config::default()
     };
-    let actor = Actor {
+    let mut actor = Actor {
         engine: Scheduler::new(config),
         started: options.started,
         feed: options.feed,
         workers: HashMap::new(),
-        clients: HashMap::new(),
+        clients: Clients::default(),
+        left: HashSet::new(),
+        client_grace: Duration::from_micros(options.client_grace_us),
         jobs: HashMap::new(),
-        next_session: 1,
-        next_client: 1,
-        next_job: 1,
+        standing,
+        journal,
+        next_rewrite: options.started,
+        is_restoring: true,
+        next_session: first_number,
+        next_client: first_number,
+        next_job: first_number,
         remade_count: 0,
+        finished_count: 0,
         commands: Vec::new(),
         story: Story::default(),
     };
+    actor.restore(first_number, options.worker_return_us);
     let task: JoinHandle<()> = tokio::spawn(actor.run(inputs));
     let ended = async move {
         if let Err(error) = task.await {
@@ -86,19 +112,31 @@ pub fn start(options: SchedulerOptions) -> (SchedulerHandle, impl Future<Output 
     (SchedulerHandle { inbox }, ended)
 }
 
-struct Actor {
-    engine: Scheduler,
+pub(crate) struct Actor {
+    pub(crate) engine: Scheduler,
     started: Instant,
     feed: Feed,
     workers: HashMap<SessionId, mpsc::Sender<ToWorker>>,
-    clients: HashMap<ClientId, mpsc::Sender<FromCluster>>,
+    pub(crate) clients: Clients,
+    /// Clients that took their leave and whose connection is still there.
+    pub(crate) left: HashSet<ClientId>,
+    /// How long a client may be away.
+    pub(crate) client_grace: Duration,
     /// Running jobs: whose, and what the client was last told of their progress.
-    jobs: HashMap<JobId, (ClientId, Vec<LayerProgress>)>,
+    pub(crate) jobs: HashMap<JobId, (ClientId, Vec<LayerProgress>)>,
+    /// What clients that may come back have here; with a journal, all that it says.
+    pub(crate) standing: Standing,
+    pub(crate) journal: Option<Journal>,
+    /// When a journal that failed is tried again.
+    pub(crate) next_rewrite: Instant,
+    /// Workers of an earlier run were awaited when this was last looked at.
+    pub(crate) is_restoring: bool,
     next_session: u64,
-    next_client: u64,
-    next_job: u64,
+    pub(crate) next_client: u64,
+    pub(crate) next_job: u64,
     /// Tasks whose chunks were lost and made again.
     remade_count: u64,
+    finished_count: u64,
     commands: Vec<Command>,
     story: Story,
 }
@@ -112,6 +150,7 @@ impl Actor {
                 .engine
                 .next_timeout()
                 .map(|t| self.started + Duration::from_micros(t.0));
+            let timeout = timeout.into_iter().chain(self.other_timeout()).min();
             let wake = match timeout {
                 Some(timeout) if self.jobs.is_empty() => timeout,
                 Some(timeout) => timeout.min(next_progress),
@@ -123,24 +162,46 @@ impl Actor {
                     if count == 0 {
                         break;
                     }
-                    let events: Vec<Event> = batch.drain(..).filter_map(|input| self.take(input)).collect();
-                    self.handle(events);
+                    if self.take_all(&mut batch) {
+                        break;
+                    }
                 }
-                () = sleep_until(wake.into()) => self.handle(vec![Event::Tick]),
+                () = disk(&mut self.journal) => self.look_at_disk(),
+                () = sleep_until(wake.into()) => self.tick(),
             }
             if !self.jobs.is_empty() && Instant::now() >= next_progress {
                 next_progress = Instant::now() + Duration::from_micros(PROGRESS_INTERVAL_US);
                 self.tell_progress();
             }
         }
+        if let Some(journal) = self.journal.take() {
+            journal.close().await;
+        }
         info!("scheduler stopped");
     }
 
-    fn now(&self) -> Time {
+    pub(crate) fn now(&self) -> Time {
         Time(self.started.elapsed().as_micros() as u64)
     }
 
-    fn handle(&mut self, events: Vec<Event>) {
+    /// Takes inputs in; `true` if the last of them ends the actor.
+    fn take_all(&mut self, batch: &mut Vec<Input>) -> bool {
+        let mut events = Vec::with_capacity(batch.len());
+        for input in batch.drain(..) {
+            if matches!(input, Input::Suspend) {
+                return true;
+            }
+            if input.looks_at_jobs() {
+                // What came before it must have had its effect.
+                self.handle(std::mem::take(&mut events));
+            }
+            self.take(input, &mut events);
+        }
+        self.handle(events);
+        false
+    }
+
+    pub(crate) fn handle(&mut self, events: Vec<Event>) {
         let now = self.now();
         let mut commands = std::mem::take(&mut self.commands);
         self.engine.handle_all(now, events, &mut commands);
@@ -148,11 +209,14 @@ impl Actor {
             self.execute(now, command);
         }
         self.commands = commands;
+        self.forget_jobs();
+        self.workers_are_back();
+        self.tell_despite_failure();
     }
 
     /// Turns an input into the engine's event; questions are answered at once.
-    fn take(&mut self, input: Input) -> Option<Event> {
-        Some(match input {
+    fn take(&mut self, input: Input, events: &mut Vec<Event>) {
+        let event = match input {
             Input::WorkerOpened {
                 announce,
                 outbox,
@@ -161,7 +225,7 @@ impl Actor {
                 let session = SessionId(self.next_session);
                 self.next_session += 1;
                 if reply.send(session).is_err() {
-                    return None;
+                    return;
                 }
                 info!(worker = %announce.name, address = %announce.address, slots = announce.slots, "worker connected");
                 self.workers.insert(session, outbox);
@@ -172,20 +236,25 @@ impl Actor {
                 self.workers.remove(&session);
                 Event::WorkerDisconnected { session }
             }
-            Input::ClientOpened { outbox, reply } => {
-                let client = ClientId(self.next_client);
-                self.next_client += 1;
-                if reply.send(client).is_err() {
-                    return None;
+            Input::ClientOpened {
+                token,
+                returns,
+                outbox,
+                reply,
+            } => {
+                let opened = self.open_client(token, returns, outbox);
+                if reply.send(opened).is_err() {
+                    self.close_client(opened.client, opened.connection, events);
                 }
-                self.clients.insert(client, outbox);
-                return None;
+                return;
             }
-            Input::ClientSaid { client, message } => return self.take_from_client(client, message),
-            Input::ClientClosed { client } => {
-                self.clients.remove(&client);
-                self.jobs.retain(|_, (owner, _)| *owner != client);
-                Event::ClientLeft { client }
+            Input::ClientSaid {
+                client,
+                connection,
+                message,
+            } => return self.take_from_client(client, connection, message, events),
+            Input::ClientClosed { client, connection } => {
+                return self.close_client(client, connection, events);
             }
             Input::Info { reply } => {
                 let jobs = self.engine.running_jobs();
@@ -198,8 +267,9 @@ impl Actor {
                     jobs,
                     remade_count: self.remade_count,
                     peak_bytes: u64::try_from(self.engine.peak_bytes()).unwrap_or(u64::MAX),
+                    finished_count: self.finished_count,
                 });
-                return None;
+                return;
             }
             Input::Snapshot { reply } => {
                 let now = Time(self.started.elapsed().as_micros() as u64);
@@ -208,7 +278,7 @@ impl Actor {
                     cluster: self.engine.snapshot(now),
                     names: self.engine.worker_names(),
                 });
-                return None;
+                return;
             }
             Input::WorkerEnded { name, how } => Event::WorkerEnded { name, how },
             Input::Retire { worker, deadline_us } => Event::RetireWorker { worker, deadline_us },
@@ -217,44 +287,14 @@ impl Actor {
                 let answer = self.story.answer(&self.engine, self.now(), &subject);
                 // Whoever asked may be gone.
                 let _ = reply.send(answer);
-                return None;
+                return;
             }
-        })
+            Input::Suspend => return,
+        };
+        events.push(event);
     }
 
-    fn take_from_client(&mut self, client: ClientId, message: ToCluster) -> Option<Event> {
-        Some(match message {
-            ToCluster::Submit {
-                submission,
-                name,
-                plan,
-            } => {
-                let job = JobId(self.next_job);
-                self.next_job += 1;
-                self.jobs.insert(job, (client, Vec::new()));
-                self.tell(
-                    client,
-                    FromCluster::Submitted {
-                        submission,
-                        job: Ok(job),
-                    },
-                );
-                debug!(%job, %name, tasks = plan.task_count(), "job submitted");
-                Event::JobSubmitted {
-                    job,
-                    client,
-                    name,
-                    plan,
-                }
-            }
-            ToCluster::Cancel { job } => Event::JobCancelled { job },
-            ToCluster::Delivered { chunk } => Event::ChunkDelivered { chunk },
-            ToCluster::DeliveryFailed { chunk, worker } => Event::DeliveryFailed { chunk, worker },
-            ToCluster::ReleaseKey { key } => Event::KeyReleased { key },
-        })
-    }
-
-    fn execute(&mut self, now: Time, command: Command) {
+    pub(crate) fn execute(&mut self, now: Time, command: Command) {
         match command {
             Command::Send { session, message } => self.send(session, message),
             Command::Close { session, why } => {
@@ -267,10 +307,14 @@ impl Actor {
                     event,
                     JobEvent::Finished | JobEvent::Failed { .. } | JobEvent::Cancelled
                 );
-                if over && self.jobs.remove(&job).is_some() {
+                if !over {
+                    return self.tell(client, FromCluster::Job { job, event });
+                }
+                if self.jobs.remove(&job).is_some() {
                     self.tell_last_progress(client, job);
                 }
-                self.tell(client, FromCluster::Job { job, event });
+                self.note_end(client, job, &event);
+                self.tell_durably(client, FromCluster::Job { job, event });
             }
             Command::Observe(observation) => {
                 observe(&observation);
@@ -282,6 +326,8 @@ impl Actor {
                     }
                 );
                 self.remade_count += u64::from(is_remade);
+                self.finished_count += u64::from(matches!(observation, Observation::TaskFinished { .. }));
+                self.note_worker(&observation);
                 self.story.take(now, &observation);
                 if self.feed.is_enabled()
                     && let Some(record) = record(now.0, observation, |job| self.engine.progress(job))
@@ -305,28 +351,15 @@ impl Actor {
         }
     }
 
-    fn tell(&mut self, client: ClientId, event: FromCluster) {
-        let Some(outbox) = self.clients.get(&client) else {
-            return;
-        };
-        if let Err(TrySendError::Full(_)) = outbox.try_send(event) {
-            warn!(
-                client = client.0,
-                "client does not take its messages; disconnected"
-            );
-            self.clients.remove(&client);
-        }
-    }
-
     /// Tells each client how far its running jobs are, where that has changed and it listens.
     fn tell_progress(&mut self) {
         let workers = u32::try_from(self.engine.worker_count()).unwrap_or(u32::MAX);
         for (&job, (client, told)) in &mut self.jobs {
             let layers = self.engine.progress(job);
-            let Some(outbox) = self.clients.get(client) else {
+            let Some(outbox) = self.clients.idle_outbox(*client) else {
                 continue;
             };
-            if *told != layers && outbox.capacity() > outbox.max_capacity() / 2 {
+            if *told != layers {
                 told.clone_from(&layers);
                 // There is room; a client that has gone is told nothing.
                 let _ = outbox.try_send(FromCluster::Progress { job, layers, workers });

@@ -5,7 +5,7 @@ use graticule_engine::{
     scheduler::{ClientId, LayerProgress, Unknown, WorkerInfo},
 };
 use graticule_plan::{JobId, WorkerId};
-use graticule_proto::{Answer, FromCluster, Subject, ToCluster};
+use graticule_proto::{Answer, ClientToken, FromCluster, Subject, ToCluster};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::Snapshot;
@@ -26,15 +26,20 @@ pub(crate) enum Input {
         session: SessionId,
     },
     ClientOpened {
+        token: Option<ClientToken>,
+        /// The client was here before; if it is not known, it will not stay.
+        returns: bool,
         outbox: mpsc::Sender<FromCluster>,
-        reply: oneshot::Sender<ClientId>,
+        reply: oneshot::Sender<ClientOpened>,
     },
     ClientSaid {
         client: ClientId,
+        connection: u64,
         message: ToCluster,
     },
     ClientClosed {
         client: ClientId,
+        connection: u64,
     },
     Info {
         reply: oneshot::Sender<Info>,
@@ -57,6 +62,29 @@ pub(crate) enum Input {
         subject: Subject,
         reply: oneshot::Sender<Result<Answer, Unknown>>,
     },
+    /// The process ends, and another one shall go on: nothing that happens from here on is taken in.
+    Suspend,
+}
+
+impl Input {
+    /// Whether taking it in depends on how jobs are.
+    pub(crate) fn looks_at_jobs(&self) -> bool {
+        let message = match self {
+            Input::ClientSaid { message, .. } => message,
+            _ => return false,
+        };
+        matches!(message, ToCluster::Resume(_))
+    }
+}
+
+/// A client's session as the actor has entered it.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct ClientOpened {
+    pub(crate) client: ClientId,
+    /// Tells this connection from the client's earlier and later ones.
+    pub(crate) connection: u64,
+    /// The client was here before, and its jobs are.
+    pub(crate) is_known: bool,
 }
 
 /// The scheduler is not running any more.
@@ -75,6 +103,8 @@ pub struct Info {
     pub remade_count: u64,
     /// The most bytes that chunks in passing and running tasks took at a time, since the scheduler began.
     pub peak_bytes: u64,
+    /// Tasks that workers finished, since the scheduler began.
+    pub finished_count: u64,
 }
 
 /// A way to the scheduler's actor. Clones are cheap; the actor ends when the last one is dropped.
@@ -105,20 +135,57 @@ impl SchedulerHandle {
         })
     }
 
-    /// Opens a client's session.
+    /// Opens a client's session. Its jobs and kept results end with it.
     ///
     /// # Errors
     /// [`SchedulerGone`].
     pub async fn open_client(&self) -> Result<ClientSession, SchedulerGone> {
+        self.open(None, false).await
+    }
+
+    /// Opens a session of a client that may come back with its token after its connection broke: its jobs and kept
+    /// results end when it says [`ToCluster::Leave`], or is away for too long. One that says that it `returns` and is not
+    /// known learns so, and is not remembered.
+    ///
+    /// # Errors
+    /// [`SchedulerGone`].
+    pub async fn open_client_with(
+        &self,
+        token: ClientToken,
+        returns: bool,
+    ) -> Result<ClientSession, SchedulerGone> {
+        self.open(Some(token), returns).await
+    }
+
+    async fn open(&self, token: Option<ClientToken>, returns: bool) -> Result<ClientSession, SchedulerGone> {
         let (outbox, events) = mpsc::channel(crate::OUTBOX_COUNT_MAX);
         let (reply, answer) = oneshot::channel();
-        self.send(Input::ClientOpened { outbox, reply }).await?;
-        let client = answer.await.map_err(|_| SchedulerGone)?;
+        self.send(Input::ClientOpened {
+            token,
+            returns,
+            outbox,
+            reply,
+        })
+        .await?;
+        let ClientOpened {
+            client,
+            connection,
+            is_known,
+        } = answer.await.map_err(|_| SchedulerGone)?;
         Ok(ClientSession {
             client,
+            is_known,
+            connection,
             events,
-            closer: Closer::new(self, Input::ClientClosed { client }),
+            closer: Closer::new(self, Input::ClientClosed { client, connection }),
         })
+    }
+
+    /// Ends the actor as it is, for another process to go on by the journal.
+    pub(crate) async fn suspend(&self) {
+        // One that has ended is suspended already.
+        let _ = self.send(Input::Suspend).await;
+        self.inbox.closed().await;
     }
 
     /// The state of the cluster.
@@ -224,11 +291,15 @@ impl WorkerSpeaker {
     }
 }
 
-/// An open session of a client. It ends when this is dropped: its jobs are cancelled, its kept results released.
+/// An open session of a client, or one of its connections if it has a token. A session without one ends when this is
+/// dropped: its jobs are cancelled, its kept results released.
 #[derive(Debug)]
 pub struct ClientSession {
     /// Its number.
     pub client: ClientId,
+    /// The client was here before with its token, and its jobs are.
+    pub is_known: bool,
+    connection: u64,
     /// What the client hears; ends when the scheduler stops.
     pub events: mpsc::Receiver<FromCluster>,
     closer: Closer,
@@ -240,10 +311,14 @@ impl ClientSession {
     /// # Errors
     /// [`SchedulerGone`].
     pub async fn say(&self, message: ToCluster) -> Result<(), SchedulerGone> {
-        let client = self.client;
+        let (client, connection) = (self.client, self.connection);
         self.closer
             .inbox
-            .send(Input::ClientSaid { client, message })
+            .send(Input::ClientSaid {
+                client,
+                connection,
+                message,
+            })
             .await
             .map_err(|_| SchedulerGone)
     }

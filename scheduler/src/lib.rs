@@ -18,7 +18,11 @@
 
 mod actor;
 mod adapt;
+mod clients;
+mod conversation;
 mod handle;
+mod journal;
+mod lasting;
 mod observe;
 mod server;
 mod service;
@@ -28,6 +32,7 @@ pub use actor::{SchedulerOptions, start};
 pub use adapt::{AdaptOptions, Ended, Snapshot, WorkerSize, WorkerSource, adapt};
 pub use graticule_engine::autoscale::{Decision, Rules};
 pub use handle::{ClientSession, Info, SchedulerGone, SchedulerHandle, WorkerSession, WorkerSpeaker};
+pub use journal::JournalError;
 pub use server::{ServeError, ServeOptions, Served, serve};
 
 /// Messages that may wait for the actor; who sends more waits.

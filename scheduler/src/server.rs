@@ -1,4 +1,4 @@
-use std::{net::SocketAddr, time::Duration};
+use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 use graticule_dashboard::{Dashboard, DashboardError, DashboardHandle, DashboardOptions, Feed};
 use graticule_proto::{MESSAGE_BYTES_MAX, v1::cluster_server::ClusterServer};
@@ -6,7 +6,11 @@ use tokio::{net::TcpListener, sync::oneshot, task::JoinHandle};
 use tonic::transport::{Server, server::TcpIncoming};
 use tracing::info;
 
-use crate::{SchedulerHandle, SchedulerOptions, actor, service::ClusterService};
+use crate::{
+    JournalError, SchedulerHandle, SchedulerOptions, actor,
+    journal::{self, Journal},
+    service::ClusterService,
+};
 
 /// Where a scheduler listens.
 #[derive(Debug, Clone)]
@@ -17,14 +21,24 @@ pub struct ServeOptions {
     pub dashboard: Option<SocketAddr>,
     /// Microseconds after which a silent worker is given up.
     pub worker_timeout_us: u64,
+    /// The folder of the journal, by which a scheduler goes on where an earlier one ended; `None` keeps all in memory.
+    pub journal: Option<PathBuf>,
+    /// Microseconds for which a client whose connection broke keeps its jobs and kept results.
+    pub client_grace_us: u64,
+    /// Microseconds for which workers are awaited after a restart, before what they held is made again.
+    pub worker_return_us: u64,
 }
 
 impl Default for ServeOptions {
     fn default() -> Self {
+        let usual = SchedulerOptions::default();
         Self {
+            journal: None,
+            client_grace_us: usual.client_grace_us,
+            worker_return_us: usual.worker_return_us,
             listen: ([127, 0, 0, 1], 8786).into(),
             dashboard: Some(([127, 0, 0, 1], 8787).into()),
-            worker_timeout_us: SchedulerOptions::default().worker_timeout_us,
+            worker_timeout_us: usual.worker_timeout_us,
         }
     }
 }
@@ -48,6 +62,9 @@ pub enum ServeError {
         /// The system's reason.
         why: std::io::Error,
     },
+    /// The journal cannot be used.
+    #[error(transparent)]
+    Journal(#[from] JournalError),
     /// The dashboard cannot start.
     #[error(transparent)]
     Dashboard(#[from] DashboardError),
@@ -63,6 +80,9 @@ pub struct Served {
     /// The dashboard's page, if there is one.
     pub dashboard_url: Option<String>,
     dashboard: Option<DashboardHandle>,
+    /// Jobs go on in the next process.
+    is_lasting: bool,
+    actor: JoinHandle<()>,
     stop: oneshot::Sender<()>,
     server: JoinHandle<Result<(), tonic::transport::Error>>,
 }
@@ -77,6 +97,14 @@ pub(crate) async fn listen(address: SocketAddr) -> Result<TcpListener, ServeErro
         .map_err(|why| ServeError::Listen { address, why })
 }
 
+/// Opens the journal, if there shall be one. Reading a large one takes a while.
+async fn open_journal(folder: Option<PathBuf>) -> Result<Option<journal::Opened>, ServeError> {
+    let Some(folder) = folder else { return Ok(None) };
+    let opening = tokio::task::spawn_blocking(move || Journal::open(&folder));
+    let opened = opening.await.expect("opening a journal does not panic");
+    Ok(Some(opened?))
+}
+
 /// Starts a scheduler with its gRPC service and dashboard.
 ///
 /// # Errors
@@ -84,6 +112,8 @@ pub(crate) async fn listen(address: SocketAddr) -> Result<TcpListener, ServeErro
 pub async fn serve(options: ServeOptions) -> Result<Served, ServeError> {
     let started = std::time::Instant::now();
     let listener = listen(options.listen).await?;
+    let opened = open_journal(options.journal.clone()).await?;
+    let is_lasting = opened.is_some();
     let cannot = |why| ServeError::Listen {
         address: options.listen,
         why,
@@ -106,12 +136,15 @@ pub async fn serve(options: ServeOptions) -> Result<Served, ServeError> {
         }
     };
     let dashboard_url = dashboard.as_ref().map(DashboardHandle::url);
-    let worker_timeout_us = options.worker_timeout_us;
-    let (scheduler, _) = actor::start(SchedulerOptions {
-        worker_timeout_us,
+    let running = SchedulerOptions {
+        worker_timeout_us: options.worker_timeout_us,
+        client_grace_us: options.client_grace_us,
+        worker_return_us: options.worker_return_us,
         feed,
         started,
-    });
+    };
+    let (scheduler, ended) = actor::start_with(running, opened);
+    let ended = tokio::spawn(ended);
     let service = ClusterService {
         scheduler: scheduler.clone(),
         dashboard: dashboard_url.clone().unwrap_or_default(),
@@ -136,6 +169,8 @@ pub async fn serve(options: ServeOptions) -> Result<Served, ServeError> {
         address,
         dashboard_url,
         dashboard,
+        is_lasting,
+        actor: ended,
         stop,
         server,
     })
@@ -145,9 +180,14 @@ pub async fn serve(options: ServeOptions) -> Result<Served, ServeError> {
 const SHUTDOWN_GRACE: Duration = Duration::from_secs(2);
 
 impl Served {
-    /// Stops listening and ends all sessions.
+    /// Stops listening and ends all sessions. With a journal the next scheduler goes on with their jobs.
     pub async fn shutdown(self) {
         let _ = self.stop.send(());
+        if self.is_lasting {
+            self.scheduler.suspend().await;
+            // Its folder is free for others then.
+            let _ = self.actor.await;
+        }
         drop(self.scheduler);
         // Workers and clients hold streams open that end only when they see the connection close.
         let mut server = self.server;

@@ -4,7 +4,9 @@ use std::pin::Pin;
 
 use futures::{Stream, StreamExt};
 use graticule_engine::ToScheduler;
-use graticule_proto::{FromCluster, PlanAssembler, ProtoError, check_version, v1, version};
+use graticule_proto::{
+    ClientToken, FromCluster, PlanAssembler, ProtoError, ToCluster, check_version, v1, version,
+};
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status, Streaming};
@@ -69,11 +71,17 @@ impl v1::cluster_server::Cluster for ClusterService {
             return Err(Status::failed_precondition("a client must say hello first"));
         };
         check_version(hello.version).map_err(|e| refuse(&e))?;
-        let session = self.scheduler.open_client().await.map_err(gone)?;
+        let token = ClientToken::try_from(&hello.token[..]).map_err(|e| refuse(&e))?;
+        let session = self
+            .scheduler
+            .open_client_with(token, hello.returns)
+            .await
+            .map_err(gone)?;
         debug!(client = session.client.0, name = %hello.name, "client connected");
         let welcome = v1::ClientWelcome {
             version: Some(version()),
             dashboard: self.dashboard.clone(),
+            is_known: session.is_known,
         };
         let welcome = v1::ClientEvent {
             event: Some(v1::client_event::Event::Welcome(welcome)),
@@ -99,6 +107,7 @@ impl v1::cluster_server::Cluster for ClusterService {
             jobs: jobs.collect(),
             remade_count: info.remade_count,
             peak_bytes: info.peak_bytes,
+            finished_count: info.finished_count,
         }))
     }
     async fn why(&self, request: Request<v1::WhyRequest>) -> Result<Response<v1::WhyReply>, Status> {
@@ -157,7 +166,8 @@ async fn serve_client(
                 match assembler.take(message) {
                     Ok(None) => {}
                     Ok(Some(Ok(command))) => {
-                        if session.say(command).await.is_err() {
+                        let is_last = command == ToCluster::Leave;
+                        if session.say(command).await.is_err() || is_last {
                             break;
                         }
                     }

@@ -95,7 +95,6 @@ fn is_found_by(sabotage: Sabotage, recorded: u64) {
     });
     let (seed, failed) = found
         .unwrap_or_else(|| panic!("{sabotage:?} was not found within {SEEDS_MAX} seeds from {recorded} on"));
-    println!("{sabotage:?} = {seed}");
     let replay = format!("--seed {seed} --sabotage {sabotage:?}");
     assert!(failed.to_string().contains(&replay), "{failed}");
     simulate(&Case::new(seed)).unwrap_or_else(|failed| panic!("without the defect: {failed}"));

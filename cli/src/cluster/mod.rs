@@ -15,7 +15,12 @@ pub(crate) use config::Config;
 /// Serves until it is told to end.
 pub(crate) async fn run(config: Config) -> anyhow::Result<ExitCode> {
     let interrupt = Interrupt::watch()?;
-    let served = graticule_scheduler::serve(config.scheduler.options()).await?;
+    // Its workers end with it, so none of an earlier run will come back.
+    let options = graticule_scheduler::ServeOptions {
+        worker_return_us: 0,
+        ..config.scheduler.options()
+    };
+    let served = graticule_scheduler::serve(options).await?;
     if let Some(range) = config.adapt.clone() {
         scheduler::announce(&served)?;
         return processes::run(&config, range, served, interrupt).await;

@@ -1,4 +1,4 @@
-use std::{net::SocketAddr, time::Duration};
+use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 use graticule_scheduler::ServeOptions;
 
@@ -30,19 +30,32 @@ pub(crate) struct Config {
     /// How long a worker may be silent before its tasks go to others.
     #[arg(long, env = "GRATICULE_WORKER_TIMEOUT", value_parser = parse_duration, value_name = "TIME")]
     pub(crate) worker_timeout: Option<Duration>,
+    /// Keep a journal in this folder: a scheduler that is started on it again goes on with the jobs of the one before.
+    #[arg(long, env = "GRATICULE_JOURNAL", value_name = "FOLDER")]
+    pub(crate) journal: Option<PathBuf>,
+    /// How long a client whose connection broke keeps its jobs and kept results.
+    #[arg(long, env = "GRATICULE_CLIENT_GRACE", default_value = "30s", value_parser = parse_duration, value_name = "TIME")]
+    pub(crate) client_grace: Duration,
+    /// With --journal: how long workers are awaited after a restart before what they held is made again.
+    #[arg(long, env = "GRATICULE_WORKER_RETURN", default_value = "10s", value_parser = parse_duration, value_name = "TIME")]
+    pub(crate) worker_return: Duration,
+}
+
+fn micros(time: Duration) -> u64 {
+    u64::try_from(time.as_micros()).unwrap_or(u64::MAX)
 }
 
 impl Config {
     /// The library's options.
     pub(crate) fn options(&self) -> ServeOptions {
         let usual = ServeOptions::default();
-        let timeout = self
-            .worker_timeout
-            .map(|t| u64::try_from(t.as_micros()).unwrap_or(u64::MAX));
         ServeOptions {
             listen: self.listen,
             dashboard: (!self.no_dashboard).then_some(self.dashboard),
-            worker_timeout_us: timeout.unwrap_or(usual.worker_timeout_us),
+            worker_timeout_us: self.worker_timeout.map_or(usual.worker_timeout_us, micros),
+            journal: self.journal.clone(),
+            client_grace_us: micros(self.client_grace),
+            worker_return_us: micros(self.worker_return),
         }
     }
 }

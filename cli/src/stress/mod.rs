@@ -3,6 +3,7 @@
 mod kill;
 mod memory;
 mod program;
+mod restart;
 
 use std::process::ExitCode;
 
@@ -29,6 +30,8 @@ enum Stress {
     Kill(kill::Args),
     /// Give workers far less memory than the data takes: programs end with the same bytes.
     Memory(memory::Args),
+    /// Kill a scheduler with a journal again and again while one job runs, and start it again: the client sees no error.
+    Restart(restart::Args),
 }
 
 /// What came of it, as a person and as a program want it.
@@ -47,6 +50,7 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
         match &args.stress {
             Stress::Kill(kill) => kill::run(kill).await,
             Stress::Memory(memory) => memory::run(memory).await,
+            Stress::Restart(restart) => restart::run(restart).await,
         }
     };
     let verdict = tokio::select! {

@@ -6,7 +6,7 @@ use graticule_plan::{ChunkId, JobId, LayerId, TaskId};
 
 use super::{
     Sabotage, Scheduler,
-    record::{JobState, ReadyTask, TaskRecord, TaskState},
+    record::{JobRecord, JobState, ReadyTask, TaskRecord, TaskState},
 };
 
 /// The most chunks one task may need.
@@ -52,6 +52,9 @@ impl Bounds {
 impl Scheduler {
     /// Demands tasks until enough are ready for all slots, or memory admits no more.
     pub(super) fn advance(&mut self) {
+        if self.is_restoring() {
+            return;
+        }
         let bounds = self.bounds();
         while self.step_recovery(bounds) {}
         if !self.admits(bounds) {
@@ -82,7 +85,8 @@ impl Scheduler {
 
     /// Running jobs, beginning with the one after that which walked last.
     fn jobs_in_turn(&self) -> Vec<JobId> {
-        let running = self.jobs.iter().filter(|(_, job)| job.state == JobState::Running);
+        let runs = |job: &JobRecord| job.state == JobState::Running && !job.client_is_away;
+        let running = self.jobs.iter().filter(|(_, job)| runs(job));
         let mut jobs: Vec<JobId> = running.map(|(&id, _)| id).collect();
         let first = jobs.partition_point(|&job| Some(job) <= self.last_walked);
         if first < jobs.len() {

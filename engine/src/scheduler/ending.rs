@@ -132,7 +132,7 @@ impl Scheduler {
     }
 
     /// Gives a job's outputs up. What other jobs take from it stays.
-    fn abandon(&mut self, job: JobId, outcome: &'static str) {
+    pub(super) fn abandon(&mut self, job: JobId, outcome: &'static str) {
         let record = self.job_mut(job);
         let running = record.state == JobState::Running;
         record.state = JobState::Abandoned;

@@ -77,6 +77,12 @@ pub enum Event {
         /// The client.
         client: ClientId,
     },
+    /// A client whose connection broke, or of an earlier run, is connected again. What it has it has said by
+    /// [`Event::ChunkDelivered`].
+    ClientReturned {
+        /// The client.
+        client: ClientId,
+    },
     /// A worker shall leave, once what only it holds is copied to others.
     RetireWorker {
         /// The worker.

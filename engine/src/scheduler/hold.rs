@@ -149,7 +149,7 @@ impl Scheduler {
                 if record.needed <= 1 {
                     self.release_if_unwanted(chunk);
                 }
-            } else if self.waive(chunk) {
+            } else if !self.is_known_needed(chunk) && self.waive(chunk) {
                 self.each_input(chunk, |chunk| spared.push(chunk));
             }
         }

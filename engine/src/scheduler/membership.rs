@@ -102,6 +102,7 @@ impl Scheduler {
             self.worker_lost(worker, Parting::Known, "connected again");
         }
         self.flush_releases();
+        self.came_back(worker);
         self.acquit_tasks_of(worker);
         let peer = Peer {
             worker,
@@ -256,7 +257,7 @@ impl Scheduler {
     }
 
     /// Tells clients with running jobs that the last worker is gone.
-    fn tell_if_alone(&mut self) {
+    pub(super) fn tell_if_alone(&mut self) {
         if !self.workers.is_empty() {
             return;
         }

@@ -24,6 +24,7 @@ mod membership;
 mod rank;
 mod record;
 mod recovery;
+mod restore;
 mod retire;
 mod sabotage;
 mod snapshot;
@@ -41,6 +42,7 @@ use graticule_plan::{BlockMap, ChunkId, JobId, Key, LayerId, Plan, Source, TaskI
 
 pub use event::{ClientId, Command, Event, JobEvent, Observation};
 pub use membership::WorkerInfo;
+pub use restore::{Fact, Restore};
 pub use retire::{RetireProgress, RetireWait};
 pub use sabotage::Sabotage;
 pub use why_answer::{Admission, Bound, Openings, Placement, Standing, Unknown, Why, WorkerWhy};
@@ -152,6 +154,9 @@ pub struct Scheduler {
     /// Workers to be ranked anew.
     changed: Vec<WorkerId>,
     retires: retire::Retires,
+    /// Workers of an earlier run are awaited.
+    restoring: Option<restore::Restoring>,
+    needs_left: restore::NeedsLeft,
     /// Chunks that workers need hold no longer, and were not told so yet.
     releases: Vec<(WorkerId, ChunkId)>,
     /// Empty between uses, each.
@@ -195,6 +200,8 @@ impl Scheduler {
             ranks: rank::Ranks::default(),
             changed: Vec::new(),
             retires: retire::Retires::default(),
+            restoring: None,
+            needs_left: restore::NeedsLeft::default(),
             releases: Vec::new(),
             local: dispatch::Local::default(),
             dependents: Vec::new(),
@@ -247,6 +254,7 @@ impl Scheduler {
             Event::DeliveryFailed { chunk, worker } => self.on_delivery_failed(chunk, worker),
             Event::KeyReleased { key } => self.on_key_released(key),
             Event::ClientLeft { client } => self.on_client_left(client),
+            Event::ClientReturned { client } => self.on_client_returned(client),
             Event::RetireWorker { worker, deadline_us } => self.on_retire_worker(worker, deadline_us),
             Event::RetireCancelled { worker } => self.on_retire_cancelled(worker),
             Event::Tick => self.on_tick(),
@@ -254,6 +262,7 @@ impl Scheduler {
     }
 
     fn settle(&mut self, commands: &mut Vec<Command>) {
+        self.look_at_restore();
         // A lease makes room among the ready tasks, so demand and dispatch go in turn until nothing moves.
         loop {
             let before = (self.next_order, self.leased_count);
@@ -270,7 +279,8 @@ impl Scheduler {
 
     /// When to call again with [`Event::Tick`] if nothing else happens.
     pub fn next_timeout(&self) -> Option<Time> {
-        self.silent_at.into_iter().chain(self.retire_timeout()).min()
+        let timeouts = self.silent_at.into_iter().chain(self.retire_timeout());
+        timeouts.chain(self.restore_timeout()).min()
     }
 
     /// How far a job is, layer by layer; empty for an unknown job.
@@ -344,6 +354,7 @@ impl Scheduler {
             plan: plan.clone(),
             layers,
             state: JobState::Running,
+            client_is_away: false,
             cursor: demand::Cursor::default(),
             outputs_left,
             problems: Default::default(),

@@ -28,6 +28,8 @@ pub(super) struct JobRecord {
     pub(super) plan: Arc<Plan>,
     pub(super) layers: Vec<LayerRecord>,
     pub(super) state: JobState,
+    /// The job is of an earlier run, and its client has not said yet what it has: nothing is demanded.
+    pub(super) client_is_away: bool,
     pub(super) cursor: Cursor,
     /// Output chunks that are not yet kept or delivered.
     pub(super) outputs_left: u64,

@@ -7,7 +7,7 @@ use std::{collections::BTreeMap, sync::Arc};
 use graticule_engine::{
     Announce, ChunkHeld, Failure, FailureKind, Finished, Incarnation, Lease, Report, SessionId, TaskTimes,
     Time, ToScheduler, ToWorker,
-    scheduler::{ClientId, Command, Config, Event, JobEvent, Observation, Scheduler},
+    scheduler::{ClientId, Command, Config, Event, JobEvent, Observation, Restore, Scheduler},
 };
 use graticule_plan::{
     AxisChunks, AxisWindow, Body, ChunkGrid, Input, InputMap, JobId, Key, Layer, LayerId, Output, Plan,
@@ -73,6 +73,19 @@ impl Cluster {
     pub fn tell(&mut self, event: Event) {
         let mut commands = Vec::new();
         self.scheduler.handle(self.now, event, &mut commands);
+        self.take(commands);
+    }
+
+    /// A scheduler that goes on where an earlier one ended.
+    pub fn restored(restore: Restore) -> Self {
+        let mut cluster = Self::default();
+        let mut commands = Vec::new();
+        cluster.scheduler.restore(cluster.now, restore, &mut commands);
+        cluster.take(commands);
+        cluster
+    }
+
+    fn take(&mut self, commands: Vec<Command>) {
         self.scheduler.check_invariants().expect("the books agree");
         for command in commands {
             match command {

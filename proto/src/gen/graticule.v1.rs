@@ -575,7 +575,10 @@ pub struct ChunkToCopy {
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct ClientMessage {
-    #[prost(oneof = "client_message::Message", tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 10")]
+    #[prost(
+        oneof = "client_message::Message",
+        tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12"
+    )]
     pub message: ::core::option::Option<client_message::Message>,
 }
 /// Nested message and enum types in `ClientMessage`.
@@ -604,6 +607,11 @@ pub mod client_message {
         /// Keys, 16 bytes each, big endian.
         #[prost(bytes, tag = "10")]
         ReleaseKey(::prost::bytes::Bytes),
+        /// First word after the hello of a client that comes back.
+        #[prost(message, tag = "11")]
+        Resume(super::Resume),
+        #[prost(message, tag = "12")]
+        Leave(super::Leave),
     }
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -612,6 +620,41 @@ pub struct Hello {
     pub version: ::core::option::Option<Version>,
     #[prost(string, tag = "2")]
     pub name: ::prost::alloc::string::String,
+    /// 16 bytes that no other client has, big endian.
+    #[prost(bytes = "bytes", tag = "3")]
+    pub token: ::prost::bytes::Bytes,
+    /// The client had a session with this token before.
+    #[prost(bool, tag = "4")]
+    pub returns: bool,
+}
+/// What a client that comes back has and wants. What it does not name it wants no more.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct Resume {
+    #[prost(message, repeated, tag = "1")]
+    pub jobs: ::prost::alloc::vec::Vec<ResumedJob>,
+    /// Submissions that were not answered; they are said again.
+    #[prost(uint64, repeated, tag = "2")]
+    pub submissions: ::prost::alloc::vec::Vec<u64>,
+    #[prost(bytes = "bytes", repeated, tag = "3")]
+    pub keys: ::prost::alloc::vec::Vec<::prost::bytes::Bytes>,
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct ResumedJob {
+    #[prost(uint64, tag = "1")]
+    pub job: u64,
+    /// Chunks that have arrived.
+    #[prost(message, repeated, tag = "2")]
+    pub delivered: ::prost::alloc::vec::Vec<DeliveredBlocks>,
+}
+/// Ranges of blocks of a layer.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct DeliveredBlocks {
+    #[prost(uint32, tag = "1")]
+    pub layer: u32,
+    #[prost(uint64, repeated, tag = "2")]
+    pub starts: ::prost::alloc::vec::Vec<u64>,
+    #[prost(uint64, repeated, tag = "3")]
+    pub ends: ::prost::alloc::vec::Vec<u64>,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Begin {
@@ -657,6 +700,9 @@ pub struct ClientWelcome {
     pub version: ::core::option::Option<Version>,
     #[prost(string, tag = "2")]
     pub dashboard: ::prost::alloc::string::String,
+    /// The scheduler knows a client that comes back; else its jobs are gone.
+    #[prost(bool, tag = "3")]
+    pub is_known: bool,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Submitted {
@@ -773,6 +819,9 @@ pub struct InfoReply {
     /// The most bytes that chunks in passing and running tasks took at a time.
     #[prost(uint64, tag = "6")]
     pub peak_bytes: u64,
+    /// Tasks that workers finished, since the scheduler began.
+    #[prost(uint64, tag = "7")]
+    pub finished_count: u64,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct WorkerInfo {
@@ -1262,7 +1311,8 @@ pub mod cluster_client {
                 .insert(GrpcMethod::new("graticule.v1.Cluster", "Work"));
             self.inner.streaming(req, path, codec).await
         }
-        /// A client's session: hello first. Its jobs and kept results end with the stream.
+        /// A client's session: hello first. Its jobs and kept results end when it takes its leave, or is away for too long;
+        /// until then it may come back with its token, and says what it has and wants.
         pub async fn connect(
             &mut self,
             request: impl tonic::IntoStreamingRequest<Message = super::ClientMessage>,
@@ -1342,7 +1392,8 @@ pub mod cluster_server {
                 Item = std::result::Result<super::ClientEvent, tonic::Status>,
             > + std::marker::Send
             + 'static;
-        /// A client's session: hello first. Its jobs and kept results end with the stream.
+        /// A client's session: hello first. Its jobs and kept results end when it takes its leave, or is away for too long;
+        /// until then it may come back with its token, and says what it has and wants.
         async fn connect(
             &self,
             request: tonic::Request<tonic::Streaming<super::ClientMessage>>,
@@ -1859,5 +1910,123 @@ pub mod store_server {
     pub const SERVICE_NAME: &str = "graticule.v1.Store";
     impl<T> tonic::server::NamedService for StoreServer<T> {
         const NAME: &'static str = SERVICE_NAME;
+    }
+}
+/// What reached the disk together: the content of one frame of the file.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct JournalBatch {
+    #[prost(message, repeated, tag = "1")]
+    pub records: ::prost::alloc::vec::Vec<JournalRecord>,
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct JournalRecord {
+    #[prost(oneof = "journal_record::Record", tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 10")]
+    pub record: ::core::option::Option<journal_record::Record>,
+}
+/// Nested message and enum types in `JournalRecord`.
+pub mod journal_record {
+    #[derive(Clone, PartialEq, ::prost::Oneof)]
+    pub enum Record {
+        #[prost(message, tag = "1")]
+        Opened(super::JournalOpened),
+        #[prost(message, tag = "2")]
+        ClientOpened(super::JournalClient),
+        /// A side table of jobs to come in the same file.
+        #[prost(message, tag = "3")]
+        Table(super::Table),
+        #[prost(message, tag = "4")]
+        JobSubmitted(super::JournalJob),
+        #[prost(message, tag = "5")]
+        JobEnded(super::JournalEnd),
+        /// 16 bytes, big endian.
+        #[prost(bytes, tag = "6")]
+        KeyReleased(::prost::bytes::Bytes),
+        #[prost(uint64, tag = "7")]
+        JobForgotten(u64),
+        #[prost(uint64, tag = "8")]
+        ClientLeft(u64),
+        #[prost(uint64, tag = "9")]
+        WorkerJoined(u64),
+        #[prost(uint64, tag = "10")]
+        WorkerLeft(u64),
+    }
+}
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct JournalOpened {
+    #[prost(uint64, tag = "1")]
+    pub incarnation: u64,
+    /// The first number that this run gives to jobs, clients, workers and sessions.
+    #[prost(uint64, tag = "2")]
+    pub first_number: u64,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct JournalClient {
+    #[prost(uint64, tag = "1")]
+    pub client: u64,
+    /// 16 bytes, big endian.
+    #[prost(bytes = "bytes", tag = "2")]
+    pub token: ::prost::bytes::Bytes,
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct JournalJob {
+    #[prost(uint64, tag = "1")]
+    pub job: u64,
+    #[prost(uint64, tag = "2")]
+    pub client: u64,
+    #[prost(uint64, tag = "3")]
+    pub submission: u64,
+    #[prost(string, tag = "4")]
+    pub name: ::prost::alloc::string::String,
+    #[prost(bytes = "bytes", repeated, tag = "5")]
+    pub tables: ::prost::alloc::vec::Vec<::prost::bytes::Bytes>,
+    #[prost(message, repeated, tag = "6")]
+    pub layers: ::prost::alloc::vec::Vec<Layer>,
+    #[prost(message, repeated, tag = "7")]
+    pub outputs: ::prost::alloc::vec::Vec<Output>,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct JournalEnd {
+    #[prost(uint64, tag = "1")]
+    pub job: u64,
+    #[prost(uint64, tag = "2")]
+    pub client: u64,
+    #[prost(uint64, tag = "3")]
+    pub submission: u64,
+    #[prost(enumeration = "journal_end::Outcome", tag = "4")]
+    pub outcome: i32,
+    /// Of a job that failed.
+    #[prost(string, tag = "5")]
+    pub message: ::prost::alloc::string::String,
+}
+/// Nested message and enum types in `JournalEnd`.
+pub mod journal_end {
+    #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+    #[repr(i32)]
+    pub enum Outcome {
+        Finished = 0,
+        Failed = 1,
+        Cancelled = 2,
+    }
+    impl Outcome {
+        /// String value of the enum field names used in the ProtoBuf definition.
+        ///
+        /// The values are not transformed in any way and thus are considered stable
+        /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+        pub fn as_str_name(&self) -> &'static str {
+            match self {
+                Self::Finished => "FINISHED",
+                Self::Failed => "FAILED",
+                Self::Cancelled => "CANCELLED",
+            }
+        }
+        /// Creates an enum from field names used in the ProtoBuf definition.
+        pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+            match value {
+                "FINISHED" => Some(Self::Finished),
+                "FAILED" => Some(Self::Failed),
+                "CANCELLED" => Some(Self::Cancelled),
+                _ => None,
+            }
+        }
     }
 }
