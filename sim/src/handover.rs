@@ -79,6 +79,8 @@ impl World {
         };
         self.nodes[at].released = true;
         if chunks_lost > 0 {
+            // Some of what it has is given up by name: whoever else got it meanwhile need not keep it.
+            self.destroyed.extend(self.nodes[at].store.keys());
             return;
         }
         self.counts.retired += 1;
