@@ -6,9 +6,7 @@ use std::{
 use graticule_dashboard::Feed;
 use graticule_engine::{
     Incarnation, SessionId, Time, ToWorker,
-    scheduler::{
-        ClientId, Command, Config, Event, JobEvent, LayerProgress, Observation, Sabotage, Scheduler,
-    },
+    scheduler::{ClientId, Command, Config, Event, JobEvent, LayerProgress, Observation, Scheduler},
 };
 use graticule_plan::JobId;
 use graticule_proto::{FromCluster, ToCluster};
@@ -63,7 +61,7 @@ pub fn start(options: SchedulerOptions) -> (SchedulerHandle, impl Future<Output 
     let config = Config {
         incarnation,
         worker_timeout_us: options.worker_timeout_us,
-        sabotage: Sabotage::None,
+        ..Config::default()
     };
     let actor = Actor {
         engine: Scheduler::new(config),
