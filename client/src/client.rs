@@ -3,7 +3,8 @@ use std::sync::Arc;
 use graticule_array::{Array, LowerOptions, Lowered, Wanted, lower};
 use graticule_kernel::Tensor;
 use graticule_plan::{JobId, Plan, WorkerId};
-use graticule_proto::{MESSAGE_BYTES_MAX, StorePool, engine::scheduler::LayerProgress};
+use graticule_proto::{MESSAGE_BYTES_MAX, engine::scheduler::LayerProgress};
+use graticule_transfer::StorePool;
 use tracing::warn;
 
 use crate::{
