@@ -93,6 +93,15 @@ impl StorePool {
         }
     }
 
+    /// How many fetches were answered by mapping a chunk.
+    pub fn mapped_count(&self) -> u64 {
+        #[cfg(target_os = "linux")]
+        if let Some(doors) = &self.doors {
+            return doors.mapped_count();
+        }
+        0
+    }
+
     /// Fetches a region of a chunk. From a store of this host the chunk is mapped, if it can be; it stays what it is,
     /// whatever the store does.
     ///

@@ -2,6 +2,7 @@ use std::{
     io,
     os::{fd::AsFd, unix::net::UnixListener as StdListener},
     sync::Arc,
+    time::Duration,
 };
 
 use graticule_kernel::Chunk;
@@ -17,6 +18,8 @@ use crate::ChunkSource;
 
 /// Processes of this host that are served at a time. Others fetch over gRPC.
 const VISITOR_COUNT_MAX: usize = 256;
+/// How long nobody is let in when the process has as many files open as it may.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// Where processes of this host and user get a store's chunks to map. It closes when this is dropped.
 #[derive(Debug)]
@@ -52,8 +55,7 @@ async fn serve<S: ChunkSource>(listener: UnixListener, source: Arc<S>) {
         tokio::select! {
             accepted = listener.accept() => {
                 let Ok((stream, _)) = accepted else {
-                    // As many files are open as may be.
-                    tokio::task::yield_now().await;
+                    tokio::time::sleep(ACCEPT_PAUSE).await;
                     continue;
                 };
                 let Ok(place) = places.clone().try_acquire_owned() else { continue };

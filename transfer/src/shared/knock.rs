@@ -2,7 +2,10 @@ use std::{
     collections::BTreeMap,
     io,
     os::{fd::OwnedFd, unix::net::UnixStream as StdStream},
-    sync::{Arc, Mutex, PoisonError},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
     time::Duration,
 };
 
@@ -25,6 +28,7 @@ type Place = Arc<tokio::sync::Mutex<Option<UnixStream>>>;
 #[derive(Debug, Default)]
 pub(crate) struct Knockers {
     places: Mutex<BTreeMap<Arc<str>, Place>>,
+    mapped_count: AtomicU64,
 }
 
 impl Knockers {
@@ -48,6 +52,7 @@ impl Knockers {
         let chunk = mapped
             .inspect_err(|error| tracing::debug!(%error, "what a door gave cannot be mapped"))
             .ok()?;
+        self.mapped_count.fetch_add(1, Ordering::Relaxed);
         let Some(region) = fetch.region else {
             return Some(chunk);
         };
@@ -57,6 +62,10 @@ impl Knockers {
         let region = region.to_vec();
         let cut = tokio::task::spawn_blocking(move || chunk.region(&region)).await;
         cut.ok()?.ok()
+    }
+
+    pub(crate) fn mapped_count(&self) -> u64 {
+        self.mapped_count.load(Ordering::Relaxed)
     }
 
     /// Asks at a door; `None` if there is none, or the chunk is not shared.

@@ -29,9 +29,9 @@ const MEMCPY_TARGET: f64 = 0.5;
 
 #[derive(Debug, Clone, clap::Args)]
 pub(crate) struct Args {
-    /// Bytes of a chunk, several sizes with commas between; by default 1, 16 and 64 MiB.
+    /// Bytes of a chunk, several sizes with commas between; by default 1, 16 and 64 MiB. Smaller ones are not mapped.
     #[arg(long, value_delimiter = ',', default_values_t = [1 << 20, 16 << 20, 64 << 20],
-          value_parser = clap::value_parser!(u64).range(64..=1 << 30), value_name = "BYTES")]
+          value_parser = clap::value_parser!(u64).range(1 << 20..=1 << 30), value_name = "BYTES")]
     bytes: Vec<u64>,
     /// Bytes that each way carries in a round.
     #[arg(long, default_value_t = 256 << 20, value_parser = clap::value_parser!(u64).range(1..), value_name = "BYTES")]
@@ -177,6 +177,10 @@ impl<'a> Trial<'a> {
             let fetched = self.fetch(pool, 0).await?;
             ensure!(fetched.single() == Some(&want), "other bytes came than were sent");
         }
+        ensure!(
+            self.shared.mapped_count() == 1 || cfg!(not(target_os = "linux")),
+            "the chunk was not mapped: are both processes allowed to share memory?"
+        );
         self.ask(0)?;
         self.receive(0)?;
         let received = self.targets[0].as_mut_slice::<u8>();
