@@ -144,7 +144,7 @@ impl Processes {
 }
 
 /// Starts this program with other arguments.
-fn spawn<'a>(words: impl IntoIterator<Item = &'a str>, output: Stdio) -> anyhow::Result<Process> {
+pub(crate) fn spawn<'a>(words: impl IntoIterator<Item = &'a str>, output: Stdio) -> anyhow::Result<Process> {
     let program = std::env::current_exe().context("this program has no path")?;
     let mut command = Command::new(program);
     let ours = std::env::vars_os().map(|(name, _)| name);

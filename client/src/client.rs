@@ -4,9 +4,10 @@ use graticule_array::{Array, LowerOptions, Lowered, Wanted, lower};
 use graticule_kernel::Tensor;
 use graticule_plan::{JobId, Plan};
 use graticule_proto::{
-    MESSAGE_BYTES_MAX, StorePool,
+    MESSAGE_BYTES_MAX,
     engine::scheduler::{LayerProgress, WorkerInfo},
 };
+use graticule_transfer::StorePool;
 use tracing::warn;
 
 use crate::{

@@ -1,6 +1,7 @@
 use graticule_kernel::Chunk;
 use graticule_plan::ChunkId;
-use graticule_proto::{StorePool, engine::Peer};
+use graticule_proto::engine::Peer;
+use graticule_transfer::{Fetch, StorePool};
 
 /// The way to the chunks that workers hold.
 #[derive(Debug, Clone)]
@@ -13,11 +14,11 @@ pub(crate) enum Fetcher {
 }
 
 impl Fetcher {
-    /// Gets a whole chunk from one worker.
+    /// Gets a whole chunk of so many bytes from one worker.
     ///
     /// # Errors
     /// What went wrong, for a person.
-    pub(crate) async fn fetch(&self, peer: &Peer, chunk: ChunkId) -> Result<Chunk, String> {
+    pub(crate) async fn fetch(&self, peer: &Peer, chunk: ChunkId, bytes: u64) -> Result<Chunk, String> {
         match self {
             #[cfg(feature = "local")]
             Fetcher::Embedded(peers) => peers
@@ -25,9 +26,13 @@ impl Fetcher {
                 .await
                 .map_err(|error| error.to_string()),
             Fetcher::Remote(pool) => {
-                let bytes = pool.fetch(&peer.address, chunk, None).await;
-                let bytes = bytes.map_err(|error| error.to_string())?;
-                Chunk::decode(&bytes).map_err(|error| format!("{}: {error}", peer.address))
+                let fetch = Fetch {
+                    address: &peer.address,
+                    chunk,
+                    region: None,
+                    bytes: Some(bytes),
+                };
+                pool.fetch(fetch).await.map_err(|error| error.to_string())
             }
         }
     }

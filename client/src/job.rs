@@ -246,7 +246,7 @@ impl Job {
         self.fetches.spawn(async move {
             let mut failed = (Vec::new(), "no worker holds it".to_owned());
             for peer in &ready.peers {
-                match about.fetcher.fetch(peer, chunk_id).await {
+                match about.fetcher.fetch(peer, chunk_id, ready.bytes).await {
                     Ok(chunk) => {
                         let (bytes, chunk) = (ready.bytes, Ok(chunk));
                         return Fetched {

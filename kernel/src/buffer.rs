@@ -1,4 +1,4 @@
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, OnceLock, PoisonError};
 
 use bytemuck::{Pod, Zeroable};
 
@@ -24,12 +24,72 @@ const SPARE_COUNT_MAX: usize = 64;
 #[repr(C, align(64))]
 struct Line([u8; ALIGN_BYTES]);
 
+/// Memory from elsewhere for a large buffer, at a multiple of [`ALIGN_BYTES`].
+pub trait LargeMemory: Send + Sync {
+    /// Its bytes.
+    fn bytes(&self) -> &[u8];
+    /// Its bytes, to be written.
+    fn bytes_mut(&mut self) -> &mut [u8];
+    /// Whether nobody else may still see it, so that it may become another buffer when this one is freed.
+    fn is_reusable(&self) -> bool;
+}
+
+/// Where memory for large buffers comes from: so many bytes of zeros, or `None` for memory of the heap.
+type LargeSource = fn(usize) -> Option<Box<dyn LargeMemory>>;
+
+static LARGE_SOURCE: OnceLock<LargeSource> = OnceLock::new();
+
+/// From now on this process's buffers of a MiB and more have their memory from `source`. The first call counts.
+pub fn set_large_memory(source: fn(usize) -> Option<Box<dyn LargeMemory>>) {
+    // A second source would be one too many.
+    let _ = LARGE_SOURCE.set(source);
+}
+
+/// What a buffer's bytes lie in.
+enum Memory {
+    Heap(Box<[Line]>),
+    Large(Box<dyn LargeMemory>),
+}
+
+impl Memory {
+    fn len(&self) -> usize {
+        self.bytes().len()
+    }
+
+    fn bytes(&self) -> &[u8] {
+        match self {
+            Memory::Heap(lines) => bytemuck::cast_slice(lines),
+            Memory::Large(memory) => memory.bytes(),
+        }
+    }
+
+    fn bytes_mut(&mut self) -> &mut [u8] {
+        match self {
+            Memory::Heap(lines) => bytemuck::cast_slice_mut(lines),
+            Memory::Large(memory) => memory.bytes_mut(),
+        }
+    }
+
+    fn is_reusable(&self) -> bool {
+        match self {
+            Memory::Heap(_) => true,
+            Memory::Large(memory) => memory.is_reusable(),
+        }
+    }
+}
+
+impl Default for Memory {
+    fn default() -> Self {
+        Memory::Heap(Box::default())
+    }
+}
+
 /// Bytes at an aligned address that can be written.
 ///
 /// Chunks of an array are of one size, and come and go many times a second; memory fresh from the system costs a page
 /// fault for each 4 KiB. So large buffers are kept when they are freed, for the next one of the same size.
 pub(crate) struct Buffer {
-    lines: Box<[Line]>,
+    memory: Memory,
     len: usize,
 }
 
@@ -51,99 +111,105 @@ pub fn limit_spare_bytes(bytes_max: usize) {
 }
 
 struct Spare {
-    buffers: Vec<Box<[Line]>>,
+    buffers: Vec<Memory>,
     bytes: usize,
     bytes_max: usize,
 }
 
 impl Spare {
-    fn take(&mut self, lines: usize) -> Option<Box<[Line]>> {
-        let at = self.buffers.iter().rposition(|buffer| buffer.len() == lines)?;
-        self.bytes -= lines * ALIGN_BYTES;
+    fn take(&mut self, bytes: usize) -> Option<Memory> {
+        let at = self.buffers.iter().rposition(|buffer| buffer.len() == bytes)?;
+        self.bytes -= bytes;
         Some(self.buffers.remove(at))
     }
 
     /// Keeps a buffer, and gives up the oldest ones for it; returns those, to be freed without the lock.
-    fn keep(&mut self, buffer: Box<[Line]>) -> Vec<Box<[Line]>> {
-        self.bytes += size_of_val(&*buffer);
+    fn keep(&mut self, buffer: Memory) -> Vec<Memory> {
+        self.bytes += buffer.len();
         self.buffers.push(buffer);
         self.shrink()
     }
 
-    fn shrink(&mut self) -> Vec<Box<[Line]>> {
+    fn shrink(&mut self) -> Vec<Memory> {
         let mut freed = Vec::new();
         while self.bytes > self.bytes_max || self.buffers.len() > SPARE_COUNT_MAX {
             let oldest = self.buffers.remove(0);
-            self.bytes -= size_of_val(&*oldest);
+            self.bytes -= oldest.len();
             freed.push(oldest);
         }
         freed
     }
 }
 
-fn is_kept(lines: usize) -> bool {
-    (SPARE_BYTES_MIN..=SPARE_BYTES_MAX).contains(&(lines * ALIGN_BYTES))
+fn is_kept(bytes: usize) -> bool {
+    (SPARE_BYTES_MIN..=SPARE_BYTES_MAX).contains(&bytes)
 }
 
-fn spare(lines: usize) -> Option<Box<[Line]>> {
+fn spare(bytes: usize) -> Option<Memory> {
     // Small ones, which are many, never wait for the lock.
-    if !is_kept(lines) {
+    if !is_kept(bytes) {
         return None;
     }
-    SPARE.lock().unwrap_or_else(PoisonError::into_inner).take(lines)
+    SPARE.lock().unwrap_or_else(PoisonError::into_inner).take(bytes)
 }
 
 impl Buffer {
     pub(crate) fn zeroed(len: usize) -> Result<Self, KernelError> {
-        let lines = line_count(len)?;
-        if let Some(mut lines) = spare(lines) {
-            lines.fill(Line::zeroed());
-            return Ok(Self { lines, len });
+        if let Some(mut memory) = spare(memory_len(len)?) {
+            memory.bytes_mut().fill(0);
+            return Ok(Self { memory, len });
         }
-        Self::fresh(lines, len)
+        Self::fresh(len)
     }
 
     /// Bytes of any value, for who writes all of them.
     pub(crate) fn for_overwrite(len: usize) -> Result<Self, KernelError> {
-        let lines = line_count(len)?;
-        let mut made = match spare(lines) {
-            Some(lines) => Self { lines, len },
-            None => Self::fresh(lines, len)?,
+        let mut made = match spare(memory_len(len)?) {
+            Some(memory) => Self { memory, len },
+            None => Self::fresh(len)?,
         };
         if cfg!(debug_assertions) {
             // Who forgets some finds out.
-            made.lines.fill(Line([0xA5; ALIGN_BYTES]));
+            made.memory.bytes_mut().fill(0xA5);
         }
         Ok(made)
     }
 
-    fn fresh(lines: usize, len: usize) -> Result<Self, KernelError> {
-        let lines = bytemuck::try_zeroed_slice_box(lines).map_err(|()| too_large(len))?;
-        Ok(Self { lines, len })
+    fn fresh(len: usize) -> Result<Self, KernelError> {
+        let bytes = memory_len(len)?;
+        let large = LARGE_SOURCE.get().filter(|_| bytes >= SPARE_BYTES_MIN);
+        if let Some(memory) = large.and_then(|source| source(bytes)) {
+            let memory = Memory::Large(memory);
+            return Ok(Self { memory, len });
+        }
+        let lines = bytemuck::try_zeroed_slice_box(bytes / ALIGN_BYTES).map_err(|()| too_large(len))?;
+        let memory = Memory::Heap(lines);
+        Ok(Self { memory, len })
     }
 
     /// A buffer of no bytes, which takes no memory.
     pub(crate) fn empty() -> Self {
         Self {
-            lines: Box::default(),
+            memory: Memory::default(),
             len: 0,
         }
     }
 
     pub(crate) fn bytes(&self) -> &[u8] {
-        &bytemuck::cast_slice(&self.lines)[..self.len]
+        &self.memory.bytes()[..self.len]
     }
 
     pub(crate) fn bytes_mut(&mut self) -> &mut [u8] {
-        &mut bytemuck::cast_slice_mut(&mut self.lines)[..self.len]
+        &mut self.memory.bytes_mut()[..self.len]
     }
 }
 
-fn line_count(len: usize) -> Result<usize, KernelError> {
+/// Bytes of the memory that a buffer of so many takes: whole lines.
+fn memory_len(len: usize) -> Result<usize, KernelError> {
     if len as u64 > TENSOR_BYTES_MAX {
         return Err(too_large(len));
     }
-    Ok(len.div_ceil(ALIGN_BYTES))
+    Ok(len.next_multiple_of(ALIGN_BYTES))
 }
 
 fn too_large(len: usize) -> KernelError {
@@ -155,9 +221,9 @@ fn too_large(len: usize) -> KernelError {
 
 impl Drop for Buffer {
     fn drop(&mut self) {
-        if is_kept(self.lines.len()) {
-            let lines = std::mem::take(&mut self.lines);
-            let freed = SPARE.lock().unwrap_or_else(PoisonError::into_inner).keep(lines);
+        if is_kept(self.memory.len()) && self.memory.is_reusable() {
+            let memory = std::mem::take(&mut self.memory);
+            let freed = SPARE.lock().unwrap_or_else(PoisonError::into_inner).keep(memory);
             drop(freed);
         }
     }
@@ -171,7 +237,7 @@ impl AsRef<[u8]> for Buffer {
 
 #[cfg(test)]
 mod tests {
-    use super::{ALIGN_BYTES, Buffer, SPARE_BYTES_MAX, SPARE_COUNT_MAX, Spare, line_count};
+    use super::{ALIGN_BYTES, Buffer, SPARE_BYTES_MAX, SPARE_COUNT_MAX, Spare};
 
     #[test]
     fn zeroed_memory_is_zero_also_when_it_was_used_before() {
@@ -184,7 +250,7 @@ mod tests {
 
     #[test]
     fn what_is_kept_is_bounded_in_bytes_and_number() {
-        let lines = |bytes: usize| Buffer::fresh(line_count(bytes).unwrap(), bytes).unwrap();
+        let memory = |bytes: usize| std::mem::take(&mut Buffer::fresh(bytes).unwrap().memory);
         let mut spare = Spare {
             buffers: Vec::new(),
             bytes: 0,
@@ -192,14 +258,14 @@ mod tests {
         };
         let mut freed = 0;
         for _ in 0..SPARE_COUNT_MAX + 5 {
-            freed += spare.keep(std::mem::take(&mut lines(ALIGN_BYTES).lines)).len();
+            freed += spare.keep(memory(ALIGN_BYTES)).len();
         }
         assert_eq!(freed, 5);
         assert_eq!(spare.bytes, SPARE_COUNT_MAX * ALIGN_BYTES);
-        spare.keep(std::mem::take(&mut lines(SPARE_BYTES_MAX).lines));
+        spare.keep(memory(SPARE_BYTES_MAX));
         assert!(spare.bytes <= SPARE_BYTES_MAX);
         assert!(spare.take(1).is_none());
-        assert!(spare.take(SPARE_BYTES_MAX / ALIGN_BYTES).is_some());
+        assert!(spare.take(SPARE_BYTES_MAX).is_some());
         assert_eq!(spare.bytes, 0);
     }
 }

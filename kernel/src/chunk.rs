@@ -11,6 +11,9 @@ pub const PART_COUNT_MAX: usize = 16;
 const MAGIC: &[u8; 4] = b"GCH1";
 /// Magic, part count, bytes of the header with its padding.
 const PREFIX_BYTES: usize = 12;
+/// The longest header.
+pub(crate) const HEADER_BYTES_MAX: usize =
+    (PREFIX_BYTES + PART_COUNT_MAX * (2 + 8 * NDIM_MAX)).next_multiple_of(ALIGN_BYTES);
 
 /// A block's data: one tensor, or several of one shape where it is a partial result (count with mean and M2).
 ///
@@ -165,10 +168,32 @@ impl Chunk {
     }
 }
 
-type PartHeads = Vec<(DType, Vec<usize>)>;
+/// Dtypes and shapes of a chunk's parts.
+pub type PartHeads = Vec<(DType, Vec<usize>)>;
+
+/// The dtypes and shapes that an [encoded header](Chunk::encode_header) names, and the bytes behind it.
+///
+/// # Errors
+/// [`KernelError::Decode`] if it is none.
+pub fn split_header(bytes: &[u8]) -> Result<(PartHeads, &[u8]), KernelError> {
+    let (parts, end) = decode_header(bytes)?;
+    Ok((parts, &bytes[end..]))
+}
+
+/// How long the header is that begins so; `None` if not enough of it is there.
+pub(crate) fn header_len(head: &[u8]) -> Result<Option<usize>, KernelError> {
+    let Some(prefix) = head.get(..PREFIX_BYTES) else {
+        return Ok(None);
+    };
+    if &prefix[..4] != MAGIC {
+        return Err(KernelError::Decode("it does not begin as one".into()));
+    }
+    let len = u32::from_le_bytes(prefix[8..12].try_into().expect("four bytes"));
+    Ok(Some((len as usize).max(PREFIX_BYTES)))
+}
 
 /// The parts' dtypes and shapes, and where the first part begins.
-fn decode_header(bytes: &[u8]) -> Result<(PartHeads, usize), KernelError> {
+pub(crate) fn decode_header(bytes: &[u8]) -> Result<(PartHeads, usize), KernelError> {
     let failed = |why: String| Err(KernelError::Decode(why));
     let word = |at: usize| {
         bytes

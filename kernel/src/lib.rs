@@ -27,6 +27,7 @@
 //!
 //! This crate knows nothing of files, networks, other tasks or expressions: a [`Reader`] decodes what was fetched.
 
+mod arrival;
 mod buffer;
 mod chunk;
 mod element;
@@ -45,8 +46,11 @@ mod tensor;
 mod view;
 mod window;
 
-pub use buffer::{ALIGN_BYTES, SPARE_BYTES_MAX, TENSOR_BYTES_MAX, limit_spare_bytes};
-pub use chunk::{Chunk, PART_COUNT_MAX};
+pub use arrival::ChunkArrival;
+pub use buffer::{
+    ALIGN_BYTES, LargeMemory, SPARE_BYTES_MAX, TENSOR_BYTES_MAX, limit_spare_bytes, set_large_memory,
+};
+pub use chunk::{Chunk, PART_COUNT_MAX, PartHeads, split_header};
 pub use element::Element;
 pub use error::{BoxError, KernelError};
 pub use program::{NODE_COUNT_MAX, run, run_unfused};

@@ -105,6 +105,14 @@ impl Tensor {
         Ok(made.freeze())
     }
 
+    /// Bytes of a tensor of this dtype and shape.
+    ///
+    /// # Errors
+    /// [`KernelError::TooLarge`].
+    pub fn bytes_of(dtype: DType, shape: &[usize]) -> Result<usize, KernelError> {
+        Ok(sizes(dtype, shape)?.1)
+    }
+
     /// Wraps native-endian bytes: without a copy if they are aligned, else with one.
     ///
     /// Booleans other than 0 and 1 become 1.

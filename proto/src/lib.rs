@@ -38,10 +38,8 @@ pub use journal::{JobEnd, Record, RecordDecoder, RecordEncoder};
 pub use resume::{ClientToken, Resume, ResumedJob};
 pub use story::{About, Answer, Happening};
 pub use subject::{Subject, SubjectError, worker_number};
-pub use transfer::{FetchError, StorePool};
+pub use transfer::{FETCH_PATH, Region, STORE_SERVICE, decode_fetch, encode_fetch};
 pub use version::{check_version, version};
 
 /// The largest message that either end accepts. Side tables must fit in one.
 pub const MESSAGE_BYTES_MAX: usize = 64 << 20;
-/// The size of a frame of chunk data.
-pub const FRAME_BYTES: usize = 256 << 10;

@@ -8,6 +8,7 @@ use graticule_engine::{ChunkHolders, Failure, FailureKind, Peer, worker::LayerEn
 use graticule_kernel::{Chunk, Window, WindowBuilder};
 use graticule_ops::Program;
 use graticule_plan::{BlockMap, ChunkId, WorkerId};
+use graticule_transfer::Fetch;
 
 use crate::{ChunkStore, PeerError, Peers, StoreError, tables::TableStore};
 
@@ -40,6 +41,7 @@ struct Part {
     position: usize,
     chunk: ChunkId,
     region: Vec<Range<u64>>,
+    bytes: u64,
 }
 
 pub(crate) fn permanent(message: impl std::fmt::Display) -> Failure {
@@ -67,7 +69,7 @@ impl Fetcher {
                 layer: source.layer,
                 block,
             };
-            let (window, bytes) = self.window(map, block, id, &holders).await?;
+            let (window, bytes) = self.window(map, block, id, source.item_bytes, &holders).await?;
             windows.push(window);
             fetched_bytes += bytes;
         }
@@ -99,6 +101,7 @@ impl Fetcher {
         map: &BlockMap,
         block: u64,
         id: impl Fn(u64) -> ChunkId,
+        item_bytes: u64,
         holders: &BTreeMap<ChunkId, Vec<Peer>>,
     ) -> Result<(Window, u64), Failure> {
         let Some(axes) = map.window(block) else {
@@ -111,10 +114,15 @@ impl Fetcher {
             .sources(block)
             .into_iter()
             .enumerate()
-            .map(|(position, source)| Part {
-                position,
-                chunk: id(source),
-                region: map.region(block, source),
+            .map(|(position, source)| {
+                let region = map.region(block, source);
+                let lens = region.iter().map(|range| range.end - range.start);
+                Part {
+                    position,
+                    chunk: id(source),
+                    bytes: lens.fold(item_bytes, u64::saturating_mul),
+                    region,
+                }
             })
             .collect();
         let mut bytes = 0;
@@ -143,7 +151,13 @@ impl Fetcher {
         let peers = holders.get(&part.chunk).map(Vec::as_slice).unwrap_or_default();
         let mut missing: Vec<(ChunkId, WorkerId)> = Vec::new();
         for peer in peers {
-            match self.fetch_from(peer, part.chunk, Some(&part.region)).await {
+            let fetch = Fetch {
+                address: &peer.address,
+                chunk: part.chunk,
+                region: Some(&part.region),
+                bytes: Some(part.bytes),
+            };
+            match self.fetch_from(fetch).await {
                 Ok(chunk) => return Ok((part.position, chunk, true)),
                 Err(error) => {
                     tracing::debug!(chunk = %part.chunk, worker = %peer.worker, %error, "peer gave no chunk");
@@ -161,7 +175,13 @@ impl Fetcher {
     /// A whole chunk from whichever peer gives it, to be kept here.
     pub(crate) async fn copy(&self, chunk: ChunkId, peers: &[Peer]) -> Option<Chunk> {
         for peer in peers {
-            match self.fetch_from(peer, chunk, None).await {
+            let fetch = Fetch {
+                address: &peer.address,
+                chunk,
+                region: None,
+                bytes: None,
+            };
+            match self.fetch_from(fetch).await {
                 Ok(chunk) => return Some(chunk),
                 Err(error) => {
                     tracing::debug!(%chunk, worker = %peer.worker, %error, "peer gave no copy");
@@ -171,15 +191,10 @@ impl Fetcher {
         None
     }
 
-    async fn fetch_from(
-        &self,
-        peer: &Peer,
-        chunk: ChunkId,
-        region: Option<&[Range<u64>]>,
-    ) -> Result<Chunk, PeerError> {
+    async fn fetch_from(&self, fetch: Fetch<'_>) -> Result<Chunk, PeerError> {
         let mut tries = 0;
         loop {
-            match self.peers.fetch(peer, chunk, region).await {
+            match self.peers.fetch(fetch).await {
                 Err(PeerError::Broken(_)) if tries < RETRIES => {
                     tries += 1;
                     tokio::time::sleep(RETRY_PAUSE * tries).await;

@@ -1,10 +1,9 @@
 use std::{ops::Range, sync::Arc};
 
 use dashmap::DashMap;
-use graticule_engine::Peer;
 use graticule_kernel::Chunk;
 use graticule_plan::ChunkId;
-use graticule_proto::{FetchError, StorePool};
+use graticule_transfer::{Fetch, FetchError, StorePool};
 
 use crate::ChunkStore;
 
@@ -26,12 +25,7 @@ pub trait Peers: Send + Sync + 'static {
     ///
     /// # Errors
     /// [`PeerError`].
-    async fn fetch(
-        &self,
-        peer: &Peer,
-        chunk: ChunkId,
-        region: Option<&[Range<u64>]>,
-    ) -> Result<Chunk, PeerError>;
+    async fn fetch(&self, fetch: Fetch<'_>) -> Result<Chunk, PeerError>;
 }
 
 /// Peers in other processes.
@@ -42,18 +36,12 @@ pub struct GrpcPeers {
 
 #[async_trait::async_trait]
 impl Peers for GrpcPeers {
-    async fn fetch(
-        &self,
-        peer: &Peer,
-        chunk: ChunkId,
-        region: Option<&[Range<u64>]>,
-    ) -> Result<Chunk, PeerError> {
-        let fetched = self.pool.fetch(&peer.address, chunk, region).await;
-        let bytes = fetched.map_err(|error| match error {
+    async fn fetch(&self, fetch: Fetch<'_>) -> Result<Chunk, PeerError> {
+        let fetched = self.pool.fetch(fetch).await;
+        fetched.map_err(|error| match error {
             FetchError::NotHeld { address, .. } => PeerError::NotHeld(address),
             FetchError::Broken { .. } => PeerError::Broken(error.to_string()),
-        })?;
-        Chunk::decode(&bytes).map_err(|error| PeerError::Broken(format!("{}: {error}", peer.address)))
+        })
     }
 }
 
@@ -95,12 +83,7 @@ impl LocalPeers {
 
 #[async_trait::async_trait]
 impl Peers for LocalPeers {
-    async fn fetch(
-        &self,
-        peer: &Peer,
-        chunk: ChunkId,
-        region: Option<&[Range<u64>]>,
-    ) -> Result<Chunk, PeerError> {
-        self.read(&peer.address, chunk, region).await
+    async fn fetch(&self, fetch: Fetch<'_>) -> Result<Chunk, PeerError> {
+        self.read(fetch.address, fetch.chunk, fetch.region).await
     }
 }

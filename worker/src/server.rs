@@ -1,25 +1,16 @@
 //! A worker in a process of its own: its store served over gRPC.
 
-use std::{net::SocketAddr, ops::Range, pin::Pin, sync::Arc, time::Duration};
+use std::{net::SocketAddr, sync::Arc, time::Duration};
 
-use bytes::Bytes;
-use futures::Stream;
 use graticule_data::sources::Sources;
-use graticule_plan::{ChunkId, NDIM_MAX};
-use graticule_proto::{
-    FRAME_BYTES,
-    v1::{self, store_server::StoreServer},
-};
+#[cfg(target_os = "linux")]
+use graticule_transfer::Door;
+use graticule_transfer::StoreService;
 use tokio::{net::TcpListener, sync::oneshot, task::JoinHandle};
-use tonic::{
-    Request, Response, Status,
-    transport::{Server, server::TcpIncoming},
-};
+use tonic::transport::server::TcpIncoming;
 use tracing::info;
 
-use crate::{
-    ChunkStore, GrpcConnector, GrpcPeers, StoreError, Worker, WorkerError, WorkerHandle, WorkerOptions,
-};
+use crate::{ChunkStore, GrpcConnector, GrpcPeers, Worker, WorkerError, WorkerHandle, WorkerOptions};
 
 /// How long transfers under way may take when the worker has left.
 const TRANSFER_GRACE: Duration = Duration::from_secs(1);
@@ -43,6 +34,7 @@ pub struct Served {
     worker: WorkerHandle,
     stop: oneshot::Sender<()>,
     server: JoinHandle<Result<(), tonic::transport::Error>>,
+    _door: Option<Door>,
 }
 
 /// Starts a worker process: it listens, connects to its scheduler, and stays with it.
@@ -65,15 +57,13 @@ pub async fn serve(options: ServeOptions) -> Result<Served, WorkerError> {
     let folder = format!("graticule-{}-{}", std::process::id(), address.port());
     let store = Arc::new(ChunkStore::new(&options.worker.spill_dir, &folder));
     let (stop, stopped) = oneshot::channel();
-    let service = StoreServer::new(StoreService { store: store.clone() });
-    let server = Server::builder()
-        .initial_stream_window_size(4 << 20)
-        .initial_connection_window_size(16 << 20)
-        .add_service(service)
+    let server = graticule_transfer::server()
+        .add_service(StoreService::new(store.clone()))
         .serve_with_incoming_shutdown(TcpIncoming::from(listener).with_nodelay(Some(true)), async {
             let _ = stopped.await;
         });
     let server = tokio::spawn(server);
+    let door = open_door(&address.to_string(), &store);
     info!(%address, scheduler = %options.scheduler, slots = options.worker.slots, "worker listens");
     let peers = Arc::new(GrpcPeers::default());
     let worker = Worker::start(
@@ -89,8 +79,26 @@ pub async fn serve(options: ServeOptions) -> Result<Served, WorkerError> {
         worker,
         stop,
         server,
+        _door: door,
     })
 }
+
+/// Lets processes of this host map large chunks. Without it they fetch like all others.
+#[cfg(target_os = "linux")]
+fn open_door(address: &str, store: &Arc<ChunkStore>) -> Option<Door> {
+    graticule_transfer::share_large_buffers();
+    let door = Door::open(address, store.clone());
+    door.inspect_err(|error| tracing::debug!(%error, "chunks are not shared with processes of this host"))
+        .ok()
+}
+
+#[cfg(not(target_os = "linux"))]
+fn open_door(_: &str, _: &Arc<ChunkStore>) -> Option<()> {
+    None
+}
+
+#[cfg(not(target_os = "linux"))]
+type Door = ();
 
 impl Served {
     /// Waits until the worker has ended by itself.
@@ -121,61 +129,5 @@ async fn end(stop: oneshot::Sender<()>, mut server: JoinHandle<Result<(), tonic:
     let _ = stop.send(());
     if tokio::time::timeout(TRANSFER_GRACE, &mut server).await.is_err() {
         server.abort();
-    }
-}
-
-struct StoreService {
-    store: Arc<ChunkStore>,
-}
-
-type FrameStream = Pin<Box<dyn Stream<Item = Result<v1::Frame, Status>> + Send>>;
-
-#[tonic::async_trait]
-impl v1::store_server::Store for StoreService {
-    type FetchStream = FrameStream;
-
-    async fn fetch(&self, request: Request<v1::FetchRequest>) -> Result<Response<FrameStream>, Status> {
-        let request = request.into_inner();
-        let chunk: ChunkId = request
-            .chunk
-            .ok_or_else(|| Status::invalid_argument("no chunk named"))?
-            .into();
-        if request.starts.len() != request.ends.len() || request.starts.len() > NDIM_MAX {
-            return Err(Status::invalid_argument(
-                "a region's starts and ends differ in number",
-            ));
-        }
-        let region: Vec<Range<u64>> = request
-            .starts
-            .into_iter()
-            .zip(request.ends)
-            .map(|(start, end)| start..end)
-            .collect();
-        let region = (!region.is_empty()).then_some(region);
-        let found = self.store.read(chunk, region.as_deref()).await;
-        let found = found.map_err(|error| match error {
-            StoreError::NotHeld(_) | StoreError::Damaged { .. } => Status::not_found(error.to_string()),
-            StoreError::Region(_) => Status::invalid_argument(error.to_string()),
-        })?;
-        let frames = found.frames().into_iter().flat_map(|bytes| Frames { bytes });
-        let frames = frames.map(|data| Ok(v1::Frame { data }));
-        Ok(Response::new(Box::pin(futures::stream::iter(frames))))
-    }
-}
-
-/// Bytes in pieces of at most a frame, without a copy.
-struct Frames {
-    bytes: Bytes,
-}
-
-impl Iterator for Frames {
-    type Item = Bytes;
-
-    fn next(&mut self) -> Option<Bytes> {
-        if self.bytes.is_empty() {
-            return None;
-        }
-        let len = self.bytes.len().min(FRAME_BYTES);
-        Some(self.bytes.split_to(len))
     }
 }

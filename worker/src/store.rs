@@ -10,6 +10,7 @@ use std::{
 use dashmap::DashMap;
 use graticule_kernel::{Chunk, KernelError};
 use graticule_plan::ChunkId;
+use graticule_transfer::{ChunkSource, Refusal};
 use tokio::sync::Semaphore;
 use tracing::warn;
 
@@ -200,6 +201,26 @@ impl ChunkStore {
 
     fn tick(&self) -> u64 {
         self.clock.fetch_add(1, Ordering::Relaxed)
+    }
+}
+
+#[async_trait::async_trait]
+impl ChunkSource for ChunkStore {
+    async fn read(&self, chunk: ChunkId, region: Option<&[Range<u64>]>) -> Result<Chunk, Refusal> {
+        let found = ChunkStore::read(self, chunk, region).await;
+        found.map_err(|error| match error {
+            StoreError::NotHeld(_) | StoreError::Damaged { .. } => Refusal::NotHeld(error.to_string()),
+            StoreError::Region(_) => Refusal::Region(error.to_string()),
+        })
+    }
+
+    fn in_memory(&self, chunk: ChunkId) -> Option<Chunk> {
+        let entry = self.chunks.get(&chunk)?;
+        entry.used.store(self.tick(), Ordering::Relaxed);
+        match &entry.place {
+            Place::Memory(chunk) => Some(chunk.clone()),
+            Place::Disk(_) => None,
+        }
     }
 }
 

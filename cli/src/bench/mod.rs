@@ -5,6 +5,7 @@ mod latency;
 mod median;
 mod plan;
 mod scheduler;
+mod transfer;
 
 use std::process::ExitCode;
 
@@ -34,6 +35,11 @@ enum Bench {
     Plan(plan::Args),
     /// What the scheduler's engine takes for a task, with workers that do nothing.
     Scheduler(scheduler::Args),
+    /// How fast bytes go from one process to another, beside raw TCP and a copy in memory.
+    Transfer(transfer::Args),
+    /// The process from which `transfer` fetches.
+    #[command(hide = true)]
+    TransferStore(transfer::StoreArgs),
 }
 
 /// Figures of one question, as a person and as a program want them.
@@ -51,6 +57,8 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
         Bench::Median(args) => median::run(&args).await?,
         Bench::Plan(args) => plan::run(&args)?,
         Bench::Scheduler(args) => scheduler::run(&args)?,
+        Bench::Transfer(args) => transfer::run(&args).await?,
+        Bench::TransferStore(args) => return transfer::serve(&args).await,
     };
     if args.json {
         terminal::say(&report.figures.to_string())?;

@@ -1,0 +1,147 @@
+use std::{
+    convert::Infallible,
+    ops::Range,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+};
+
+use bytes::{Bytes, BytesMut};
+use graticule_kernel::Chunk;
+use graticule_plan::ChunkId;
+use graticule_proto::{FETCH_PATH, STORE_SERVICE, decode_fetch};
+use http_body::Body as _;
+use tonic::{
+    Code, Status,
+    body::Body,
+    codegen::{Service, http},
+    server::NamedService,
+    transport::Server,
+};
+
+use crate::{
+    Credits, SEND_BYTES_MAX,
+    wire::{FrameBody, request_message},
+};
+
+/// Bytes of a request. The longest names a region of as many axes as there may be.
+const REQUEST_BYTES_MAX: usize = 4 << 10;
+/// What a peer may send before it is heard: requests are small.
+const WINDOW_BYTES: u32 = 1 << 20;
+
+/// Why a store does not give a chunk.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Refusal {
+    /// It does not hold it.
+    NotHeld(String),
+    /// The region is none of the chunk.
+    Region(String),
+}
+
+/// Where a [`StoreService`] has its chunks from.
+#[async_trait::async_trait]
+pub trait ChunkSource: Send + Sync + 'static {
+    /// A region of a chunk, or the whole of it.
+    ///
+    /// # Errors
+    /// [`Refusal`].
+    async fn read(&self, chunk: ChunkId, region: Option<&[Range<u64>]>) -> Result<Chunk, Refusal>;
+
+    /// A whole chunk, if it lies in memory.
+    fn in_memory(&self, chunk: ChunkId) -> Option<Chunk>;
+}
+
+/// Serves `graticule.v1.Store` with frames that are not copied. Any gRPC client can read them.
+#[derive(Debug)]
+pub struct StoreService<S> {
+    source: Arc<S>,
+    credits: Credits,
+}
+
+impl<S> Clone for StoreService<S> {
+    fn clone(&self) -> Self {
+        Self {
+            source: self.source.clone(),
+            credits: self.credits.clone(),
+        }
+    }
+}
+
+impl<S: ChunkSource> StoreService<S> {
+    /// Serves the chunks of `source`, at most [`SEND_BYTES_MAX`] of them at a time.
+    pub fn new(source: Arc<S>) -> Self {
+        Self::with_credits(source, Credits::new(SEND_BYTES_MAX))
+    }
+
+    /// As [`new`](Self::new), with another bound on what is under way.
+    pub fn with_credits(source: Arc<S>, credits: Credits) -> Self {
+        Self { source, credits }
+    }
+
+    async fn fetch(&self, request: http::Request<Body>) -> Result<FrameBody, Status> {
+        let body = collect(request.into_body()).await?;
+        let wanted = decode_fetch(request_message(&body)?);
+        let (chunk, region) = wanted.map_err(|error| Status::invalid_argument(error.to_string()))?;
+        let found = self.source.read(chunk, region.as_deref()).await;
+        let found = found.map_err(|refusal| match refusal {
+            Refusal::NotHeld(why) => Status::not_found(why),
+            Refusal::Region(why) => Status::invalid_argument(why),
+        })?;
+        let credits = self.credits.take(found.nbytes()).await;
+        Ok(FrameBody::new(found.frames(), credits))
+    }
+}
+
+/// A server that is set up for large answers.
+pub fn server() -> Server {
+    Server::builder()
+        .initial_stream_window_size(WINDOW_BYTES)
+        .initial_connection_window_size(WINDOW_BYTES)
+}
+
+async fn collect(mut body: Body) -> Result<Bytes, Status> {
+    let mut all = BytesMut::new();
+    while let Some(frame) = std::future::poll_fn(|context| Pin::new(&mut body).poll_frame(context)).await {
+        if let Ok(data) = frame?.into_data() {
+            if all.len() + data.len() > REQUEST_BYTES_MAX {
+                return Err(Status::resource_exhausted("a request that long is none"));
+            }
+            all.extend_from_slice(&data);
+        }
+    }
+    Ok(all.freeze())
+}
+
+impl<S> NamedService for StoreService<S> {
+    const NAME: &'static str = STORE_SERVICE;
+}
+
+impl<S: ChunkSource> Service<http::Request<Body>> for StoreService<S> {
+    type Response = http::Response<Body>;
+    type Error = Infallible;
+    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Infallible>> + Send>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: http::Request<Body>) -> Self::Future {
+        let service = self.clone();
+        Box::pin(async move {
+            let answer = if request.uri().path() == FETCH_PATH {
+                service.fetch(request).await
+            } else {
+                Err(Status::new(Code::Unimplemented, "no such method"))
+            };
+            Ok(match answer {
+                Ok(frames) => {
+                    let mut response = http::Response::new(Body::new(frames));
+                    let kind = http::HeaderValue::from_static("application/grpc");
+                    response.headers_mut().insert(http::header::CONTENT_TYPE, kind);
+                    response
+                }
+                Err(status) => status.into_http(),
+            })
+        })
+    }
+}

@@ -1,0 +1,199 @@
+//! A store and those who fetch from it, over loopback sockets.
+#![allow(clippy::unwrap_used)]
+
+use std::{
+    collections::BTreeMap,
+    ops::Range,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+};
+
+use graticule_kernel::{ALIGN_BYTES, Chunk, Tensor};
+use graticule_plan::{ChunkId, JobId, LayerId};
+use graticule_proto::v1;
+use graticule_transfer::{ChunkSource, Credits, Fetch, FetchError, Refusal, StorePool, StoreService, server};
+use tokio::{net::TcpListener, sync::Semaphore, task::JoinSet};
+use tonic::transport::{Channel, Endpoint, server::TcpIncoming};
+
+/// Chunks behind a gate: each read takes a permit off it.
+struct Gated {
+    chunks: BTreeMap<u64, Chunk>,
+    gate: Semaphore,
+    reading: AtomicUsize,
+    reading_max: AtomicUsize,
+}
+
+#[async_trait::async_trait]
+impl ChunkSource for Gated {
+    async fn read(&self, chunk: ChunkId, region: Option<&[Range<u64>]>) -> Result<Chunk, Refusal> {
+        let reading = self.reading.fetch_add(1, Ordering::SeqCst) + 1;
+        self.reading_max.fetch_max(reading, Ordering::SeqCst);
+        self.gate.acquire().await.unwrap().forget();
+        self.reading.fetch_sub(1, Ordering::SeqCst);
+        let found = self.chunks.get(&chunk.block);
+        let found = found.ok_or_else(|| Refusal::NotHeld("not here".into()))?;
+        match region {
+            None => Ok(found.clone()),
+            Some(region) => found
+                .region(region)
+                .map_err(|error| Refusal::Region(error.to_string())),
+        }
+    }
+
+    fn in_memory(&self, chunk: ChunkId) -> Option<Chunk> {
+        self.chunks.get(&chunk.block).cloned()
+    }
+}
+
+fn chunk(block: u64) -> Chunk {
+    let values = (0..1u64 << 17).map(|i| (i * 3 + block) as f64).collect();
+    let flags = (0..1u64 << 17).map(|i| i % 5 == block % 5).collect();
+    let parts = vec![
+        Tensor::from_vec(&[1 << 7, 1 << 10], values).unwrap(),
+        Tensor::from_vec::<bool>(&[1 << 7, 1 << 10], flags).unwrap(),
+    ];
+    Chunk::new(parts).unwrap()
+}
+
+fn id(block: u64) -> ChunkId {
+    ChunkId {
+        job: JobId(1),
+        layer: LayerId(0),
+        block,
+    }
+}
+
+fn gated(count: u64, permits: usize) -> Arc<Gated> {
+    Arc::new(Gated {
+        chunks: (0..count).map(|block| (block, chunk(block))).collect(),
+        gate: Semaphore::new(permits),
+        reading: AtomicUsize::new(0),
+        reading_max: AtomicUsize::new(0),
+    })
+}
+
+/// Serves in the background; ends with the test's runtime.
+async fn serve(service: StoreService<Gated>) -> Arc<str> {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap().to_string();
+    tokio::spawn(
+        server()
+            .add_service(service)
+            .serve_with_incoming(TcpIncoming::from(listener)),
+    );
+    address.into()
+}
+
+/// What a program of another kind would use.
+async fn ordinary_client(address: &str) -> v1::store_client::StoreClient<Channel> {
+    let endpoint = Endpoint::from_shared(format!("http://{address}"))
+        .unwrap()
+        .initial_stream_window_size(1 << 16);
+    v1::store_client::StoreClient::new(endpoint.connect().await.unwrap())
+}
+
+fn fetch<'a>(address: &'a Arc<str>, block: u64, region: Option<&'a [Range<u64>]>) -> Fetch<'a> {
+    Fetch {
+        address,
+        chunk: id(block),
+        region,
+        bytes: Some(chunk(0).nbytes()),
+    }
+}
+
+#[tokio::test]
+async fn chunks_and_regions_arrive_whole_and_aligned() {
+    let address = serve(StoreService::new(gated(3, 100))).await;
+    let pool = StorePool::new();
+    for block in 0..3 {
+        let came = pool.fetch(fetch(&address, block, None)).await.unwrap();
+        assert_eq!(came, chunk(block));
+        for part in came.parts() {
+            assert!(part.bytes().as_ptr().addr().is_multiple_of(ALIGN_BYTES));
+        }
+    }
+    let region = [3..90, 7..1000];
+    let came = pool.fetch(fetch(&address, 2, Some(&region))).await.unwrap();
+    assert_eq!(came, chunk(2).region(&region).unwrap());
+}
+
+#[tokio::test]
+async fn what_is_not_held_and_what_is_not_there_differ() {
+    let address = serve(StoreService::new(gated(1, 100))).await;
+    let pool = StorePool::new();
+    let missing = pool.fetch(fetch(&address, 9, None)).await;
+    assert!(matches!(missing, Err(FetchError::NotHeld { .. })), "{missing:?}");
+    let outside = pool.fetch(fetch(&address, 0, Some(&[0..1, 0..5000]))).await;
+    assert!(matches!(outside, Err(FetchError::Broken { .. })), "{outside:?}");
+    let closed = TcpListener::bind("127.0.0.1:0")
+        .await
+        .unwrap()
+        .local_addr()
+        .unwrap();
+    let nobody = pool.fetch(fetch(&closed.to_string().into(), 0, None)).await;
+    assert!(matches!(nobody, Err(FetchError::Broken { .. })), "{nobody:?}");
+    // A refusal costs the others nothing.
+    assert!(pool.fetch(fetch(&address, 0, None)).await.is_ok());
+}
+
+#[tokio::test]
+async fn any_grpc_client_can_read_the_frames() {
+    let address = serve(StoreService::new(gated(1, 100))).await;
+    let mut client = ordinary_client(&address).await;
+    let request = v1::FetchRequest {
+        chunk: Some(id(0).into()),
+        starts: Vec::new(),
+        ends: Vec::new(),
+    };
+    let mut frames = client.fetch(request).await.unwrap().into_inner();
+    let mut data = Vec::new();
+    while let Some(frame) = frames.message().await.unwrap() {
+        data.extend_from_slice(&frame.data);
+    }
+    assert_eq!(Chunk::decode(&data.into()).unwrap(), chunk(0));
+}
+
+#[tokio::test]
+async fn no_more_bytes_are_asked_for_than_the_receiver_has_credits() {
+    let source = gated(10, 0);
+    let address = serve(StoreService::new(source.clone())).await;
+    let credits = Credits::new(2 * chunk(0).nbytes());
+    let pool = StorePool::with_credits(credits.clone());
+    let mut fetches = JoinSet::new();
+    for block in 0..10 {
+        let (pool, address) = (pool.clone(), address.clone());
+        fetches.spawn(async move { pool.fetch(fetch(&address, block, None)).await });
+    }
+    while source.reading.load(Ordering::SeqCst) < 2 {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(credits.taken_bytes(), 2 * chunk(0).nbytes());
+    source.gate.add_permits(10);
+    while let Some(came) = fetches.join_next().await {
+        assert!(came.unwrap().is_ok());
+    }
+    assert_eq!(source.reading_max.load(Ordering::SeqCst), 2);
+    assert_eq!(credits.taken_bytes(), 0);
+}
+
+#[tokio::test]
+async fn a_store_sends_no_more_than_it_has_credits_and_a_reader_that_goes_gives_them_back() {
+    let credits = Credits::new(chunk(0).nbytes());
+    let address = serve(StoreService::with_credits(gated(2, 100), credits.clone())).await;
+    let mut client = ordinary_client(&address).await;
+    let request = v1::FetchRequest {
+        chunk: Some(id(0).into()),
+        starts: Vec::new(),
+        ends: Vec::new(),
+    };
+    let slow = client.fetch(request).await.unwrap();
+    assert_eq!(credits.taken_bytes(), chunk(0).nbytes());
+    let (pool, next) = (StorePool::new(), address.clone());
+    let next = tokio::spawn(async move { pool.fetch(fetch(&next, 1, None)).await });
+    tokio::task::yield_now().await;
+    assert!(!next.is_finished());
+    drop(slow);
+    assert_eq!(next.await.unwrap().unwrap(), chunk(1));
+}
