@@ -25,6 +25,17 @@ pub struct Credits {
 #[derive(Debug)]
 pub(crate) struct Taken {
     _permit: Option<OwnedSemaphorePermit>,
+    _place: Option<OwnedSemaphorePermit>,
+}
+
+impl Taken {
+    /// With something else that is given back with it.
+    pub(crate) fn with(self, place: Option<OwnedSemaphorePermit>) -> Self {
+        Self {
+            _place: place,
+            ..self
+        }
+    }
 }
 
 impl Credits {
@@ -47,7 +58,10 @@ impl Credits {
             .acquire_many_owned(units.min(self.units_max))
             .await;
         // The semaphore is never closed.
-        Taken { _permit: permit.ok() }
+        Taken {
+            _permit: permit.ok(),
+            _place: None,
+        }
     }
 
     /// Bytes under way.

@@ -11,6 +11,7 @@ use graticule_kernel::Chunk;
 use graticule_plan::ChunkId;
 use graticule_proto::{FETCH_PATH, STORE_SERVICE, decode_fetch};
 use http_body::Body as _;
+use tokio::sync::Semaphore;
 use tonic::{
     Code, Status,
     body::Body,
@@ -26,6 +27,8 @@ use crate::{
 
 /// Bytes of a request. The longest names a region of as many axes as there may be.
 const REQUEST_BYTES_MAX: usize = 4 << 10;
+/// Chunks that are read from disk to be sent, at a time: each is in memory until it has gone.
+const FROM_DISK_MAX: usize = 8;
 /// What a peer may send before it is heard: requests are small.
 const WINDOW_BYTES: u32 = 1 << 20;
 
@@ -56,6 +59,7 @@ pub trait ChunkSource: Send + Sync + 'static {
 pub struct StoreService<S> {
     source: Arc<S>,
     credits: Credits,
+    from_disk: Arc<Semaphore>,
 }
 
 impl<S> Clone for StoreService<S> {
@@ -63,6 +67,7 @@ impl<S> Clone for StoreService<S> {
         Self {
             source: self.source.clone(),
             credits: self.credits.clone(),
+            from_disk: self.from_disk.clone(),
         }
     }
 }
@@ -75,19 +80,29 @@ impl<S: ChunkSource> StoreService<S> {
 
     /// As [`new`](Self::new), with another bound on what is under way.
     pub fn with_credits(source: Arc<S>, credits: Credits) -> Self {
-        Self { source, credits }
+        let from_disk = Arc::new(Semaphore::new(FROM_DISK_MAX));
+        Self {
+            source,
+            credits,
+            from_disk,
+        }
     }
 
     async fn fetch(&self, request: http::Request<Body>) -> Result<FrameBody, Status> {
         let body = collect(request.into_body()).await?;
         let wanted = decode_fetch(request_message(&body)?);
         let (chunk, region) = wanted.map_err(|error| Status::invalid_argument(error.to_string()))?;
+        let place = match self.source.in_memory(chunk) {
+            Some(_) => None,
+            // The semaphore is never closed.
+            None => self.from_disk.clone().acquire_owned().await.ok(),
+        };
         let found = self.source.read(chunk, region.as_deref()).await;
         let found = found.map_err(|refusal| match refusal {
             Refusal::NotHeld(why) => Status::not_found(why),
             Refusal::Region(why) => Status::invalid_argument(why),
         })?;
-        let credits = self.credits.take(found.nbytes()).await;
+        let credits = self.credits.take(found.nbytes()).await.with(place);
         Ok(FrameBody::new(found.frames(), credits))
     }
 }
