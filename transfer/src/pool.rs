@@ -176,7 +176,7 @@ impl StorePool {
 }
 
 /// Each HTTP frame lies in a buffer of its own, freed as soon as it is read. The C library of Linux would give most of
-/// that memory back to the system, and get it again page fault by page fault: a third of the time of a transfer. What it
+/// that memory back to the system, and get it again page fault by page fault: about a quarter of the time of a transfer. What it
 /// keeps adapts to the largest piece that was ever freed, so one is, untouched.
 fn keep_freed_frames() {
     static ONCE: std::sync::Once = std::sync::Once::new();

@@ -55,7 +55,7 @@ enum Way {
     Shared,
     /// The same, without that copy: the chunk is mapped and ready to be read.
     Mapped,
-    /// A copy from a buffer to another one that is there.
+    /// The same copies in one process: as many chunks, to the same buffers.
     Memcpy,
 }
 
@@ -145,7 +145,7 @@ struct Trial<'a> {
     tcp: TcpStream,
     /// Where raw TCP and memcpy write to.
     targets: Vec<TensorMut>,
-    source: Tensor,
+    sources: Vec<Tensor>,
 }
 
 impl<'a> Trial<'a> {
@@ -162,7 +162,9 @@ impl<'a> Trial<'a> {
             shared: StorePool::new(),
             tcp,
             targets: (0..args.at_once).map(|_| target()).collect::<Result<_, _>>()?,
-            source: chunk(bytes, 0)?,
+            sources: (0..args.at_once.into())
+                .map(|block| chunk(bytes, block))
+                .collect::<Result<_, _>>()?,
         })
     }
 
@@ -172,10 +174,12 @@ impl<'a> Trial<'a> {
 
     /// All ways bring the same bytes.
     async fn check(&mut self) -> anyhow::Result<()> {
-        let want = chunk(self.bytes, 0)?;
         for pool in [&self.remote, &self.shared] {
             let fetched = self.fetch(pool, 0).await?;
-            ensure!(fetched.single() == Some(&want), "other bytes came than were sent");
+            ensure!(
+                fetched.single() == self.sources.first(),
+                "other bytes came than were sent"
+            );
         }
         ensure!(
             self.shared.mapped_count() == 1 || cfg!(not(target_os = "linux")),
@@ -185,7 +189,7 @@ impl<'a> Trial<'a> {
         self.receive(0)?;
         let received = self.targets[0].as_mut_slice::<u8>();
         ensure!(
-            received.as_deref() == self.source.as_slice(),
+            received.as_deref() == self.sources[0].as_slice(),
             "TCP brought other bytes"
         );
         Ok(())
@@ -201,8 +205,11 @@ impl<'a> Trial<'a> {
             Way::Shared => self.shared(count).await?,
             Way::Mapped => self.fetch_all(&self.shared, count).await?,
             Way::Memcpy => {
-                let source = self.source.clone();
-                tokio::task::block_in_place(|| (0..count).for_each(|number| self.copy(number, &source)));
+                let sources = self.sources.clone();
+                let numbered = (0..count).zip(sources.iter().cycle());
+                tokio::task::block_in_place(|| {
+                    numbered.for_each(|(number, source)| self.copy(number, source))
+                });
             }
         }
         Ok((count * self.bytes) as f64 / started.elapsed().as_secs_f64() / 1e9)
