@@ -85,9 +85,18 @@ impl Processes {
     /// # Errors
     /// If the process does not start.
     pub(crate) fn add_worker(&mut self) -> anyhow::Result<()> {
+        let url = self.url.clone();
+        self.add_worker_at(&url)
+    }
+
+    /// Starts one more worker that finds the scheduler at another address, which leads to it.
+    ///
+    /// # Errors
+    /// If the process does not start.
+    pub(crate) fn add_worker_at(&mut self, url: &str) -> anyhow::Result<()> {
         let spill = self.spill.0.to_str();
         let spill = spill.context("the folder for temporary files has no name in UTF-8")?;
-        let fixed = ["worker", "--scheduler", &self.url, "--spill-dir", spill];
+        let fixed = ["worker", "--scheduler", url, "--spill-dir", spill];
         let words = fixed
             .into_iter()
             .chain(self.worker_arguments.iter().map(String::as_str));
@@ -96,7 +105,10 @@ impl Processes {
     }
 
     /// Waits until as many workers are connected as were started.
-    async fn wait_for_workers(&mut self) -> anyhow::Result<()> {
+    ///
+    /// # Errors
+    /// If one ends, or they take too long.
+    pub(crate) async fn wait_for_workers(&mut self) -> anyhow::Result<()> {
         let begun = Instant::now();
         let options = ConnectOptions::default();
         while Client::info_of(&self.url, &options).await?.workers.len() < self.workers.len() {

@@ -32,7 +32,7 @@ usage: cargo xtask COMMAND
   bench NAME [ARGS...]              run one named benchmark in an optimised build
   sim [--seeds N] [--from S] [--seconds T] [--jobs J] | --planted | --seed S [ARGS...]
                                     run seeds in the simulator; a failing one is made smaller and told as a story
-  stress NAME [ARGS...]             break a cluster of processes in an optimised build: kill, memory, restart
+  stress NAME [ARGS...]             break a cluster of processes in an optimised build: cut, kill, memory, restart
 ";
 
 fn main() -> ExitCode {

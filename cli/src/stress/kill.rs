@@ -232,7 +232,7 @@ impl Cluster {
 }
 
 /// The result's bytes, and the last that was heard of the job's progress.
-async fn gather(mut job: Job) -> anyhow::Result<(Vec<u8>, Progress)> {
+pub(super) async fn gather(mut job: Job) -> anyhow::Result<(Vec<u8>, Progress)> {
     let [output] = job.outputs() else {
         bail!("one array has one output");
     };

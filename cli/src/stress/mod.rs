@@ -1,6 +1,8 @@
 //! `graticule stress`: clusters of real processes that are broken on purpose.
 
+mod cut;
 mod kill;
+mod link;
 mod memory;
 mod program;
 mod restart;
@@ -28,6 +30,8 @@ pub(crate) struct Args {
 enum Stress {
     /// Kill a worker process every now and then, and replace it: the job ends with the same bytes, and in time.
     Kill(kill::Args),
+    /// Cut the links between workers and scheduler for ten seconds, one after the other: the job ends with the same bytes.
+    Cut(cut::Args),
     /// Give workers far less memory than the data takes: programs end with the same bytes.
     Memory(memory::Args),
     /// Kill a scheduler with a journal again and again while one job runs, and start it again: the client sees no error.
@@ -49,6 +53,7 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
     let judged = async {
         match &args.stress {
             Stress::Kill(kill) => kill::run(kill).await,
+            Stress::Cut(cut) => cut::run(cut).await,
             Stress::Memory(memory) => memory::run(memory).await,
             Stress::Restart(restart) => restart::run(restart).await,
         }
