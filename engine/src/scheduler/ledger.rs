@@ -67,7 +67,8 @@ impl Scheduler {
 
     /// Notes how much there is of all jobs.
     pub(super) fn note_peak(&mut self) {
-        self.peak_bytes = self.peak_bytes.max(self.transient_bytes + self.in_hand_bytes);
+        let for_tasks = self.transient_bytes.saturating_sub(self.undelivered_bytes);
+        self.peak_bytes = self.peak_bytes.max(for_tasks + self.in_hand_bytes);
     }
 
     /// Whether a job's walk may go on.
