@@ -5,14 +5,16 @@ use std::{collections::BTreeSet, sync::Arc};
 use bytes::Bytes;
 use graticule_engine::{
     Peer,
-    scheduler::{ClientId, Event, JobEvent},
+    scheduler::{ClientId, Event, Fact, JobEvent},
 };
 use graticule_plan::{ChunkId, JobId, Key, LayerId, Source};
 
 use crate::{
     disk::Reading,
     generate::{Base, Generated, Limits, generate, read_back},
+    journal::Record,
     profile::Nuisance,
+    restart::Resume,
     rng::{Rng, Stream, mix_all},
     value::Values,
     world::{Happening, Story, World},
@@ -21,10 +23,13 @@ use crate::{
 /// The number of the first job that only reads back what is kept.
 pub(crate) const READ_BACK_FIRST: u64 = 1_000_000;
 
-/// A client's connection; it is never lost, but it may leave.
+/// A client's connection; it breaks when the scheduler's process ends, and the client may leave.
 #[derive(Debug)]
 pub(crate) struct Client {
     pub(crate) left: bool,
+    /// Counts its connections.
+    pub(crate) connection: u64,
+    pub(crate) is_connected: bool,
     rng: Rng,
     to_scheduler_at: u64,
     from_scheduler_at: u64,
@@ -34,6 +39,8 @@ impl Client {
     pub(crate) fn new(seed: u64, id: ClientId) -> Self {
         Self {
             left: false,
+            connection: 0,
+            is_connected: true,
             rng: Rng::of(seed, Stream::Client, id.0),
             to_scheduler_at: 0,
             from_scheduler_at: 0,
@@ -45,10 +52,20 @@ impl Client {
 #[derive(Debug)]
 pub(crate) struct Job {
     pub(crate) client: ClientId,
-    pub(crate) generated: Generated,
+    pub(crate) generated: Arc<Generated>,
+    /// Where it stands with the scheduler.
     pub(crate) status: Status,
-    builds_on: Vec<JobId>,
-    acknowledged: BTreeSet<(LayerId, u64)>,
+    /// What its client has heard of it.
+    pub(crate) told: Status,
+    /// It built on what was not there when it arrived.
+    pub(crate) is_hopeless: bool,
+    pub(crate) builds_on: Vec<JobId>,
+    /// The chunks that the scheduler knows its client has.
+    pub(crate) acknowledged: BTreeSet<(LayerId, u64)>,
+    /// The chunks that its client has.
+    pub(crate) arrived: BTreeSet<(LayerId, u64)>,
+    /// Its client has asked for its end.
+    pub(crate) is_cancelled: bool,
     /// Why the job may fail, if it may.
     may_fail: bool,
     pub(crate) may_be_cancelled: bool,
@@ -57,6 +74,8 @@ pub(crate) struct Job {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Status {
     Submitted,
+    /// The scheduler's process ended before it was on the disk; its client has submitted it again.
+    Lost,
     /// The scheduler must refuse it: what it builds on is not there.
     Hopeless,
     Accepted,
@@ -78,7 +97,35 @@ impl Status {
     pub(crate) fn is_over(self) -> bool {
         match self {
             Status::Submitted | Status::Hopeless | Status::Accepted => false,
-            Status::Finished | Status::Failed | Status::Cancelled => true,
+            Status::Lost | Status::Finished | Status::Failed | Status::Cancelled => true,
+        }
+    }
+
+    /// The status of a job that ended.
+    pub(crate) fn of_end(end: &JobEvent) -> Self {
+        match end {
+            JobEvent::Finished => Status::Finished,
+            JobEvent::Failed { .. } => Status::Failed,
+            _ => Status::Cancelled,
+        }
+    }
+}
+
+impl Job {
+    /// The same as a submission that nobody has heard of.
+    pub(crate) fn again(&self) -> Self {
+        Self {
+            client: self.client,
+            generated: self.generated.clone(),
+            status: Status::Submitted,
+            told: Status::Submitted,
+            is_hopeless: false,
+            builds_on: self.builds_on.clone(),
+            acknowledged: BTreeSet::new(),
+            arrived: BTreeSet::new(),
+            is_cancelled: false,
+            may_fail: self.may_fail,
+            may_be_cancelled: self.may_be_cancelled,
         }
     }
 }
@@ -104,7 +151,8 @@ impl World {
         };
         let mut next_key = u128::from(number) << 32;
         let mut rng = Rng::of(seed, Stream::Plan, number);
-        let generated = generate(&mut rng, &bases, &mut next_key, limits);
+        let wishes = self.is_choosy.then(|| Rng::of(seed, Stream::Wish, number));
+        let generated = generate(&mut rng, &bases, &mut next_key, limits, wishes);
         let client = self.somebody(number);
         self.next_job = self.next_job.max(number + 1);
         self.submit_generated(JobId(number), client, generated);
@@ -162,14 +210,24 @@ impl World {
         });
         let job = Job {
             client,
-            generated,
+            generated: Arc::new(generated),
             status: Status::Submitted,
+            told: Status::Submitted,
+            is_hopeless: false,
             builds_on,
             acknowledged: BTreeSet::new(),
+            arrived: BTreeSet::new(),
+            is_cancelled: false,
             may_fail,
             may_be_cancelled: false,
         };
         self.jobs.insert(id, job);
+        self.send_submission(id);
+    }
+
+    pub(crate) fn send_submission(&mut self, id: JobId) {
+        let job = &self.jobs[&id];
+        let (client, plan) = (job.client, job.generated.plan.clone());
         let name = format!("job {id}").into();
         self.send_from_client(
             client,
@@ -182,12 +240,47 @@ impl World {
         );
     }
 
+    pub(crate) fn send_resume(&mut self, client: ClientId, resume: Resume) {
+        let at = self.arrival_from(client);
+        let connection = self.clients[&client].connection;
+        self.schedule_at(
+            at,
+            Happening::FromReturned {
+                client,
+                connection,
+                resume,
+            },
+        );
+    }
+
+    /// Whether a client's words come on its present connection.
+    pub(crate) fn is_current(&self, client: ClientId, connection: u64) -> bool {
+        !self.runs.is_down && self.clients[&client].connection == connection
+    }
+
     pub(crate) fn send_from_client(&mut self, client: ClientId, event: Event) {
+        let record = &self.clients[&client];
+        if !record.is_connected {
+            // It says what matters when it is back.
+            return;
+        }
+        let connection = record.connection;
+        let at = self.arrival_from(client);
+        self.schedule_at(
+            at,
+            Happening::FromClient {
+                client,
+                connection,
+                event,
+            },
+        );
+    }
+
+    fn arrival_from(&mut self, client: ClientId) -> u64 {
         let delay = self.client_delay(client);
         let record = self.clients.get_mut(&client).expect("a known client");
         record.to_scheduler_at = record.to_scheduler_at.max(self.clock + delay);
-        let at = record.to_scheduler_at;
-        self.schedule(at - self.clock, Happening::FromClient { event });
+        record.to_scheduler_at
     }
 
     fn client_delay(&mut self, client: ClientId) -> u64 {
@@ -207,11 +300,19 @@ impl World {
         happens
     }
 
-    pub(crate) fn arrive_from_client(&mut self, event: Event) {
+    pub(crate) fn arrive_from_client(&mut self, mut event: Event) {
         self.tell(|| match &event {
             Event::JobSubmitted { job, .. } => format!("job {job} arrives"),
             event => format!("from a client: {event:?}"),
         });
+        if let Event::JobSubmitted { job, name, .. } = &mut event {
+            let Some(given) = self.take_submission(*job) else {
+                return;
+            };
+            if given != *job {
+                (*job, *name) = (given, format!("job {given}").into());
+            }
+        }
         match &event {
             Event::JobSubmitted { job, plan, .. } => {
                 let inputs = plan.layers().iter().flat_map(|layer| &layer.inputs);
@@ -222,13 +323,16 @@ impl World {
                     })
                     .any(|key| self.scheduler.kept(key).is_none());
                 if missing {
-                    self.jobs.get_mut(job).expect("submitted").status = Status::Hopeless;
+                    let record = self.jobs.get_mut(job).expect("submitted");
+                    (record.status, record.is_hopeless) = (Status::Hopeless, true);
                 }
             }
             Event::ChunkDelivered { chunk } => {
                 let job = self.jobs.get_mut(&chunk.job).expect("submitted");
                 job.acknowledged.insert((chunk.layer, chunk.block));
             }
+            Event::KeyReleased { key } => self.note(Record::Fact(Fact::KeyReleased { key: *key })),
+            Event::ClientLeft { client } => self.note(Record::ClientLeft { client: *client }),
             _ => {}
         }
         self.tell_scheduler(event);
@@ -240,12 +344,51 @@ impl World {
         if self.jobs[&job].client != client {
             self.fail(format!("{client:?} is told of job {job}, which is another's"));
         }
+        let is_over = matches!(
+            event,
+            JobEvent::Finished | JobEvent::Failed { .. } | JobEvent::Cancelled
+        );
+        let is_known_end = is_over && self.journal.standing.end_of(job) == Some(&event);
+        if self.runs.is_replaying && (is_known_end || !is_over) {
+            return;
+        }
         self.check_outcome(job, &event);
+        if is_over && !is_known_end {
+            let event = event.clone();
+            self.note(Record::Ended { job, event });
+        }
+        let is_durable = is_over || event == JobEvent::Accepted;
+        self.say_to_client(client, job, event, is_durable);
+    }
+
+    /// Tells a client something now, or when the disk is that far.
+    pub(crate) fn say_to_client(&mut self, client: ClientId, job: JobId, event: JobEvent, is_durable: bool) {
+        if !self.clients[&client].is_connected {
+            return;
+        }
+        if self.is_hasty(&event) {
+            return self.send_to_client(client, job, event);
+        }
+        if let Some(event) = self.journal.hold_back(client, job, event, is_durable) {
+            self.send_to_client(client, job, event);
+        }
+    }
+
+    pub(crate) fn send_to_client(&mut self, client: ClientId, job: JobId, event: JobEvent) {
         let delay = self.client_delay(client);
         let record = self.clients.get_mut(&client).expect("a known client");
         let at = (self.clock + delay).max(record.from_scheduler_at);
         record.from_scheduler_at = at;
-        self.schedule(at - self.clock, Happening::ToClient { client, job, event });
+        let connection = record.connection;
+        self.schedule_at(
+            at,
+            Happening::ToClient {
+                client,
+                connection,
+                job,
+                event,
+            },
+        );
     }
 
     fn check_outcome(&mut self, id: JobId, event: &JobEvent) {
@@ -295,9 +438,24 @@ impl World {
         }
     }
 
-    pub(crate) fn arrive_at_client(&mut self, client: ClientId, job: JobId, event: JobEvent) {
-        if self.clients[&client].left {
+    pub(crate) fn arrive_at_client(
+        &mut self,
+        client: ClientId,
+        connection: u64,
+        job: JobId,
+        event: JobEvent,
+    ) {
+        let record = &self.clients[&client];
+        if record.left || record.connection != connection {
             return;
+        }
+        let told = match &event {
+            JobEvent::Accepted => Some(Status::Accepted),
+            JobEvent::ChunkReady { .. } | JobEvent::Problems(_) | JobEvent::NoWorkers => None,
+            end => Some(Status::of_end(end)),
+        };
+        if let Some(told) = told {
+            self.jobs.get_mut(&job).expect("submitted").told = told;
         }
         if let JobEvent::ChunkReady { .. } = &event {
             let delay = self.client_delay(client);
@@ -358,12 +516,22 @@ impl World {
     }
 
     fn acknowledge(&mut self, client: ClientId, chunk: ChunkId) {
+        let job = self.jobs.get_mut(&chunk.job).expect("submitted");
+        job.arrived.insert((chunk.layer, chunk.block));
         if self.client_chance(client, Nuisance::LateAcknowledgements) {
             let record = self.clients.get_mut(&client).expect("a known client");
             let delay = record.rng.within(5_000..50_000);
             // A slow client answers out of turn.
             let event = Event::ChunkDelivered { chunk };
-            self.schedule(delay, Happening::FromClient { event });
+            let connection = record.connection;
+            self.schedule(
+                delay,
+                Happening::FromClient {
+                    client,
+                    connection,
+                    event,
+                },
+            );
         } else {
             self.send_from_client(client, Event::ChunkDelivered { chunk });
         }
@@ -382,7 +550,7 @@ impl World {
 
     pub(crate) fn cancel(&mut self, job: JobId) {
         let record = self.jobs.get_mut(&job).expect("submitted");
-        record.may_be_cancelled = true;
+        (record.may_be_cancelled, record.is_cancelled) = (true, true);
         let client = record.client;
         self.send_from_client(client, Event::JobCancelled { job });
     }
@@ -398,10 +566,18 @@ impl World {
         let event = Event::ClientLeft { client };
         // What it said before comes before.
         let at = (self.clock + noticed_after_us).max(self.clients[&client].to_scheduler_at);
-        self.schedule_at(at, Happening::FromClient { event });
+        let connection = self.clients[&client].connection;
+        self.schedule_at(
+            at,
+            Happening::FromClient {
+                client,
+                connection,
+                event,
+            },
+        );
     }
 
-    fn forget_client(&mut self, client: ClientId) {
+    pub(crate) fn forget_client(&mut self, client: ClientId) {
         self.clients.get_mut(&client).expect("a known client").left = true;
         for (id, job) in &mut self.jobs {
             if job.client == client {

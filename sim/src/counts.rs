@@ -25,6 +25,8 @@ pub struct Counts {
     pub closed: u64,
     /// Events that reached the scheduler, signs of life aside.
     pub(crate) heard: u64,
+    /// Ends of the scheduler's process.
+    pub restarts: u64,
     /// Virtual microseconds.
     pub virtual_us: u64,
     faults: [u64; KINDS],
@@ -49,12 +51,13 @@ impl Counts {
     pub fn faults(&self) -> impl Iterator<Item = (String, u64)> {
         let strikes = Strike::ALL.iter().map(|strike| kebab(&format!("{strike:?}")));
         let nuisances = Nuisance::ALL.iter().map(|nuisance| nuisance.name().to_owned());
-        strikes.chain(nuisances).zip(self.faults)
+        let restarts = ("restart".to_owned(), self.restarts);
+        strikes.chain(nuisances).zip(self.faults).chain([restarts])
     }
 
     /// Things that went wrong: crashes, cuts, failures and so on.
     pub fn fault_count(&self) -> u64 {
-        self.faults.iter().sum()
+        self.faults.iter().sum::<u64>() + self.restarts
     }
 
     /// Adds another run's.
@@ -67,6 +70,7 @@ impl Counts {
         self.remade += other.remade;
         self.late += other.late;
         self.closed += other.closed;
+        self.restarts += other.restarts;
         self.virtual_us += other.virtual_us;
         for (sum, count) in self.faults.iter_mut().zip(other.faults) {
             *sum += count;

@@ -4,6 +4,7 @@ use graticule_engine::{Failure, FailureKind, Finished, INLINE_BYTES_MAX, LayerSp
 use graticule_plan::TaskId;
 
 use crate::{
+    phase::Phase,
     profile::{Nuisance, Temper},
     rng::{Rng, Stream, mix_all},
     value::Values,
@@ -116,6 +117,9 @@ impl World {
             self.end_process(node, false);
             let origin = mix_all(&[self.nodes[node].origin, 1]);
             self.start_worker(origin);
+            if self.phase != Phase::Chaos {
+                self.have_one_able();
+            }
         }
     }
 

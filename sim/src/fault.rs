@@ -5,9 +5,11 @@ use graticule_engine::{
     worker::{self, Config},
 };
 
+use graticule_plan::Resource;
+
 use crate::{
     client::Status,
-    generate::TASK_BYTES_MAX,
+    generate::{ABLE, RESOURCE, RESOURCE_COUNT_MAX, TASK_BYTES_MAX},
     network::Cut,
     node::Node,
     phase::Phase,
@@ -33,6 +35,13 @@ const HEALING_ORIGIN: u64 = 1 << 40;
 impl World {
     /// Starts a worker process, perhaps at the address of one that is gone.
     pub(crate) fn start_worker(&mut self, origin: u64) -> usize {
+        let mut rng = Rng::of(self.case.seed, Stream::Wish, mix_all(&[origin, 1]));
+        let (is_able, count) = (rng.chance(500), u32::try_from(rng.within(0..3)).expect("few"));
+        self.start_worker_with(origin, is_able, count)
+    }
+
+    /// Starts a worker process that runs everything, or has so many of the resource.
+    fn start_worker_with(&mut self, origin: u64, is_able: bool, count: u32) -> usize {
         let at = self.nodes.len();
         let mut rng = Rng::of(self.case.seed, Stream::Node, origin);
         let slots = u32::try_from(rng.within(1..4)).expect("few slots");
@@ -45,7 +54,19 @@ impl World {
         } else {
             format!("host-{at}").into()
         };
-        let mut config = Config::new(&format!("worker-{at}"), &address, slots, budget);
+        let is_able = is_able && self.is_choosy;
+        let name = if is_able {
+            ABLE.into()
+        } else {
+            format!("worker-{at}")
+        };
+        let mut config = Config::new(&name, &address, slots, budget);
+        if self.is_choosy {
+            let most = u32::try_from(RESOURCE_COUNT_MAX).expect("few");
+            let count = if is_able { count.max(most) } else { count };
+            let name = RESOURCE.into();
+            config.resources.push(Resource { name, count });
+        }
         config.heartbeat_us = HEARTBEAT_US;
         config.scheduler_timeout_us = TIMEOUT_US;
         config.sabotage = self.case.sabotage;
@@ -420,6 +441,16 @@ impl World {
                 break;
             }
             self.start_worker(HEALING_ORIGIN + nth);
+        }
+        self.have_one_able();
+    }
+
+    /// Sees to it that some worker that stays can run everything.
+    pub(crate) fn have_one_able(&mut self) {
+        let mut staying = self.nodes.iter().filter(|node| node.alive && !node.retiring);
+        if self.is_choosy && !staying.any(|node| *node.name == *ABLE) {
+            let origin = HEALING_ORIGIN + 1_000 + self.nodes.len() as u64;
+            self.start_worker_with(origin, true, 0);
         }
     }
 }

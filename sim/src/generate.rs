@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use graticule_plan::{
     AxisChunks, AxisWindow, Body, ChunkGrid, Input, InputMap, Key, Layer, LayerId, Output, Plan, PlanBuilder,
-    Rows, Source,
+    Resource, Rows, Source,
 };
 
 use crate::{
@@ -42,14 +42,30 @@ pub(crate) struct Limits {
     pub(crate) blocks: Option<u64>,
 }
 
+/// The name of the workers that can run everything.
+pub(crate) const ABLE: &str = "able";
+/// What some workers have, and some tasks need.
+pub(crate) const RESOURCE: &str = "GPU";
+/// The most of it that a task needs.
+pub(crate) const RESOURCE_COUNT_MAX: u64 = 2;
+
 /// Makes a plan, with names for kept results from `next_key` on.
-pub(crate) fn generate(rng: &mut Rng, bases: &[Base], next_key: &mut u128, limits: Limits) -> Generated {
+///
+/// With `wishes` some layers ask for more than any worker has.
+pub(crate) fn generate(
+    rng: &mut Rng,
+    bases: &[Base],
+    next_key: &mut u128,
+    limits: Limits,
+    wishes: Option<Rng>,
+) -> Generated {
     let mut made = Maker {
         blocks_max: limits.blocks.unwrap_or(BLOCKS_MAX).min(BLOCKS_MAX),
         builder: PlanBuilder::new(),
         arrays: bases.to_vec(),
         base_count: bases.len(),
         used: vec![false; bases.len()],
+        wishes,
     };
     let layer_count = rng.within(3..9).min(limits.layers.unwrap_or(u64::MAX));
     let seed = rng.next();
@@ -136,6 +152,7 @@ struct Maker {
     arrays: Vec<Base>,
     base_count: usize,
     used: Vec<bool>,
+    wishes: Option<Rng>,
 }
 
 impl Maker {
@@ -184,6 +201,16 @@ impl Maker {
             layer
                 .tables
                 .push(self.builder.table((salt % 3).to_le_bytes().to_vec()));
+        }
+        if let Some(wishes) = &mut self.wishes {
+            if wishes.chance(350) {
+                let count = u32::try_from(wishes.within(1..RESOURCE_COUNT_MAX + 1)).expect("few");
+                let name = RESOURCE.into();
+                layer.resources.push(Resource { name, count });
+            }
+            if wishes.chance(150) {
+                layer.workers.push(ABLE.into());
+            }
         }
         let read: Vec<_> = sources
             .iter()

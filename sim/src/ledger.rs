@@ -12,6 +12,9 @@ pub(crate) struct Ledger {
     leases: BTreeMap<TaskId, InForce>,
     /// The session that is being heard, and the reports in its message with the attempts that they answer.
     hearing: Option<(SessionId, Vec<(TaskId, u32)>)>,
+    /// What each session said last of the tasks that it computes.
+    computing: BTreeMap<SessionId, Vec<TaskId>>,
+    slots: BTreeMap<WorkerId, u32>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -19,6 +22,16 @@ struct InForce {
     worker: WorkerId,
     attempt: u32,
     session: SessionId,
+}
+
+/// Tasks of a worker that vanished.
+#[derive(Debug)]
+pub(crate) struct Suspects {
+    /// It said that it computes them.
+    pub(crate) said: Vec<TaskId>,
+    pub(crate) others: Vec<TaskId>,
+    /// How many of the others may be held to be the cause.
+    pub(crate) most_others: usize,
 }
 
 impl Ledger {
@@ -44,6 +57,28 @@ impl Ledger {
             .is_some_and(|lease| Some(lease.worker) == worker)
     }
 
+    /// A session says which tasks it computes.
+    pub(crate) fn hear_computing(&mut self, session: SessionId, tasks: &[TaskId]) {
+        self.computing.insert(session, tasks.to_vec());
+    }
+
+    /// Who may be the cause if a worker vanishes now: the tasks that it has and said it computes; if there are none, as
+    /// many of those that it has as it has slots.
+    pub(crate) fn suspects(&self, worker: WorkerId) -> Suspects {
+        let of_worker = self.leases.iter().filter(|(_, lease)| lease.worker == worker);
+        let leased: Vec<TaskId> = of_worker.map(|(&task, _)| task).collect();
+        let session = self.sessions.get(&worker);
+        let said = session.and_then(|session| self.computing.get(session));
+        let is_said = |task: &TaskId| said.is_some_and(|said| said.contains(task));
+        let (said, others): (Vec<_>, Vec<_>) = leased.into_iter().partition(is_said);
+        let slots = self.slots.get(&worker).copied().unwrap_or(1) as usize;
+        Suspects {
+            most_others: if said.is_empty() { slots } else { 0 },
+            said,
+            others,
+        }
+    }
+
     pub(crate) fn lease_count(&self) -> usize {
         self.leases.len()
     }
@@ -54,7 +89,8 @@ impl Ledger {
     /// What it must not have done, in a sentence.
     pub(crate) fn observe(&mut self, observation: &Observation) -> Result<(), String> {
         match *observation {
-            Observation::WorkerJoined { worker, .. } => {
+            Observation::WorkerJoined { worker, slots, .. } => {
+                self.slots.insert(worker, slots);
                 let (session, _) = self.hearing.as_ref().ok_or("a worker joins unheard")?;
                 self.sessions.insert(worker, *session);
             }

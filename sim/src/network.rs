@@ -170,7 +170,7 @@ impl World {
             return;
         }
         let cut = self.nodes[node].cut;
-        if self.clock < cut.up_until.max(cut.down_until) {
+        if self.runs.is_down || self.clock < cut.up_until.max(cut.down_until) {
             self.connect_later(node);
             return;
         }

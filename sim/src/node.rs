@@ -10,7 +10,7 @@ use graticule_engine::{
     scheduler::Sabotage,
     worker::{Command, Config, Event, LayerEntry, RunId, Worker},
 };
-use graticule_plan::{ChunkId, Digest, TaskId, WorkerId};
+use graticule_plan::{ChunkId, Digest, Resource, TaskId, WorkerId};
 
 use crate::{
     disk::{Reading, Stored},
@@ -29,6 +29,9 @@ pub(crate) struct Node {
     /// Decides the pace of what it does.
     pub(crate) rng: Rng,
     pub(crate) address: Arc<str>,
+    pub(crate) name: Arc<str>,
+    /// Countable things that it has.
+    resources: Vec<Resource>,
     pub(crate) engine: Worker,
     pub(crate) alive: bool,
     pub(crate) hung: bool,
@@ -102,6 +105,8 @@ impl Node {
             disk_full_until: 0,
             spill_target: None,
             address: config.address.clone(),
+            name: config.name.clone(),
+            resources: config.resources.clone(),
             slots: config.slots,
             engine: Worker::new(config),
             alive: true,
@@ -380,7 +385,52 @@ impl World {
         let number = *execution;
         *execution += 1;
         state.execution = number;
+        self.check_wishes(at, run);
         self.begin_execution(at, run, task, number, cost_ns);
+    }
+
+    /// A worker runs only what it is allowed to, and no more at a time than it has resources for. Tasks that were taken
+    /// back from it may still run beside.
+    fn check_wishes(&mut self, at: usize, run: RunId) {
+        let node = &self.nodes[at];
+        let id = node.engine.id();
+        let begun = &node.runs[&run];
+        if !self.ledger.is_leased_to(begun.task, id) {
+            return;
+        }
+        let layer = &begun.layer.spec.layer;
+        if !layer.workers.is_empty() && !layer.workers.contains(&node.name) {
+            let why = format!(
+                "{} runs on {}, which its layer does not name",
+                begun.task, node.name
+            );
+            return self.fail(why);
+        }
+        let in_force = |run: &&Run| run.slot.is_some() && self.ledger.is_leased_to(run.task, id);
+        let running: BTreeMap<TaskId, &Run> = node
+            .runs
+            .values()
+            .filter(in_force)
+            .map(|run| (run.task, run))
+            .collect();
+        for need in &layer.resources {
+            let of = |resources: &[Resource]| {
+                let found = resources.iter().find(|resource| resource.name == need.name);
+                found.map_or(0, |resource| resource.count)
+            };
+            let taken: u32 = running
+                .values()
+                .map(|run| of(&run.layer.spec.layer.resources))
+                .sum();
+            let there = of(&node.resources);
+            if taken > there {
+                let why = format!(
+                    "worker process {at} has {there} of {}, and runs tasks that take {taken}",
+                    need.name
+                );
+                return self.fail(why);
+            }
+        }
     }
 
     pub(crate) fn on_compute_ends(&mut self, at: usize, run: RunId) {

@@ -7,7 +7,7 @@ use graticule_plan::{ChunkId, Key};
 
 use crate::{
     case::Case,
-    client::{Client, READ_BACK_FIRST, Status},
+    client::{Client, Job, READ_BACK_FIRST, Status},
     counts::Counts,
     fault::{WORKERS_MAX, WORKERS_MIN},
     profile::{Profile, Temper},
@@ -76,7 +76,11 @@ pub(crate) fn run(case: &Case, trace: bool) -> Ending {
         failure: world.failure,
         counts: world.counts,
         story: world.story,
-        faults: faults.iter().map(|fault| fault.number).collect(),
+        faults: faults
+            .iter()
+            .map(|fault| fault.number)
+            .chain(world.profile_at_first.crashes.iter().map(|crash| crash.number))
+            .collect(),
         jobs: world
             .jobs
             .keys()
@@ -136,6 +140,12 @@ impl World {
                 self.schedule_at(fault.at, Happening::Strike { fault, tries: 0 });
             }
         }
+        for crash in &profile.crashes {
+            if !self.case.without.contains(&crash.number) {
+                let (fault, moment) = (crash.number, crash.moment);
+                self.schedule_at(crash.at, Happening::SchedulerEnds { fault, moment });
+            }
+        }
         self.schedule(1, Happening::Submit { job: 1 });
         self.schedule(profile.chaos_us, Happening::Heal);
     }
@@ -162,7 +172,7 @@ impl World {
         match self.phase {
             Phase::Chaos | Phase::Over => {}
             Phase::Recovery if self.all_over() => self.more_or_read_back(),
-            Phase::ReadingBack if self.all_over() => {
+            Phase::ReadingBack if self.all_over() && self.all_heard() => {
                 if self.kept_is_there() {
                     self.release_all();
                     self.phase = Phase::Settling {
@@ -180,9 +190,14 @@ impl World {
     }
 
     fn all_over(&self) -> bool {
-        self.jobs
-            .values()
-            .all(|job| job.status.is_over() || self.clients[&job.client].left)
+        let mut clients = self.clients.values();
+        let are_here = clients.all(|client| client.left || client.is_connected);
+        are_here
+            && !self.runs.is_down
+            && self
+                .jobs
+                .values()
+                .all(|job| job.status.is_over() || self.clients[&job.client].left)
     }
 
     fn more_or_read_back(&mut self) {
@@ -255,6 +270,14 @@ impl World {
         }
     }
 
+    /// Whether all clients that are here have heard of the ends of their jobs.
+    fn all_heard(&self) -> bool {
+        let heard = |job: &Job| job.told.is_over() || job.status == Status::Lost;
+        self.jobs
+            .values()
+            .all(|job| heard(job) || self.clients[&job.client].left)
+    }
+
     fn check_clean(&mut self) {
         let leases = self.ledger.lease_count();
         if leases > 0 {
@@ -313,8 +336,8 @@ impl World {
         let open: Vec<String> = self
             .jobs
             .iter()
-            .filter(|(_, job)| !job.status.is_over())
-            .map(|(id, job)| format!("job {id} is {:?}", job.status))
+            .filter(|(_, job)| !(job.status.is_over() && job.told.is_over()))
+            .map(|(id, job)| format!("job {id} is {:?}, as its client heard {:?}", job.status, job.told))
             .collect();
         let progress: Vec<String> = self
             .jobs

@@ -24,6 +24,33 @@ pub(crate) struct Profile {
     pub(crate) delay_us_max: u64,
     /// Bytes of a worker's memory, as a multiple of the largest task's.
     pub(crate) budget_factor: u64,
+    /// The ends of the scheduler's process.
+    pub(crate) crashes: Vec<Crash>,
+    /// The longest write to its journal.
+    pub(crate) write_us_max: u64,
+}
+
+/// The numbers of the ends of the scheduler's process begin here.
+const CRASH_FIRST: u32 = 100_000;
+
+/// An end of the scheduler's process.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Crash {
+    /// Its number among the faults of the seed's story.
+    pub(crate) number: u32,
+    /// When.
+    pub(crate) at: u64,
+    pub(crate) moment: CrashMoment,
+}
+
+/// When the scheduler's process ends, once it is due.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum CrashMoment {
+    AnyTime,
+    /// When the next write to the journal would be on the disk.
+    BeforeWrite,
+    /// When it is on the disk, and nobody was told.
+    AfterWrite,
 }
 
 /// What kind of a story it is.
@@ -227,7 +254,10 @@ impl Profile {
             check_every: *rng.pick(&[1, 8, 8, 8]),
             delay_us_max: *rng.pick(&[100, 1_000, 5_000]),
             budget_factor: *rng.pick(&[1, 2, 4, 16]),
+            crashes: Vec::new(),
+            write_us_max: 0,
         };
+        profile.draw_crashes(case);
         match temper {
             Temper::Wild => {}
             Temper::Calm => profile.heal(),
@@ -240,6 +270,33 @@ impl Profile {
             profile.rates[nuisance as usize] = 0;
         }
         profile
+    }
+
+    /// Draws apart from all else, so that stories without them are what they would be.
+    fn draw_crashes(&mut self, case: &Case) {
+        let rng = &mut Rng::of(case.seed, Stream::Restart, 0);
+        self.write_us_max = *rng.pick(&[100, 1_000, 10_000]);
+        let per_mille = match self.temper {
+            Temper::Wild => 250,
+            Temper::Calm => 500,
+            // What was counted against a task is not in the journal.
+            Temper::Blaming => 0,
+        };
+        if !rng.chance(per_mille) {
+            return;
+        }
+        for nth in 0..u32::try_from(rng.within(1..5)).expect("few") {
+            let moments = [
+                CrashMoment::AnyTime,
+                CrashMoment::BeforeWrite,
+                CrashMoment::AfterWrite,
+            ];
+            self.crashes.push(Crash {
+                number: CRASH_FIRST + nth,
+                at: rng.below(self.chaos_us),
+                moment: *rng.pick(&moments),
+            });
+        }
     }
 
     /// The same without anything that goes wrong.

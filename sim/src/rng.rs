@@ -24,6 +24,10 @@ pub(crate) enum Stream {
     Execution,
     /// What a task does whenever it runs.
     Task,
+    /// When the scheduler's process ends and how it goes on, and the pace of its disk.
+    Restart,
+    /// What the layers of a job ask of workers, and what a worker process offers.
+    Wish,
 }
 
 /// A seeded source of numbers (SplitMix64): the same seed gives the same story.

@@ -5,26 +5,37 @@ use graticule_engine::{
     scheduler::{Command, Event, Observation},
 };
 
+use graticule_plan::TaskId;
+
 use crate::{
+    journal::Record,
     network::link_of,
     world::{Happening, Story, World},
 };
 
 impl World {
     pub(crate) fn tell_scheduler(&mut self, event: Event) {
+        self.tell_scheduler_all(vec![event]);
+    }
+
+    /// Hands events to the scheduler's engine at once, and does what it commands.
+    pub(crate) fn tell_scheduler_all(&mut self, events: Vec<Event>) {
+        if self.runs.is_down {
+            return;
+        }
         let mut commands = Vec::new();
         let now = Time(self.clock + self.scheduler_ahead_us);
         let is_sign_of_life = matches!(
-            &event,
-            Event::WorkerMessage {
+            events.as_slice(),
+            [Event::WorkerMessage {
                 message: ToScheduler::Status(_),
                 ..
-            }
+            }]
         );
-        self.scheduler.handle(now, event, &mut commands);
-        for command in commands {
-            self.do_for_scheduler(command);
-        }
+        self.scheduler.handle_all(now, events, &mut commands);
+        self.do_all_for_scheduler(commands);
+        self.check_blame();
+        self.note_state();
         self.ledger.heard();
         self.counts.heard += u64::from(!is_sign_of_life);
         let is_due = self.counts.heard.is_multiple_of(self.profile.check_every);
@@ -43,6 +54,12 @@ impl World {
         }
     }
 
+    pub(crate) fn do_all_for_scheduler(&mut self, commands: Vec<Command>) {
+        for command in commands {
+            self.do_for_scheduler(command);
+        }
+    }
+
     fn do_for_scheduler(&mut self, command: Command) {
         match command {
             Command::Send { session, message } => self.send_to_worker(session, message),
@@ -52,14 +69,43 @@ impl World {
         }
     }
 
+    /// Only tasks that a worker may have computed when it vanished count as what may have ended it.
+    fn check_blame(&mut self) {
+        for suspects in std::mem::take(&mut self.suspects) {
+            for task in suspects.said {
+                *self.blame.entry(task).or_default() += 1;
+            }
+            let is_blamed = |task: &TaskId| {
+                let most = self.blame.get(task).copied().unwrap_or(0);
+                self.scheduler.losses(*task) > most
+            };
+            let blamed: Vec<TaskId> = suspects.others.into_iter().filter(is_blamed).collect();
+            if blamed.len() > suspects.most_others {
+                self.fail(format!(
+                    "{blamed:?} are held to have ended a worker, but only {} of them may have",
+                    suspects.most_others
+                ));
+            }
+            for task in blamed {
+                *self.blame.entry(task).or_default() += 1;
+            }
+        }
+    }
+
     fn observe(&mut self, observation: Observation) {
         if !matches!(observation, Observation::WorkerStatus { .. }) {
             self.tell(|| format!("scheduler: {observation:?}"));
+        }
+        if let Observation::WorkerLeft { worker, .. } = &observation {
+            self.suspects.push(self.ledger.suspects(*worker));
         }
         if let Err(why) = self.ledger.observe(&observation) {
             self.fail(format!("scheduler: {why}"));
         }
         match observation {
+            Observation::TaskLeased { task, .. } => self.check_not_there(task),
+            Observation::WorkerJoined { worker, .. } => self.note(Record::WorkerJoined { worker }),
+            Observation::WorkerLeft { worker, .. } => self.note(Record::WorkerLeft { worker }),
             Observation::TaskFinished { .. } => self.counts.tasks += 1,
             Observation::TaskReset {
                 was_finished: true, ..
@@ -86,8 +132,12 @@ impl World {
             _ => &[],
         };
         self.counts.late += self.ledger.hear(session, reports);
+        if let ToScheduler::Computing { tasks } = &message {
+            self.ledger.hear_computing(session, tasks);
+        }
         match message {
             ToScheduler::Announce(announce) if first => {
+                self.is_brought(announce.inventory.iter().map(|held| held.chunk));
                 self.tell_scheduler(Event::WorkerConnected { session, announce });
             }
             message => self.tell_scheduler(Event::WorkerMessage { session, message }),

@@ -18,11 +18,14 @@ use crate::{
     counts::Counts,
     generate::TASK_BYTES_MAX,
     handover::CopyRead,
-    ledger::Ledger,
+    journal::Journal,
+    ledger::{Ledger, Suspects},
     network::Link,
     node::{Node, Wanted},
     phase::Phase,
-    profile::{Fault, Profile, Temper},
+    profile::{CrashMoment, Fault, Profile, Temper},
+    restart::{Resume, Runs},
+    rng::{Rng, Stream},
     story::readable,
     value::Values,
 };
@@ -114,6 +117,7 @@ pub(crate) enum Happening {
     },
     ToClient {
         client: ClientId,
+        connection: u64,
         job: JobId,
         event: JobEvent,
     },
@@ -122,7 +126,31 @@ pub(crate) enum Happening {
         event: JobEvent,
     },
     FromClient {
+        client: ClientId,
+        connection: u64,
         event: Event,
+    },
+    FromReturned {
+        client: ClientId,
+        connection: u64,
+        resume: Resume,
+    },
+    SchedulerEnds {
+        fault: u32,
+        moment: CrashMoment,
+    },
+    SchedulerStarts,
+    /// A write of the journal is over, in the run of a number.
+    Written {
+        run: u64,
+    },
+    ClientReturns {
+        client: ClientId,
+        run: u64,
+    },
+    ClientGivenUp {
+        client: ClientId,
+        run: u64,
     },
     /// Whoever runs the cluster tells the scheduler something.
     ToSchedulerOnly {
@@ -152,6 +180,10 @@ pub(crate) struct World {
     /// How far the clock of the scheduler's process is ahead.
     pub(crate) scheduler_ahead_us: u64,
     pub(crate) ledger: Ledger,
+    pub(crate) journal: Journal,
+    pub(crate) runs: Runs,
+    /// The numbers that jobs were given.
+    pub(crate) given: BTreeSet<JobId>,
     pub(crate) nodes: Vec<Node>,
     pub(crate) addresses: BTreeMap<Arc<str>, usize>,
     pub(crate) links: Vec<Link>,
@@ -175,6 +207,12 @@ pub(crate) struct World {
     pub(crate) stubborn: BTreeSet<TaskId>,
     /// The tasks that end workers, with how often they did.
     pub(crate) culprits: BTreeMap<TaskId, u32>,
+    /// The tasks of workers that are just lost.
+    pub(crate) suspects: Vec<Suspects>,
+    /// How many workers each task may have ended at most.
+    pub(crate) blame: BTreeMap<TaskId, u32>,
+    /// Layers of this story may ask for resources, or name workers.
+    pub(crate) is_choosy: bool,
     /// Chunks that some process had when it ended, or found damaged.
     pub(crate) destroyed: BTreeSet<ChunkId>,
     /// Since when something kept is on no worker, at the end of the seed.
@@ -199,19 +237,26 @@ impl Story for World {
     }
 }
 
+/// The engine of a new process of the scheduler.
+pub(crate) fn new_scheduler(case: &Case, temper: Temper) -> Scheduler {
+    let config = Config {
+        worker_timeout_us: TIMEOUT_US,
+        in_hand_bytes_min: TASK_BYTES_MAX / 4,
+        sabotage: case.sabotage,
+        ..Config::default()
+    };
+    let losses_max = match temper {
+        Temper::Blaming => LOSSES_MAX,
+        Temper::Wild | Temper::Calm => u32::MAX,
+    };
+    Scheduler::new(config).with_worker_losses_max(losses_max)
+}
+
 impl World {
     pub(crate) fn new(case: &Case, trace: bool) -> Self {
         let profile = Profile::draw(case);
-        let config = Config {
-            worker_timeout_us: TIMEOUT_US,
-            in_hand_bytes_min: TASK_BYTES_MAX / 4,
-            sabotage: case.sabotage,
-            ..Config::default()
-        };
-        let losses_max = match profile.temper {
-            Temper::Blaming => LOSSES_MAX,
-            Temper::Wild | Temper::Calm => u32::MAX,
-        };
+        let profile_temper = profile.temper;
+        let write_us_max = (!profile.crashes.is_empty()).then_some(profile.write_us_max);
         Self {
             case: case.clone(),
             clock: 0,
@@ -220,10 +265,13 @@ impl World {
             temper: profile.temper,
             profile_at_first: profile.clone(),
             profile,
-            scheduler: Scheduler::new(config).with_worker_losses_max(losses_max),
+            scheduler: new_scheduler(case, profile_temper),
             scheduler_tick_at: None,
             scheduler_ahead_us: 0,
             ledger: Ledger::default(),
+            journal: Journal::new(write_us_max, Rng::of(case.seed, Stream::Restart, 1)),
+            runs: Runs::default(),
+            given: BTreeSet::new(),
             nodes: Vec::new(),
             addresses: BTreeMap::new(),
             links: Vec::new(),
@@ -239,6 +287,9 @@ impl World {
             doomed: BTreeSet::new(),
             stubborn: BTreeSet::new(),
             culprits: BTreeMap::new(),
+            suspects: Vec::new(),
+            blame: BTreeMap::new(),
+            is_choosy: Rng::of(case.seed, Stream::Wish, 0).chance(250),
             destroyed: BTreeSet::new(),
             missing_since: None,
             counts: Counts::default(),
@@ -342,9 +393,36 @@ impl World {
             Happening::FlapUp { fault, round } => self.flap_up(fault, round),
             Happening::FlapDown { fault, round, nodes } => self.flap_down(fault, round, &nodes),
             Happening::Submit { job } => self.submit_in_chaos(job),
-            Happening::ToClient { client, job, event } => self.arrive_at_client(client, job, event),
+            Happening::ToClient {
+                client,
+                connection,
+                job,
+                event,
+            } => self.arrive_at_client(client, connection, job, event),
             Happening::ClientFetches { job, event } => self.client_fetches(job, event),
-            Happening::FromClient { event } => self.arrive_from_client(event),
+            Happening::FromClient {
+                client,
+                connection,
+                event,
+            } => {
+                if self.is_current(client, connection) {
+                    self.arrive_from_client(event);
+                }
+            }
+            Happening::FromReturned {
+                client,
+                connection,
+                resume,
+            } => {
+                if self.is_current(client, connection) {
+                    self.on_resume(client, resume);
+                }
+            }
+            Happening::SchedulerEnds { fault, moment } => self.crash_due(fault, moment),
+            Happening::SchedulerStarts => self.start_scheduler(),
+            Happening::Written { run } => self.on_written(run),
+            Happening::ClientReturns { client, run } => self.client_returns(client, run),
+            Happening::ClientGivenUp { client, run } => self.client_given_up(client, run),
             Happening::ToSchedulerOnly { event } => self.tell_scheduler(event),
             Happening::Copy { node, copy } => self.on_copy_read(node, copy),
             Happening::Heal => self.heal(),

@@ -67,6 +67,12 @@ found_by! {
     keep_earlier_results: KeepEarlierResults = 7,
     keep_failed_reservations: KeepFailedReservations = 1,
     keep_revoked_slots: KeepRevokedSlots = 3,
+    accept_before_durable: AcceptBeforeDurable = 12,
+    forget_delivered: ForgetDelivered = 78,
+    give_numbers_again: GiveNumbersAgain = 78,
+    await_nobody: AwaitNobody = 162,
+    blame_all: BlameAll = 1,
+    keep_failed_resources: KeepFailedResources = 1,
 }
 
 #[test]

@@ -272,28 +272,44 @@ impl Scheduler {
 }
 
 /// Bytes of a task's inputs by worker that holds them. Cleared after each use, so that it is made once.
+///
+/// A table of its own: workers' numbers are far apart after a restart, and looked up for every input of every task.
 #[derive(Debug, Default)]
 pub(super) struct Local {
     entries: Vec<(WorkerId, u64)>,
-    /// By worker: its place among the entries, plus 1.
+    /// Places among the entries, plus 1, each as near behind its worker's number modulo the length as is free. The
+    /// length is a power of two, and twice the entries at least.
     places: Vec<u32>,
+    /// Where each entry's place stands.
+    taken: Vec<usize>,
 }
 
 impl Local {
     fn add(&mut self, worker: WorkerId, bytes: u64) {
-        let at = worker.0 as usize;
-        if self.places.len() <= at {
-            self.places.resize(at + 1, 0);
+        if self.places.len() < 2 * (self.entries.len() + 1) {
+            self.grow();
         }
-        match self.places[at] {
-            0 => {
-                self.entries.push((worker, bytes));
-                self.places[at] = self.entries.len() as u32;
-            }
-            place => {
-                let sum = &mut self.entries[place as usize - 1].1;
+        let mask = self.places.len() - 1;
+        let mut at = worker.0 as usize & mask;
+        while let Some(place) = self.places[at].checked_sub(1) {
+            let (of, sum) = &mut self.entries[place as usize];
+            if *of == worker {
                 *sum = sum.saturating_add(bytes);
+                return;
             }
+            at = (at + 1) & mask;
+        }
+        self.entries.push((worker, bytes));
+        self.places[at] = self.entries.len() as u32;
+        self.taken.push(at);
+    }
+
+    fn grow(&mut self) {
+        let entries = std::mem::take(&mut self.entries);
+        self.taken.clear();
+        self.places = vec![0; (2 * self.places.len()).max(32)];
+        for (worker, bytes) in entries {
+            self.add(worker, bytes);
         }
     }
 
@@ -302,8 +318,35 @@ impl Local {
     }
 
     fn clear(&mut self) {
-        for (worker, _) in self.entries.drain(..) {
-            self.places[worker.0 as usize] = 0;
+        self.entries.clear();
+        for at in self.taken.drain(..) {
+            self.places[at] = 0;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use graticule_plan::WorkerId;
+
+    use super::Local;
+
+    #[test]
+    fn bytes_are_added_up_however_far_apart_the_workers_numbers_are() {
+        let mut local = Local::default();
+        // Some have the same place in a table of any size.
+        let workers: Vec<WorkerId> = (0..100)
+            .flat_map(|n| [WorkerId(n + 1), WorkerId((n + 1) << 40)])
+            .collect();
+        for round in 0..3 {
+            for _ in 0..2 {
+                workers.iter().for_each(|&worker| local.add(worker, worker.0));
+            }
+            let twice: Vec<_> = workers.iter().map(|&worker| (worker, 2 * worker.0)).collect();
+            assert_eq!(local.entries(), twice, "round {round}");
+            assert!(local.places.len() <= 1024);
+            local.clear();
+            assert!(local.places.iter().all(|&place| place == 0));
         }
     }
 }

@@ -155,6 +155,9 @@ impl Scheduler {
 
     fn leased_failed(&mut self, worker: WorkerId, task: TaskId, failure: Failure) {
         // The record must not look leased to the clean-up that may follow.
+        if self.sabotage == Sabotage::KeepFailedResources {
+            self.occupy(task, worker, true);
+        }
         self.leased_to_waiting(task);
         self.committed_bytes += match self.sabotage {
             Sabotage::KeepFailedBytes => self.output_bytes(task),

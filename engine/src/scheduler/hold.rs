@@ -88,6 +88,9 @@ impl Scheduler {
         let Some(job) = self.jobs.get_mut(&chunk.job) else {
             return;
         };
+        if job.client_is_away && self.sabotage == Sabotage::ForgetDelivered {
+            return;
+        }
         let Some(layer) = job.layers.get_mut(chunk.layer.0 as usize) else {
             return;
         };

@@ -79,6 +79,9 @@ impl Scheduler {
     /// The tasks that may have ended a worker: those that it said it computes; if it could not say so in time, those
     /// that it was to compute first.
     fn suspects(&self, leased: &[TaskId], worker: &WorkerRecord) -> Vec<TaskId> {
+        if self.sabotage == Sabotage::BlameAll {
+            return leased.to_vec();
+        }
         let computing = worker.computing.iter().filter(|task| leased.contains(task));
         let confirmed: Vec<TaskId> = computing.copied().collect();
         if !confirmed.is_empty() {
@@ -88,6 +91,11 @@ impl Scheduler {
         first.sort_by_key(|&task| self.task(task).map(|record| record.order));
         first.truncate(worker.slots as usize);
         first
+    }
+
+    /// How many workers vanished that a task may have ended, and did not come back.
+    pub fn losses(&self, task: TaskId) -> u32 {
+        self.task(task).map_or(0, |record| u32::from(record.losses))
     }
 
     fn departs(&mut self, worker: WorkerId, record: &WorkerRecord, suspects: &[TaskId]) {

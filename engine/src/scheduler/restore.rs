@@ -11,7 +11,7 @@ use std::{
 
 use graticule_plan::{ChunkId, JobId, Key, LayerId, Plan, WorkerId};
 
-use super::{ClientId, Command, JobEvent, Scheduler, record::JobState};
+use super::{ClientId, Command, JobEvent, Sabotage, Scheduler, record::JobState};
 use crate::Time;
 
 /// What an earlier run of the scheduler left, in the order in which it came to be.
@@ -74,9 +74,14 @@ impl Scheduler {
     /// Takes over what an earlier run left. Before any other event.
     pub fn restore(&mut self, now: Time, restore: Restore, commands: &mut Vec<Command>) {
         self.now = now;
-        self.next_worker = self.next_worker.max(restore.first_worker);
+        if self.sabotage != Sabotage::GiveNumbersAgain {
+            self.next_worker = self.next_worker.max(restore.first_worker);
+        }
         self.restoring = Some(Restoring {
-            awaited: restore.awaited,
+            awaited: match self.sabotage {
+                Sabotage::AwaitNobody => BTreeSet::new(),
+                _ => restore.awaited,
+            },
             until: now + restore.wait_us,
         });
         for fact in restore.facts {

@@ -98,4 +98,16 @@ defects! {
     KeepFailedReservations,
     /// The slot of a computation that nobody wants any more stays taken.
     KeepRevokedSlots,
+    /// A client is told that its job is taken before that is on the scheduler's disk.
+    AcceptBeforeDurable,
+    /// A job that was taken over from an earlier run forgets what its client says it has.
+    ForgetDelivered,
+    /// Workers get numbers that an earlier run of the scheduler has given.
+    GiveNumbersAgain,
+    /// After a restart workers are not waited for.
+    AwaitNobody,
+    /// All tasks of a worker that vanished are held to be the cause, not only those that it may have computed.
+    BlameAll,
+    /// What a task takes of a resource is not given back when it fails.
+    KeepFailedResources,
 }
