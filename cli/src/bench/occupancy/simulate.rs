@@ -148,12 +148,12 @@ struct Entry {
 
 enum Happening {
     /// The scheduler's inbox gets something.
-    Arrived(Event),
+    Arrived(Box<Event>),
     /// The engine's call is over.
     EngineFree,
     Leased {
         worker: usize,
-        lease: Lease,
+        lease: Box<Lease>,
     },
     TaskEnded {
         worker: usize,
@@ -256,7 +256,7 @@ impl<C: Fn() -> u64> Simulation<C> {
         self.now_ns = at_ns;
         match what {
             Happening::Arrived(event) => {
-                self.inbox.push_back(event);
+                self.inbox.push_back(*event);
                 if !self.engine_works {
                     self.call_engine();
                 }
@@ -309,7 +309,7 @@ impl<C: Fn() -> u64> Simulation<C> {
                 message: ToWorker::Lease(lease),
             } => {
                 self.leased += lease.tasks.len() as u64;
-                let worker = session.0 as usize;
+                let (worker, lease) = (session.0 as usize, Box::new(lease));
                 self.plan(arrives_ns, Happening::Leased { worker, lease });
             }
             Command::Notify { event, .. } => match event {
@@ -319,7 +319,7 @@ impl<C: Fn() -> u64> Simulation<C> {
                         layer,
                         block,
                     };
-                    let delivered = Happening::Arrived(Event::ChunkDelivered { chunk });
+                    let delivered = Happening::Arrived(Box::new(Event::ChunkDelivered { chunk }));
                     self.plan(arrives_ns + self.cluster.latency_ns, delivered);
                 }
                 JobEvent::Failed { message } => self.failure = Some(message.to_string()),
@@ -386,7 +386,10 @@ impl<C: Fn() -> u64> Simulation<C> {
             session: SessionId(worker as u64),
             message: ToScheduler::Reports(reports),
         };
-        self.plan(self.now_ns + self.cluster.latency_ns, Happening::Arrived(event));
+        self.plan(
+            self.now_ns + self.cluster.latency_ns,
+            Happening::Arrived(Box::new(event)),
+        );
     }
 }
 
