@@ -3,6 +3,7 @@
 mod cluster;
 mod latency;
 mod median;
+mod occupancy;
 mod plan;
 mod scheduler;
 mod transfer;
@@ -31,6 +32,8 @@ enum Bench {
     Latency(latency::Args),
     /// A median over time of a Zarr stack, beside Dask and the least that this host needs for it.
     Median(median::Args),
+    /// How many slots of a very large cluster are busy if the scheduler's engine takes the time that it takes.
+    Occupancy(occupancy::Args),
     /// How long it takes to build, rewrite and encode an expression, whatever its number of chunks.
     Plan(plan::Args),
     /// What the scheduler's engine takes for a task, with workers that do nothing.
@@ -55,6 +58,7 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
         Bench::Cluster(args) => cluster::run(&args).await?,
         Bench::Latency(args) => latency::run(&args).await?,
         Bench::Median(args) => median::run(&args).await?,
+        Bench::Occupancy(args) => occupancy::run(&args)?,
         Bench::Plan(args) => plan::run(&args)?,
         Bench::Scheduler(args) => scheduler::run(&args)?,
         Bench::Transfer(args) => transfer::run(&args).await?,

@@ -1,6 +1,6 @@
 //! Which worker runs what: ready tasks become leases.
 
-use std::{cmp::Reverse, collections::BTreeMap, ops::Bound};
+use std::{cmp::Reverse, ops::Bound};
 
 use graticule_plan::{ChunkId, JobId, LayerId, TaskId, WorkerId};
 
@@ -14,18 +14,18 @@ use crate::{ChunkHolders, Lease, ToWorker};
 /// the next loss tells whether it is the cause.
 pub(super) const LOSSES_SUSPICIOUS: u16 = 2;
 
-pub(super) type Leases = BTreeMap<(WorkerId, JobId, LayerId), Lease>;
+/// What was leased and is still to be told, task by task: whose, of which layer, which block, and which attempt.
+pub(super) type Leases = Vec<((WorkerId, JobId, LayerId), (u64, u32))>;
 
 impl Scheduler {
-    /// Leases ready tasks to workers that have room, and sends the leases.
-    pub(super) fn dispatch(&mut self) {
+    /// Leases ready tasks to workers that have room.
+    pub(super) fn dispatch(&mut self, leases: &mut Leases) {
         if self.ready_count == 0 && self.choosy_ready_count == 0 {
             return;
         }
         self.rank_changed();
-        let mut leases = Leases::new();
         if self.choosy_ready_count > 0 {
-            self.dispatch_choosy(&mut leases);
+            self.dispatch_choosy(leases);
         }
         while let Some((job, ready)) = self.next_ready() {
             let task = TaskId {
@@ -40,12 +40,26 @@ impl Scheduler {
             let Some(worker) = self.place(task) else { break };
             self.last_served = Some(job);
             self.job_mut(job).ready.pop();
-            self.ready_to_leased(task, worker, &mut leases);
+            self.ready_to_leased(task, worker, leases);
         }
+    }
+
+    /// Tells the workers what was leased to them: each of them once for each layer.
+    pub(super) fn send_leases(&mut self, leases: &mut Leases) {
         self.flush_releases();
-        for ((worker, ..), lease) in leases {
+        // Stable: a worker takes its tasks in the order in which they were placed.
+        leases.sort_by_key(|&(lease, _)| lease);
+        for tasks in leases.chunk_by(|a, b| a.0 == b.0) {
+            let (worker, job, layer) = tasks[0].0;
+            let lease = Lease {
+                job,
+                layer,
+                tasks: tasks.iter().map(|&(_, task)| task).collect(),
+                holders: Vec::new(),
+            };
             self.send_lease(worker, lease);
         }
+        leases.clear();
     }
 
     /// The best ready task of all jobs, jobs taking turns; it is on top of its job's queue.
@@ -153,8 +167,8 @@ impl Scheduler {
         self.note_peak();
         let sabotage = self.sabotage;
         let layer = self.layer_mut(task.job, task.layer);
-        let task_us = layer.measured.mean_us(layer.spec.layer.cost_ns);
-        let task_us = u32::try_from(task_us).unwrap_or(u32::MAX);
+        let load_us = layer.measured.load_us(layer.spec.layer.cost_ns);
+        let load_us = u32::try_from(load_us).unwrap_or(u32::MAX);
         layer.leased_count += 1;
         let record = layer
             .tasks
@@ -163,7 +177,7 @@ impl Scheduler {
         assert_eq!(record.state, TaskState::Ready, "{task}");
         record.pass_to(TaskState::Leased { worker });
         record.attempt += 1;
-        record.load_us = task_us;
+        record.load_us = load_us;
         let attempt = record.attempt;
         let alone = record.losses >= LOSSES_SUSPICIOUS && sabotage != Sabotage::BlameTogether;
         if attempt > 1 {
@@ -176,7 +190,7 @@ impl Scheduler {
             .get_mut(&worker)
             .expect("placed on a connected worker");
         target.leased_count += 1;
-        target.load_us += u64::from(task_us);
+        target.load_us += u64::from(load_us);
         target.isolated = alone;
         self.rank(worker);
         self.forget_copy(worker, task);
@@ -189,27 +203,19 @@ impl Scheduler {
             worker,
             attempt: attempt - 1,
         }));
-        let lease = leases
-            .entry((worker, task.job, task.layer))
-            .or_insert_with(|| Lease {
-                job: task.job,
-                layer: task.layer,
-                tasks: Vec::new(),
-                holders: Vec::new(),
-            });
-        lease.tasks.push((task.block, attempt));
+        leases.push(((worker, task.job, task.layer), (task.block, attempt)));
     }
 
     fn send_lease(&mut self, worker: WorkerId, mut lease: Lease) {
         // A failure in the same round may have ended the job after some of its tasks were placed.
-        lease.tasks.retain(|&(block, _)| {
+        lease.tasks.retain(|&(block, attempt)| {
             let task = TaskId {
                 job: lease.job,
                 layer: lease.layer,
                 block,
             };
             self.task(task)
-                .is_some_and(|t| t.state == TaskState::Leased { worker })
+                .is_some_and(|t| t.state == TaskState::Leased { worker } && t.attempt == attempt)
         });
         if lease.tasks.is_empty() {
             return;

@@ -70,7 +70,7 @@ impl Scheduler {
         if let Some((what, booked, counted)) = books.into_iter().find(|(_, a, b)| a != b) {
             return Err(format!("{what}: {booked} booked, {counted} counted"));
         }
-        for (id, worker) in &self.workers {
+        for (id, worker) in self.workers.iter() {
             let leased = self.tasks_leased_to(*id);
             if leased.len() as u64 != worker.leased_count {
                 return Err(format!(

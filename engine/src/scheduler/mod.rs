@@ -26,6 +26,7 @@ mod record;
 mod recovery;
 mod restore;
 mod retire;
+mod roster;
 mod sabotage;
 mod snapshot;
 mod submit;
@@ -49,7 +50,7 @@ pub use sabotage::Sabotage;
 pub use why_answer::{Admission, Bound, Openings, Placement, Standing, Unknown, Why, WorkerWhy};
 
 use crate::{IN_HAND_BYTES_MIN, Incarnation, LayerSpec, SessionId, Time, ToWorker};
-use record::{JobRecord, JobState, LayerRecord, TaskRecord, WorkerRecord};
+use record::{JobRecord, JobState, LayerRecord, TaskRecord};
 
 /// The scheduler's settings.
 #[derive(Debug, Clone)]
@@ -115,7 +116,7 @@ pub struct Scheduler {
     sabotage: Sabotage,
     now: Time,
     jobs: BTreeMap<JobId, JobRecord>,
-    workers: BTreeMap<WorkerId, WorkerRecord>,
+    workers: roster::Roster,
     sessions: BTreeMap<SessionId, WorkerId>,
     keys: BTreeMap<Key, (JobId, LayerId)>,
     recovery: recovery::Recovery,
@@ -160,6 +161,7 @@ pub struct Scheduler {
     /// Chunks that workers need hold no longer, and were not told so yet.
     releases: Vec<(WorkerId, ChunkId)>,
     /// Empty between uses, each.
+    leases: dispatch::Leases,
     local: dispatch::Local,
     dependents: Vec<TaskId>,
     spared: Vec<ChunkId>,
@@ -175,7 +177,7 @@ impl Scheduler {
             config,
             now: Time::ZERO,
             jobs: BTreeMap::new(),
-            workers: BTreeMap::new(),
+            workers: roster::Roster::default(),
             sessions: BTreeMap::new(),
             keys: BTreeMap::new(),
             recovery: recovery::Recovery::default(),
@@ -203,6 +205,7 @@ impl Scheduler {
             restoring: None,
             needs_left: restore::NeedsLeft::default(),
             releases: Vec::new(),
+            leases: dispatch::Leases::default(),
             local: dispatch::Local::default(),
             dependents: Vec::new(),
             spared: Vec::new(),
@@ -264,17 +267,24 @@ impl Scheduler {
     fn settle(&mut self, commands: &mut Vec<Command>) {
         self.look_at_restore();
         // A lease makes room among the ready tasks, so demand and dispatch go in turn until nothing moves.
+        let mut leases = std::mem::take(&mut self.leases);
         loop {
             let before = (self.next_order, self.leased_count);
             self.advance();
-            self.dispatch();
+            self.dispatch(&mut leases);
             if before == (self.next_order, self.leased_count) {
                 break;
             }
         }
+        self.send_leases(&mut leases);
+        self.leases = leases;
         self.advance_retirements();
         self.flush_releases();
-        commands.append(&mut self.out);
+        if commands.is_empty() {
+            std::mem::swap(commands, &mut self.out);
+        } else {
+            commands.append(&mut self.out);
+        }
     }
 
     /// When to call again with [`Event::Tick`] if nothing else happens.

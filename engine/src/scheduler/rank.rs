@@ -8,13 +8,16 @@ use super::{Scheduler, record::WorkerRecord};
 const QUEUE_US: u64 = 50_000;
 /// Tasks longer than this are leased one by one as slots fall free, so that a worker that joins gets some.
 const LONG_TASK_US: u64 = 500_000;
-/// The most tasks a worker has at hand for each of its slots.
-const QUEUE_TASKS_PER_SLOT_MAX: u64 = 64;
+/// The most tasks a worker has at hand for each of its slots: enough of the smallest that it works on while its reports
+/// and the next lease are under way.
+const QUEUE_TASKS_PER_SLOT_MAX: u64 = 512;
 
 /// Workers that take tasks, by level: the tasks at hand for each slot, rounded down.
 #[derive(Debug, Default)]
 pub(super) struct Ranks {
     levels: Vec<Vec<WorkerId>>,
+    /// No level below this one has a worker.
+    lowest: usize,
 }
 
 /// Where a worker stands in its level.
@@ -40,6 +43,7 @@ impl Scheduler {
                 }
                 let place = levels[level].len();
                 levels[level].push(worker);
+                self.ranks.lowest = self.ranks.lowest.min(level);
                 self.worker_mut(worker).rank = Some(Rank { level, place });
             }
         }
@@ -66,18 +70,20 @@ impl Scheduler {
         if let Some(&moved) = level.get(rank.place) {
             self.worker_mut(moved).rank = Some(rank);
         }
+        let Ranks { levels, lowest } = &mut self.ranks;
+        while levels.get(*lowest).is_some_and(Vec::is_empty) {
+            *lowest += 1;
+        }
     }
 
     /// The worker with the fewest tasks at hand that has room for one of about `task_us`; of equals the one that got
     /// the previous task, so that neighbours stay together.
     pub(super) fn idlest(&self, task_us: u64) -> Option<WorkerId> {
-        let levels = if task_us > LONG_TASK_US { 1 } else { usize::MAX };
-        let level = self
-            .ranks
-            .levels
-            .iter()
-            .take(levels)
-            .position(|level| !level.is_empty())?;
+        let level = self.ranks.lowest;
+        let takes_it = level == 0 || task_us <= LONG_TASK_US;
+        if !takes_it || level >= self.ranks.levels.len() {
+            return None;
+        }
         let previous = self.last_placed.filter(|previous| {
             let rank = self.workers.get(previous).and_then(|worker| worker.rank);
             rank.is_some_and(|rank| rank.level == level)

@@ -288,6 +288,10 @@ pub(super) struct Measured {
 }
 
 impl Measured {
+    /// What a task is counted as that no other of its layer was measured before: so few of them are at hand that a
+    /// wrong guess does little harm.
+    const UNKNOWN_US: u64 = 800;
+
     pub(super) fn add(&mut self, us: u64) {
         self.count += 1;
         self.total_us = self.total_us.saturating_add(us);
@@ -298,6 +302,12 @@ impl Measured {
             .checked_div(self.count)
             .unwrap_or(guess_ns / 1000)
             .max(1)
+    }
+
+    /// What a task adds to its worker's load.
+    pub(super) fn load_us(&self, guess_ns: u64) -> u64 {
+        let least = if self.count == 0 { Self::UNKNOWN_US } else { 0 };
+        self.mean_us(guess_ns).max(least)
     }
 }
 

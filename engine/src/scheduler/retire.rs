@@ -403,7 +403,7 @@ impl Scheduler {
                 retires.incoming
             ));
         }
-        for (&worker, record) in &self.workers {
+        for (&worker, record) in self.workers.iter() {
             if record.retiring != retires.workers.contains_key(&worker) {
                 return Err(format!(
                     "worker {worker} retires in one book and not in the other"

@@ -147,16 +147,7 @@ impl Drive {
     fn join(&mut self, cluster: Cluster, now_ns: &impl Fn() -> u64) {
         let joins = (0..cluster.workers).map(|number| Event::WorkerConnected {
             session: SessionId(number),
-            announce: Announce {
-                name: format!("worker-{number}").into(),
-                address: format!("10.0.0.1:{number}").into(),
-                slots: cluster.slots,
-                budget_bytes: cluster.budget_bytes,
-                worker: None,
-                incarnation: None,
-                resources: Vec::new(),
-                inventory: Vec::new(),
-            },
+            announce: announce(number, cluster.slots, cluster.budget_bytes),
         });
         self.call(joins.collect(), now_ns);
     }
@@ -217,7 +208,10 @@ impl Drive {
             if tasks.is_empty() {
                 continue;
             }
-            let reported: Vec<Report> = tasks.drain(..batch.min(tasks.len())).map(report).collect();
+            let done = tasks.drain(..batch.min(tasks.len()));
+            let reported: Vec<Report> = done
+                .map(|(task, attempt)| report(task, attempt, TASK_US))
+                .collect();
             self.measured.tasks += reported.len() as u64;
             let message = ToScheduler::Reports(reported);
             events.push(Event::WorkerMessage { session, message });
@@ -226,7 +220,22 @@ impl Drive {
     }
 }
 
-fn report((task, attempt): (TaskId, u32)) -> Report {
+/// What a worker without a past says first.
+pub(in crate::bench) fn announce(number: u64, slots: u32, budget_bytes: u64) -> Announce {
+    Announce {
+        name: format!("worker-{number}").into(),
+        address: format!("10.0.0.1:{number}").into(),
+        slots,
+        budget_bytes,
+        worker: None,
+        incarnation: None,
+        resources: Vec::new(),
+        inventory: Vec::new(),
+    }
+}
+
+/// What a worker says of a task that went well.
+pub(in crate::bench) fn report(task: TaskId, attempt: u32, task_us: u64) -> Report {
     Report {
         task,
         attempt,
@@ -236,7 +245,7 @@ fn report((task, attempt): (TaskId, u32)) -> Report {
             problems: Vec::new(),
         }),
         times: TaskTimes {
-            compute_us: TASK_US,
+            compute_us: task_us,
             ..TaskTimes::default()
         },
     }

@@ -1,7 +1,7 @@
 //! What does the scheduler's engine take for a task, in time and memory?
 
-mod drive;
-mod shapes;
+pub(super) mod drive;
+pub(super) mod shapes;
 
 use std::time::Instant;
 

@@ -6,7 +6,7 @@ use graticule_plan::{
 
 /// A graph's form.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
-pub(super) enum Shape {
+pub(in crate::bench) enum Shape {
     /// Tasks without inputs, and one that needs all of them.
     Merge,
     /// A binary tree.
@@ -26,7 +26,7 @@ const FAN_IN: u64 = 8;
 
 impl Shape {
     /// A plan of about so many tasks.
-    pub(super) fn plan(self, tasks: u64) -> anyhow::Result<Plan> {
+    pub(in crate::bench) fn plan(self, tasks: u64) -> anyhow::Result<Plan> {
         match self {
             Shape::ElementwiseReduce => elementwise_reduce(tasks),
             _ => explicit(&self.rows(tasks.max(2))),
