@@ -48,7 +48,7 @@ found_by! {
     trust_retiring: TrustRetiring = 74,
     count_refused_copies: CountRefusedCopies = 5,
     keep_missing_replicas: KeepMissingReplicas = 99,
-    blame_together: BlameTogether = 25,
+    blame_together: BlameTogether = 1,
     forget_quietly: ForgetQuietly = 1,
     forget_kept_results: ForgetKeptResults = 1,
     keep_names_of_the_gone: KeepNamesOfTheGone = 1,
@@ -71,8 +71,8 @@ found_by! {
     forget_delivered: ForgetDelivered = 78,
     give_numbers_again: GiveNumbersAgain = 78,
     await_nobody: AwaitNobody = 162,
-    blame_all: BlameAll = 1,
-    keep_failed_resources: KeepFailedResources = 1,
+    blame_all: BlameAll = 2,
+    keep_failed_resources: KeepFailedResources = 2,
 }
 
 #[test]
