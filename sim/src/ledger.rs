@@ -65,8 +65,7 @@ impl Ledger {
     /// Who may be the cause if a worker vanishes now: the tasks that it has and said it computes; if there are none, as
     /// many of those that it has as it has slots.
     pub(crate) fn suspects(&self, worker: WorkerId) -> Suspects {
-        let of_worker = self.leases.iter().filter(|(_, lease)| lease.worker == worker);
-        let leased: Vec<TaskId> = of_worker.map(|(&task, _)| task).collect();
+        let leased: Vec<TaskId> = self.leased_to(worker).collect();
         let session = self.sessions.get(&worker);
         let said = session.and_then(|session| self.computing.get(session));
         let is_said = |task: &TaskId| said.is_some_and(|said| said.contains(task));
@@ -77,6 +76,14 @@ impl Ledger {
             said,
             others,
         }
+    }
+
+    pub(crate) fn leased_to(&self, worker: WorkerId) -> impl Iterator<Item = TaskId> {
+        let of_worker = self
+            .leases
+            .iter()
+            .filter(move |(_, lease)| lease.worker == worker);
+        of_worker.map(|(&task, _)| task)
     }
 
     pub(crate) fn lease_count(&self) -> usize {

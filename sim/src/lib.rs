@@ -2,7 +2,8 @@
 //!
 //! The very engines that the shells run, one scheduler and three to eight workers, live in one thread under a virtual
 //! clock. Messages take seeded times, connections break, workers crash, hang, come and go, disks are damaged, tasks
-//! fail, clients are slow and change their minds; then all heals. The engines' books are checked against each other all
+//! fail, clients are slow and change their minds, the scheduler's own process ends and goes on from its journal; then
+//! all heals. The engines' books are checked against each other all
 //! the time, every lease and its answer are followed from outside, every chunk that is made must have the values that an oracle computed without engines, every
 //! job must come to its end, and at last nothing may be left behind.
 //!

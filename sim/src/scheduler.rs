@@ -5,13 +5,16 @@ use graticule_engine::{
     scheduler::{Command, Event, Observation},
 };
 
-use graticule_plan::TaskId;
+use graticule_plan::{TaskId, WorkerId};
 
 use crate::{
     journal::Record,
     network::link_of,
     world::{Happening, Story, World},
 };
+
+/// Workers that vanished with a task, after which it must run alone.
+const LOSSES_SUSPICIOUS: u32 = 2;
 
 impl World {
     pub(crate) fn tell_scheduler(&mut self, event: Event) {
@@ -92,6 +95,24 @@ impl World {
         }
     }
 
+    /// A task that may have ended some workers already runs with nothing beside it.
+    fn check_alone(&mut self, task: TaskId, worker: WorkerId) {
+        if self.blame.is_empty() {
+            return;
+        }
+        let is_suspicious = |task: &TaskId| self.scheduler.losses(*task) >= LOSSES_SUSPICIOUS;
+        let is_alone = is_suspicious(&task);
+        let beside = self.ledger.leased_to(worker);
+        let mut beside = beside.filter(|other| *other != task && (is_alone || is_suspicious(other)));
+        let found = beside.next();
+        drop(beside);
+        if let Some(other) = found {
+            self.fail(format!(
+                "{task} is leased to {worker} beside {other}, and one of them may have ended other workers"
+            ));
+        }
+    }
+
     fn observe(&mut self, observation: Observation) {
         if !matches!(observation, Observation::WorkerStatus { .. }) {
             self.tell(|| format!("scheduler: {observation:?}"));
@@ -103,7 +124,10 @@ impl World {
             self.fail(format!("scheduler: {why}"));
         }
         match observation {
-            Observation::TaskLeased { task, .. } => self.check_not_there(task),
+            Observation::TaskLeased { task, worker, .. } => {
+                self.check_not_there(task);
+                self.check_alone(task, worker);
+            }
             Observation::WorkerJoined { worker, .. } => self.note(Record::WorkerJoined { worker }),
             Observation::WorkerLeft { worker, .. } => self.note(Record::WorkerLeft { worker }),
             Observation::TaskFinished { .. } => self.counts.tasks += 1,
