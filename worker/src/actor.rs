@@ -11,7 +11,7 @@ use graticule_engine::{
     worker::{Command, Config, Event, LayerEntry, RunId, Worker as Engine},
 };
 use graticule_kernel::Chunk;
-use graticule_plan::{ChunkId, TaskId};
+use graticule_plan::{ChunkId, JobId, LayerId, TaskId};
 use tokio::{
     sync::{mpsc, watch},
     task::{AbortHandle, JoinHandle, JoinSet},
@@ -25,6 +25,7 @@ use crate::{
     cpu::CpuPool,
     fetch::{Fetcher, Prepared},
     limit::SPARE_PART,
+    pace::{Paces, timed},
     tables::TableStore,
 };
 
@@ -32,6 +33,8 @@ use crate::{
 const INBOX_COUNT_MAX: usize = 16_384;
 /// Tasks of at most so many bytes are prepared by the actor itself, if they need not wait for anything.
 const SMALL_TASK_BYTES_MAX: u64 = 64 << 10;
+/// What the actor does at a time before it lets others on its thread have their turn.
+const TURN: Duration = Duration::from_micros(500);
 /// Pauses between attempts to connect, doubled each time up to the second.
 const RECONNECT_PAUSES: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(5));
 
@@ -56,12 +59,14 @@ enum Input {
     Connected(Session),
     Fetched {
         run: RunId,
-        outcome: Result<Box<Prepared>, Failure>,
+        outcome: Result<Ready, Failure>,
     },
     Computed {
         run: RunId,
+        layer: (JobId, LayerId),
         chunk: Option<Chunk>,
         outcome: Result<Finished, Failure>,
+        took: Duration,
     },
     Copied {
         run: RunId,
@@ -76,6 +81,13 @@ enum Input {
         patience: Duration,
         hands_over: bool,
     },
+}
+
+/// A task that has all it needs.
+struct Ready {
+    prepared: Box<Prepared>,
+    layer: (JobId, LayerId),
+    is_small: bool,
 }
 
 impl Worker {
@@ -119,6 +131,8 @@ impl Worker {
             pause: RECONNECT_PAUSES.0,
             fetches: HashMap::new(),
             prepared: HashMap::new(),
+            paces: Paces::default(),
+            sizes_changed: false,
             results: HashMap::new(),
             tasks: JoinSet::new(),
             is_spilling: false,
@@ -201,7 +215,10 @@ struct Actor {
     next_session: u64,
     pause: Duration,
     fetches: HashMap<RunId, AbortHandle>,
-    prepared: HashMap<RunId, Box<Prepared>>,
+    prepared: HashMap<RunId, Ready>,
+    paces: Paces,
+    /// The store's sizes changed, and the engine was not told yet.
+    sizes_changed: bool,
     results: HashMap<RunId, Chunk>,
     tasks: JoinSet<()>,
     is_spilling: bool,
@@ -228,6 +245,7 @@ impl Actor {
                 }
                 message = hear(&mut self.link) => self.heard(message),
                 Some(_) = self.tasks.join_next() => {}
+                () = tokio::task::yield_now(), if self.sizes_changed || !self.events.is_empty() => {}
                 () = sleep_until(wake.into()) => self.events.push_back(Event::Tick),
             }
             self.settle();
@@ -249,16 +267,26 @@ impl Actor {
         Time(self.started.elapsed().as_micros() as u64)
     }
 
-    /// Lets the engine handle all that has happened, and does what it says.
+    /// Lets the engine handle what has happened, and does what it says; what its turn is too short for stays.
     fn settle(&mut self) {
         let mut commands = Vec::new();
-        while let Some(event) = self.events.pop_front() {
+        let end = Instant::now() + TURN;
+        while let Some(event) = self.next_event() {
             let now = self.now();
             self.engine.handle(now, event, &mut commands);
             for command in commands.drain(..) {
                 self.execute(command);
             }
+            if Instant::now() >= end {
+                break;
+            }
         }
+    }
+
+    /// What the engine is told next; the store's sizes when all else is told.
+    fn next_event(&mut self) -> Option<Event> {
+        let event = self.events.pop_front();
+        event.or_else(|| std::mem::take(&mut self.sizes_changed).then(|| self.sizes()))
     }
 
     fn take(&mut self, input: Input) {
@@ -267,20 +295,28 @@ impl Actor {
                 let id = SessionId(self.next_session);
                 self.next_session += 1;
                 self.link = Some((id, session));
+                self.paces.clear();
                 self.events.push_back(Event::Connected { session: id });
             }
             Input::Fetched { run, outcome } => {
                 self.fetches.remove(&run);
                 match outcome {
-                    Ok(prepared) => {
-                        let fetched_bytes = prepared.fetched_bytes;
-                        self.prepared.insert(run, prepared);
+                    Ok(ready) => {
+                        let fetched_bytes = ready.prepared.fetched_bytes;
+                        self.prepared.insert(run, ready);
                         self.events.push_back(Event::Fetched { run, fetched_bytes });
                     }
                     Err(failure) => self.events.push_back(Event::FetchFailed { run, failure }),
                 }
             }
-            Input::Computed { run, chunk, outcome } => {
+            Input::Computed {
+                run,
+                layer,
+                chunk,
+                outcome,
+                took,
+            } => {
+                self.paces.add(layer, took);
                 if let Some(chunk) = chunk {
                     self.results.insert(run, chunk);
                 }
@@ -291,7 +327,7 @@ impl Actor {
                 if !took_all {
                     self.events.push_back(Event::SpillFailed);
                 }
-                self.tell_sizes();
+                self.sizes_changed = true;
             }
             Input::Refused(why) => self.end = Some(Err(why)),
             Input::Copied { run, chunk } => self.copied(run, chunk),
@@ -307,12 +343,12 @@ impl Actor {
         }
     }
 
-    fn tell_sizes(&mut self) {
+    fn sizes(&self) -> Event {
         let (memory_bytes, spilled_bytes) = self.fetcher.store.sizes();
-        self.events.push_back(Event::StoreChanged {
+        Event::StoreChanged {
             memory_bytes,
             spilled_bytes,
-        });
+        }
     }
 
     fn heard(&mut self, message: Result<ToWorker, LinkError>) {
@@ -394,7 +430,7 @@ impl Actor {
                 chunks
                     .into_iter()
                     .for_each(|chunk| self.fetcher.store.remove(chunk));
-                self.tell_sizes();
+                self.sizes_changed = true;
             }
             Command::Spill { target_bytes } => self.spill(target_bytes),
             Command::Leave => self.end = Some(Ok(())),
@@ -414,7 +450,11 @@ impl Actor {
         let is_small = layer.task_bytes(task.block) <= SMALL_TASK_BYTES_MAX;
         let mut prepare = Box::pin(async move {
             let prepared = fetcher.prepare(&layer, task.block, holders).await;
-            prepared.map(Box::new)
+            prepared.map(|prepared| Ready {
+                prepared: Box::new(prepared),
+                layer: (task.job, task.layer),
+                is_small,
+            })
         });
         // What lies in memory already is there at the first look; a task of its own would take longer.
         if is_small && let Some(outcome) = (&mut prepare).now_or_never() {
@@ -453,15 +493,36 @@ impl Actor {
     }
 
     fn compute(&mut self, run: RunId, slot: u32) {
-        let prepared = self
+        let ready = self
             .prepared
             .remove(&run)
             .expect("the engine computes what was fetched");
+        let Ready {
+            prepared,
+            layer,
+            is_small,
+        } = ready;
+        if is_small && self.paces.stays(layer) {
+            let ((chunk, outcome), took) = timed(|| compute(*prepared, &self.fetcher.tables));
+            return self.take(Input::Computed {
+                run,
+                layer,
+                chunk,
+                outcome,
+                took,
+            });
+        }
         let (tables, inbox) = (self.fetcher.tables.clone(), self.inbox.clone());
         self.cpu.run(slot, move || {
-            let (chunk, outcome) = compute(*prepared, &tables);
+            let ((chunk, outcome), took) = timed(|| compute(*prepared, &tables));
             // The actor may have ended meanwhile; the result goes with it.
-            let _ = inbox.blocking_send(Input::Computed { run, chunk, outcome });
+            let _ = inbox.blocking_send(Input::Computed {
+                run,
+                layer,
+                chunk,
+                outcome,
+                took,
+            });
         });
     }
 
@@ -471,7 +532,7 @@ impl Actor {
             .remove(&run)
             .expect("the engine stores what was computed");
         self.fetcher.store.insert(chunk, result);
-        self.tell_sizes();
+        self.sizes_changed = true;
     }
 
     fn spill(&mut self, target_bytes: u64) {

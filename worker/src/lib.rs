@@ -1,9 +1,10 @@
 //! The worker process: chunk store, CPU pool and transfer around the worker engine.
 //!
 //! One actor owns the engine and has one bounded inbox. Chunks lie in a [`ChunkStore`] that peers and CPU threads read;
-//! computations run on threads of their own, one for each slot, so that no heartbeat waits for a kernel or a disk. How a
-//! worker reaches its scheduler and its peers is given to it ([`Connector`], [`Peers`]): over gRPC in a process of its
-//! own ([`serve`]), through channels in the embedded cluster.
+//! computations run on threads of their own, one for each slot, so that no heartbeat waits for a kernel or a disk. Only
+//! tasks of few bytes that take less time than handing them over, as those of their layer before them did, are computed
+//! by the actor itself. How a worker reaches its scheduler and its peers is given to it ([`Connector`], [`Peers`]): over
+//! gRPC in a process of its own ([`serve`]), through channels in the embedded cluster.
 //!
 //! This crate does not decide what runs where or what is kept; the engines do.
 
@@ -15,6 +16,7 @@ mod error;
 mod fetch;
 mod limit;
 mod options;
+mod pace;
 mod peers;
 mod server;
 mod spill;
