@@ -1,6 +1,6 @@
 //! The edges of both state machines, as ARCHITECTURE.md draws them.
 //!
-//! Every change of a task's state goes through [`Edges::pass`], which in builds with assertions refuses an edge that is
+//! Every change of a task's state goes through `Edges::pass`, which in builds with assertions refuses an edge that is
 //! not listed here, and remembers those that were taken, so that a test can hold the drawing against the code.
 
 /// What stands before a task's first state and behind its last one.

@@ -60,7 +60,7 @@ pub struct Config {
     /// Microseconds after which a silent worker is given up.
     pub worker_timeout_us: u64,
     /// Bytes that a job's tasks may have in hand on each worker, however small they are: see
-    /// [`PlanMemory::limit_bytes`].
+    /// [`PlanMemory::limit_bytes`](crate::PlanMemory::limit_bytes).
     pub in_hand_bytes_min: u64,
     /// A defect to build in, for the simulator's own test.
     pub sabotage: Sabotage,
