@@ -251,7 +251,7 @@ impl Profile {
             fault_gap_us,
             weights: weights.to_vec(),
             rates: Nuisance::ALL.map(|nuisance| rate(rng, nuisance)),
-            check_every: *rng.pick(&[1, 8, 8, 8]),
+            check_every: *rng.pick(&[1, 8, 8, 8, 32, 32, 32, 32, 32, 32, 32, 32, 32, 32, 32, 32]),
             delay_us_max: *rng.pick(&[100, 1_000, 5_000]),
             budget_factor: *rng.pick(&[1, 2, 4, 16]),
             crashes: Vec::new(),
