@@ -53,6 +53,11 @@ impl WorkerSource for EmbeddedWorkers {
         Ok(())
     }
 
+    fn give_up(&mut self, name: &str) {
+        self.workers.remove(name);
+        self.site.peers.remove(name);
+    }
+
     fn ended(&mut self) -> Vec<Ended> {
         let ended = self.workers.iter().filter(|(_, worker)| worker.has_ended());
         let names: Vec<String> = ended.map(|(name, _)| name.clone()).collect();

@@ -1,16 +1,11 @@
 //! Keeps the number of workers at what the policy asks for: the loop between `engine::autoscale` and whoever starts
 //! workers.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    ops::RangeInclusive,
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::{ops::RangeInclusive, sync::Arc, time::Duration};
 
 use graticule_engine::{
     Time,
-    autoscale::{Cluster, Decision, Memory, Rules, Supply, decide},
+    autoscale::{Cluster, Decision, Memory, Rules, Starts, Supply, decide},
 };
 use graticule_plan::WorkerId;
 use tokio::sync::oneshot;
@@ -27,8 +22,10 @@ pub struct AdaptOptions {
     pub interval: Duration,
     /// The policy's durations and shares.
     pub rules: Rules,
-    /// From the start of a worker to its first task.
+    /// What the start of a worker is thought to take until some were measured.
     pub start: Duration,
+    /// A worker that has not connected for so long after its start is ended.
+    pub start_timeout: Duration,
     /// How long a worker may take to leave.
     pub patience: Duration,
 }
@@ -41,6 +38,7 @@ impl AdaptOptions {
             interval: Duration::from_secs(1),
             rules: Rules::default(),
             start: Duration::from_secs(2),
+            start_timeout: Duration::from_secs(300),
             patience: Duration::from_secs(30),
         }
     }
@@ -75,6 +73,9 @@ pub trait WorkerSource: Send + 'static {
     /// Why it cannot be started, for a person.
     fn start(&mut self, name: &str) -> Result<(), String>;
 
+    /// Ends a worker that was started long ago and never connected.
+    fn give_up(&mut self, name: &str);
+
     /// The workers that have ended since this was asked last, by themselves or because they were told to.
     fn ended(&mut self) -> Vec<Ended>;
 
@@ -91,17 +92,12 @@ pub struct Snapshot {
     pub names: Vec<(WorkerId, Arc<str>)>,
 }
 
-struct Started {
-    since: Instant,
-    has_joined: bool,
-}
-
 struct Adapter<S> {
     scheduler: SchedulerHandle,
     source: S,
     options: AdaptOptions,
     memory: Memory,
-    started: BTreeMap<String, Started>,
+    starts: Starts,
     next_name: u64,
     last_reason: String,
 }
@@ -119,9 +115,9 @@ pub async fn adapt<S: WorkerSource>(
     let mut adapter = Adapter {
         scheduler,
         source,
-        options,
         memory: Memory::default(),
-        started: BTreeMap::new(),
+        starts: Starts::new(micros(options.start), micros(options.start_timeout)),
+        options,
         next_name: 0,
         last_reason: String::new(),
     };
@@ -141,22 +137,23 @@ pub async fn adapt<S: WorkerSource>(
 impl<S: WorkerSource> Adapter<S> {
     async fn look(&mut self) -> Result<(), SchedulerGone> {
         let Snapshot { cluster, names } = self.scheduler.snapshot().await?;
+        // Both list the connected workers by rising id.
+        for ((_, name), worker) in names.iter().zip(&cluster.workers) {
+            self.starts.joined(worker.joined, name);
+        }
         for Ended { name, how } in self.source.ended() {
             if let Some(how) = how {
                 warn!(%name, %how, "a worker has ended");
                 self.scheduler.worker_ended(&name, &how).await?;
             }
-            if self
-                .started
-                .remove(&name)
-                .is_some_and(|worker| !worker.has_joined)
-            {
+            if self.starts.ended(cluster.now, &name) {
                 warn!(%name, "a worker ended before it had connected");
             }
         }
-        let connected: BTreeSet<&str> = names.iter().map(|(_, name)| &**name).collect();
-        for (name, worker) in &mut self.started {
-            worker.has_joined |= connected.contains(name.as_str());
+        for name in self.starts.give_up(cluster.now) {
+            let seconds = self.options.start_timeout.as_secs();
+            warn!(%name, "a worker has not connected within {seconds} s and is ended");
+            self.source.give_up(&name);
         }
         let decision = self.decide(&cluster);
         if decision.reason != self.last_reason {
@@ -166,27 +163,24 @@ impl<S: WorkerSource> Adapter<S> {
         if !decision.is_nothing() {
             self.source.decided(&decision);
         }
-        self.act(decision).await
+        self.act(cluster.now, decision).await
     }
 
     fn decide(&mut self, cluster: &Cluster) -> Decision {
         let size = self.source.size();
-        let micros = |duration: Duration| u64::try_from(duration.as_micros()).unwrap_or(u64::MAX);
-        let pending = self.started.values().filter(|worker| !worker.has_joined);
-        let pending =
-            pending.map(|worker| Time(cluster.now.0.saturating_sub(micros(worker.since.elapsed()))));
         let supply = Supply {
             min: *self.options.workers.start(),
             max: *self.options.workers.end(),
-            pending: pending.collect(),
-            start_us: micros(self.options.start),
+            pending: self.starts.pending(),
+            start_us: self.starts.start_us(),
+            not_before: self.starts.not_before(),
             slots: size.slots,
             budget_bytes: size.budget_bytes,
         };
         decide(cluster, &supply, &self.options.rules, &mut self.memory)
     }
 
-    async fn act(&mut self, decision: Decision) -> Result<(), SchedulerGone> {
+    async fn act(&mut self, now: Time, decision: Decision) -> Result<(), SchedulerGone> {
         for worker in decision.stay {
             self.scheduler.stay(worker).await?;
         }
@@ -196,16 +190,16 @@ impl<S: WorkerSource> Adapter<S> {
         for _ in 0..decision.start {
             let name = format!("adapt-{}", self.next_name);
             self.next_name += 1;
+            self.starts.begin(now, &name);
             if let Err(why) = self.source.start(&name) {
                 warn!(%why, "a worker cannot be started");
-                continue;
+                self.starts.ended(now, &name);
             }
-            let worker = Started {
-                since: Instant::now(),
-                has_joined: false,
-            };
-            self.started.insert(name, worker);
         }
         Ok(())
     }
+}
+
+fn micros(duration: Duration) -> u64 {
+    u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
 }

@@ -14,8 +14,10 @@ use tokio::sync::oneshot;
 use super::Config;
 use crate::{processes::Process, signals::Interrupt, terminal};
 
-/// What a worker process takes from its start to its first task.
+/// What the start of a worker process is thought to take.
 const START: Duration = Duration::from_millis(500);
+/// One that has not connected for so long is ended.
+const START_TIMEOUT: Duration = Duration::from_secs(60);
 /// Time between two decisions, at most.
 const INTERVAL: Duration = Duration::from_secs(1);
 /// The signal that no process survives.
@@ -43,6 +45,7 @@ pub(super) async fn run(
             ..Rules::default()
         },
         start: START,
+        start_timeout: START_TIMEOUT,
         ..AdaptOptions::new(range)
     };
     let (stop, stopped) = oneshot::channel();
@@ -139,6 +142,10 @@ impl WorkerSource for Processes {
         let process = Process::spawn(&mut command).map_err(|error| error.to_string())?;
         self.children.push((name.into(), process));
         Ok(())
+    }
+
+    fn give_up(&mut self, name: &str) {
+        self.children.retain(|(of, _)| of != name);
     }
 
     fn ended(&mut self) -> Vec<Ended> {

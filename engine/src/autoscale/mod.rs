@@ -3,7 +3,9 @@
 //! [`decide`] looks at the work that is left, the bytes that are held, and the workers that are there or on their way;
 //! it answers with a number, the workers to dismiss, and a reason in words. What it must remember from one look to the
 //! next (who has been idle since when, since when there are too many) it keeps in a [`Memory`] that the caller holds.
-//! Whoever starts and ends workers calls it every second or so, with [`Scheduler::snapshot`] as the cluster's part.
+//! Whoever starts and ends workers calls it every second or so, with [`Scheduler::snapshot`] as the cluster's part, and
+//! keeps [`Starts`]: how long a start takes is measured, workers that never come do not count for ever, and starts that
+//! fail are not tried again and again without a pause.
 //!
 //! More are wanted at once, if the work outlasts the start of a worker; fewer only after there were too many for a
 //! while, never soon after more were started, and never fewer than were needed within that while. So a graph's tail or
@@ -12,7 +14,8 @@
 //! ```
 //! use graticule_engine::{Time, autoscale::{Cluster, Memory, Rules, Supply, decide}};
 //!
-//! let supply = Supply { min: 2, max: 8, pending: Vec::new(), start_us: 5_000_000, slots: 4, budget_bytes: 1 << 30 };
+//! let supply = Supply { min: 2, max: 8, pending: Vec::new(), start_us: 5_000_000, not_before: Time::ZERO, slots: 4,
+//!     budget_bytes: 1 << 30 };
 //! let nobody = Cluster { now: Time::ZERO, layers: Vec::new(), workers: Vec::new() };
 //! let decision = decide(&nobody, &supply, &Rules::default(), &mut Memory::default());
 //! assert_eq!((decision.wanted, decision.start), (2, 2));
@@ -21,6 +24,7 @@
 //! [`Scheduler::snapshot`]: crate::scheduler::Scheduler::snapshot
 
 mod policy;
+mod starts;
 #[cfg(test)]
 mod tests;
 
@@ -29,6 +33,7 @@ use std::collections::BTreeMap;
 use graticule_plan::{JobId, LayerId, WorkerId};
 
 pub use policy::decide;
+pub use starts::Starts;
 
 use crate::Time;
 
@@ -90,8 +95,10 @@ pub struct Supply {
     pub max: u32,
     /// Workers that were started and are not connected yet, and since when.
     pub pending: Vec<Time>,
-    /// From the start of a worker to its first task, microseconds.
+    /// From the start of a worker until it is connected, microseconds: see [`Starts::start_us`].
     pub start_us: u64,
+    /// No worker can be started before this time: see [`Starts::not_before`].
+    pub not_before: Time,
     /// Slots of a new worker.
     pub slots: u32,
     /// Memory of a new worker.

@@ -141,13 +141,22 @@ fn more(sums: &Sums<'_>, supply: &Supply, memory: &mut Memory, now: Time, needed
         let reason = format!("{why}, but the work ends before another worker would be there");
         return nothing(count, reason);
     }
-    memory.started = Some(now);
     let missing = needed.count - count;
     let mut back: Vec<&WorkerView> = sums.retiring.clone();
     back.sort_by_key(|w| (Reverse(w.sole_bytes), w.worker));
     back.truncate(missing as usize);
     let stay: Vec<WorkerId> = back.iter().map(|w| w.worker).collect();
     let start = missing - u32::try_from(stay.len()).unwrap_or(missing);
+    if start > 0 && now < supply.not_before {
+        let seconds = supply.not_before.since_us(now).div_ceil(1_000_000);
+        let reason = format!("{why}, but the last start failed: waits {seconds} s before the next");
+        let wanted = needed.count - start;
+        return Decision {
+            stay,
+            ..nothing(wanted, reason)
+        };
+    }
+    memory.started = Some(now);
     let retained = match stay.len() {
         0 => String::new(),
         kept => format!(", {kept} of them by staying"),

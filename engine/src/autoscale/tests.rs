@@ -46,6 +46,7 @@ fn supply(min: u32, max: u32) -> Supply {
         max,
         pending: Vec::new(),
         start_us: 5 * SECOND,
+        not_before: Time::ZERO,
         slots: 1,
         budget_bytes: GIB,
     }
@@ -104,6 +105,34 @@ fn work_that_ends_before_a_worker_would_be_there_starts_none() {
         "no more workers than tasks: {}",
         decision.reason
     );
+}
+
+#[test]
+fn after_a_failed_start_the_next_one_waits_and_the_reason_says_so() {
+    let retires = WorkerView {
+        retires: true,
+        ..worker(2)
+    };
+    let there = cluster(vec![work(900, SECOND)], vec![busy(1), retires]);
+    let supply = Supply {
+        not_before: there.now + 4 * SECOND,
+        ..supply(1, 8)
+    };
+    let rules = Rules::default();
+    let held_off = decide(&there, &supply, &rules, &mut Memory::default());
+    assert_eq!((held_off.wanted, held_off.start), (2, 0), "{}", held_off.reason);
+    assert_eq!(held_off.stay, [WorkerId(2)], "what is there needs no start");
+    assert!(
+        held_off
+            .reason
+            .ends_with("the last start failed: waits 4 s before the next")
+    );
+    let later = Cluster {
+        now: there.now + 4 * SECOND,
+        ..there
+    };
+    let decision = decide(&later, &supply, &rules, &mut Memory::default());
+    assert_eq!((decision.wanted, decision.start), (8, 6), "{}", decision.reason);
 }
 
 #[test]
