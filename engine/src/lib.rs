@@ -21,6 +21,7 @@ mod footprint;
 mod ledger;
 mod message;
 pub mod scheduler;
+mod table_uses;
 mod time;
 pub mod worker;
 

@@ -53,7 +53,7 @@ pub(crate) struct Node {
     pub(crate) disk_full_until: u64,
     /// What its store is shrinking to.
     pub(crate) spill_target: Option<u64>,
-    tables: BTreeSet<Digest>,
+    pub(crate) tables: BTreeSet<Digest>,
     busy: BTreeSet<u32>,
     slots: u32,
     /// Its computations take so many times as long.
@@ -170,6 +170,15 @@ impl World {
                     self.fail(format!("table {digest} came with other content"));
                 }
                 self.nodes[at].tables.insert(digest);
+            }
+            Command::DropTables { digests } => {
+                for digest in digests {
+                    if !self.nodes[at].tables.remove(&digest) {
+                        self.fail(format!(
+                            "worker process {at} drops table {digest}, which is not there"
+                        ));
+                    }
+                }
             }
             Command::Fetch {
                 run,

@@ -324,6 +324,13 @@ impl World {
                 self.fail(format!("all was released, but worker process {at} still retires"));
                 return;
             }
+            if !node.tables.is_empty() {
+                let count = node.tables.len();
+                self.fail(format!(
+                    "all was released, but worker process {at} has {count} side tables"
+                ));
+                return;
+            }
             if held + stored + runs > 0 {
                 self.fail(format!(
                     "all was released, but worker process {at} holds {held} chunks, stores {stored} and has {runs} runs"

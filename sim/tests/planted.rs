@@ -73,6 +73,8 @@ found_by! {
     await_nobody: AwaitNobody = 162,
     blame_all: BlameAll = 1,
     keep_failed_resources: KeepFailedResources = 2,
+    keep_tables: KeepTables = 1,
+    trust_dropped_tables: TrustDroppedTables = 1,
 }
 
 #[test]

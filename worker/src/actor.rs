@@ -410,6 +410,7 @@ impl Actor {
                 self.disconnect(session);
             }
             Command::KeepTable { digest, content } => self.fetcher.tables.insert(digest, content),
+            Command::DropTables { digests } => self.fetcher.tables.remove(&digests),
             Command::Fetch {
                 run,
                 task,

@@ -20,6 +20,12 @@ impl TableStore {
         self.tables.insert(digest, content);
     }
 
+    pub(crate) fn remove(&self, digests: &[Digest]) {
+        for digest in digests {
+            self.tables.remove(digest);
+        }
+    }
+
     /// The program that a layer's body encodes.
     pub(crate) fn program(&self, body: &Body) -> Result<Arc<Program>, KernelError> {
         if let Some(program) = self.programs.get(&body.digest) {

@@ -259,16 +259,12 @@ impl Scheduler {
         }
         let record = &self.jobs[&job];
         let spec = record.layers[layer.0 as usize].spec.clone();
-        let new = spec
-            .layer
-            .tables
-            .iter()
-            .filter(|&&digest| target.tables.insert(digest));
+        let new = target.tables.add(job, layer, &spec.layer.tables);
         let half_done = record.layers[layer.0 as usize].finished.len() > 0;
         let forgetful = self.sabotage == Sabotage::LateJoinerWithoutTables && half_done;
-        let tables: Vec<_> = new
-            .filter(|_| !forgetful)
-            .map(|digest| (*digest, record.plan.tables()[digest].clone()))
+        let tables = new.into_iter().filter(|_| !forgetful);
+        let tables: Vec<_> = tables
+            .map(|digest| (digest, record.plan.tables()[&digest].clone()))
             .collect();
         for (digest, content) in tables {
             self.send(worker, ToWorker::Table { digest, content });

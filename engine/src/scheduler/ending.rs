@@ -230,7 +230,11 @@ impl Scheduler {
     fn tell_workers_to_forget(&mut self, job: JobId) {
         let workers: Vec<WorkerId> = self.workers.keys().copied().collect();
         for worker in workers {
-            let known = &mut self.workers.get_mut(&worker).expect("listed above").layers;
+            let record = self.workers.get_mut(&worker).expect("listed above");
+            if self.sabotage != Sabotage::TrustDroppedTables {
+                record.tables.forget(job);
+            }
+            let known = &mut record.layers;
             let of_job: Vec<(JobId, LayerId)> = known
                 .range((job, LayerId(0))..=(job, LayerId(u32::MAX)))
                 .copied()

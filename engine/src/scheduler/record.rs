@@ -6,7 +6,7 @@ use std::{
     sync::Arc,
 };
 
-use graticule_plan::{BlockMap, Digest, JobId, Key, LayerId, Plan, TaskId, WorkerId};
+use graticule_plan::{BlockMap, JobId, Key, LayerId, Plan, TaskId, WorkerId};
 
 use super::{
     ClientId,
@@ -18,6 +18,7 @@ use super::{
 use crate::{
     LayerSpec, Peer, SessionId, Time, WorkerStatus,
     edges::{NOTHING, SCHEDULER_TASK},
+    table_uses::TableUses,
 };
 
 /// A job, from submission until nothing of it is kept or needed any more.
@@ -270,7 +271,7 @@ pub(super) struct WorkerRecord {
     /// How its process ended, if whoever started it has said so.
     pub(super) how: Option<Arc<str>>,
     pub(super) layers: BTreeSet<(JobId, LayerId)>,
-    pub(super) tables: BTreeSet<Digest>,
+    pub(super) tables: TableUses,
     /// Where it stands among those that take tasks.
     pub(super) rank: Option<Rank>,
     /// It is listed among those that must be ranked anew.

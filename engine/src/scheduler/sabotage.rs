@@ -110,4 +110,8 @@ defects! {
     BlameAll,
     /// What a task takes of a resource is not given back when it fails.
     KeepFailedResources,
+    /// A worker keeps side tables that no layer refers to any more.
+    KeepTables,
+    /// The scheduler takes side tables to be on a worker that has dropped them.
+    TrustDroppedTables,
 }

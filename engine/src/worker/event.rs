@@ -111,6 +111,11 @@ pub enum Command {
         /// The content.
         content: Arc<[u8]>,
     },
+    /// Drop side tables: no layer refers to them any more.
+    DropTables {
+        /// Their names.
+        digests: Vec<graticule_plan::Digest>,
+    },
     /// Get all that a run needs into memory: regions of chunks here and at peers, and its sources' bytes.
     Fetch {
         /// The run.

@@ -89,6 +89,7 @@ impl Worker {
             ("tasks", self.tasks.len()),
             ("copies", self.copies.len()),
             ("layers", self.layers.len()),
+            ("tables", self.tables.len()),
             ("chunks", self.held.len()),
             ("unsent reports", self.reports.len()),
             (

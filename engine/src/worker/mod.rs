@@ -19,13 +19,13 @@ use std::{
     sync::Arc,
 };
 
-use graticule_plan::{ChunkId, JobId, LayerId, Resource, TaskId, WorkerId};
+use graticule_plan::{ChunkId, Digest, JobId, LayerId, Resource, TaskId, WorkerId};
 
 pub use event::{Command, Event, LayerEntry, RunId};
 
 use crate::{
-    Announce, ChunkHeld, Incarnation, Peer, Report, SessionId, TaskTimes, Time, ToScheduler, ToWorker,
-    WorkerStatus, edges::WORKER_RUN, scheduler::Sabotage,
+    Announce, ChunkHeld, Incarnation, LayerSpec, Peer, Report, SessionId, TaskTimes, Time, ToScheduler,
+    ToWorker, WorkerStatus, edges::WORKER_RUN, scheduler::Sabotage, table_uses::TableUses,
 };
 
 /// Pause after the disk took nothing, microseconds.
@@ -79,6 +79,7 @@ pub struct Worker {
     link: Link,
     identity: Option<(WorkerId, Incarnation)>,
     layers: BTreeMap<(JobId, LayerId), Arc<LayerEntry>>,
+    tables: TableUses,
     /// Tasks in the order in which they shall start.
     queue: BTreeSet<RunId>,
     /// Runs in their first phase.
@@ -187,6 +188,7 @@ impl Worker {
             link: Link::Down,
             identity: None,
             layers: BTreeMap::new(),
+            tables: TableUses::default(),
             queue: BTreeSet::new(),
             fetching_count: 0,
             fetched: BTreeSet::new(),
@@ -326,6 +328,8 @@ impl Worker {
         let runs: Vec<RunId> = self.runs.keys().copied().collect();
         runs.into_iter().for_each(|run| self.abandon(run));
         self.layers.clear();
+        let tables = self.tables.clear();
+        self.drop_tables(tables);
         self.reports.clear();
         self.reports_due = None;
         self.computing = computing::Computing::default();
@@ -352,16 +356,11 @@ impl Worker {
             ToWorker::Welcome {
                 worker, incarnation, ..
             } => self.on_welcome(session, worker, incarnation),
-            ToWorker::Table { digest, content } => self.out.push(Command::KeepTable { digest, content }),
-            ToWorker::Layer(spec) => match LayerEntry::new(spec.clone()) {
-                Ok(entry) => {
-                    self.layers.insert((spec.job, spec.id), Arc::new(entry));
-                }
-                // Its tasks will be reported as failed when they are leased.
-                Err(_) => {
-                    self.layers.remove(&(spec.job, spec.id));
-                }
-            },
+            ToWorker::Table { digest, content } => {
+                self.tables.expect(digest);
+                self.out.push(Command::KeepTable { digest, content });
+            }
+            ToWorker::Layer(spec) => self.on_layer(spec),
             ToWorker::Lease(lease) => self.on_lease(lease),
             ToWorker::Revoke { tasks } => {
                 let runs: Vec<RunId> = tasks.iter().filter_map(|t| self.tasks.get(t)).copied().collect();
@@ -393,6 +392,26 @@ impl Worker {
             session,
             last_heard: self.now,
         };
+    }
+
+    fn on_layer(&mut self, spec: Arc<LayerSpec>) {
+        self.tables.add(spec.job, spec.id, &spec.layer.tables);
+        match LayerEntry::new(spec.clone()) {
+            Ok(entry) => {
+                self.layers.insert((spec.job, spec.id), Arc::new(entry));
+            }
+            // Its tasks will be reported as failed when they are leased.
+            Err(_) => {
+                self.layers.remove(&(spec.job, spec.id));
+            }
+        }
+    }
+
+    /// Drops tables that no layer refers to any more.
+    fn drop_tables(&mut self, digests: Vec<Digest>) {
+        if !digests.is_empty() && self.config.sabotage != Sabotage::KeepTables {
+            self.out.push(Command::DropTables { digests });
+        }
     }
 
     fn on_chunks_lost(&mut self, mut chunks: Vec<ChunkId>) {

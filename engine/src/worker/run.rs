@@ -90,6 +90,7 @@ impl Worker {
         for layer in layers.map(|(&id, _)| id).collect::<Vec<_>>() {
             self.layers.remove(&layer);
         }
+        let tables = self.tables.forget(job);
         let runs = self.tasks.range(first..=last);
         for run in runs.map(|(_, &run)| run).collect::<Vec<_>>() {
             self.abandon(run);
@@ -104,6 +105,7 @@ impl Worker {
             self.out.push(Command::Drop { chunks });
         }
         self.drop_copies_of(job);
+        self.drop_tables(tables);
     }
 
     /// Gives a run up, wherever it stands.
