@@ -70,6 +70,14 @@ impl World {
         self.tell_worker(at, Event::CopyFetched { run, bytes });
     }
 
+    /// A worker that was let go on a connection that is gone has come on another one: it stays.
+    pub(crate) fn is_here_again(&mut self, worker: WorkerId) {
+        let mut nodes = self.nodes.iter_mut();
+        if let Some(node) = nodes.find(|node| node.alive && node.engine.id() == Some(worker)) {
+            node.released = false;
+        }
+    }
+
     /// The scheduler lets a worker go. If it says that nothing is lost, then all that the worker has and that is still
     /// needed must be in the store of another one, unless a fault took it from there.
     pub(crate) fn check_released(&mut self, worker: WorkerId, chunks_lost: u64) {

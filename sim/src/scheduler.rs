@@ -128,7 +128,10 @@ impl World {
                 self.check_not_there(task);
                 self.check_alone(task, worker);
             }
-            Observation::WorkerJoined { worker, .. } => self.note(Record::WorkerJoined { worker }),
+            Observation::WorkerJoined { worker, .. } => {
+                self.is_here_again(worker);
+                self.note(Record::WorkerJoined { worker });
+            }
             Observation::WorkerLeft { worker, .. } => self.note(Record::WorkerLeft { worker }),
             Observation::TaskFinished { .. } => self.counts.tasks += 1,
             Observation::TaskReset {

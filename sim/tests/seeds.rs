@@ -64,3 +64,10 @@ fn a_failing_seed_is_made_smaller_and_fails_in_the_same_way() {
 fn a_lost_chunk_of_a_job_that_is_over_holds_its_inputs_only_while_it_is_waited_for() {
     simulate(&Case::new(173)).unwrap_or_else(|failed| panic!("{failed}"));
 }
+
+/// A worker was told to leave on a connection that it had just given up for another one: it never heard of it, stayed, and
+/// what others handed over to it is not lost.
+#[test]
+fn a_worker_that_is_let_go_while_it_connects_again_stays() {
+    simulate(&Case::new(20_000_116)).unwrap_or_else(|failed| panic!("{failed}"));
+}
