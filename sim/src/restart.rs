@@ -53,6 +53,8 @@ pub(crate) struct Runs {
     there: BTreeSet<ChunkId>,
     /// All workers that may have something are awaited.
     all_awaited: bool,
+    /// Some process ended before it had taken down all workers: what those had may have been begun again.
+    pub(crate) some_unknown: bool,
 }
 
 impl World {
@@ -123,6 +125,7 @@ impl World {
         let awaited = |id| workers.contains(&id);
         let mut alive = self.nodes.iter().filter(|node| node.alive);
         self.runs.all_awaited = alive.all(|node| node.engine.id().is_none_or(awaited));
+        self.runs.some_unknown |= !self.runs.all_awaited;
         let pause = self.run_rng(1).within(500..40_000);
         self.schedule(pause, Happening::SchedulerStarts);
     }

@@ -71,3 +71,10 @@ fn a_lost_chunk_of_a_job_that_is_over_holds_its_inputs_only_while_it_is_waited_f
 fn a_worker_that_is_let_go_while_it_connects_again_stays() {
     simulate(&Case::new(20_000_116)).unwrap_or_else(|failed| panic!("{failed}"));
 }
+
+/// The scheduler's process ended before it had written down that a worker is there; the next one could not wait for it,
+/// and began a task again that the worker had made.
+#[test]
+fn a_worker_that_was_not_written_down_is_not_waited_for() {
+    simulate(&Case::new(20_000_452)).unwrap_or_else(|failed| panic!("{failed}"));
+}
