@@ -110,4 +110,6 @@ defects! {
     BlameAll,
     /// What a task takes of a resource is not given back when it fails.
     KeepFailedResources,
+    /// A worker reports neighbours together that are of different attempts.
+    JoinAttempts,
 }
