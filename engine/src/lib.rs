@@ -16,6 +16,7 @@
 //! ```
 
 pub mod autoscale;
+mod block_run;
 pub mod edges;
 mod footprint;
 mod ledger;
@@ -25,10 +26,11 @@ mod table_uses;
 mod time;
 pub mod worker;
 
+pub use block_run::{BlockRun, RUN_BLOCKS_MAX};
 pub use ledger::{IN_HAND_BYTES_MIN, PlanMemory};
 pub use message::{
     Announce, ChunkHeld, ChunkHolders, ChunkToCopy, CopyFailure, CopyId, CopyReport, Failure, FailureKind,
-    Finished, INLINE_BYTES_MAX, Incarnation, InputSource, LayerSpec, Lease, Peer, Report, SessionId,
+    Finished, INLINE_BYTES_MAX, Incarnation, InputSource, LayerSpec, Lease, Peer, Report, SessionId, TaskRun,
     TaskTimes, ToScheduler, ToWorker, WorkerStatus,
 };
 pub use time::Time;

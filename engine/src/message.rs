@@ -6,6 +6,8 @@ use std::sync::Arc;
 use bytes::Bytes;
 use graticule_plan::{ChunkGrid, ChunkId, Digest, JobId, Layer, LayerId, Resource, TaskId, WorkerId};
 
+use crate::BlockRun;
+
 /// The largest result, encoded, that rides in a report instead of waiting to be fetched.
 pub const INLINE_BYTES_MAX: usize = 4096;
 
@@ -91,10 +93,32 @@ pub struct Lease {
     pub job: JobId,
     /// The layer.
     pub layer: LayerId,
-    /// The blocks, in the order in which they shall start, each with its attempt.
-    pub tasks: Vec<(u64, u32)>,
+    /// The blocks, in the order in which they shall start.
+    pub tasks: Vec<TaskRun>,
     /// Where the chunks are that these tasks need and this worker lacks.
     pub holders: Vec<ChunkHolders>,
+}
+
+/// Neighbouring blocks of a lease, at most [`RUN_BLOCKS_MAX`](crate::RUN_BLOCKS_MAX).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct TaskRun {
+    /// The first block.
+    pub first: u64,
+    /// How many they are.
+    pub count: u64,
+    /// Which attempt it is of each.
+    pub attempt: u32,
+}
+
+impl Lease {
+    /// Its blocks one by one, each with its attempt.
+    pub fn each(&self) -> impl Iterator<Item = (TaskId, u32)> {
+        let (job, layer) = (self.job, self.layer);
+        self.tasks.iter().flat_map(move |run| {
+            let blocks = run.first..run.first + run.count;
+            blocks.map(move |block| (TaskId { job, layer, block }, run.attempt))
+        })
+    }
 }
 
 /// Where a chunk is.
@@ -136,8 +160,8 @@ pub enum ToWorker {
     },
     /// Chunks that nobody needs any more.
     Release {
-        /// The chunks.
-        chunks: Vec<ChunkId>,
+        /// The chunks, each run at most [`RUN_BLOCKS_MAX`](crate::RUN_BLOCKS_MAX) of them.
+        chunks: Vec<BlockRun>,
     },
     /// A job is over: forget its layers and tasks, and drop those of its chunks that are not listed.
     Forget {
@@ -229,10 +253,10 @@ pub enum ToScheduler {
     Copied(Vec<CopyReport>),
 }
 
-/// What became of one task.
+/// What became of one task, or of neighbours that went well alike.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Report {
-    /// The task.
+    /// The task; of several the first.
     pub task: TaskId,
     /// The attempt that the lease named.
     pub attempt: u32,
@@ -240,6 +264,39 @@ pub struct Report {
     pub outcome: Result<Finished, Failure>,
     /// When and how long.
     pub times: TaskTimes,
+    /// The tasks of the blocks behind it, in order: as many bytes, in the same attempt, and nothing else to say. Empty
+    /// for whatever failed.
+    pub others: Vec<TaskTimes>,
+}
+
+impl Report {
+    /// The tasks that it is about.
+    pub fn tasks(&self) -> BlockRun {
+        BlockRun {
+            count: 1 + self.others.len() as u64,
+            ..self.task.into()
+        }
+    }
+
+    /// Leaves the first `count` tasks, and gives what is said of the rest.
+    pub(crate) fn split_off(&mut self, count: u64) -> Option<Report> {
+        let first = self.tasks().first;
+        let mut others = self.others.split_off((count as usize - 1).min(self.others.len()));
+        if others.is_empty() {
+            return None;
+        }
+        let times = others.remove(0);
+        Some(Report {
+            task: TaskId {
+                block: first + count,
+                ..self.task
+            },
+            attempt: self.attempt,
+            outcome: self.outcome.clone(),
+            times,
+            others,
+        })
+    }
 }
 
 /// A task's success.

@@ -7,7 +7,7 @@ use std::{collections::BTreeSet, sync::Arc};
 
 use cluster::{Cluster, Plans, finished};
 use graticule_engine::{
-    Failure, FailureKind, Incarnation, LayerSpec, Lease, SessionId, Time, ToWorker,
+    Failure, FailureKind, Incarnation, LayerSpec, Lease, SessionId, TaskRun, Time, ToWorker,
     edges::{Edges, SCHEDULER_TASK, WORKER_RUN, edges_taken},
     scheduler::Event,
     worker::{self, Config, RunId, Worker},
@@ -89,7 +89,11 @@ impl Station {
         self.hear(ToWorker::Lease(Lease {
             job: JobId(1),
             layer: LayerId(0),
-            tasks: vec![(block, 1)],
+            tasks: vec![TaskRun {
+                first: block,
+                count: 1,
+                attempt: 1,
+            }],
             holders: Vec::new(),
         }));
         self.commands.iter().find_map(|command| match command {

@@ -9,7 +9,7 @@ use std::{
 
 use cluster::{CLIENT, Cluster, Leased, Plans, task};
 use graticule_engine::{
-    Time, ToWorker,
+    BlockRun, Time, ToWorker,
     scheduler::{Event, Fact, JobEvent, Observation, Restore},
 };
 use graticule_plan::{AxisWindow, Input, InputMap, JobId, Key, LayerId, Plan, Source, TaskId, WorkerId};
@@ -247,7 +247,9 @@ proptest! {
                         ToWorker::Lease(lease) => at_hand.entry(worker).or_default().extend(cluster::leased(&lease)),
                         ToWorker::Release { chunks } => {
                             let held = held.entry(worker).or_default();
-                            held.retain(|chunk| !chunks.contains(chunk));
+                            for chunk in chunks.iter().flat_map(BlockRun::each) {
+                                held.remove(&chunk);
+                            }
                         }
                         _ => {}
                     }

@@ -439,6 +439,7 @@ fn jobs_take_turns() {
                 compute_us: 1_000_000,
                 ..Default::default()
             },
+            others: Vec::new(),
         };
         let message = ToScheduler::Reports(vec![report]);
         cluster.tell(Event::WorkerMessage { session, message });

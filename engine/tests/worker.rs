@@ -7,7 +7,7 @@ use std::sync::Arc;
 use cluster::{CHUNK_BYTES, Plans, finished, task};
 use graticule_engine::{
     ChunkHeld, ChunkToCopy, CopyFailure, CopyId, CopyReport, Failure, FailureKind, Finished, Incarnation,
-    InputSource, LayerSpec, Lease, Report, SessionId, Time, ToScheduler, ToWorker,
+    InputSource, LayerSpec, Lease, Report, SessionId, TaskRun, Time, ToScheduler, ToWorker,
     worker::{Command, Config, Event, RunId, Worker},
 };
 use graticule_plan::{JobId, LayerId, Plan, Source, TaskId, WorkerId};
@@ -81,7 +81,14 @@ impl Station {
         self.hear(ToWorker::Lease(Lease {
             job: JOB,
             layer: LayerId(layer),
-            tasks: blocks.iter().map(|&block| (block, attempt)).collect(),
+            tasks: blocks
+                .iter()
+                .map(|&first| TaskRun {
+                    first,
+                    count: 1,
+                    attempt,
+                })
+                .collect(),
             holders: Vec::new(),
         }))
     }

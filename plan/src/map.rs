@@ -30,6 +30,7 @@ pub struct BlockMap {
     kind: MapKind,
     /// Block `i` needs source block `i`: the usual case, and the quick one.
     is_same: bool,
+    fan_in: Option<u64>,
 }
 
 #[derive(Debug, Clone)]
@@ -80,12 +81,28 @@ impl BlockMap {
         };
         let is_same = matches!(map, InputMap::Product(windows) if windows.len() == out.ndim()
             && (0..).zip(windows).all(|(axis, window)| *window == AxisWindow::Aligned { out_axis: axis }));
+        let fan_in = match map {
+            _ if is_same => Some(1),
+            InputMap::Product(windows) if out.ndim() == 1 => match windows.as_slice() {
+                [AxisWindow::Group { fan_in, .. }] => Some(*fan_in),
+                _ => None,
+            },
+            InputMap::Product(_) | InputMap::Blocks(_) => None,
+        };
         Ok(Self {
             out: out.clone(),
             source: source.clone(),
             kind,
             is_same,
+            fan_in,
         })
+    }
+
+    /// If neighbouring blocks need neighbouring source blocks, so many each: block `i` needs those from `i * fan_in` on,
+    /// the last one what is left.
+    #[inline]
+    pub fn fan_in(&self) -> Option<u64> {
+        self.fan_in
     }
 
     /// The grid of the array that is read.

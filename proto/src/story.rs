@@ -107,26 +107,28 @@ pub enum Happening {
 }
 
 impl Happening {
-    /// What belongs to the story of a task or a worker; the rest of what is observed does not.
+    /// What belongs to the story of a task or a worker; the rest of what is observed does not. Of several tasks the
+    /// first counts: see [`Observation::each`].
     pub fn of(observation: &Observation) -> Option<Self> {
         Some(match observation {
-            &Observation::TaskLeased {
-                task,
+            &Observation::TasksLeased {
+                tasks,
                 worker,
                 attempt,
             } => Self::Leased {
-                task,
+                task: tasks.head(),
                 worker,
                 attempt,
             },
-            &Observation::TaskFinished {
-                task,
+            &Observation::TasksFinished {
+                tasks,
                 worker,
                 attempt,
                 bytes,
                 times,
+                ..
             } => Self::Finished {
-                task,
+                task: tasks.head(),
                 worker,
                 attempt,
                 bytes,

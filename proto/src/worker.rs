@@ -3,9 +3,9 @@
 use std::sync::Arc;
 
 use graticule_engine::{
-    Announce, ChunkHeld, ChunkHolders, ChunkToCopy, CopyFailure, CopyId, CopyReport, Failure, FailureKind,
-    Finished, Incarnation, InputSource, LayerSpec, Lease, Peer, Report, SessionId, TaskTimes, ToScheduler,
-    ToWorker, WorkerStatus,
+    Announce, BlockRun, ChunkHeld, ChunkHolders, ChunkToCopy, CopyFailure, CopyId, CopyReport, Failure,
+    FailureKind, Finished, Incarnation, InputSource, LayerSpec, Lease, Peer, RUN_BLOCKS_MAX, Report,
+    SessionId, TaskRun, TaskTimes, ToScheduler, ToWorker, WorkerStatus,
 };
 use graticule_plan::{ChunkId, Digest, JobId, LayerId, WorkerId};
 
@@ -47,6 +47,36 @@ fn chunk_list(chunks: Vec<ChunkId>) -> v1::ChunkList {
 
 fn chunks(list: v1::ChunkList) -> Vec<ChunkId> {
     list.chunks.into_iter().map(Into::into).collect()
+}
+
+fn run_list(runs: Vec<BlockRun>) -> v1::BlockRunList {
+    let run = |run: BlockRun| v1::BlockRun {
+        head: Some(run.head().into()),
+        count: run.count,
+    };
+    v1::BlockRunList {
+        runs: runs.into_iter().map(run).collect(),
+    }
+}
+
+fn runs(list: v1::BlockRunList) -> Result<Vec<BlockRun>, ProtoError> {
+    let run = |run: v1::BlockRun| {
+        let head = task(run.head)?;
+        check_run(head.block, run.count)?;
+        Ok(BlockRun {
+            count: run.count,
+            ..head.into()
+        })
+    };
+    list.runs.into_iter().map(run).collect()
+}
+
+/// Neighbouring blocks are few, and are blocks.
+fn check_run(first: u64, count: u64) -> Result<(), ProtoError> {
+    let is_run = (1..=RUN_BLOCKS_MAX).contains(&count) && first.checked_add(count).is_some();
+    is_run
+        .then_some(())
+        .ok_or(Malformed("a run of neighbouring blocks that is none"))
 }
 
 impl From<ToScheduler> for v1::WorkerMessage {
@@ -164,6 +194,7 @@ impl From<Report> for v1::Report {
             fetch_us: report.times.fetch_us,
             compute_us: report.times.compute_us,
             fetched_bytes: report.times.fetched_bytes,
+            others: report.others.into_iter().map(Into::into).collect(),
         }
     }
 }
@@ -188,12 +219,45 @@ impl TryFrom<v1::Report> for Report {
             compute_us: report.compute_us,
             fetched_bytes: report.fetched_bytes,
         };
+        let task = task(report.task)?;
+        let others: Vec<TaskTimes> = report.others.into_iter().map(Into::into).collect();
+        if task.block.checked_add(1 + others.len() as u64).is_none() {
+            return Err(Malformed("a report on more blocks than there can be"));
+        }
+        if outcome.is_err() && !others.is_empty() {
+            return Err(Malformed("a failure of several tasks in one"));
+        }
         Ok(Self {
-            task: task(report.task)?,
+            task,
             attempt: report.attempt,
             outcome,
             times,
+            others,
         })
+    }
+}
+
+impl From<TaskTimes> for v1::TaskTimes {
+    fn from(times: TaskTimes) -> Self {
+        Self {
+            slot: times.slot,
+            queue_us: times.queue_us,
+            fetch_us: times.fetch_us,
+            compute_us: times.compute_us,
+            fetched_bytes: times.fetched_bytes,
+        }
+    }
+}
+
+impl From<v1::TaskTimes> for TaskTimes {
+    fn from(times: v1::TaskTimes) -> Self {
+        Self {
+            slot: times.slot,
+            queue_us: times.queue_us,
+            fetch_us: times.fetch_us,
+            compute_us: times.compute_us,
+            fetched_bytes: times.fetched_bytes,
+        }
     }
 }
 
@@ -285,7 +349,7 @@ impl From<ToWorker> for v1::SchedulerMessage {
             ToWorker::Layer(spec) => Message::Layer((&*spec).into()),
             ToWorker::Lease(lease) => Message::Lease(lease.into()),
             ToWorker::Revoke { tasks } => Message::Revoke(chunk_list(tasks)),
-            ToWorker::Release { chunks } => Message::Release(chunk_list(chunks)),
+            ToWorker::Release { chunks } => Message::Release(run_list(chunks)),
             ToWorker::Forget { job } => Message::Forget(v1::Forget { job: job.0 }),
             ToWorker::Retire { deadline_us } => Message::Retire(v1::Retire { deadline_us }),
             ToWorker::Stay => Message::Stay(v1::Stay {}),
@@ -319,7 +383,7 @@ impl TryFrom<v1::SchedulerMessage> for ToWorker {
             Message::Layer(spec) => ToWorker::Layer(Arc::new(spec.try_into()?)),
             Message::Lease(lease) => ToWorker::Lease(lease.try_into()?),
             Message::Revoke(list) => ToWorker::Revoke { tasks: chunks(list) },
-            Message::Release(list) => ToWorker::Release { chunks: chunks(list) },
+            Message::Release(list) => ToWorker::Release { chunks: runs(list)? },
             Message::Forget(forget) => ToWorker::Forget {
                 job: JobId(forget.job),
             },
@@ -464,12 +528,13 @@ impl From<Lease> for v1::Lease {
             chunk: Some(h.chunk.into()),
             peers: h.peers.iter().map(Into::into).collect(),
         };
-        let (blocks, attempts) = lease.tasks.into_iter().unzip();
+        let of_runs = || lease.tasks.iter();
         Self {
             job: lease.job.0,
             layer: lease.layer.0,
-            blocks,
-            attempts,
+            firsts: of_runs().map(|run| run.first).collect(),
+            counts: of_runs().map(|run| run.count).collect(),
+            attempts: of_runs().map(|run| run.attempt).collect(),
             holders: lease.holders.into_iter().map(holders).collect(),
         }
     }
@@ -479,9 +544,20 @@ impl TryFrom<v1::Lease> for Lease {
     type Error = ProtoError;
 
     fn try_from(lease: v1::Lease) -> Result<Self, ProtoError> {
-        if lease.blocks.len() != lease.attempts.len() {
+        let lens = [lease.firsts.len(), lease.counts.len(), lease.attempts.len()];
+        if lens.iter().any(|&len| len != lens[0]) {
             return Err(Malformed("a lease with blocks without attempts"));
         }
+        let runs = lease.firsts.iter().zip(&lease.counts).zip(&lease.attempts);
+        let run = |((&first, &count), &attempt): ((&u64, &u64), &u32)| {
+            check_run(first, count)?;
+            Ok(TaskRun {
+                first,
+                count,
+                attempt,
+            })
+        };
+        let tasks = runs.map(run).collect::<Result<_, ProtoError>>()?;
         let holders = |h: v1::ChunkHolders| {
             let peers = h.peers.into_iter().map(Into::into).collect();
             Ok(ChunkHolders {
@@ -492,7 +568,7 @@ impl TryFrom<v1::Lease> for Lease {
         Ok(Self {
             job: JobId(lease.job),
             layer: LayerId(lease.layer),
-            tasks: lease.blocks.into_iter().zip(lease.attempts).collect(),
+            tasks,
             holders: lease
                 .holders
                 .into_iter()

@@ -326,14 +326,18 @@ impl Actor {
                     }
                 );
                 self.remade_count += u64::from(is_remade);
-                self.finished_count += u64::from(matches!(observation, Observation::TaskFinished { .. }));
-                self.note_worker(&observation);
-                self.story.take(now, &observation);
-                if self.feed.is_enabled()
-                    && let Some(record) = record(now.0, observation, |job| self.engine.progress(job))
-                {
-                    self.feed.record(now.0, record);
+                if let Observation::TasksFinished { tasks, .. } = &observation {
+                    self.finished_count += tasks.count;
                 }
+                self.note_worker(&observation);
+                observation.each(|observation| {
+                    self.story.take(now, &observation);
+                    if self.feed.is_enabled()
+                        && let Some(record) = record(now.0, observation, |job| self.engine.progress(job))
+                    {
+                        self.feed.record(now.0, record);
+                    }
+                });
             }
         }
     }

@@ -44,12 +44,12 @@ pub(crate) fn observe(observation: &Observation) {
         } => debug!(%task, was_finished, "task must run again"),
         Observation::WorkerJoined { .. }
         | Observation::WorkerStatus { .. }
-        | Observation::TaskLeased { .. }
-        | Observation::TaskFinished { .. } => {}
+        | Observation::TasksLeased { .. }
+        | Observation::TasksFinished { .. } => {}
     }
 }
 
-/// The dashboard's record of an observation.
+/// The dashboard's record of an observation of one task or of something else: see [`Observation::each`].
 pub(crate) fn record(
     now_us: u64,
     observation: Observation,
@@ -119,23 +119,24 @@ pub(crate) fn record(
                 finished: (!counts.is_empty()).then_some(counts),
             }
         }
-        Observation::TaskLeased {
-            task,
+        Observation::TasksLeased {
+            tasks,
             worker,
             attempt,
         } => Record::TaskAssigned {
-            task,
+            task: tasks.head(),
             worker,
             attempt,
         },
-        Observation::TaskFinished {
-            task,
+        Observation::TasksFinished {
+            tasks,
             worker,
             attempt,
             bytes,
             times,
+            others: _,
         } => Record::TaskFinished(TaskFinished {
-            task,
+            task: tasks.head(),
             worker,
             attempt,
             slot: times.slot,

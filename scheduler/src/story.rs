@@ -195,12 +195,13 @@ mod tests {
     fn the_oldest_entries_go_first_and_the_answer_says_so() {
         let mut story = Story::default();
         let engine = Scheduler::new(graticule_engine::scheduler::Config::default());
-        let finished = |block| Observation::TaskFinished {
-            task: task(block),
+        let finished = |block| Observation::TasksFinished {
+            tasks: task(block).into(),
             worker: WorkerId(1),
             attempt: 0,
             bytes: 1,
             times: TaskTimes::default(),
+            others: Vec::new(),
         };
         story.take(Time(1), &finished(0));
         let ask = |story: &Story, block| story.answer(&engine, Time(9), &Subject::Task(task(block)));

@@ -37,7 +37,11 @@ pub(crate) struct Suspects {
 impl Ledger {
     /// The scheduler is about to hear a session. Returns how many of the reports answer no lease in force.
     pub(crate) fn hear(&mut self, session: SessionId, reports: &[Report]) -> u64 {
-        let answers: Vec<(TaskId, u32)> = reports.iter().map(|r| (r.task, r.attempt)).collect();
+        let of_report = |r: &Report| {
+            let attempt = r.attempt;
+            r.tasks().each().map(move |task| (task, attempt))
+        };
+        let answers: Vec<(TaskId, u32)> = reports.iter().flat_map(of_report).collect();
         let is_late = |(task, attempt): &&(TaskId, u32)| {
             let in_force = |lease: &InForce| lease.session == session && lease.attempt == *attempt;
             !self.leases.get(task).is_some_and(in_force)
@@ -105,22 +109,30 @@ impl Ledger {
                 self.sessions.remove(&worker);
             }
             Observation::WorkerStatus { worker, .. } => self.is_alive(worker)?,
-            Observation::TaskLeased {
-                task,
+            Observation::TasksLeased {
+                tasks,
                 worker,
                 attempt,
-            } => self.leased(task, worker, attempt + 1)?,
+            } => {
+                for task in tasks.each() {
+                    self.leased(task, worker, attempt + 1)?;
+                }
+            }
             Observation::TaskReset {
                 task,
                 was_finished: false,
                 ..
             } => self.taken_back(task)?,
-            Observation::TaskFinished {
-                task,
+            Observation::TasksFinished {
+                tasks,
                 worker,
                 attempt,
                 ..
-            } => self.finished(task, worker, attempt + 1)?,
+            } => {
+                for task in tasks.each() {
+                    self.finished(task, worker, attempt + 1)?;
+                }
+            }
             _ => {}
         }
         Ok(())

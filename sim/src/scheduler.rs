@@ -124,16 +124,18 @@ impl World {
             self.fail(format!("scheduler: {why}"));
         }
         match observation {
-            Observation::TaskLeased { task, worker, .. } => {
-                self.check_not_there(task);
-                self.check_alone(task, worker);
+            Observation::TasksLeased { tasks, worker, .. } => {
+                for task in tasks.each() {
+                    self.check_not_there(task);
+                    self.check_alone(task, worker);
+                }
             }
             Observation::WorkerJoined { worker, .. } => {
                 self.is_here_again(worker);
                 self.note(Record::WorkerJoined { worker });
             }
             Observation::WorkerLeft { worker, .. } => self.note(Record::WorkerLeft { worker }),
-            Observation::TaskFinished { .. } => self.counts.tasks += 1,
+            Observation::TasksFinished { tasks, .. } => self.counts.tasks += tasks.count,
             Observation::TaskReset {
                 was_finished: true, ..
             } => self.counts.remade += 1,

@@ -75,6 +75,7 @@ found_by! {
     keep_failed_resources: KeepFailedResources = 2,
     keep_tables: KeepTables = 1,
     trust_dropped_tables: TrustDroppedTables = 1,
+    join_attempts: JoinAttempts = 3,
 }
 
 #[test]

@@ -8,8 +8,9 @@ use graticule_plan::{JobId, LayerId, TaskId, WorkerId};
 use super::{
     Scheduler,
     dispatch::Leases,
-    record::{LayerRecord, ReadyTask, TaskState, WorkerRecord},
+    record::{LayerRecord, ReadyRun, TaskState, WorkerRecord},
 };
+use crate::BlockRun;
 
 impl LayerRecord {
     /// Whether the layer's tasks run on some workers only, or take something countable.
@@ -63,15 +64,17 @@ impl Scheduler {
                 if !self.admits_lease(task) {
                     break;
                 }
-                let Some(worker) = self.place(task) else { break };
-                self.layer_mut(job, layer).choosy_ready.pop();
-                self.ready_to_leased(task, worker, leases);
+                let Some((worker, _)) = self.place(task.into()) else {
+                    break;
+                };
+                self.layer_mut(job, layer).choosy_ready.take(1);
+                self.ready_to_leased(task.into(), worker, leases);
             }
         }
     }
 
     /// The first task of a choosy layer's queue that still is ready.
-    fn top_choosy(&mut self, job: JobId, layer: LayerId) -> Option<ReadyTask> {
+    fn top_choosy(&mut self, job: JobId, layer: LayerId) -> Option<ReadyRun> {
         let record = self
             .jobs
             .get_mut(&job)
@@ -82,19 +85,19 @@ impl Scheduler {
                 if task.is_some_and(|task| task.state == TaskState::Ready && task.order == top.order) {
                     return Some(top);
                 }
-                record.choosy_ready.pop();
+                record.choosy_ready.take(1);
             }
         }
         self.choosy.remove(&(job, layer));
         None
     }
 
-    /// Takes what a task needs from a worker, or gives it back.
-    pub(super) fn occupy(&mut self, task: TaskId, worker: WorkerId, take: bool) {
+    /// Takes what tasks need from a worker, or gives it back.
+    pub(super) fn occupy(&mut self, tasks: BlockRun, worker: WorkerId, take: bool) {
         let Some(layer) = self
             .jobs
-            .get(&task.job)
-            .map(|job| &job.layers[task.layer.0 as usize])
+            .get(&tasks.job)
+            .map(|job| &job.layers[tasks.layer.0 as usize])
         else {
             return;
         };
@@ -107,11 +110,8 @@ impl Scheduler {
         };
         for need in &spec.layer.resources {
             if let Some((_, free)) = record.resources.get_mut(&need.name) {
-                *free = if take {
-                    *free - need.count
-                } else {
-                    *free + need.count
-                };
+                let count = need.count * tasks.count as u32;
+                *free = if take { *free - count } else { *free + count };
             }
         }
     }

@@ -6,8 +6,9 @@ use graticule_plan::{ChunkId, JobId, LayerId, TaskId};
 
 use super::{
     Sabotage, Scheduler,
-    record::{JobRecord, JobState, ReadyTask, TaskRecord, TaskState},
+    record::{InputRecord, JobRecord, JobState, ReadyRun, TaskRecord, TaskState},
 };
+use crate::{BlockRun, RUN_BLOCKS_MAX};
 
 /// The most chunks one task may need.
 const TASK_INPUTS_MAX: u64 = 1 << 20;
@@ -25,10 +26,10 @@ pub(super) struct Cursor {
     pub(super) stack: Vec<Frame>,
 }
 
-/// A demanded task whose inputs are being looked at.
+/// Demanded tasks whose inputs are being looked at: one, or neighbours of a layer whose tasks go together.
 #[derive(Debug)]
 pub(super) struct Frame {
-    pub(super) task: TaskId,
+    pub(super) tasks: BlockRun,
     /// The input, among those of its layer, that is looked at, and the place in it of the next chunk.
     pub(super) input: u32,
     pub(super) place: u64,
@@ -46,6 +47,13 @@ impl Bounds {
     /// Ready tasks above which no more are demanded.
     pub(super) fn ready_count_max(&self) -> u64 {
         2 * self.slots
+    }
+
+    /// Tasks like a job's sources that may become ready at once, one at least: as many as if they were demanded one by
+    /// one, but neighbours of little work stay together.
+    fn room_by_count(&self, ready_count: u64, together: u64) -> u64 {
+        let room = (self.ready_count_max() + 1).saturating_sub(ready_count);
+        room.max(together)
     }
 }
 
@@ -117,68 +125,130 @@ impl Scheduler {
             && (self.leased_count == 0 || (self.leased_count < bounds.slots && !waits_for_clients))
     }
 
+    /// How many tasks like one that is about to become ready may do so at once, one at least.
+    fn room_for_sources(&self, task: TaskId) -> u64 {
+        let bounds = self.bounds();
+        let layer = self.layer(task.job, task.layer);
+        let bytes = u128::from(layer.spec.layer.output_bytes_max()).max(1);
+        let in_use = self.transient_bytes + self.committed_bytes;
+        let by_bytes = bounds.transient_bytes.saturating_sub(in_use).div_ceil(bytes);
+        let by_ledger = self.sources_within(task.job, bytes);
+        let by_count = bounds.room_by_count(self.ready_count, layer.goes_together(1));
+        u64::try_from(by_bytes.min(by_ledger))
+            .unwrap_or(u64::MAX)
+            .min(by_count)
+            .max(1)
+    }
+
     /// Takes one step of a job's walk. Returns `false` at its end.
     fn step(&mut self, job: JobId) -> bool {
         loop {
-            let running = |record: &&mut super::record::JobRecord| record.state == JobState::Running;
-            let Some(record) = self.jobs.get_mut(&job).filter(running) else {
+            let Some(record) = self.jobs.get(&job).filter(|job| job.state == JobState::Running) else {
                 return false;
             };
-            let task = if let Some(frame) = record.cursor.stack.last() {
-                let (owner, input, place) = (frame.task, frame.input, frame.place);
-                let at = self.input_at(owner, input, place);
-                let waits = self.is_waiting(owner);
-                let stack = &mut self.job_mut(job).cursor.stack;
-                let frame = stack.last_mut().expect("looked at above");
-                match at {
-                    At::Chunk(chunk) if waits => {
-                        frame.place = place + 1;
-                        chunk
-                    }
-                    At::EndOfInput => {
-                        (frame.input, frame.place) = (input + 1, 0);
-                        continue;
-                    }
-                    At::Chunk(_) | At::EndOfTask => {
-                        stack.pop();
-                        continue;
-                    }
-                }
-            } else {
-                let cursor = &mut record.cursor;
-                let Some(output) = record.plan.outputs().get(cursor.output) else {
-                    return false;
-                };
-                if cursor.block == record.plan.layer(output.layer).grid.block_count() {
-                    cursor.output += 1;
-                    cursor.block = 0;
-                    continue;
-                }
-                let block = cursor.block;
-                cursor.block += 1;
-                if !record.layers[output.layer.0 as usize].is_wanted_output(block) {
-                    continue;
-                }
-                TaskId {
-                    job,
-                    layer: output.layer,
-                    block,
+            let Some(frame) = record.cursor.stack.last() else {
+                match self.step_outputs(job) {
+                    Some(moved) => return moved,
+                    None => continue,
                 }
             };
-            if self.is_absent(task) {
-                self.demand(task, Walk::Job(job));
-                return true;
+            let (tasks, input, place) = (frame.tasks, frame.input, frame.place);
+            match self.next_of(tasks, input, place) {
+                Next::Demand(chunks) => {
+                    let count = self.demand(chunks, Walk::Job(job));
+                    // What was demanded may stand above this frame now; or its failure ended the walk.
+                    let walk = self.jobs.get_mut(&job).map(|job| &mut job.cursor);
+                    let frames = walk.into_iter().flat_map(|walk| walk.stack.iter_mut().rev());
+                    if let Some(frame) = frames.into_iter().find(|frame| frame.tasks == tasks) {
+                        frame.place = place + count;
+                    }
+                    return true;
+                }
+                Next::Skip(count) => self.goes_on(job, input, place + count),
+                Next::EndOfInput => self.goes_on(job, input + 1, 0),
+                Next::EndOfTask => drop(self.job_mut(job).cursor.stack.pop()),
             }
         }
     }
 
+    /// Has the tasks on top of a job's walk go on at a place of an input.
+    fn goes_on(&mut self, job: JobId, input: u32, place: u64) {
+        if let Some(frame) = self.job_mut(job).cursor.stack.last_mut() {
+            (frame.input, frame.place) = (input, place);
+        }
+    }
+
+    /// Takes a step over a job's outputs. `None` if there was nothing to be demanded where it stands.
+    fn step_outputs(&mut self, job: JobId) -> Option<bool> {
+        let record = self.job_mut(job);
+        let Some(output) = record.plan.outputs().get(record.cursor.output) else {
+            return Some(false);
+        };
+        let (layer, first) = (output.layer, record.cursor.block);
+        let rest = record.plan.layer(layer).grid.block_count() - first;
+        if rest == 0 {
+            (record.cursor.output, record.cursor.block) = (record.cursor.output + 1, 0);
+            return None;
+        }
+        let (count, is_wanted) = record.layers[layer.0 as usize].wanted_run_at(first, rest);
+        let blocks = BlockRun {
+            job,
+            layer,
+            first,
+            count,
+        };
+        let (count, is_absent) = self.absent_run(blocks);
+        if is_wanted && is_absent {
+            let count = self.demand(blocks.part(first, count), Walk::Job(job));
+            self.job_mut(job).cursor.block += count;
+            return Some(true);
+        }
+        self.job_mut(job).cursor.block += count;
+        None
+    }
+
+    /// What a walk finds at a place of an input of tasks whose inputs it looks at; their job may be gone.
+    fn next_of(&self, tasks: BlockRun, input: u32, place: u64) -> Next {
+        let chunks = match self.input_at(tasks, input, place) {
+            At::Chunks(chunks) => chunks,
+            At::EndOfInput => return Next::EndOfInput,
+            At::EndOfTask => return Next::EndOfTask,
+        };
+        let layer = self.layer(tasks.job, tasks.layer);
+        let fan_in = layer.inputs[input as usize].map.fan_in();
+        let owner = fan_in.map_or(tasks.first, |fan_in| chunks.first / fan_in);
+        let (owners, record) = layer.tasks.run_at(owner, tasks.end() - owner);
+        let waits = record.is_some_and(|record| matches!(record.state, TaskState::Waiting { .. }));
+        let count = match fan_in {
+            Some(fan_in) => chunks.count.min((owner + owners) * fan_in - chunks.first),
+            None if waits => chunks.count,
+            None => return Next::EndOfTask,
+        };
+        if !waits {
+            return Next::Skip(count);
+        }
+        let (count, is_absent) = self.absent_run(chunks.part(chunks.first, count));
+        if is_absent {
+            Next::Demand(chunks.part(chunks.first, count))
+        } else {
+            Next::Skip(count)
+        }
+    }
+
+    /// How many of the first chunks are all neither held nor being made, or all one of both; and whether they are neither.
+    fn absent_run(&self, chunks: BlockRun) -> (u64, bool) {
+        let layer = self.layer(chunks.job, chunks.layer);
+        let (count, held) = layer.chunks.run_at(chunks.first, chunks.count);
+        if held.is_some() {
+            return (count, false);
+        }
+        let (count, live) = layer.tasks.run_at(chunks.first, count);
+        (count, live.is_none())
+    }
+
     /// Whether a chunk is neither held nor being made.
     pub(super) fn is_absent(&self, chunk: ChunkId) -> bool {
-        let Some(job) = self.jobs.get(&chunk.job) else {
-            return false;
-        };
-        let layer = &job.layers[chunk.layer.0 as usize];
-        !layer.chunks.contains(chunk.block) && !layer.tasks.contains(chunk.block)
+        self.jobs.contains_key(&chunk.job) && self.absent_run(chunk.into()).1
     }
 
     /// Whether a client or a live task waits for a chunk.
@@ -192,24 +262,38 @@ impl Scheduler {
         matches!(state, Some(TaskState::Waiting { .. }))
     }
 
-    /// Makes a record for a task and puts it on the walk, so that its inputs are looked at next.
-    pub(super) fn demand(&mut self, task: TaskId, walk: Walk) {
-        self.unfinish(task);
+    /// Makes records for tasks, of which there is none, and puts them on the walk, so that their inputs are looked at
+    /// next. Returns how many of the first it were, at least one: those that are alike and, if they could run at once,
+    /// may.
+    pub(super) fn demand(&mut self, tasks: BlockRun, walk: Walk) -> u64 {
+        let mut tasks = self.alike_to_demand(tasks);
+        let task = tasks.head();
+        let is_one = tasks.count == 1;
+        if is_one {
+            self.unfinish(task);
+        }
         let too_many = self.input_count(task) > TASK_INPUTS_MAX;
         let mut missing = 0;
-        if !too_many {
+        if too_many {
+            tasks.count = 1;
+        } else if is_one {
             self.each_input(task, |input| missing += u64::from(!self.is_held(input)));
+        } else {
+            (tasks.count, missing) = self.missing_alike(tasks);
+        }
+        if missing == 0 && tasks.count > 1 {
+            tasks.count = tasks.count.min(self.room_for_sources(task));
         }
         let order = match walk {
             Walk::Recovery { order } => order,
             Walk::Job(_) => self.next_order,
         };
         self.next_order += 1;
-        self.barren_count += 1;
+        self.barren_count += tasks.count;
         let layer = self.layer_mut(task.job, task.layer);
         let attempt = layer.attempts.get(task.block).copied().unwrap_or_default();
         let record = TaskRecord::demanded(missing, order, attempt);
-        layer.tasks.insert(task.block, record);
+        layer.tasks.insert_run(tasks.first, tasks.count, record);
         if too_many {
             let message = self.tell_where(
                 task,
@@ -217,10 +301,10 @@ impl Scheduler {
             );
             self.fail_task(task, &message);
         } else if missing == 0 {
-            self.waiting_to_ready(task);
+            self.waiting_to_ready(tasks);
         } else {
             let frame = Frame {
-                task,
+                tasks,
                 input: 0,
                 place: 0,
             };
@@ -229,6 +313,56 @@ impl Scheduler {
                 Walk::Job(job) => self.job_mut(job).cursor.stack.push(frame),
             }
         }
+        tasks.count
+    }
+
+    /// As many of the first tasks as were never run, if neighbours of their layer may go together; else the first.
+    fn alike_to_demand(&self, tasks: BlockRun) -> BlockRun {
+        let layer = self.layer(tasks.job, tasks.layer);
+        if tasks.count == 1 || !layer.goes_in_runs() {
+            return tasks.part(tasks.first, 1);
+        }
+        let (count, is_finished) = layer.finished.run_at(tasks.first, tasks.count);
+        let (count, attempt) = layer.attempts.run_at(tasks.first, count);
+        let is_fresh = !is_finished && attempt.is_none();
+        tasks.part(tasks.first, if is_fresh { count } else { 1 })
+    }
+
+    /// How many of the first tasks miss the same number of inputs, and that number.
+    fn missing_alike(&self, tasks: BlockRun) -> (u64, u64) {
+        let inputs = &self.layer(tasks.job, tasks.layer).inputs;
+        let Some(input) = inputs.first() else {
+            return (tasks.count, 0);
+        };
+        let fan_in = input.map.fan_in().expect("a layer that goes in runs");
+        let sources = &self.layer(input.job, input.layer).chunks;
+        let (mut count, mut are_held) = (0, None);
+        while count < tasks.count {
+            let first = (tasks.first + count) * fan_in;
+            let (sources, held) = sources.run_at(first, (tasks.count - count) * fan_in);
+            let whole = sources / fan_in;
+            if whole == 0 || are_held.is_some_and(|are_held| are_held != held.is_some()) {
+                break;
+            }
+            are_held = Some(held.is_some());
+            count += whole;
+        }
+        match are_held {
+            Some(true) => (count, 0),
+            Some(false) if !self.has_rest(input, tasks.first + count - 1) => (count, fan_in),
+            Some(false) if count > 1 => (count - 1, fan_in),
+            Some(false) | None => {
+                let mut missing = 0;
+                self.each_input(tasks.head(), |input| missing += u64::from(!self.is_held(input)));
+                (1, missing)
+            }
+        }
+    }
+
+    /// Whether a task of an input with a fan-in gets fewer chunks than others, since no more are left.
+    fn has_rest(&self, input: &InputRecord, block: u64) -> bool {
+        let fan_in = input.map.fan_in().unwrap_or(1);
+        (block + 1) * fan_in > input.map.source_grid().block_count()
     }
 
     fn input_count(&self, task: TaskId) -> u64 {
@@ -238,21 +372,39 @@ impl Scheduler {
             .fold(0, u64::saturating_add)
     }
 
-    /// The chunk at a place of an input of a task, whose job may be gone.
-    pub(super) fn input_at(&self, task: TaskId, input: u32, place: u64) -> At {
-        let job = self.jobs.get(&task.job);
-        let layer = job.and_then(|job| job.layers.get(task.layer.0 as usize));
+    /// The chunks from a place on of an input of tasks, whose job may be gone: neighbours of one page.
+    ///
+    /// Several tasks have one input, and their chunks are counted through.
+    pub(super) fn input_at(&self, tasks: BlockRun, input: u32, place: u64) -> At {
+        let job = self.jobs.get(&tasks.job);
+        let layer = job.and_then(|job| job.layers.get(tasks.layer.0 as usize));
         let Some(input) = layer.and_then(|layer| layer.inputs.get(input as usize)) else {
             return At::EndOfTask;
         };
-        match input.map.source_at(task.block, place) {
-            None => At::EndOfInput,
-            Some(block) => At::Chunk(ChunkId {
-                job: input.job,
-                layer: input.layer,
-                block,
-            }),
+        let (first, count) = match input.map.fan_in() {
+            Some(fan_in) => {
+                let first = tasks.first * fan_in + place;
+                let end = (tasks.end() * fan_in).min(input.map.source_grid().block_count());
+                (
+                    first,
+                    end.saturating_sub(first)
+                        .min(RUN_BLOCKS_MAX - first % RUN_BLOCKS_MAX),
+                )
+            }
+            None => match input.map.source_at(tasks.first, place) {
+                Some(block) => (block, 1),
+                None => (0, 0),
+            },
+        };
+        if count == 0 {
+            return At::EndOfInput;
         }
+        At::Chunks(BlockRun {
+            job: input.job,
+            layer: input.layer,
+            first,
+            count,
+        })
     }
 
     /// Calls `see` with the chunks that a task needs, once for each input that names them.
@@ -295,40 +447,49 @@ impl Scheduler {
         tasks
     }
 
-    pub(super) fn waiting_to_ready(&mut self, task: TaskId) {
-        let bytes = self.output_bytes(task);
-        let ready = self.ready_entry(task);
-        let record = self.task_mut(task).expect("a waiting task has a record");
-        assert!(
-            matches!(record.state, TaskState::Waiting { .. }),
-            "{task} was {:?}",
-            record.state
-        );
-        record.pass_to(TaskState::Ready);
+    /// Tasks that share a record have all their inputs.
+    pub(super) fn waiting_to_ready(&mut self, tasks: BlockRun) {
+        let bytes = self.output_bytes(tasks);
+        let (task, count) = (tasks.head(), tasks.count);
+        let ready = ReadyRun {
+            count,
+            ..self.ready_entry(task)
+        };
+        let layer = self.layer_mut(task.job, task.layer);
+        let mut attempt = 0;
+        layer.tasks.update(tasks.first, count, |record| {
+            assert!(
+                matches!(record.state, TaskState::Waiting { .. }),
+                "{task} was {:?}",
+                record.state
+            );
+            record.pass_to(TaskState::Ready);
+            attempt = record.attempt;
+        });
+        let is_choosy = layer.is_choosy();
         self.barren_count = 0;
         self.committed_bytes += bytes;
-        let forgotten =
-            self.sabotage == Sabotage::ForgetRequeued && self.task(task).is_some_and(|t| t.attempt > 0);
-        if self.layer(task.job, task.layer).is_choosy() {
-            self.choosy_ready_count += 1;
+        let forgotten = self.sabotage == Sabotage::ForgetRequeued && attempt > 0;
+        if is_choosy {
+            self.choosy_ready_count += count;
             self.choosy.insert((task.job, task.layer));
             self.layer_mut(task.job, task.layer).choosy_ready.push(ready);
         } else {
-            self.ready_count += 1;
+            self.ready_count += count;
             if !forgotten {
                 self.job_mut(task.job).ready.push(ready);
             }
         }
         let job = self.job_mut(task.job);
         job.ledger.ready_bytes += bytes;
-        job.ledger.ready_count += 1;
+        job.ledger.ready_count += count;
     }
 
     pub(super) fn ready_to_waiting(&mut self, task: TaskId, missing: u64) {
         // Its entry in the queue stays, and is found to be stale.
-        let bytes = self.output_bytes(task);
+        let bytes = self.output_bytes(task.into());
         self.committed_bytes -= bytes;
-        self.count_out_of_ready(task);
+        self.count_out_of_ready(task.into());
         let ledger = &mut self.job_mut(task.job).ledger;
         ledger.ready_bytes -= bytes;
         ledger.ready_count -= 1;
@@ -336,29 +497,34 @@ impl Scheduler {
         record.pass_to(TaskState::Waiting { missing });
     }
 
-    /// Counts a task that is ready no more.
-    pub(super) fn count_out_of_ready(&mut self, task: TaskId) {
-        if self.layer(task.job, task.layer).is_choosy() {
-            self.choosy_ready_count -= 1;
+    /// Counts tasks that are ready no more.
+    pub(super) fn count_out_of_ready(&mut self, tasks: BlockRun) {
+        if self.layer(tasks.job, tasks.layer).is_choosy() {
+            self.choosy_ready_count -= tasks.count;
         } else {
-            self.ready_count -= 1;
+            self.ready_count -= tasks.count;
         }
     }
 
-    pub(super) fn ready_entry(&self, task: TaskId) -> ReadyTask {
+    pub(super) fn ready_entry(&self, task: TaskId) -> ReadyRun {
         let layer = self.layer(task.job, task.layer);
-        ReadyTask {
+        ReadyRun {
             priority: Reverse(layer.spec.layer.priority),
             order: layer.tasks.get(task.block).expect("a live task").order,
             layer: task.layer,
             block: task.block,
+            count: 1,
         }
     }
 
-    pub(super) fn output_bytes(&self, task: TaskId) -> u128 {
-        let layer = self.layer(task.job, task.layer);
-        let exact = || layer.spec.layer.output_bytes(task.block);
-        u128::from(layer.uniform_bytes.unwrap_or_else(exact))
+    /// Bytes of the chunks that tasks make, together.
+    pub(super) fn output_bytes(&self, tasks: BlockRun) -> u128 {
+        let layer = self.layer(tasks.job, tasks.layer);
+        let exact = |task: TaskId| u128::from(layer.spec.layer.output_bytes(task.block));
+        match layer.uniform_bytes {
+            Some(bytes) => u128::from(bytes) * u128::from(tasks.count),
+            None => tasks.each().map(exact).sum(),
+        }
     }
 
     pub(super) fn is_held(&self, chunk: ChunkId) -> bool {
@@ -370,10 +536,21 @@ impl Scheduler {
     }
 }
 
-/// What stands at a place among a task's inputs.
+/// What stands at a place among the inputs of tasks.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum At {
-    Chunk(ChunkId),
+    Chunks(BlockRun),
+    EndOfInput,
+    EndOfTask,
+}
+
+/// What a walk does next.
+#[derive(Debug, Clone, Copy)]
+enum Next {
+    /// These are absent, and waited for.
+    Demand(BlockRun),
+    /// So many need not be demanded.
+    Skip(u64),
     EndOfInput,
     EndOfTask,
 }

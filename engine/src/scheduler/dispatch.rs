@@ -6,16 +6,16 @@ use graticule_plan::{ChunkId, JobId, LayerId, TaskId, WorkerId};
 
 use super::{
     Command, Observation, Sabotage, Scheduler,
-    record::{ReadyTask, TaskState, WorkerRecord},
+    record::{ChunkRecord, InputRecord, ReadyRun, TaskRecord, TaskState, WorkerRecord},
 };
-use crate::{ChunkHolders, Lease, ToWorker};
+use crate::{BlockRun, ChunkHolders, Lease, TaskRun, ToWorker};
 
 /// Workers that vanished with a task before it runs on an otherwise idle worker, so that it takes no others along and
 /// the next loss tells whether it is the cause.
 pub(super) const LOSSES_SUSPICIOUS: u16 = 2;
 
-/// What was leased and is still to be told, task by task: whose, of which layer, which block, and which attempt.
-pub(super) type Leases = Vec<((WorkerId, JobId, LayerId), (u64, u32))>;
+/// What was leased and is still to be told: whose, of which layer, and which blocks.
+pub(super) type Leases = Vec<((WorkerId, JobId, LayerId), TaskRun)>;
 
 impl Scheduler {
     /// Leases ready tasks to workers that have room.
@@ -28,19 +28,22 @@ impl Scheduler {
             self.dispatch_choosy(leases);
         }
         while let Some((job, ready)) = self.next_ready() {
-            let task = TaskId {
+            let tasks = BlockRun {
                 job,
                 layer: ready.layer,
-                block: ready.block,
+                first: ready.block,
+                count: ready.count,
             };
-            if let Some(message) = self.too_large(task) {
-                self.fail_task(task, &message.into());
+            if let Some(message) = self.too_large(tasks.head()) {
+                self.fail_task(tasks.head(), &message.into());
                 continue;
             }
-            let Some(worker) = self.place(task) else { break };
+            let Some((worker, count)) = self.place(tasks) else {
+                break;
+            };
             self.last_served = Some(job);
-            self.job_mut(job).ready.pop();
-            self.ready_to_leased(task, worker, leases);
+            self.job_mut(job).ready.take(count);
+            self.ready_to_leased(tasks.part(tasks.first, count), worker, leases);
         }
     }
 
@@ -54,7 +57,7 @@ impl Scheduler {
             let lease = Lease {
                 job,
                 layer,
-                tasks: tasks.iter().map(|&(_, task)| task).collect(),
+                tasks: tasks.iter().map(|&(_, run)| run).collect(),
                 holders: Vec::new(),
             };
             self.send_lease(worker, lease);
@@ -63,7 +66,7 @@ impl Scheduler {
     }
 
     /// The best ready task of all jobs, jobs taking turns; it is on top of its job's queue.
-    fn next_ready(&mut self) -> Option<(JobId, ReadyTask)> {
+    fn next_ready(&mut self) -> Option<(JobId, ReadyRun)> {
         if self.ready_count == 0 {
             return None;
         }
@@ -77,7 +80,7 @@ impl Scheduler {
         &mut self,
         mut behind: Option<JobId>,
         up_to: Option<JobId>,
-    ) -> Option<(JobId, ReadyTask)> {
+    ) -> Option<(JobId, ReadyRun)> {
         loop {
             let first = behind.map_or(Bound::Unbounded, Bound::Excluded);
             let mut jobs = self.jobs.range((first, Bound::Unbounded));
@@ -95,21 +98,24 @@ impl Scheduler {
         }
     }
 
-    /// The first task of a job's queue that still is ready.
-    pub(super) fn top_ready(&mut self, job: JobId) -> Option<ReadyTask> {
+    /// The first tasks of a job's queue that still are ready, and share a record.
+    pub(super) fn top_ready(&mut self, job: JobId) -> Option<ReadyRun> {
         let record = self.jobs.get_mut(&job)?;
         while let Some(top) = record.ready.peek() {
-            let task = record.layers[top.layer.0 as usize].tasks.get(top.block);
+            let layer = &record.layers[top.layer.0 as usize];
+            let (count, task) = layer.tasks.run_at(top.block, top.count);
             if task.is_some_and(|task| task.state == TaskState::Ready && task.order == top.order) {
-                return Some(top);
+                return Some(ReadyRun { count, ..top });
             }
-            record.ready.pop();
+            record.ready.take(count);
         }
         None
     }
 
-    /// The worker with room that holds most of the task's inputs; else the one with the fewest tasks at hand.
-    pub(super) fn place(&mut self, task: TaskId) -> Option<WorkerId> {
+    /// The worker with room that holds most of the first task's inputs; else the one with the fewest tasks at hand. And
+    /// how many of the tasks it gets.
+    pub(super) fn place(&mut self, tasks: BlockRun) -> Option<(WorkerId, u64)> {
+        let task = tasks.head();
         let mut local = std::mem::take(&mut self.local);
         let layer = self.layer(task.job, task.layer);
         let task_us = layer.measured.mean_us(layer.spec.layer.cost_ns);
@@ -148,91 +154,127 @@ impl Scheduler {
         });
         local.clear();
         self.local = local;
-        found
+        let worker = found?;
+        let count = if alone || tasks.count == 1 {
+            1
+        } else {
+            self.placed_together(tasks, worker)
+        };
+        Some((worker, count))
     }
 
-    pub(super) fn ready_to_leased(&mut self, task: TaskId, worker: WorkerId, leases: &mut Leases) {
-        self.count_out_of_ready(task);
-        self.leased_count += 1;
-        self.occupy(task, worker, true);
-        let bytes = self.output_bytes(task);
-        let in_hand = u128::from(self.layer(task.job, task.layer).task_bytes_max);
-        let job = self.job_mut(task.job);
+    /// How many of the tasks a worker gets that the first one goes to: those whose inputs lie where the first one's do,
+    /// as far as they are little work for it or enough are ready for all workers, and it has room.
+    fn placed_together(&self, tasks: BlockRun, worker: WorkerId) -> u64 {
+        let layer = self.layer(tasks.job, tasks.layer);
+        let record = &self.workers[&worker];
+        let each = self.ready_count / self.workers.len() as u64;
+        let most = record.room_for(layer).min(record.goes_together(layer).max(each));
+        let most = most.min(self.config.lease_blocks_max);
+        let count = tasks
+            .count
+            .min(most)
+            .min(self.leases_within(tasks.job, tasks.layer));
+        let inputs = layer.inputs.iter();
+        inputs
+            .map(|input| self.lie_alike(input, tasks))
+            .fold(count, u64::min)
+            .max(1)
+    }
+
+    /// How many of the first tasks have all chunks of an input in the same place.
+    fn lie_alike(&self, input: &InputRecord, tasks: BlockRun) -> u64 {
+        let Some(fan_in) = input.map.fan_in() else {
+            return 1;
+        };
+        let chunks = &self.layer(input.job, input.layer).chunks;
+        let (count, _) = chunks.run_at(tasks.first * fan_in, tasks.count * fan_in);
+        count / fan_in
+    }
+
+    /// Tasks that share a record go to a worker.
+    pub(super) fn ready_to_leased(&mut self, tasks: BlockRun, worker: WorkerId, leases: &mut Leases) {
+        let count = tasks.count;
+        self.count_out_of_ready(tasks);
+        self.leased_count += count;
+        self.occupy(tasks, worker, true);
+        let bytes = self.output_bytes(tasks);
+        let in_hand = u128::from(self.layer(tasks.job, tasks.layer).task_bytes_max) * u128::from(count);
+        let job = self.job_mut(tasks.job);
         job.ledger.ready_bytes -= bytes;
-        job.ledger.ready_count -= 1;
+        job.ledger.ready_count -= count;
         job.ledger.leased_bytes += in_hand;
-        job.ledger.leased_count += 1;
+        job.ledger.leased_count += count;
         job.ledger.note_peak();
         self.in_hand_bytes += in_hand;
         self.note_peak();
-        let sabotage = self.sabotage;
-        let layer = self.layer_mut(task.job, task.layer);
-        let load_us = layer.measured.load_us(layer.spec.layer.cost_ns);
-        let load_us = u32::try_from(load_us).unwrap_or(u32::MAX);
-        layer.leased_count += 1;
-        let record = layer
-            .tasks
-            .get_mut(task.block)
-            .expect("a ready task has a record");
-        assert_eq!(record.state, TaskState::Ready, "{task}");
-        record.pass_to(TaskState::Leased { worker });
-        record.attempt += 1;
-        record.load_us = load_us;
-        let attempt = record.attempt;
-        let alone = record.losses >= LOSSES_SUSPICIOUS && sabotage != Sabotage::BlameTogether;
-        if attempt > 1 {
-            self.layer_mut(task.job, task.layer)
-                .attempts
-                .insert(task.block, attempt);
-        }
+        let (attempt, load_us, alone) = self.begin_attempt(tasks, worker);
         let target = self
             .workers
             .get_mut(&worker)
             .expect("placed on a connected worker");
-        target.leased_count += 1;
-        target.load_us += u64::from(load_us);
+        target.leased_count += count;
+        target.load_us += u64::from(load_us) * count;
         target.isolated = alone;
         self.rank(worker);
-        self.forget_copy(worker, task);
+        tasks.each().for_each(|task| self.forget_copy(worker, task));
         if self.sabotage == Sabotage::ReleaseWhenLeased {
-            self.inputs_spared(task);
+            self.inputs_spared(tasks);
         }
         self.last_placed = Some(worker);
-        self.out.push(Command::Observe(Observation::TaskLeased {
-            task,
+        self.out.push(Command::Observe(Observation::TasksLeased {
+            tasks,
             worker,
             attempt: attempt - 1,
         }));
-        leases.push(((worker, task.job, task.layer), (task.block, attempt)));
+        let run = TaskRun {
+            first: tasks.first,
+            count,
+            attempt,
+        };
+        leases.push(((worker, tasks.job, tasks.layer), run));
+    }
+
+    /// Enters in the tasks' records that a worker has them: the attempt, the load of each, and whether the worker gets
+    /// nothing beside them.
+    fn begin_attempt(&mut self, tasks: BlockRun, worker: WorkerId) -> (u32, u32, bool) {
+        let blames_together = self.sabotage == Sabotage::BlameTogether;
+        let layer = self.layer_mut(tasks.job, tasks.layer);
+        let load_us = layer.measured.load_us(layer.spec.layer.cost_ns);
+        let load_us = u32::try_from(load_us).unwrap_or(u32::MAX);
+        layer.leased_count += tasks.count;
+        let (mut attempt, mut alone) = (0, false);
+        layer.tasks.update(tasks.first, tasks.count, |record| {
+            assert_eq!(record.state, TaskState::Ready, "{}", tasks.head());
+            record.pass_to(TaskState::Leased { worker });
+            record.attempt += 1;
+            record.load_us = load_us;
+            attempt = record.attempt;
+            alone = record.losses >= LOSSES_SUSPICIOUS && !blames_together;
+        });
+        if attempt > 1 {
+            for block in tasks.first..tasks.end() {
+                layer.attempts.insert(block, attempt);
+            }
+        }
+        (attempt, load_us, alone)
     }
 
     fn send_lease(&mut self, worker: WorkerId, mut lease: Lease) {
         // A failure in the same round may have ended the job after some of its tasks were placed.
-        lease.tasks.retain(|&(block, attempt)| {
-            let task = TaskId {
-                job: lease.job,
-                layer: lease.layer,
-                block,
-            };
-            self.task(task)
-                .is_some_and(|t| t.state == TaskState::Leased { worker } && t.attempt == attempt)
-        });
+        lease.tasks = self.still_leased(worker, &lease);
         if lease.tasks.is_empty() {
             return;
         }
         let mut elsewhere: Vec<ChunkId> = Vec::new();
-        for &(block, _) in &lease.tasks {
-            let task = TaskId {
+        for run in &lease.tasks {
+            let tasks = BlockRun {
                 job: lease.job,
                 layer: lease.layer,
-                block,
+                first: run.first,
+                count: run.count,
             };
-            self.each_input(task, |chunk| {
-                let source = self.layer(chunk.job, chunk.layer).chunks.get(chunk.block);
-                if source.is_none_or(|record| !record.holders.contains(worker)) {
-                    elsewhere.push(chunk);
-                }
-            });
+            self.each_elsewhere(worker, tasks, |chunk| elsewhere.push(chunk));
         }
         elsewhere.sort_unstable();
         elsewhere.dedup();
@@ -246,6 +288,51 @@ impl Scheduler {
         lease.holders = holders.collect();
         self.describe_layer(worker, lease.job, lease.layer);
         self.send(worker, ToWorker::Lease(lease));
+    }
+
+    /// Those of a lease's tasks that the worker still has, in their order.
+    fn still_leased(&self, worker: WorkerId, lease: &Lease) -> Vec<TaskRun> {
+        let Some(job) = self.jobs.get(&lease.job) else {
+            return Vec::new();
+        };
+        let tasks = &job.layers[lease.layer.0 as usize].tasks;
+        let mut left = Vec::with_capacity(lease.tasks.len());
+        for run in &lease.tasks {
+            let mut first = run.first;
+            while first < run.first + run.count {
+                let (count, record) = tasks.run_at(first, run.first + run.count - first);
+                let is_leased =
+                    |t: &TaskRecord| t.state == (TaskState::Leased { worker }) && t.attempt == run.attempt;
+                if record.is_some_and(is_leased) {
+                    left.push(TaskRun { first, count, ..*run });
+                }
+                first += count;
+            }
+        }
+        left
+    }
+
+    /// Calls `see` with the inputs of tasks that a worker does not hold.
+    fn each_elsewhere(&self, worker: WorkerId, tasks: BlockRun, mut see: impl FnMut(ChunkId)) {
+        let is_here = |record: Option<&ChunkRecord>| record.is_some_and(|r| r.holders.contains(worker));
+        if tasks.count == 1 {
+            return self.each_input(tasks.head(), |chunk| {
+                let layer = self.layer(chunk.job, chunk.layer);
+                if !is_here(layer.chunks.get(chunk.block)) {
+                    see(chunk);
+                }
+            });
+        }
+        for input in &self.layer(tasks.job, tasks.layer).inputs {
+            let chunks = &self.layer(input.job, input.layer).chunks;
+            for sources in input.sources_of(tasks) {
+                let (count, record) = chunks.run_at(sources.first, sources.count);
+                if !is_here(record) || count < sources.count {
+                    let rest = sources.each().filter(|chunk| !is_here(chunks.get(chunk.block)));
+                    rest.for_each(&mut see);
+                }
+            }
+        }
     }
 
     /// Sends a layer and its tables to a worker that lacks them.

@@ -95,7 +95,7 @@ impl Scheduler {
             let careless = self.sabotage == Sabotage::KeepInputsOfDropped;
             let layer = self.layer_mut(task.job, task.layer);
             if !careless && layer.finished.insert(task.block) {
-                self.inputs_spared(task);
+                self.inputs_spared(task.into());
             }
         }
     }

@@ -4,7 +4,7 @@ use bytes::Bytes;
 use graticule_plan::{ChunkId, JobId, Key, LayerId, Plan, TaskId, WorkerId};
 
 use super::RetireProgress;
-use crate::{Announce, Peer, SessionId, TaskTimes, ToScheduler, ToWorker, WorkerStatus};
+use crate::{Announce, BlockRun, Peer, SessionId, TaskTimes, ToScheduler, ToWorker, WorkerStatus};
 
 /// One connected client, as the shell numbers it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -223,27 +223,29 @@ pub enum Observation {
         /// `finished`, `failed` or `cancelled`.
         outcome: &'static str,
     },
-    /// A task went to a worker.
-    TaskLeased {
-        /// The task.
-        task: TaskId,
+    /// Tasks of neighbouring blocks went to a worker.
+    TasksLeased {
+        /// The tasks.
+        tasks: BlockRun,
         /// The worker.
         worker: WorkerId,
         /// Counted from 0.
         attempt: u32,
     },
-    /// A task is done.
-    TaskFinished {
-        /// The task.
-        task: TaskId,
+    /// Tasks of neighbouring blocks are done.
+    TasksFinished {
+        /// The tasks.
+        tasks: BlockRun,
         /// The worker.
         worker: WorkerId,
         /// Counted from 0.
         attempt: u32,
-        /// Bytes of its chunk.
+        /// Bytes of the chunk of each.
         bytes: u64,
-        /// How long it took.
+        /// How long the first took.
         times: TaskTimes,
+        /// How long each of the others took.
+        others: Vec<TaskTimes>,
     },
     /// A task failed.
     TaskFailed {
@@ -265,4 +267,44 @@ pub enum Observation {
         /// Whether it had been finished.
         was_finished: bool,
     },
+}
+
+impl Observation {
+    /// Calls `see` task by task with what was observed of neighbours together, and with the rest as it is.
+    pub fn each(self, mut see: impl FnMut(Observation)) {
+        match self {
+            Observation::TasksLeased {
+                tasks,
+                worker,
+                attempt,
+            } => tasks.each().for_each(|task| {
+                see(Observation::TasksLeased {
+                    tasks: task.into(),
+                    worker,
+                    attempt,
+                });
+            }),
+            Observation::TasksFinished {
+                tasks,
+                worker,
+                attempt,
+                bytes,
+                times,
+                others,
+            } => tasks
+                .each()
+                .zip([times].into_iter().chain(others))
+                .for_each(|(task, times)| {
+                    see(Observation::TasksFinished {
+                        tasks: task.into(),
+                        worker,
+                        attempt,
+                        bytes,
+                        times,
+                        others: Vec::new(),
+                    });
+                }),
+            other => see(other),
+        }
+    }
 }

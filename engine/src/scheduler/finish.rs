@@ -7,9 +7,9 @@ use graticule_plan::{ChunkId, JobId, TaskId, WorkerId};
 use super::{
     Command, JobEvent, Observation, Sabotage, Scheduler,
     hold::CHUNK_BYTES_MAX,
-    record::{ChunkRecord, Holders, JobState, TaskState},
+    record::{ChunkRecord, Holders, JobState, TaskRecord, TaskState},
 };
-use crate::{Failure, FailureKind, Finished, INLINE_BYTES_MAX, Report, TaskTimes};
+use crate::{BlockRun, Failure, FailureKind, Finished, INLINE_BYTES_MAX, Report, TaskTimes};
 
 /// How often a task's inputs may be missing where they were said to be before its job fails.
 const MISSES_MAX: u16 = 100;
@@ -17,47 +17,76 @@ const MISSES_MAX: u16 = 100;
 const PROBLEMS_MAX: usize = 1000;
 
 impl Scheduler {
-    pub(super) fn on_report(&mut self, worker: WorkerId, report: Report) {
-        let task = report.task;
-        let leased_here = self
-            .task(task)
-            .filter(|record| record.state == TaskState::Leased { worker });
-        let lenient = self.sabotage == Sabotage::AcceptOlderAttempts;
-        match leased_here.map(|record| record.attempt == report.attempt || lenient) {
+    pub(super) fn on_report(&mut self, worker: WorkerId, mut report: Report) {
+        loop {
+            let tasks = report.tasks();
+            let (count, record) = self.shared_record(tasks);
+            let leased_here = record.filter(|record| record.state == TaskState::Leased { worker });
+            let lenient = self.sabotage == Sabotage::AcceptOlderAttempts;
+            let is_answer = leased_here.map(|record| record.attempt == report.attempt || lenient);
+            let rest = report.split_off(count);
+            self.on_report_of_alike(worker, report, is_answer);
+            match rest {
+                Some(rest) => report = rest,
+                None => return,
+            }
+        }
+    }
+
+    /// The record that the first of neighbouring tasks have in common, and how many of them; their job may be gone.
+    fn shared_record(&self, tasks: BlockRun) -> (u64, Option<&TaskRecord>) {
+        let job = self.jobs.get(&tasks.job);
+        let layer = job.and_then(|job| job.layers.get(tasks.layer.0 as usize));
+        layer.map_or((tasks.count, None), |layer| {
+            layer.tasks.run_at(tasks.first, tasks.count)
+        })
+    }
+
+    /// Takes a report in that is about tasks with one record. `is_answer` tells whether it is of the attempt that the
+    /// worker has, if it has one.
+    fn on_report_of_alike(&mut self, worker: WorkerId, report: Report, is_answer: Option<bool>) {
+        let tasks = report.tasks();
+        match is_answer {
             Some(true) => {
-                self.unlease(worker, task);
+                self.unlease(worker, tasks);
                 match report.outcome {
-                    Ok(finished) => self.leased_to_finished(worker, task, finished, report.times),
-                    Err(failure) => self.leased_failed(worker, task, failure),
+                    Ok(finished) => {
+                        self.leased_to_finished(worker, tasks, finished, report.times, report.others)
+                    }
+                    Err(failure) => self.leased_failed(worker, tasks.head(), failure),
                 }
             }
             // Late. The worker dropped that result when the newer lease came.
             Some(false) => {}
             // Late, or of a job that is gone. A result that came of it must not lie around.
-            None => {
-                if report.outcome.is_ok() && !self.holds(worker, task) && !self.is_copying(worker, task) {
-                    self.releases.push((worker, task));
+            None if report.outcome.is_ok() => {
+                for task in tasks.each() {
+                    if !self.holds(worker, task) && !self.is_copying(worker, task) {
+                        self.releases.push((worker, task.into()));
+                    }
                 }
             }
+            None => {}
         }
     }
 
-    /// Takes a task off a worker's books; its record still says `Leased`.
-    pub(super) fn unlease(&mut self, worker: WorkerId, task: TaskId) {
-        self.committed_bytes -= self.output_bytes(task);
-        self.leased_count -= 1;
-        self.occupy(task, worker, false);
-        let layer = self.layer_mut(task.job, task.layer);
-        layer.leased_count -= 1;
-        let in_hand = u128::from(layer.task_bytes_max);
-        let ledger = &mut self.job_mut(task.job).ledger;
+    /// Takes tasks that share a record off a worker's books; their record still says `Leased`.
+    pub(super) fn unlease(&mut self, worker: WorkerId, tasks: BlockRun) {
+        let count = tasks.count;
+        self.committed_bytes -= self.output_bytes(tasks);
+        self.leased_count -= count;
+        self.occupy(tasks, worker, false);
+        let layer = self.layer_mut(tasks.job, tasks.layer);
+        layer.leased_count -= count;
+        let in_hand = u128::from(layer.task_bytes_max) * u128::from(count);
+        let load_us = layer.tasks.get(tasks.first).map_or(0, |record| record.load_us);
+        let ledger = &mut self.job_mut(tasks.job).ledger;
         ledger.leased_bytes -= in_hand;
-        ledger.leased_count -= 1;
+        ledger.leased_count -= count;
         self.in_hand_bytes -= in_hand;
-        let load_us = self.task(task).map_or(0, |record| record.load_us);
         if let Some(record) = self.workers.get_mut(&worker) {
-            record.leased_count -= 1;
-            record.load_us -= u64::from(load_us);
+            record.leased_count -= count;
+            record.load_us -= u64::from(load_us) * count;
             record.isolated &= record.leased_count > 0;
             if !std::mem::replace(&mut record.rank_changed, true) {
                 self.changed.push(worker);
@@ -65,36 +94,46 @@ impl Scheduler {
         }
     }
 
-    fn leased_to_finished(&mut self, worker: WorkerId, task: TaskId, finished: Finished, times: TaskTimes) {
-        self.tell_problems(task.job, finished.problems);
-        let layer = self.layer_mut(task.job, task.layer);
-        let record = layer
-            .tasks
-            .remove(task.block)
-            .expect("a leased task has a record");
+    /// Tasks that share a record went well, and are as large.
+    fn leased_to_finished(
+        &mut self,
+        worker: WorkerId,
+        tasks: BlockRun,
+        finished: Finished,
+        times: TaskTimes,
+        others: Vec<TaskTimes>,
+    ) {
+        self.tell_problems(tasks.job, finished.problems);
+        let layer = self.layer_mut(tasks.job, tasks.layer);
+        let record = layer.tasks.remove_run(tasks.first, tasks.count);
         let attempt = record.attempt;
         record.ends();
-        layer
-            .measured
-            .add(times.fetch_us.saturating_add(times.compute_us));
-        layer.finished.insert(task.block);
-        self.out.push(Command::Observe(Observation::TaskFinished {
-            task,
+        let took_us = [times].iter().chain(&others).fold(0_u64, |sum, t| {
+            sum.saturating_add(t.fetch_us).saturating_add(t.compute_us)
+        });
+        layer.measured.add(tasks.count, took_us);
+        layer.finished.insert_run(tasks.first, tasks.count);
+        self.out.push(Command::Observe(Observation::TasksFinished {
+            tasks,
             worker,
             attempt: attempt - 1,
             bytes: finished.bytes,
             times,
+            others,
         }));
-        self.chunk_appears(task, worker, finished.bytes);
-        self.offer(task, finished.inline.filter(|b| b.len() <= INLINE_BYTES_MAX));
+        self.chunks_appear(tasks, worker, finished.bytes);
+        let inline = finished.inline.filter(|b| b.len() <= INLINE_BYTES_MAX);
+        if self.layer(tasks.job, tasks.layer).delivered.is_some() {
+            tasks.each().for_each(|task| self.offer(task, inline.clone()));
+        }
         if self.sabotage != Sabotage::ReleaseWhenLeased {
-            self.inputs_spared(task);
+            self.inputs_spared(tasks);
         }
         if self.sabotage == Sabotage::ReleaseTwice && attempt > 1 {
-            self.inputs_spared(task);
+            self.inputs_spared(tasks);
         }
-        self.release_if_unwanted(task);
-        self.finish_if_complete(task.job);
+        self.release_run_if_unwanted(tasks);
+        self.finish_if_complete(tasks.job);
     }
 
     pub(super) fn tell_problems(&mut self, id: JobId, problems: Vec<Arc<str>>) {
@@ -112,6 +151,20 @@ impl Scheduler {
         }
     }
 
+    /// A worker holds chunks that nobody held, all as large: tasks that waited for them may run.
+    pub(super) fn chunks_appear(&mut self, chunks: BlockRun, worker: WorkerId, bytes: u64) {
+        let mut first = chunks.first;
+        while first < chunks.end() {
+            let rest = chunks.part(first, chunks.end() - first);
+            first += if rest.count == 1 {
+                self.chunk_appears(rest.head(), worker, bytes);
+                1
+            } else {
+                self.alike_appear(rest, worker, bytes)
+            };
+        }
+    }
+
     /// A worker holds a chunk that nobody held: tasks that waited for it may run.
     pub(super) fn chunk_appears(&mut self, chunk: ChunkId, worker: WorkerId, bytes: u64) {
         let mut dependents = std::mem::take(&mut self.dependents);
@@ -120,47 +173,98 @@ impl Scheduler {
                 dependents.push(task);
             }
         });
-        let needed = dependents.len() as u64;
+        self.enter_chunks(chunk.into(), worker, bytes, dependents.len() as u64);
+        for task in dependents.drain(..) {
+            self.input_appeared(task.into(), 1);
+        }
+        self.dependents = dependents;
+    }
+
+    /// Does the same for as many of the first chunks as are needed equally often. Returns how many these are.
+    fn alike_appear(&mut self, chunks: BlockRun, worker: WorkerId, bytes: u64) -> u64 {
+        let Some((count, needed)) = self.needed_alike(chunks) else {
+            self.chunk_appears(chunks.head(), worker, bytes);
+            return 1;
+        };
+        let chunks = chunks.part(chunks.first, count);
+        self.enter_chunks(chunks, worker, bytes, needed);
+        for at in 0..self.layer(chunks.job, chunks.layer).consumers.len() {
+            let consumer = &self.layer(chunks.job, chunks.layer).consumers[at];
+            let fan_in = consumer.map.fan_in().expect("asked above");
+            for (tasks, times) in consumer.dependents_of(chunks, fan_in) {
+                self.input_appeared(tasks, times);
+            }
+        }
+        count
+    }
+
+    /// How many of the first chunks are needed by as many unfinished tasks, and how many these are; `None` if only a
+    /// look at each tells.
+    fn needed_alike(&self, chunks: BlockRun) -> Option<(u64, u64)> {
+        let (mut count, mut needed) = (chunks.count, 0);
+        for consumer in &self.layer(chunks.job, chunks.layer).consumers {
+            let fan_in = consumer.map.fan_in()?;
+            let finished = &self.layer(consumer.job, consumer.layer).finished;
+            let task = chunks.first / fan_in;
+            let last = (chunks.first + count - 1) / fan_in;
+            let (tasks, is_finished) = finished.run_at(task, last - task + 1);
+            count = count.min((task + tasks) * fan_in - chunks.first);
+            needed += u64::from(!is_finished);
+        }
+        Some((count, needed))
+    }
+
+    /// Puts chunks that a worker holds and that so many tasks need into the books.
+    fn enter_chunks(&mut self, chunks: BlockRun, worker: WorkerId, bytes: u64, needed: u64) {
         let record = ChunkRecord {
             holders: Holders::one(worker),
             bytes: bytes.min(CHUNK_BYTES_MAX),
             needed,
         };
-        self.insert_chunk(chunk, record);
-        let job = self.job_mut(chunk.job);
+        self.insert_chunks(chunks, record);
+        let job = self.job_mut(chunks.job);
         if job.state == JobState::Running {
-            job.outputs_left -= job.layers[chunk.layer.0 as usize].pins.len() as u64;
+            job.outputs_left -= job.layers[chunks.layer.0 as usize].pins.len() as u64 * chunks.count;
         }
         let holder = self.workers.get_mut(&worker).expect("the holder is connected");
-        holder.held_count += 1;
-        for task in dependents.drain(..) {
-            self.input_appeared(task);
-        }
-        self.dependents = dependents;
+        holder.held_count += chunks.count;
     }
 
-    fn input_appeared(&mut self, task: TaskId) {
-        let Some(record) = self.task_mut(task) else { return };
-        match &mut record.state {
-            TaskState::Waiting { missing } => {
-                *missing -= 1;
-                if *missing == 0 {
-                    self.waiting_to_ready(task);
+    /// So many inputs of each of these tasks are there that were not.
+    fn input_appeared(&mut self, tasks: BlockRun, times: u64) {
+        let mut first = tasks.first;
+        while first < tasks.end() {
+            let rest = tasks.part(first, tasks.end() - first);
+            let (count, record) = self.shared_record(rest);
+            let alike = rest.part(first, count);
+            first += count;
+            match record.map(|record| &record.state) {
+                Some(&TaskState::Waiting { missing }) => {
+                    let left = missing - times;
+                    if left == 0 {
+                        self.waiting_to_ready(alike);
+                    } else {
+                        let state = TaskState::Waiting { missing: left };
+                        let layer = self.layer_mut(tasks.job, tasks.layer);
+                        layer
+                            .tasks
+                            .update(alike.first, count, |record| record.state = state.clone());
+                    }
                 }
+                // It had all it needed when it was leased, and reports by itself what it could not fetch.
+                Some(TaskState::Ready | TaskState::Leased { .. }) | None => {}
             }
-            // It had all it needed when it was leased, and reports by itself what it could not fetch.
-            TaskState::Ready | TaskState::Leased { .. } => {}
         }
     }
 
     fn leased_failed(&mut self, worker: WorkerId, task: TaskId, failure: Failure) {
         // The record must not look leased to the clean-up that may follow.
         if self.sabotage == Sabotage::KeepFailedResources {
-            self.occupy(task, worker, true);
+            self.occupy(task.into(), worker, true);
         }
         self.leased_to_waiting(task);
         self.committed_bytes += match self.sabotage {
-            Sabotage::KeepFailedBytes => self.output_bytes(task),
+            Sabotage::KeepFailedBytes => self.output_bytes(task.into()),
             _ => 0,
         };
         let sabotage = self.sabotage;
@@ -234,7 +338,7 @@ impl Scheduler {
             was_finished: false,
         }));
         if missing == 0 {
-            self.waiting_to_ready(task);
+            self.waiting_to_ready(task.into());
         }
         absent.into_iter().for_each(|chunk| self.recover(chunk));
     }

@@ -174,7 +174,7 @@ impl Scheduler {
                         record.status.memory_bytes = record.status.memory_bytes.saturating_add(bytes);
                     }
                     if !self.adopt(worker, ChunkHeld { chunk, bytes }) {
-                        self.releases.push((worker, chunk));
+                        self.releases.push((worker, chunk.into()));
                     }
                 }
                 Err(_) if self.sabotage == Sabotage::CountRefusedCopies => {
@@ -205,7 +205,7 @@ impl Scheduler {
             .task(chunk)
             .is_some_and(|task| task.state == TaskState::Leased { worker });
         if has_it && !leased_here && !self.is_copying(worker, chunk) && !self.holds(worker, chunk) {
-            self.releases.push((worker, chunk));
+            self.releases.push((worker, chunk.into()));
         }
     }
 }

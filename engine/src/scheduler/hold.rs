@@ -7,7 +7,7 @@ use super::{
     ClientId, Command, JobEvent, Observation, Sabotage, Scheduler,
     record::{ChunkRecord, Holders, JobState, TaskState},
 };
-use crate::{Peer, ToWorker};
+use crate::{BlockRun, Peer, ToWorker};
 
 /// The most bytes that one chunk counts for, whatever its worker says.
 pub(super) const CHUNK_BYTES_MAX: u64 = 1 << 40;
@@ -47,20 +47,26 @@ impl Scheduler {
             .collect()
     }
 
-    /// Puts a chunk into the books.
-    pub(super) fn insert_chunk(&mut self, chunk: ChunkId, record: ChunkRecord) {
-        let bytes = u128::from(record.bytes);
-        let layer = self.layer_mut(chunk.job, chunk.layer);
-        let before = layer.chunks.insert(chunk.block, record);
-        assert!(before.is_none(), "{chunk} appeared twice");
-        let (transient, undelivered) = (layer.pins.is_empty(), layer.awaits_delivery(chunk.block));
-        if undelivered {
+    /// Puts chunks that are alike into the books.
+    pub(super) fn insert_chunks(&mut self, chunks: BlockRun, record: ChunkRecord) {
+        let each = u128::from(record.bytes);
+        let bytes = each * u128::from(chunks.count);
+        let layer = self.layer_mut(chunks.job, chunks.layer);
+        let (count, before) = layer.chunks.run_at(chunks.first, chunks.count);
+        assert!(
+            before.is_none() && count == chunks.count,
+            "{chunks:?} appeared twice"
+        );
+        layer.chunks.insert_run(chunks.first, chunks.count, record);
+        let (transient, undelivered) = (layer.pins.is_empty(), layer.awaited_count(chunks));
+        if undelivered > 0 {
+            let bytes = each * u128::from(undelivered);
             self.undelivered_bytes += bytes;
-            self.job_mut(chunk.job).ledger.undelivered_bytes += bytes;
+            self.job_mut(chunks.job).ledger.undelivered_bytes += bytes;
         }
         if transient {
             self.transient_bytes += bytes;
-            let ledger = &mut self.job_mut(chunk.job).ledger;
+            let ledger = &mut self.job_mut(chunks.job).ledger;
             ledger.held_bytes += bytes;
             ledger.note_peak();
             self.note_peak();
@@ -69,17 +75,24 @@ impl Scheduler {
 
     /// Takes a chunk that is there out of the books.
     pub(super) fn remove_chunk(&mut self, chunk: ChunkId) -> ChunkRecord {
-        let layer = self.layer_mut(chunk.job, chunk.layer);
-        let record = layer.chunks.remove(chunk.block).expect("the chunk was there");
-        let (transient, undelivered) = (layer.pins.is_empty(), layer.awaits_delivery(chunk.block));
-        let bytes = u128::from(record.bytes);
-        if undelivered {
+        self.remove_chunks(chunk.into())
+    }
+
+    /// Takes chunks that share a record out of the books.
+    fn remove_chunks(&mut self, chunks: BlockRun) -> ChunkRecord {
+        let layer = self.layer_mut(chunks.job, chunks.layer);
+        let record = layer.chunks.remove_run(chunks.first, chunks.count);
+        let (transient, undelivered) = (layer.pins.is_empty(), layer.awaited_count(chunks));
+        let each = u128::from(record.bytes);
+        let bytes = each * u128::from(chunks.count);
+        if undelivered > 0 {
+            let bytes = each * u128::from(undelivered);
             self.undelivered_bytes -= bytes;
-            self.job_mut(chunk.job).ledger.undelivered_bytes -= bytes;
+            self.job_mut(chunks.job).ledger.undelivered_bytes -= bytes;
         }
         if transient {
             self.transient_bytes -= bytes;
-            self.job_mut(chunk.job).ledger.held_bytes -= bytes;
+            self.job_mut(chunks.job).ledger.held_bytes -= bytes;
         }
         record
     }
@@ -141,28 +154,58 @@ impl Scheduler {
         }
     }
 
-    /// A task is finished, or nobody wants it: its inputs are needed once less.
-    pub(super) fn inputs_spared(&mut self, task: TaskId) {
+    /// Tasks are finished, or nobody wants them: their inputs are needed once less.
+    pub(super) fn inputs_spared(&mut self, tasks: BlockRun) {
         let mut spared = std::mem::take(&mut self.spared);
-        self.each_input(task, |chunk| spared.push(chunk));
-        while let Some(chunk) = spared.pop() {
-            let layer = self.layer_mut(chunk.job, chunk.layer);
-            if let Some(record) = layer.chunks.get_mut(chunk.block) {
-                record.needed -= 1;
-                if record.needed <= 1 {
-                    self.release_if_unwanted(chunk);
+        self.push_inputs(tasks, &mut spared);
+        while let Some(chunks) = spared.pop() {
+            let layer = self.layer_mut(chunks.job, chunks.layer);
+            let (count, record) = layer.chunks.run_at(chunks.first, chunks.count);
+            if count < chunks.count {
+                spared.push(chunks.part(chunks.first + count, chunks.count - count));
+            }
+            let alike = chunks.part(chunks.first, count);
+            if let Some(record) = record {
+                let left = record.needed - 1;
+                if left == 0 && !layer.is_output() {
+                    self.release_alike(alike);
+                    continue;
                 }
-            } else if !self.is_known_needed(chunk) && self.waive(chunk) {
-                self.each_input(chunk, |chunk| spared.push(chunk));
+                layer
+                    .chunks
+                    .update(chunks.first, count, |record| record.needed = left);
+                if left <= 1 {
+                    self.release_run_if_unwanted(alike);
+                }
+            } else {
+                for chunk in alike.each() {
+                    if !self.is_known_needed(chunk) && self.waive(chunk) {
+                        self.each_input(chunk, |chunk| spared.push(chunk.into()));
+                    }
+                }
             }
         }
         self.spared = spared;
     }
 
+    /// Adds what tasks need, once for each task and input that names it.
+    fn push_inputs(&self, tasks: BlockRun, found: &mut Vec<BlockRun>) {
+        let inputs = &self.layer(tasks.job, tasks.layer).inputs;
+        if tasks.count > 1 && inputs.iter().all(|input| input.map.fan_in().is_some()) {
+            inputs
+                .iter()
+                .for_each(|input| found.extend(input.sources_of(tasks)));
+        } else {
+            for task in tasks.each() {
+                self.each_input(task, |chunk| found.push(chunk.into()));
+            }
+        }
+    }
+
     /// Drops the demand for a task if nobody needs it any more, and for what only it needs.
     pub(super) fn waive_if_unneeded(&mut self, task: TaskId) {
         if self.jobs.contains_key(&task.job) && !self.is_held(task) && self.waive(task) {
-            self.inputs_spared(task);
+            self.inputs_spared(task.into());
         }
     }
 
@@ -189,7 +232,7 @@ impl Scheduler {
             TaskState::Waiting { .. } => {}
             TaskState::Ready => self.ready_to_waiting(task, 0),
             TaskState::Leased { worker } => {
-                self.unlease(worker, task);
+                self.unlease(worker, task.into());
                 self.send(worker, ToWorker::Revoke { tasks: vec![task] });
                 let layer = self.layer_mut(task.job, task.layer);
                 layer.attempts.insert(task.block, attempt);
@@ -202,6 +245,28 @@ impl Scheduler {
         }
         let layer = self.layer_mut(task.job, task.layer);
         layer.tasks.remove(task.block).expect("looked up above").ends();
+    }
+
+    /// Drops those of chunks that no task needs and no client keeps or awaits.
+    pub(super) fn release_run_if_unwanted(&mut self, chunks: BlockRun) {
+        if chunks.count == 1 {
+            return self.release_if_unwanted(chunks.head());
+        }
+        let mut first = chunks.first;
+        while first < chunks.end() {
+            let Some(job) = self.jobs.get(&chunks.job) else {
+                return;
+            };
+            let layer = &job.layers[chunks.layer.0 as usize];
+            let (count, record) = layer.chunks.run_at(first, chunks.end() - first);
+            let (count, is_wanted) = layer.wanted_run_at(first, count);
+            let unneeded = record.is_some_and(|record| record.needed == 0) && !is_wanted;
+            let alike = chunks.part(first, count);
+            first += count;
+            if unneeded {
+                self.release_alike(alike);
+            }
+        }
     }
 
     /// Drops a chunk that no task needs and no client keeps or awaits.
@@ -219,10 +284,15 @@ impl Scheduler {
         if !unwanted || layer.is_wanted_output(chunk.block) {
             return;
         }
-        for holder in self.remove_chunk(chunk).holders.iter() {
+        self.release_alike(chunk.into());
+    }
+
+    /// Drops chunks that share a record.
+    fn release_alike(&mut self, chunks: BlockRun) {
+        for holder in self.remove_chunks(chunks).holders.iter() {
             if let Some(worker) = self.workers.get_mut(&holder) {
-                worker.held_count -= 1;
-                self.releases.push((holder, chunk));
+                worker.held_count -= chunks.count;
+                self.releases.push((holder, chunks));
             }
         }
     }
@@ -236,7 +306,7 @@ impl Scheduler {
         // The order of one worker's chunks stays.
         releases.sort_by_key(|&(worker, _)| worker);
         for of_worker in releases.chunk_by(|a, b| a.0 == b.0) {
-            let chunks = of_worker.iter().map(|&(_, chunk)| chunk).collect();
+            let chunks = of_worker.iter().map(|&(_, chunks)| chunks).collect();
             self.send(of_worker[0].0, ToWorker::Release { chunks });
         }
         releases.clear();

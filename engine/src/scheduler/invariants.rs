@@ -114,11 +114,12 @@ impl Scheduler {
                 match task.state {
                     TaskState::Waiting { .. } => {}
                     TaskState::Ready => {
-                        counted.ready_bytes += self.output_bytes(TaskId {
+                        let task = TaskId {
                             job,
                             layer: id,
                             block,
-                        });
+                        };
+                        counted.ready_bytes += self.output_bytes(task.into());
                         counted.ready_count += 1;
                     }
                     TaskState::Leased { .. } => {
@@ -148,27 +149,30 @@ impl Scheduler {
     fn coming(&self) -> BTreeSet<ChunkId> {
         let walks = self.jobs.values().flat_map(|job| &job.cursor.stack);
         let frames = walks.chain(&self.recovery.stack);
-        let of_frame = |frame: &Frame| {
-            let waits = self
-                .task(frame.task)
-                .is_some_and(|t| matches!(t.state, TaskState::Waiting { .. }));
-            if waits { self.rest_of(frame) } else { Vec::new() }
-        };
-        let rest = frames.flat_map(of_frame);
+        let rest = frames.flat_map(|frame| self.rest_of(frame));
         rest.chain(self.recovery.lost.iter().map(|&(_, task)| task))
             .collect()
     }
 
-    /// What a walk has still to look at among a task's inputs.
+    /// What a walk has still to look at among the inputs of tasks that wait.
     fn rest_of(&self, frame: &Frame) -> Vec<ChunkId> {
         let (mut input, mut place, mut rest) = (frame.input, frame.place, Vec::new());
         loop {
-            match self.input_at(frame.task, input, place) {
+            match self.input_at(frame.tasks, input, place) {
                 At::EndOfTask => return rest,
                 At::EndOfInput => (input, place) = (input + 1, 0),
-                At::Chunk(chunk) => {
-                    rest.push(chunk);
-                    place += 1;
+                At::Chunks(chunks) => {
+                    let inputs = &self.layer(frame.tasks.job, frame.tasks.layer).inputs;
+                    let fan_in = inputs[input as usize].map.fan_in();
+                    let is_awaited = |chunk: &ChunkId| {
+                        let block = fan_in.map_or(frame.tasks.first, |fan_in| chunk.block / fan_in);
+                        self.is_waiting(TaskId {
+                            block,
+                            ..frame.tasks.head()
+                        })
+                    };
+                    rest.extend(chunks.each().filter(is_awaited));
+                    place += chunks.count;
                 }
             }
         }
@@ -185,7 +189,7 @@ impl Scheduler {
         if layer.chunks.contains(task.block) || layer.finished.contains(task.block) {
             return Err(format!("{task} is live and finished"));
         }
-        let bytes = self.output_bytes(task);
+        let bytes = self.output_bytes(task.into());
         let inputs = self.inputs_of(task);
         let absent = inputs.into_iter().filter(|&c| !self.is_held(c));
         let missing = absent.clone().count() as u64;
@@ -324,11 +328,10 @@ fn queued(job: &JobRecord) -> u128 {
         task.is_some_and(|task| task.state == TaskState::Ready && task.order == *order)
     };
     let choosy = job.layers.iter().flat_map(|layer| layer.choosy_ready.iter());
-    let entries = job
-        .ready
-        .iter()
-        .chain(choosy)
-        .map(|entry| (entry.layer, entry.block, entry.order));
+    let entries = job.ready.iter().chain(choosy).flat_map(|entry| {
+        let blocks = entry.block..entry.block + entry.count;
+        blocks.map(move |block| (entry.layer, block, entry.order))
+    });
     entries.filter(is_ready).collect::<BTreeSet<_>>().len() as u128
 }
 

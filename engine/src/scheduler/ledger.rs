@@ -1,6 +1,6 @@
 //! A job's memory: what it holds and has in hand, within the bound that its plan gives.
 
-use graticule_plan::{JobId, TaskId};
+use graticule_plan::{JobId, LayerId, TaskId};
 
 use super::Scheduler;
 use crate::PlanMemory;
@@ -63,6 +63,25 @@ impl Scheduler {
         let ledger = &self.jobs[&job].ledger;
         // Tasks that few workers may run are ready for long, and are not counted among the others.
         ledger.ready_count <= 4 * self.capacity.slots.max(1) && ledger.admits_source(self.limit_of(job))
+    }
+
+    /// How many sources of so many bytes a job's memory has room for.
+    pub(super) fn sources_within(&self, job: JobId, bytes: u128) -> u128 {
+        let ledger = &self.jobs[&job].ledger;
+        let in_use = ledger.held_bytes + ledger.ready_bytes + ledger.leased_bytes;
+        let room = u128::from(ledger.plan.task_bytes_max) + u128::from(ledger.plan.output_bytes_max);
+        let rest = self.limit_of(job).checked_sub(in_use + room);
+        rest.map_or(1, |rest| (rest / bytes).saturating_add(1))
+    }
+
+    /// How many tasks of a layer may be leased within its job's memory, if one may.
+    pub(super) fn leases_within(&self, job: JobId, layer: LayerId) -> u64 {
+        let ledger = &self.jobs[&job].ledger;
+        let bytes = u128::from(self.layer(job, layer).task_bytes_max).max(1);
+        let rest = self
+            .limit_of(job)
+            .saturating_sub(ledger.held_bytes + ledger.leased_bytes);
+        u64::try_from(rest / bytes).unwrap_or(u64::MAX).max(1)
     }
 
     /// Notes how much there is of all jobs.

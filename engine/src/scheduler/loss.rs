@@ -67,7 +67,7 @@ impl Scheduler {
                 .task(task)
                 .is_some_and(|t| t.state == TaskState::Leased { worker })
             {
-                self.unlease(worker, task);
+                self.unlease(worker, task.into());
                 self.leased_to_waiting(task);
                 if suspects.contains(&task) {
                     self.count_loss(task);
@@ -154,7 +154,7 @@ impl Scheduler {
     pub(super) fn replica_is_gone(&mut self, chunk: ChunkId, holder: WorkerId) {
         if self.holds(holder, chunk) {
             // It may hold the chunk after all, and only the way to it be broken: keep both books equal.
-            self.releases.push((holder, chunk));
+            self.releases.push((holder, chunk.into()));
             self.remove_replica(chunk, holder);
         }
     }

@@ -2,14 +2,14 @@
 
 use std::sync::Arc;
 
-use graticule_plan::{ChunkId, WorkerId};
+use graticule_plan::WorkerId;
 
 use super::{
     Command, JobEvent, Observation, Sabotage, Scheduler,
     loss::Parting,
     record::{JobState, WorkerRecord},
 };
-use crate::{Announce, ChunkHeld, Peer, SessionId, ToScheduler, ToWorker, WorkerStatus};
+use crate::{Announce, BlockRun, ChunkHeld, Peer, SessionId, ToScheduler, ToWorker, WorkerStatus};
 
 /// The most tasks that one worker is believed to compute at a time.
 const SLOTS_MAX: u32 = 1024;
@@ -165,10 +165,10 @@ impl Scheduler {
         } else {
             Vec::new()
         };
-        let unwanted: Vec<ChunkId> = inventory
+        let unwanted: Vec<BlockRun> = inventory
             .into_iter()
             .filter(|&held| !self.adopt(worker, held))
-            .map(|held| held.chunk)
+            .map(|held| held.chunk.into())
             .collect();
         if !unwanted.is_empty() && self.sabotage != Sabotage::KeepInventory {
             self.send(worker, ToWorker::Release { chunks: unwanted });
@@ -210,7 +210,7 @@ impl Scheduler {
         self.chunk_appears(chunk, worker, held.bytes);
         self.offer(chunk, None);
         if newly_finished {
-            self.inputs_spared(chunk);
+            self.inputs_spared(chunk.into());
         }
         self.finish_if_complete(chunk.job);
         true

@@ -49,7 +49,7 @@ pub use retire::{RetireProgress, RetireWait};
 pub use sabotage::Sabotage;
 pub use why_answer::{Admission, Bound, Openings, Placement, Standing, Unknown, Why, WorkerWhy};
 
-use crate::{IN_HAND_BYTES_MIN, Incarnation, LayerSpec, SessionId, Time, ToWorker};
+use crate::{BlockRun, IN_HAND_BYTES_MIN, Incarnation, LayerSpec, RUN_BLOCKS_MAX, SessionId, Time, ToWorker};
 use record::{JobRecord, JobState, LayerRecord, TaskRecord};
 
 /// The scheduler's settings.
@@ -62,6 +62,8 @@ pub struct Config {
     /// Bytes that a job's tasks may have in hand on each worker, however small they are: see
     /// [`PlanMemory::limit_bytes`](crate::PlanMemory::limit_bytes).
     pub in_hand_bytes_min: u64,
+    /// The most neighbouring blocks that are leased together; at most [`RUN_BLOCKS_MAX`] are.
+    pub lease_blocks_max: u64,
     /// A defect to build in, for the simulator's own test.
     pub sabotage: Sabotage,
 }
@@ -72,6 +74,7 @@ impl Default for Config {
             incarnation: Incarnation(0),
             worker_timeout_us: 30_000_000,
             in_hand_bytes_min: IN_HAND_BYTES_MIN,
+            lease_blocks_max: RUN_BLOCKS_MAX,
             sabotage: Sabotage::None,
         }
     }
@@ -159,12 +162,12 @@ pub struct Scheduler {
     restoring: Option<restore::Restoring>,
     needs_left: restore::NeedsLeft,
     /// Chunks that workers need hold no longer, and were not told so yet.
-    releases: Vec<(WorkerId, ChunkId)>,
+    releases: Vec<(WorkerId, BlockRun)>,
     /// Empty between uses, each.
     leases: dispatch::Leases,
     local: dispatch::Local,
     dependents: Vec<TaskId>,
-    spared: Vec<ChunkId>,
+    spared: Vec<BlockRun>,
     out: Vec<Command>,
 }
 

@@ -2,7 +2,11 @@
 
 use graticule_plan::WorkerId;
 
-use super::{Scheduler, record::WorkerRecord};
+use super::{
+    Scheduler,
+    record::{LayerRecord, WorkerRecord},
+};
+use crate::RUN_BLOCKS_MAX;
 
 /// Work that a worker has at hand beyond what it runs, so that it never waits for the next lease.
 const QUEUE_US: u64 = 50_000;
@@ -11,6 +15,10 @@ const LONG_TASK_US: u64 = 500_000;
 /// The most tasks a worker has at hand for each of its slots: enough of the smallest that it works on while its reports
 /// and the next lease are under way.
 const QUEUE_TASKS_PER_SLOT_MAX: u64 = 512;
+
+/// Work for each of a worker's slots up to which neighbours go to it together though others have less at hand: so
+/// little that nobody waits for it.
+const TOGETHER_US: u64 = 2_000;
 
 /// Workers that take tasks, by level: the tasks at hand for each slot, rounded down.
 #[derive(Debug, Default)]
@@ -98,11 +106,41 @@ impl Scheduler {
     }
 }
 
+impl LayerRecord {
+    /// How many neighbouring tasks are little work for so many slots, at least one: one before any is measured.
+    pub(super) fn goes_together(&self, slots: u64) -> u64 {
+        if !self.measured.is_known() {
+            return 1;
+        }
+        let each_us = self.measured.load_us(self.spec.layer.cost_ns);
+        (TOGETHER_US * slots / each_us).clamp(1, RUN_BLOCKS_MAX)
+    }
+}
+
 impl WorkerRecord {
     /// Whether a task of about `task_us` may be added to what the worker has at hand.
     pub(super) fn has_room(&self, task_us: u64) -> bool {
         self.level()
             .is_some_and(|level| task_us <= LONG_TASK_US || level == 0)
+    }
+
+    /// How many tasks of a layer may be added one by one, if one may.
+    pub(super) fn room_for(&self, layer: &LayerRecord) -> u64 {
+        let (slots, at_hand) = (u64::from(self.slots), self.leased_count);
+        let guess_ns = layer.spec.layer.cost_ns;
+        if layer.measured.mean_us(guess_ns) > LONG_TASK_US {
+            return 1;
+        }
+        let by_level = (2 * slots).saturating_sub(at_hand);
+        let by_load = (slots * QUEUE_US).saturating_sub(self.load_us);
+        let by_load = by_load.div_ceil(layer.measured.load_us(guess_ns));
+        let most = (slots * QUEUE_TASKS_PER_SLOT_MAX).saturating_sub(at_hand);
+        by_level.max(by_load).min(most)
+    }
+
+    /// How many neighbours of a layer are little work for the worker's slots.
+    pub(super) fn goes_together(&self, layer: &LayerRecord) -> u64 {
+        layer.goes_together(u64::from(self.slots))
     }
 
     /// Tasks at hand for each slot, rounded down; `None` if it takes no more.

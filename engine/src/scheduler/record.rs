@@ -2,7 +2,7 @@
 
 use std::{
     cmp::Reverse,
-    collections::{BTreeMap, BTreeSet, BinaryHeap, VecDeque},
+    collections::{BTreeMap, BTreeSet, BinaryHeap, VecDeque, binary_heap::PeekMut},
     sync::Arc,
 };
 
@@ -16,7 +16,7 @@ use super::{
     table::{BlockSet, BlockTable},
 };
 use crate::{
-    LayerSpec, Peer, SessionId, Time, WorkerStatus,
+    BlockRun, LayerSpec, Peer, RUN_BLOCKS_MAX, SessionId, Time, WorkerStatus,
     edges::{NOTHING, SCHEDULER_TASK},
     table_uses::TableUses,
 };
@@ -52,24 +52,34 @@ pub(super) enum JobState {
     Abandoned,
 }
 
-/// A task in the order in which a job runs those that are ready: priority, then demand.
+/// Neighbouring tasks, demanded together, in the order in which a job runs those that are ready: priority, then demand.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct ReadyTask {
+pub(super) struct ReadyRun {
     pub(super) priority: Reverse<i32>,
     pub(super) order: u64,
     pub(super) layer: LayerId,
+    /// The first block, and how many there are.
     pub(super) block: u64,
+    pub(super) count: u64,
+}
+
+impl ReadyRun {
+    /// Leaves the first tasks out.
+    fn shorten(&mut self, count: u64) {
+        self.block += count;
+        self.count -= count;
+    }
 }
 
 /// Ready tasks, the best first. What comes in order, as most does, waits in line; the rest in a heap.
 #[derive(Debug, Default)]
 pub(super) struct ReadyQueue {
-    line: VecDeque<ReadyTask>,
-    heap: BinaryHeap<Reverse<ReadyTask>>,
+    line: VecDeque<ReadyRun>,
+    heap: BinaryHeap<Reverse<ReadyRun>>,
 }
 
 impl ReadyQueue {
-    pub(super) fn push(&mut self, task: ReadyTask) {
+    pub(super) fn push(&mut self, task: ReadyRun) {
         if self.line.back().is_none_or(|last| *last <= task) {
             self.line.push_back(task);
         } else {
@@ -77,21 +87,33 @@ impl ReadyQueue {
         }
     }
 
-    pub(super) fn peek(&self) -> Option<ReadyTask> {
+    pub(super) fn peek(&self) -> Option<ReadyRun> {
         let first = self.line.front().copied();
         let best = self.heap.peek().map(|Reverse(task)| *task);
         first.into_iter().chain(best).min()
     }
 
-    pub(super) fn pop(&mut self) {
+    /// Takes the first tasks off the best run.
+    pub(super) fn take(&mut self, count: u64) {
         let from_heap = match (self.line.front(), self.heap.peek()) {
             (Some(first), Some(Reverse(best))) => best < first,
             (first, _) => first.is_none(),
         };
         if from_heap {
-            self.heap.pop();
-        } else {
-            self.line.pop_front();
+            let Some(mut best) = self.heap.peek_mut() else {
+                return;
+            };
+            if best.0.count > count {
+                best.0.shorten(count);
+            } else {
+                PeekMut::pop(best);
+            }
+        } else if let Some(first) = self.line.front_mut() {
+            if first.count > count {
+                first.shorten(count);
+            } else {
+                self.line.pop_front();
+            }
         }
     }
 
@@ -99,7 +121,7 @@ impl ReadyQueue {
         self.line.is_empty() && self.heap.is_empty()
     }
 
-    pub(super) fn iter(&self) -> impl Iterator<Item = ReadyTask> {
+    pub(super) fn iter(&self) -> impl Iterator<Item = ReadyRun> {
         let heap = self.heap.iter().map(|Reverse(task)| *task);
         self.line.iter().copied().chain(heap)
     }
@@ -134,11 +156,70 @@ pub(super) struct LayerRecord {
     pub(super) reset_count: u64,
 }
 
+impl Consumer {
+    /// The tasks that need neighbouring chunks, with how many of these each needs.
+    pub(super) fn dependents_of(
+        &self,
+        chunks: BlockRun,
+        fan_in: u64,
+    ) -> impl Iterator<Item = (BlockRun, u64)> + use<> {
+        let (job, layer) = (self.job, self.layer);
+        let (mut at, end) = (chunks.first, chunks.end());
+        std::iter::from_fn(move || {
+            let first = at / fan_in;
+            let whole = if at.is_multiple_of(fan_in) {
+                (end - at) / fan_in
+            } else {
+                0
+            };
+            let (count, times) = match whole.min(RUN_BLOCKS_MAX - first % RUN_BLOCKS_MAX) {
+                _ if at == end => return None,
+                0 => (1, (end - at).min(fan_in - at % fan_in)),
+                whole => (whole, fan_in),
+            };
+            at += count * times;
+            let tasks = BlockRun {
+                job,
+                layer,
+                first,
+                count,
+            };
+            Some((tasks, times))
+        })
+    }
+}
+
 #[derive(Debug, Clone)]
 pub(super) struct InputRecord {
     pub(super) job: JobId,
     pub(super) layer: LayerId,
     pub(super) map: Arc<BlockMap>,
+}
+
+impl InputRecord {
+    /// The chunks that neighbouring tasks need, if the input has a fan-in: neighbours too, page by page.
+    pub(super) fn sources_of(&self, tasks: BlockRun) -> impl Iterator<Item = BlockRun> + use<> {
+        let fan_in = self.map.fan_in().expect("tasks that go together");
+        let end = (tasks.end() * fan_in).min(self.map.source_grid().block_count());
+        let (job, layer) = (self.job, self.layer);
+        pages(tasks.first * fan_in, end).map(move |(first, count)| BlockRun {
+            job,
+            layer,
+            first,
+            count,
+        })
+    }
+}
+
+/// The parts of a range of blocks by the pages in which they lie: first blocks and counts.
+pub(super) fn pages(first: u64, end: u64) -> impl Iterator<Item = (u64, u64)> {
+    let mut at = first;
+    std::iter::from_fn(move || {
+        let count = end.saturating_sub(at).min(RUN_BLOCKS_MAX - at % RUN_BLOCKS_MAX);
+        let part = (count > 0).then_some((at, count));
+        at += count;
+        part
+    })
 }
 
 /// A layer that reads this one, through one of its inputs.
@@ -293,9 +374,15 @@ impl Measured {
     /// wrong guess does little harm.
     const UNKNOWN_US: u64 = 800;
 
-    pub(super) fn add(&mut self, us: u64) {
-        self.count += 1;
+    /// Adds what so many tasks took together.
+    pub(super) fn add(&mut self, count: u64, us: u64) {
+        self.count += count;
         self.total_us = self.total_us.saturating_add(us);
+    }
+
+    /// Whether any task was measured.
+    pub(super) fn is_known(&self) -> bool {
+        self.count > 0
     }
 
     pub(super) fn mean_us(&self, guess_ns: u64) -> u64 {
@@ -353,9 +440,43 @@ impl LayerRecord {
         self.attempts.get(block).copied().unwrap_or(1)
     }
 
+    /// Whether neighbouring tasks of the layer may be demanded and leased together: each needs its own neighbours of
+    /// one other layer at most, and any worker may run them.
+    pub(super) fn goes_in_runs(&self) -> bool {
+        let is_simple = match self.inputs.as_slice() {
+            [] => true,
+            [input] => input.map.fan_in().is_some(),
+            _ => false,
+        };
+        is_simple && !self.is_choosy()
+    }
+
+    /// How many neighbours from `block` on, at most `max`, a client keeps or awaits, or all not; and which.
+    pub(super) fn wanted_run_at(&self, block: u64, max: u64) -> (u64, bool) {
+        match &self.delivered {
+            _ if !self.pins.is_empty() => (max.min(64 - block % 64), true),
+            None => (max.min(64 - block % 64), false),
+            Some(delivered) => {
+                let (count, is_delivered) = delivered.run_at(block, max);
+                (count, !is_delivered)
+            }
+        }
+    }
+
     /// Whether a client keeps or awaits block `block`, whatever tasks need it.
     pub(super) fn is_wanted_output(&self, block: u64) -> bool {
         !self.pins.is_empty() || self.awaits_delivery(block)
+    }
+
+    /// How many of neighbours a client is still to fetch.
+    pub(super) fn awaited_count(&self, chunks: BlockRun) -> u64 {
+        let Some(delivered) = &self.delivered else {
+            return 0;
+        };
+        chunks
+            .each()
+            .filter(|chunk| !delivered.contains(chunk.block))
+            .count() as u64
     }
 
     /// Whether a client is still to fetch block `block`.

@@ -17,6 +17,23 @@ pub(super) struct Recovery {
     pub(super) stack: Vec<Frame>,
 }
 
+impl Frame {
+    /// The same for one task after the other, the first on top.
+    fn each(&self) -> Vec<Frame> {
+        let one = |task: TaskId, input, place| Frame {
+            tasks: task.into(),
+            input,
+            place,
+        };
+        if self.tasks.count == 1 {
+            return vec![one(self.tasks.head(), self.input, self.place)];
+        }
+        let mut frames: Vec<Frame> = self.tasks.each().map(|task| one(task, 0, 0)).collect();
+        frames.reverse();
+        frames
+    }
+}
+
 impl Recovery {
     /// Has the task on top go on at this place of its input.
     fn advance(&mut self, place: u64) {
@@ -34,7 +51,8 @@ impl Recovery {
 
     /// Goes on with the walk of a job that is over: other jobs may wait for a task on it.
     pub(super) fn inherit(&mut self, walk: Cursor) {
-        self.stack.splice(0..0, walk.stack);
+        let frames = walk.stack.iter().flat_map(Frame::each);
+        self.stack.splice(0..0, frames);
     }
 }
 
@@ -48,7 +66,7 @@ impl Scheduler {
     /// Takes one step of the walk over what was lost. Returns `false` at its end, or if nothing of it may come now.
     pub(super) fn step_recovery(&mut self, bounds: Bounds) -> bool {
         loop {
-            let frame = self.recovery.stack.last().map(|frame| frame.task);
+            let frame = self.recovery.stack.last().map(|frame| frame.tasks.head());
             let frame = frame.map(|owner| (self.task(owner).map_or(0, |record| record.order), owner));
             match (self.recovery.lost.first().copied(), frame) {
                 (None, None) => return false,
@@ -59,7 +77,7 @@ impl Scheduler {
                     }
                     self.recovery.lost.pop_first();
                     if wanted {
-                        self.demand(task, Walk::Recovery { order });
+                        self.demand(task.into(), Walk::Recovery { order });
                         return true;
                     }
                     if self.is_absent(task) {
@@ -81,20 +99,21 @@ impl Scheduler {
     fn step_frame(&mut self, owner: TaskId, order: u64, bounds: Bounds) -> Option<bool> {
         let frame = self.recovery.stack.last().expect("the caller looked at it");
         let place = frame.place;
-        match self.input_at(owner, frame.input, place) {
-            At::Chunk(chunk) if self.is_waiting(owner) => {
+        match self.input_at(owner.into(), frame.input, place) {
+            At::Chunks(chunks) if self.is_waiting(owner) => {
+                let chunk = chunks.head();
                 if !self.is_absent(chunk) {
                     self.recovery.advance(place + 1);
                 } else if self.may_recover(order, bounds) {
                     self.recovery.advance(place + 1);
-                    self.demand(chunk, Walk::Recovery { order });
+                    self.demand(chunk.into(), Walk::Recovery { order });
                     return Some(true);
                 } else {
                     return Some(false);
                 }
             }
             At::EndOfInput => self.recovery.next_input(),
-            At::Chunk(_) | At::EndOfTask => {
+            At::Chunks(_) | At::EndOfTask => {
                 self.recovery.stack.pop();
             }
         }

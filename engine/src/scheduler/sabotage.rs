@@ -114,4 +114,6 @@ defects! {
     KeepTables,
     /// The scheduler takes side tables to be on a worker that has dropped them.
     TrustDroppedTables,
+    /// A worker reports neighbours together that are of different attempts.
+    JoinAttempts,
 }

@@ -10,28 +10,49 @@ use std::{
 const DENSE_BLOCKS_MAX: u64 = 1 << 24;
 
 /// Values by block index.
+///
+/// Blocks of one page with the same value share it, so that neighbours which fare alike cost little more than one. A page
+/// with many different values has one for each block.
 #[derive(Debug)]
 pub(super) struct BlockTable<T> {
-    pages: Pages<Box<Page<T>>>,
+    pages: Pages<Page<T>>,
     len: u64,
-    /// The page that was emptied last, kept for the next one that is needed.
-    spare: Option<Box<Page<T>>>,
+    /// The pages of either form that were emptied last, kept for the next ones that are needed.
+    spare_shared: Option<Box<Shared<T>>>,
+    spare_single: Option<Box<Single<T>>>,
 }
 
 #[derive(Debug)]
-struct Page<T> {
+enum Page<T> {
+    Shared(Box<Shared<T>>),
+    Single(Box<Single<T>>),
+}
+
+/// The most different values of a page whose blocks share them.
+const SHARED_MAX: usize = 8;
+
+#[derive(Debug)]
+struct Shared<T> {
+    /// For each value one bit for each block that has it; 0 for a value that is free.
+    masks: [u64; SHARED_MAX],
+    values: [T; SHARED_MAX],
+}
+
+#[derive(Debug)]
+struct Single<T> {
     /// One bit for each item that is there.
     used: u64,
     items: [T; 64],
 }
 
-impl<T: Default> BlockTable<T> {
+impl<T: Clone + Default + PartialEq> BlockTable<T> {
     /// An empty table for a layer of so many blocks.
     pub(super) fn new(block_count: u64) -> Self {
         Self {
             pages: Pages::new(block_count),
             len: 0,
-            spare: None,
+            spare_shared: None,
+            spare_single: None,
         }
     }
 
@@ -45,16 +66,7 @@ impl<T: Default> BlockTable<T> {
 
     #[inline]
     pub(super) fn get(&self, block: u64) -> Option<&T> {
-        let page = self.pages.get(block / 64)?;
-        let at = (block % 64) as usize;
-        (page.used >> at & 1 == 1).then(|| &page.items[at])
-    }
-
-    #[inline]
-    pub(super) fn get_mut(&mut self, block: u64) -> Option<&mut T> {
-        let page = self.pages.get_mut(block / 64)?;
-        let at = (block % 64) as usize;
-        (page.used >> at & 1 == 1).then(|| &mut page.items[at])
+        self.pages.get(block / 64)?.get(block % 64)
     }
 
     #[inline]
@@ -62,54 +74,247 @@ impl<T: Default> BlockTable<T> {
         self.get(block).is_some()
     }
 
+    /// The value of one block, which it shares with no other from now on.
+    #[inline]
+    pub(super) fn get_mut(&mut self, block: u64) -> Option<&mut T> {
+        let at = block % 64;
+        let page = self.pages.get_mut(block / 64)?;
+        if let Page::Shared(shared) = page {
+            let of_value = shared.value_of(at)?;
+            let bit = 1 << at;
+            if shared.masks[of_value] != bit && shared.split(of_value, bit).is_none() {
+                page.expand(self.spare_single.take());
+            }
+        }
+        page.get_own(at)
+    }
+
+    /// How many blocks from `block` on, at most `max` and of one page, share a value or have none; and that value.
+    #[inline]
+    pub(super) fn run_at(&self, block: u64, max: u64) -> (u64, Option<&T>) {
+        let at = block % 64;
+        let max = max.min(64 - at);
+        let (len, value) = match self.pages.get(block / 64) {
+            None => (max, None),
+            Some(page) => page.run_at(at),
+        };
+        (len.min(max), value)
+    }
+
+    /// Changes the value of neighbours of one page that share it.
+    pub(super) fn update(&mut self, first: u64, count: u64, mut change: impl FnMut(&mut T)) {
+        let (at, mask) = (first % 64, mask_of(first, count));
+        let page = self.pages.get_mut(first / 64).expect("the blocks have a value");
+        if let Page::Shared(shared) = page {
+            let of_value = shared.value_of(at).expect("the blocks have a value");
+            debug_assert_eq!(shared.masks[of_value] & mask, mask, "the blocks share it");
+            let own = if shared.masks[of_value] == mask {
+                Some(of_value)
+            } else {
+                shared.split(of_value, mask)
+            };
+            if let Some(own) = own {
+                change(&mut shared.values[own]);
+                return shared.join(own);
+            }
+            page.expand(self.spare_single.take());
+        }
+        for at in at..at + count {
+            change(page.get_own(at).expect("the blocks have a value"));
+        }
+    }
+
+    /// Gives neighbours of one page that have no value the same one.
+    pub(super) fn insert_run(&mut self, first: u64, count: u64, value: T) {
+        let mask = mask_of(first, count);
+        let spare = &mut self.spare_shared;
+        let page = self.pages.get_or_insert_with(first / 64, || {
+            Page::Shared(spare.take().unwrap_or_else(|| {
+                Box::new(Shared {
+                    masks: [0; SHARED_MAX],
+                    values: std::array::from_fn(|_| T::default()),
+                })
+            }))
+        });
+        debug_assert_eq!(page.used() & mask, 0, "the blocks have no value");
+        self.len += count;
+        if let Page::Shared(shared) = page {
+            if let Some(of_value) = shared.place_for(&value) {
+                shared.masks[of_value] |= mask;
+                shared.values[of_value] = value;
+                return;
+            }
+            page.expand(self.spare_single.take());
+        }
+        let Page::Single(single) = page else {
+            unreachable!("just expanded")
+        };
+        single.used |= mask;
+        for at in first % 64..first % 64 + count {
+            single.items[at as usize] = value.clone();
+        }
+    }
+
     /// Returns the value that was there.
     pub(super) fn insert(&mut self, block: u64, value: T) -> Option<T> {
-        let spare = &mut self.spare;
-        let page = self.pages.get_or_insert_with(block / 64, || {
-            spare.take().unwrap_or_else(|| {
-                Box::new(Page {
-                    used: 0,
-                    items: std::array::from_fn(|_| T::default()),
-                })
-            })
-        });
-        let at = (block % 64) as usize;
-        let before = std::mem::replace(&mut page.items[at], value);
-        let there = page.used >> at & 1 == 1;
-        page.used |= 1 << at;
-        self.len += u64::from(!there);
-        there.then_some(before)
+        if let Some(there) = self.get_mut(block) {
+            return Some(std::mem::replace(there, value));
+        }
+        self.insert_run(block, 1, value);
+        None
+    }
+
+    /// Takes the value of neighbours of one page that share it.
+    pub(super) fn remove_run(&mut self, first: u64, count: u64) -> T {
+        let (at, mask) = (first % 64, mask_of(first, count));
+        let page = self.pages.get_mut(first / 64).expect("the blocks have a value");
+        let (value, is_empty) = match page {
+            Page::Shared(shared) => {
+                let of_value = shared.value_of(at).expect("the blocks have a value");
+                debug_assert_eq!(shared.masks[of_value] & mask, mask, "the blocks share it");
+                shared.masks[of_value] &= !mask;
+                let value = if shared.masks[of_value] == 0 {
+                    std::mem::take(&mut shared.values[of_value])
+                } else {
+                    shared.values[of_value].clone()
+                };
+                (value, shared.masks == [0; SHARED_MAX])
+            }
+            Page::Single(single) => {
+                single.used &= !mask;
+                let mut value = T::default();
+                for at in at..at + count {
+                    value = std::mem::take(&mut single.items[at as usize]);
+                }
+                (value, single.used == 0)
+            }
+        };
+        self.len -= count;
+        if is_empty {
+            match self.pages.remove(first / 64) {
+                Some(Page::Shared(shared)) => self.spare_shared = Some(shared),
+                Some(Page::Single(single)) => self.spare_single = Some(single),
+                None => unreachable!("looked at above"),
+            }
+        }
+        value
     }
 
     /// Returns the value that was there.
     pub(super) fn remove(&mut self, block: u64) -> Option<T> {
-        let page = self.pages.get_mut(block / 64)?;
-        let at = (block % 64) as usize;
-        if page.used >> at & 1 == 0 {
-            return None;
-        }
-        page.used &= !(1 << at);
-        let value = std::mem::take(&mut page.items[at]);
-        self.len -= 1;
-        if page.used == 0 {
-            self.spare = self.pages.remove(block / 64);
-        }
-        Some(value)
+        self.contains(block).then(|| self.remove_run(block, 1))
     }
 
     /// All values, by rising block.
     pub(super) fn iter(&self) -> impl Iterator<Item = (u64, &T)> {
-        self.pages.iter().flat_map(|(number, page)| {
-            let there = move |at: &usize| page.used >> at & 1 == 1;
-            (0..64)
-                .filter(there)
-                .map(move |at| (number * 64 + at as u64, &page.items[at]))
-        })
+        self.pages
+            .iter()
+            .flat_map(|(number, page)| (0..64).filter_map(move |at| Some((number * 64 + at, page.get(at)?))))
     }
 
     /// The blocks that are there, rising.
     pub(super) fn blocks(&self) -> Vec<u64> {
         self.iter().map(|(block, _)| block).collect()
+    }
+}
+
+/// The bits of neighbours within their page.
+#[inline]
+fn mask_of(first: u64, count: u64) -> u64 {
+    debug_assert!(count >= 1 && first % 64 + count <= 64, "neighbours of one page");
+    (u64::MAX >> (64 - count)) << (first % 64)
+}
+
+impl<T: Clone + Default + PartialEq> Page<T> {
+    fn used(&self) -> u64 {
+        match self {
+            Page::Shared(shared) => shared.masks.iter().fold(0, |all, mask| all | mask),
+            Page::Single(single) => single.used,
+        }
+    }
+
+    #[inline]
+    fn get(&self, at: u64) -> Option<&T> {
+        match self {
+            Page::Shared(shared) => Some(&shared.values[shared.value_of(at)?]),
+            Page::Single(single) => (single.used >> at & 1 == 1).then(|| &single.items[at as usize]),
+        }
+    }
+
+    /// The value of a block that shares it with no other.
+    #[inline]
+    fn get_own(&mut self, at: u64) -> Option<&mut T> {
+        match self {
+            Page::Shared(shared) => Some(&mut shared.values[shared.value_of(at)?]),
+            Page::Single(single) => (single.used >> at & 1 == 1).then(|| &mut single.items[at as usize]),
+        }
+    }
+
+    #[inline]
+    fn run_at(&self, at: u64) -> (u64, Option<&T>) {
+        match self {
+            Page::Single(single) if single.used >> at & 1 == 1 => (1, Some(&single.items[at as usize])),
+            Page::Shared(shared) if let Some(of_value) = shared.value_of(at) => {
+                let mask = shared.masks[of_value] >> at;
+                (u64::from(mask.trailing_ones()), Some(&shared.values[of_value]))
+            }
+            _ => (u64::from((self.used() >> at).trailing_zeros()), None),
+        }
+    }
+
+    /// Gives each block a value of its own.
+    #[cold]
+    fn expand(&mut self, spare: Option<Box<Single<T>>>) {
+        let Page::Shared(shared) = self else { return };
+        let mut single = spare.unwrap_or_else(|| {
+            Box::new(Single {
+                used: 0,
+                items: std::array::from_fn(|_| T::default()),
+            })
+        });
+        for (mask, value) in shared.masks.iter().zip(&shared.values) {
+            single.used |= mask;
+            (0..64_usize)
+                .filter(|at| mask >> at & 1 == 1)
+                .for_each(|at| single.items[at] = value.clone());
+        }
+        *self = Page::Single(single);
+    }
+}
+
+impl<T: Clone + Default + PartialEq> Shared<T> {
+    /// Which value a block has.
+    #[inline]
+    fn value_of(&self, at: u64) -> Option<usize> {
+        self.masks.iter().position(|mask| mask >> at & 1 == 1)
+    }
+
+    /// Where a value is, or can be.
+    fn place_for(&self, value: &T) -> Option<usize> {
+        let is_there = |&of_value: &usize| self.masks[of_value] != 0 && self.values[of_value] == *value;
+        (0..SHARED_MAX)
+            .find(is_there)
+            .or_else(|| self.masks.iter().position(|&mask| mask == 0))
+    }
+
+    /// Gives some of the blocks that share a value their own copy of it, if there is room for one more.
+    fn split(&mut self, of_value: usize, mask: u64) -> Option<usize> {
+        let own = self.masks.iter().position(|&mask| mask == 0)?;
+        self.masks[of_value] &= !mask;
+        self.masks[own] = mask;
+        self.values[own] = self.values[of_value].clone();
+        Some(own)
+    }
+
+    /// Has those that have another copy of the same value share it.
+    fn join(&mut self, own: usize) {
+        let same = |&of_value: &usize| {
+            of_value != own && self.masks[of_value] != 0 && self.values[of_value] == self.values[own]
+        };
+        if let Some(other) = (0..SHARED_MAX).find(same) {
+            self.masks[other] |= self.masks[own];
+            self.masks[own] = 0;
+        }
     }
 }
 
@@ -167,14 +372,37 @@ impl BlockSet {
         }
     }
 
+    /// How many blocks from `block` on, at most `max` and of one page of a table, are all there or all not; and which.
+    #[inline]
+    pub(super) fn run_at(&self, block: u64, max: u64) -> (u64, bool) {
+        let max = max.min(64 - block % 64);
+        let word = match self.pages.get(block / Self::PAGE_BLOCKS) {
+            None => return (max, self.filled),
+            Some(Bits::None) => return (max, false),
+            Some(Bits::All) => return (max, true),
+            Some(Bits::Some(page)) => page.words[Self::place(block).0] >> (block % 64),
+        };
+        let len = if word & 1 == 1 {
+            word.trailing_ones()
+        } else {
+            word.trailing_zeros()
+        };
+        (u64::from(len).min(max), word & 1 == 1)
+    }
+
     /// Returns whether the block was new.
     pub(super) fn insert(&mut self, block: u64) -> bool {
-        self.set(block, true)
+        self.set(block, 1, true) == 1
+    }
+
+    /// Puts neighbours of one page of a table in.
+    pub(super) fn insert_run(&mut self, first: u64, count: u64) {
+        self.set(first, count, true);
     }
 
     /// Returns whether the block was there.
     pub(super) fn remove(&mut self, block: u64) -> bool {
-        self.set(block, false)
+        self.set(block, 1, false) == 1
     }
 
     /// Puts all blocks in.
@@ -184,14 +412,14 @@ impl BlockSet {
         self.len = self.block_count;
     }
 
-    /// Returns whether that changed anything.
-    fn set(&mut self, block: u64, there: bool) -> bool {
+    /// Returns how many blocks that changed.
+    fn set(&mut self, first: u64, count: u64, there: bool) -> u64 {
         let filled = self.filled;
-        let bits = self.pages.get_or_insert_with(block / Self::PAGE_BLOCKS, || {
+        let bits = self.pages.get_or_insert_with(first / Self::PAGE_BLOCKS, || {
             if filled { Bits::All } else { Bits::None }
         });
         let page = match (&mut *bits, there) {
-            (Bits::None, false) | (Bits::All, true) => return false,
+            (Bits::None, false) | (Bits::All, true) => return 0,
             (Bits::Some(page), _) => page,
             (whole, _) => {
                 let (count, word) = match whole {
@@ -208,24 +436,24 @@ impl BlockSet {
                 page
             }
         };
-        let (word, bit) = Self::place(block);
-        if (page.words[word] & bit != 0) == there {
-            return false;
-        }
-        page.words[word] ^= bit;
+        let word = &mut page.words[Self::place(first).0];
+        let mask = mask_of(first, count);
+        let changed = if there { !*word & mask } else { *word & mask };
+        *word ^= changed;
+        let changed = u64::from(changed.count_ones());
         if there {
-            page.count += 1;
-            self.len += 1;
+            page.count += changed;
+            self.len += changed;
         } else {
-            page.count -= 1;
-            self.len -= 1;
+            page.count -= changed;
+            self.len -= changed;
         }
         match page.count {
             0 => *bits = Bits::None,
             Self::PAGE_BLOCKS => *bits = Bits::All,
             _ => {}
         }
-        true
+        changed
     }
 
     fn place(block: u64) -> (usize, u64) {
@@ -354,17 +582,30 @@ mod tests {
         assert!(!set.contains(0));
     }
 
+    /// A generator of numbers, the same in every run.
+    fn numbers() -> impl FnMut(u64) -> u64 {
+        let mut state = 1_u64;
+        move |below| {
+            state = state
+                .wrapping_mul(6_364_136_223_846_793_005)
+                .wrapping_add(1_442_695_040_888_963_407);
+            (state >> 33) % below
+        }
+    }
+
+    /// `count` blocks from one on, as far as its page goes.
+    fn within_page(first: u64, count: u64) -> u64 {
+        count.min(64 - first % 64)
+    }
+
     #[test]
     fn a_table_is_an_ordered_map() {
         for block_count in [1 << 20, DENSE_BLOCKS_MAX + 1] {
             let (mut table, mut map) = (BlockTable::new(block_count), BTreeMap::new());
-            let mut state = 1_u64;
+            let mut random = numbers();
             for step in 0..20_000_u64 {
-                state = state
-                    .wrapping_mul(6_364_136_223_846_793_005)
-                    .wrapping_add(1_442_695_040_888_963_407);
-                let block = (state >> 33) % 700 * 37 % block_count;
-                if state >> 60 < 8 {
+                let block = random(700) * 37 % block_count;
+                if random(2) == 0 {
                     assert_eq!(table.insert(block, step), map.insert(block, step));
                 } else {
                     assert_eq!(table.remove(block), map.remove(&block));
@@ -373,6 +614,75 @@ mod tests {
             }
             assert_eq!(table.len(), map.len() as u64);
             assert!(table.iter().eq(map.iter().map(|(&block, value)| (block, value))));
+        }
+    }
+
+    #[test]
+    fn neighbours_that_share_a_value_keep_it_when_others_change_theirs() {
+        let (mut table, mut map) = (BlockTable::new(1000), BTreeMap::new());
+        let mut random = numbers();
+        for _ in 0..50_000 {
+            let (first, value) = (random(256), random(5));
+            let count = within_page(first, 1 + random(64));
+            let (len, shared) = table.run_at(first, count);
+            assert_eq!(shared, map.get(&first), "of {first}");
+            assert!((1..=count).contains(&len));
+            let blocks = first..first + len;
+            assert!(
+                blocks.clone().all(|block| map.get(&block) == shared),
+                "{blocks:?}"
+            );
+            match (shared.copied(), random(4)) {
+                (None, _) => {
+                    table.insert_run(first, len, value);
+                    map.extend(blocks.map(|block| (block, value)));
+                }
+                (Some(_), 0) => {
+                    table.update(first, len, |shared| *shared += value);
+                    blocks.for_each(|block| *map.get_mut(&block).unwrap() += value);
+                }
+                (Some(_), 1) => {
+                    *table.get_mut(first).unwrap() = value;
+                    map.insert(first, value);
+                }
+                (Some(there), _) => {
+                    assert_eq!(table.remove_run(first, len), there);
+                    map.retain(|block, _| !blocks.contains(block));
+                }
+            }
+            assert_eq!(table.len(), map.len() as u64);
+        }
+        assert!(table.iter().eq(map.iter().map(|(&block, value)| (block, value))));
+    }
+
+    #[test]
+    fn neighbours_that_share_a_value_take_the_room_of_one() {
+        let mut table = BlockTable::new(64);
+        table.insert_run(0, 64, 7);
+        assert!(matches!(table.pages.get(0), Some(super::Page::Shared(_))));
+        assert_eq!(table.run_at(3, 1000), (61, Some(&7)));
+        table.update(8, 8, |value| *value = 9);
+        assert_eq!(table.run_at(0, 64), (8, Some(&7)));
+        table.update(8, 8, |value| *value = 7);
+        assert_eq!(table.run_at(0, 64), (64, Some(&7)), "they are alike again");
+    }
+
+    #[test]
+    fn a_run_of_a_set_ends_where_the_blocks_differ() {
+        let (mut set, mut model) = (BlockSet::new(10_000), std::collections::BTreeSet::new());
+        let mut random = numbers();
+        for _ in 0..5_000 {
+            let first = random(10_000 - 64);
+            let count = within_page(first, 1 + random(64));
+            let (len, there) = set.run_at(first, count);
+            assert!((1..=count).contains(&len));
+            assert!((first..first + len).all(|block| model.contains(&block) == there));
+            assert!(len == count || model.contains(&(first + len)) != there);
+            set.insert_run(first, count);
+            model.extend(first..first + count);
+            let gone = random(10_000);
+            assert_eq!(set.remove(gone), model.remove(&gone));
+            assert_eq!(set.len(), model.len() as u64);
         }
     }
 }

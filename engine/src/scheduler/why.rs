@@ -10,7 +10,7 @@ use super::{
     Scheduler,
     demand::BARREN_COUNT_MAX,
     dispatch::LOSSES_SUSPICIOUS,
-    record::{JobState, LayerRecord, TaskRecord, TaskState},
+    record::{JobState, LayerRecord, ReadyRun, TaskRecord, TaskState},
     why_answer::{Admission, Bound, Openings, Placement, Standing, Unknown, Why, WorkerWhy},
 };
 use crate::Time;
@@ -207,7 +207,7 @@ impl Scheduler {
                 JobState::Finished | JobState::Abandoned => Standing::NotNeeded,
             };
         }
-        let bottom = job.cursor.stack.first().map(|frame| frame.task);
+        let bottom = job.cursor.stack.first().map(|frame| frame.tasks.head());
         let next = || {
             let output = job.plan.outputs().get(job.cursor.output)?;
             Some(TaskId {
@@ -261,9 +261,14 @@ impl Scheduler {
     fn ready_ahead_of(&self, task: TaskId) -> u64 {
         let own = self.ready_entry(task);
         let job = &self.jobs[&task.job];
-        let before = job.ready.iter().filter(|entry| *entry < own).filter(|entry| {
-            let other = job.layers[entry.layer.0 as usize].tasks.get(entry.block);
-            other.is_some_and(|other| other.state == TaskState::Ready && other.order == entry.order)
+        let before = job.ready.iter().filter(|entry| *entry < own).flat_map(|entry| {
+            let tasks = &job.layers[entry.layer.0 as usize].tasks;
+            let is_before = move |&block: &u64| {
+                let is_ready =
+                    |other: &TaskRecord| other.state == TaskState::Ready && other.order == entry.order;
+                ReadyRun { block, ..entry } < own && tasks.get(block).is_some_and(is_ready)
+            };
+            (entry.block..entry.block + entry.count).filter(is_before)
         });
         before.count() as u64
     }

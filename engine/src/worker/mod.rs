@@ -22,10 +22,11 @@ use std::{
 use graticule_plan::{ChunkId, Digest, JobId, LayerId, Resource, TaskId, WorkerId};
 
 pub use event::{Command, Event, LayerEntry, RunId};
+pub use run::join_alike;
 
 use crate::{
-    Announce, ChunkHeld, Incarnation, LayerSpec, Peer, Report, SessionId, TaskTimes, Time, ToScheduler,
-    ToWorker, WorkerStatus, edges::WORKER_RUN, scheduler::Sabotage, table_uses::TableUses,
+    Announce, BlockRun, ChunkHeld, Incarnation, LayerSpec, Peer, Report, SessionId, TaskTimes, Time,
+    ToScheduler, ToWorker, WorkerStatus, edges::WORKER_RUN, scheduler::Sabotage, table_uses::TableUses,
 };
 
 /// Pause after the disk took nothing, microseconds.
@@ -367,6 +368,7 @@ impl Worker {
                 runs.into_iter().for_each(|run| self.abandon(run));
             }
             ToWorker::Release { chunks } => {
+                let chunks: Vec<ChunkId> = chunks.iter().flat_map(BlockRun::each).collect();
                 for chunk in &chunks {
                     self.held.remove(chunk);
                 }

@@ -9,7 +9,7 @@ use graticule_plan::{ChunkId, JobId, LayerId, TaskId};
 
 use super::{Command, Link, RunId, RunState, TaskSlot, Worker};
 use crate::{
-    ChunkHolders, Failure, FailureKind, Finished, Lease, Peer, Report, TaskTimes, ToScheduler,
+    BlockRun, ChunkHolders, Failure, FailureKind, Finished, Lease, Peer, Report, TaskTimes, ToScheduler,
     edges::{NOTHING, WORKER_RUN},
     scheduler::Sabotage,
 };
@@ -20,20 +20,14 @@ const REPORT_DELAY_US: u64 = 1000;
 const REPORTS_MAX: usize = 512;
 
 impl Worker {
-    pub(super) fn on_lease(&mut self, lease: Lease) {
-        let holders: BTreeMap<ChunkId, Vec<Peer>> = lease
-            .holders
+    pub(super) fn on_lease(&mut self, mut lease: Lease) {
+        let holders: BTreeMap<ChunkId, Vec<Peer>> = std::mem::take(&mut lease.holders)
             .into_iter()
             .map(|ChunkHolders { chunk, peers }| (chunk, peers))
             .collect();
         let holders = Arc::new(holders);
         let layer = self.layers.get(&(lease.job, lease.layer)).cloned();
-        for (block, attempt) in lease.tasks {
-            let task = TaskId {
-                job: lease.job,
-                layer: lease.layer,
-                block,
-            };
+        for (task, attempt) in lease.each() {
             let Some(layer) = layer.clone() else {
                 let failure = Failure {
                     kind: FailureKind::Permanent,
@@ -308,6 +302,7 @@ impl Worker {
                 attempt,
                 outcome,
                 times,
+                others: Vec::new(),
             });
         }
     }
@@ -329,7 +324,7 @@ impl Worker {
     /// Sends all reports: before anything else is said, so that the scheduler hears of things in their order.
     pub(super) fn flush_reports(&mut self) {
         self.reports_due = None;
-        let reports = std::mem::take(&mut self.reports);
+        let reports = join(std::mem::take(&mut self.reports), self.config.sabotage);
         if self.config.sabotage == Sabotage::RepeatReports && reports.len() > 1 {
             self.reports.extend(reports.last().cloned());
         }
@@ -344,4 +339,38 @@ impl Worker {
     fn computes_nothing(&self) -> bool {
         self.free_slots.len() >= self.config.slots.max(1) as usize
     }
+}
+
+/// Puts reports of neighbours that went well alike together, as a worker does before it sends them.
+pub fn join_alike(reports: Vec<Report>) -> Vec<Report> {
+    join(reports, Sabotage::None)
+}
+
+fn join(mut reports: Vec<Report>, sabotage: Sabotage) -> Vec<Report> {
+    // Stable: what is said of one task twice stays in order.
+    reports.sort_by_key(|report| report.task);
+    let mut joined: Vec<Report> = Vec::with_capacity(reports.len());
+    for report in reports {
+        match joined.last_mut() {
+            Some(last) if goes_on(last, &report, sabotage) => last.others.push(report.times),
+            _ => joined.push(report),
+        }
+    }
+    joined
+}
+
+/// Whether a report is about the block behind those of another one, and says the same.
+fn goes_on(report: &Report, next: &Report, sabotage: Sabotage) -> bool {
+    let (Ok(finished), Ok(of_next)) = (&report.outcome, &next.outcome) else {
+        return false;
+    };
+    let says_little = |finished: &Finished| finished.inline.is_none() && finished.problems.is_empty();
+    let behind = BlockRun::from(next.task);
+    let of_one_attempt = report.attempt == next.attempt || sabotage == Sabotage::JoinAttempts;
+    let tasks = report.tasks();
+    tasks.part(tasks.end(), 1) == behind
+        && of_one_attempt
+        && finished.bytes == of_next.bytes
+        && says_little(finished)
+        && says_little(of_next)
 }

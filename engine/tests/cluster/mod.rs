@@ -5,8 +5,8 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use graticule_engine::{
-    Announce, ChunkHeld, Failure, FailureKind, Finished, Incarnation, Lease, Report, SessionId, TaskTimes,
-    Time, ToScheduler, ToWorker,
+    Announce, BlockRun, ChunkHeld, Failure, FailureKind, Finished, Incarnation, Lease, Report, SessionId,
+    TaskTimes, Time, ToScheduler, ToWorker,
     scheduler::{ClientId, Command, Config, Event, JobEvent, Observation, Restore, Scheduler},
 };
 use graticule_plan::{
@@ -208,7 +208,7 @@ impl Cluster {
     /// The chunks that a worker was told to release since the last time that was asked.
     pub fn released(&mut self, worker: WorkerId) -> Vec<TaskId> {
         let lists = self.heard(worker).into_iter().map(|message| match message {
-            ToWorker::Release { chunks } => chunks,
+            ToWorker::Release { chunks } => chunks.iter().flat_map(BlockRun::each).collect(),
             _ => Vec::new(),
         });
         lists.collect::<Vec<_>>().concat()
@@ -228,6 +228,7 @@ impl Cluster {
                 compute_us: 1000,
                 ..TaskTimes::default()
             },
+            others: Vec::new(),
         };
         let message = ToScheduler::Reports(vec![report]);
         self.tell(Event::WorkerMessage { session, message });
@@ -277,12 +278,10 @@ impl Cluster {
 }
 
 pub fn leased(lease: &Lease) -> Vec<Leased> {
-    let (job, layer) = (lease.job, lease.layer);
-    let of_block = |&(block, attempt): &(u64, u32)| Leased {
-        task: TaskId { job, layer, block },
-        attempt,
-    };
-    lease.tasks.iter().map(of_block).collect()
+    lease
+        .each()
+        .map(|(task, attempt)| Leased { task, attempt })
+        .collect()
 }
 
 pub fn finished() -> Finished {

@@ -292,6 +292,9 @@ pub struct Report {
     pub compute_us: u64,
     #[prost(uint64, tag = "9")]
     pub fetched_bytes: u64,
+    /// The tasks of the blocks behind it, which went well in the same way.
+    #[prost(message, repeated, tag = "10")]
+    pub others: ::prost::alloc::vec::Vec<TaskTimes>,
     #[prost(oneof = "report::Outcome", tags = "3, 4")]
     pub outcome: ::core::option::Option<report::Outcome>,
 }
@@ -304,6 +307,19 @@ pub mod report {
         #[prost(message, tag = "4")]
         Failure(super::Failure),
     }
+}
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct TaskTimes {
+    #[prost(uint32, tag = "1")]
+    pub slot: u32,
+    #[prost(uint64, tag = "2")]
+    pub queue_us: u64,
+    #[prost(uint64, tag = "3")]
+    pub fetch_us: u64,
+    #[prost(uint64, tag = "4")]
+    pub compute_us: u64,
+    #[prost(uint64, tag = "5")]
+    pub fetched_bytes: u64,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Finished {
@@ -445,6 +461,19 @@ pub struct ChunkList {
     #[prost(message, repeated, tag = "1")]
     pub chunks: ::prost::alloc::vec::Vec<TaskId>,
 }
+/// Neighbouring blocks of one layer.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct BlockRun {
+    #[prost(message, optional, tag = "1")]
+    pub head: ::core::option::Option<TaskId>,
+    #[prost(uint64, tag = "2")]
+    pub count: u64,
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct BlockRunList {
+    #[prost(message, repeated, tag = "1")]
+    pub runs: ::prost::alloc::vec::Vec<BlockRun>,
+}
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct SchedulerMessage {
     #[prost(
@@ -468,7 +497,7 @@ pub mod scheduler_message {
         #[prost(message, tag = "5")]
         Revoke(super::ChunkList),
         #[prost(message, tag = "6")]
-        Release(super::ChunkList),
+        Release(super::BlockRunList),
         #[prost(message, tag = "7")]
         Forget(super::Forget),
         #[prost(message, tag = "8")]
@@ -522,12 +551,15 @@ pub struct Lease {
     pub job: u64,
     #[prost(uint32, tag = "2")]
     pub layer: u32,
+    /// Runs of neighbouring blocks: their first ones, how many each has, and the attempt.
     #[prost(uint64, repeated, tag = "3")]
-    pub blocks: ::prost::alloc::vec::Vec<u64>,
+    pub firsts: ::prost::alloc::vec::Vec<u64>,
     #[prost(uint32, repeated, tag = "4")]
     pub attempts: ::prost::alloc::vec::Vec<u32>,
     #[prost(message, repeated, tag = "5")]
     pub holders: ::prost::alloc::vec::Vec<ChunkHolders>,
+    #[prost(uint64, repeated, tag = "6")]
+    pub counts: ::prost::alloc::vec::Vec<u64>,
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct ChunkHolders {

@@ -9,6 +9,7 @@ use std::{
 use graticule_engine::{
     Lease, Report, SessionId, Time, ToScheduler, ToWorker,
     scheduler::{ClientId, Command, Config, Event, JobEvent, Scheduler},
+    worker::join_alike,
 };
 use graticule_plan::{JobId, Plan, TaskId};
 
@@ -308,7 +309,7 @@ impl<C: Fn() -> u64> Simulation<C> {
                 session,
                 message: ToWorker::Lease(lease),
             } => {
-                self.leased += lease.tasks.len() as u64;
+                self.leased += lease.tasks.iter().map(|run| run.count).sum::<u64>();
                 let (worker, lease) = (session.0 as usize, Box::new(lease));
                 self.plan(arrives_ns, Happening::Leased { worker, lease });
             }
@@ -331,15 +332,7 @@ impl<C: Fn() -> u64> Simulation<C> {
     }
 
     fn take_lease(&mut self, worker: usize, lease: &Lease) {
-        let tasks = lease.tasks.iter().map(|&(block, attempt)| {
-            let task = TaskId {
-                job: lease.job,
-                layer: lease.layer,
-                block,
-            };
-            (task, attempt)
-        });
-        self.workers[worker].queue.extend(tasks);
+        self.workers[worker].queue.extend(lease.each());
         self.fill_slots(worker);
     }
 
@@ -367,7 +360,7 @@ impl<C: Fn() -> u64> Simulation<C> {
         let task_us = self.cluster.task_ns / 1000;
         let record = &mut self.workers[worker];
         record.running -= 1;
-        record.reports.push(report(task, attempt, task_us));
+        record.reports.push(report(task.into(), attempt, task_us));
         let is_full = record.reports.len() >= REPORTS_MAX;
         let due_ns = self.now_ns + REPORT_DELAY_NS;
         let is_first = record.due_ns.replace(record.due_ns.unwrap_or(due_ns)).is_none();
@@ -381,7 +374,7 @@ impl<C: Fn() -> u64> Simulation<C> {
 
     fn send_reports(&mut self, worker: usize) {
         self.workers[worker].due_ns = None;
-        let reports = std::mem::take(&mut self.workers[worker].reports);
+        let reports = join_alike(std::mem::take(&mut self.workers[worker].reports));
         let event = Event::WorkerMessage {
             session: SessionId(worker as u64),
             message: ToScheduler::Reports(reports),

@@ -1,9 +1,12 @@
 //! The scheduler engine with workers that do nothing but say so.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, VecDeque},
+    sync::Arc,
+};
 
 use graticule_engine::{
-    Announce, Finished, Report, SessionId, TaskTimes, Time, ToScheduler, ToWorker,
+    Announce, BlockRun, Finished, Report, SessionId, TaskTimes, Time, ToScheduler, ToWorker,
     scheduler::{ClientId, Command, Config, Event, JobEvent, Scheduler},
 };
 use graticule_plan::{JobId, Plan, TaskId};
@@ -19,6 +22,8 @@ pub(super) struct Cluster {
     pub(super) batch: usize,
     /// Tasks after which the run is broken off.
     pub(super) stop_after: u64,
+    /// The most neighbouring blocks that are leased together.
+    pub(super) lease_blocks_max: u64,
 }
 
 /// What one run took.
@@ -81,7 +86,7 @@ pub(super) fn run(
     live_bytes: impl Fn() -> i64,
 ) -> anyhow::Result<Measured> {
     // Without workers nothing is demanded yet, so this tells what the plan itself takes.
-    let mut drive = Drive::new();
+    let mut drive = Drive::new(cluster.lease_blocks_max);
     let before = live_bytes();
     let begin = now_ns();
     let submit = Event::JobSubmitted {
@@ -123,7 +128,7 @@ pub(super) fn run(
 struct Drive {
     scheduler: Scheduler,
     /// What each worker was told to run and has not reported, by its session.
-    leased: BTreeMap<SessionId, Vec<(TaskId, u32)>>,
+    leased: BTreeMap<SessionId, VecDeque<(BlockRun, u32)>>,
     commands: Vec<Command>,
     follow_up: Vec<Event>,
     outcome: Option<Result<(), String>>,
@@ -132,9 +137,13 @@ struct Drive {
 }
 
 impl Drive {
-    fn new() -> Self {
+    fn new(lease_blocks_max: u64) -> Self {
+        let config = Config {
+            lease_blocks_max,
+            ..Config::default()
+        };
         Self {
-            scheduler: Scheduler::new(Config::default()),
+            scheduler: Scheduler::new(config),
             leased: BTreeMap::new(),
             commands: Vec::new(),
             follow_up: Vec::new(),
@@ -172,15 +181,16 @@ impl Drive {
                 message: ToWorker::Lease(lease),
             } => {
                 self.measured.leases += 1;
-                let tasks = lease.tasks.iter().map(|&(block, attempt)| {
-                    let task = TaskId {
+                let runs = lease.tasks.iter().map(|run| {
+                    let tasks = BlockRun {
                         job: lease.job,
                         layer: lease.layer,
-                        block,
+                        first: run.first,
+                        count: run.count,
                     };
-                    (task, attempt)
+                    (tasks, run.attempt)
                 });
-                self.leased.entry(session).or_default().extend(tasks);
+                self.leased.entry(session).or_default().extend(runs);
             }
             Command::Observe(_) => self.measured.observations += 1,
             Command::Notify { event, .. } => match event {
@@ -208,11 +218,14 @@ impl Drive {
             if tasks.is_empty() {
                 continue;
             }
-            let done = tasks.drain(..batch.min(tasks.len()));
-            let reported: Vec<Report> = done
-                .map(|(task, attempt)| report(task, attempt, TASK_US))
-                .collect();
-            self.measured.tasks += reported.len() as u64;
+            let (mut reported, mut count) = (Vec::new(), 0);
+            while count < batch as u64
+                && let Some((tasks, attempt)) = tasks.pop_front()
+            {
+                count += tasks.count;
+                reported.push(report(tasks, attempt, TASK_US));
+            }
+            self.measured.tasks += count;
             let message = ToScheduler::Reports(reported);
             events.push(Event::WorkerMessage { session, message });
         }
@@ -234,19 +247,21 @@ pub(in crate::bench) fn announce(number: u64, slots: u32, budget_bytes: u64) -> 
     }
 }
 
-/// What a worker says of a task that went well.
-pub(in crate::bench) fn report(task: TaskId, attempt: u32, task_us: u64) -> Report {
+/// What a worker says of neighbours that went well.
+pub(in crate::bench) fn report(tasks: BlockRun, attempt: u32, task_us: u64) -> Report {
+    let times = TaskTimes {
+        compute_us: task_us,
+        ..TaskTimes::default()
+    };
     Report {
-        task,
+        task: tasks.head(),
         attempt,
         outcome: Ok(Finished {
             bytes: 1024,
             inline: None,
             problems: Vec::new(),
         }),
-        times: TaskTimes {
-            compute_us: task_us,
-            ..TaskTimes::default()
-        },
+        times,
+        others: vec![times; tasks.count as usize - 1],
     }
 }

@@ -5,15 +5,21 @@ pub(super) mod shapes;
 
 use std::time::Instant;
 
+use graticule_engine::RUN_BLOCKS_MAX;
 use serde_json::json;
 
-use self::{drive::Cluster, shapes::Shape};
+use self::{
+    drive::{Cluster, Measured},
+    shapes::Shape,
+};
 use super::{Report, against};
 use crate::allocated;
 
-/// Microseconds aimed at for a task of a graph that is written out, and of one that is symbolic.
+/// Microseconds aimed at for a task of a graph that is written out, and of one that is symbolic: where neighbours are
+/// leased together, and where each block is leased alone.
 const EXPLICIT_TARGET_US: f64 = 1.0;
-const SYMBOLIC_TARGET_US: f64 = 0.4;
+const TOGETHER_TARGET_US: f64 = 0.05;
+const ALONE_TARGET_US: f64 = 0.4;
 /// Bytes aimed at for a live task, and for a held chunk.
 const BYTES_TARGET: f64 = 64.0;
 /// How many times as long as a bare loop over ready tasks it may take on a random graph.
@@ -41,31 +47,98 @@ pub(crate) struct Args {
 pub(super) fn run(args: &Args) -> anyhow::Result<Report> {
     let started = Instant::now();
     let now_ns = || started.elapsed().as_nanos() as u64;
-    let plan = args.shape.plan(args.tasks)?;
-    let tasks = plan.task_count();
-    let cluster = Cluster {
-        workers: args.workers,
-        slots: args.slots,
-        budget_bytes: 1 << 40,
-        batch: 1000,
-        stop_after: args.stop_after,
+    let mut report = Report {
+        lines: Vec::new(),
+        figures: json!({}),
     };
-    let measured = drive::run(plan, cluster, now_ns, allocated::bytes)?;
-    let per_task = |ns: u64| ns as f64 / 1e3 / measured.tasks as f64;
-    let engine_us = per_task(measured.engine_ns);
-    let target = match args.shape {
-        Shape::ElementwiseReduce => SYMBOLIC_TARGET_US,
-        _ => EXPLICIT_TARGET_US,
-    };
+    for lease in args.shape.leases() {
+        let plan = args.shape.plan(args.tasks)?;
+        let tasks = plan.task_count();
+        let cluster = Cluster {
+            workers: args.workers,
+            slots: args.slots,
+            budget_bytes: 1 << 40,
+            batch: 1000,
+            stop_after: args.stop_after,
+            lease_blocks_max: lease.blocks_max,
+        };
+        let measured = drive::run(plan, cluster, now_ns, allocated::bytes)?;
+        report.lines.extend(lines(args, tasks, lease, &measured));
+        report.figures[lease.key] = figures(tasks, &measured);
+    }
+    if args.shape == Shape::Random {
+        let bare_us = shapes::bare_loop_ns(&args.shape.rows(args.tasks), now_ns) / 1e3;
+        let engine_us = report.figures["explicit"]["engine_us"]
+            .as_f64()
+            .unwrap_or(f64::NAN);
+        report.lines.push(format!(
+            "a bare loop over ready tasks takes {bare_us:.3} us a task on this graph: {:.1} times that ({})",
+            engine_us / bare_us,
+            against(engine_us / bare_us, BARE_TARGET),
+        ));
+        report.figures["bare_us"] = json!(bare_us);
+    }
+    Ok(report)
+}
+
+/// How tasks are leased in a run, and what is aimed at.
+#[derive(Debug, Clone, Copy)]
+struct Leases {
+    key: &'static str,
+    text: &'static str,
+    blocks_max: u64,
+    target_us: f64,
+}
+
+impl Shape {
+    fn leases(self) -> Vec<Leases> {
+        match self {
+            Shape::ElementwiseReduce => vec![
+                Leases {
+                    key: "together",
+                    text: "neighbouring blocks leased together",
+                    blocks_max: RUN_BLOCKS_MAX,
+                    target_us: TOGETHER_TARGET_US,
+                },
+                Leases {
+                    key: "alone",
+                    text: "each block leased alone",
+                    blocks_max: 1,
+                    target_us: ALONE_TARGET_US,
+                },
+            ],
+            Shape::Merge | Shape::Tree | Shape::Stencil | Shape::Random => vec![Leases {
+                key: "explicit",
+                text: "written out edge by edge",
+                blocks_max: RUN_BLOCKS_MAX,
+                target_us: EXPLICIT_TARGET_US,
+            }],
+        }
+    }
+}
+
+impl Measured {
+    fn engine_us(&self) -> f64 {
+        self.engine_ns as f64 / 1e3 / self.tasks as f64
+    }
+
+    fn total_us(&self) -> f64 {
+        self.total_ns as f64 / 1e3 / self.tasks as f64
+    }
+}
+
+fn lines(args: &Args, tasks: u64, lease: Leases, measured: &Measured) -> Vec<String> {
+    let engine_us = measured.engine_us();
     let mut lines = vec![
         format!(
-            "{} of {tasks} tasks, {} workers of {} slots: {engine_us:.3} us a task in the engine ({}), {:.3} us with the \
-             workers' part; first lease after {:.1} ms",
+            "{} of {tasks} tasks, {}, {} workers of {} slots: {engine_us:.3} us a task in the engine ({}), {:.3} us with \
+             the workers' part; first lease after {:.1} ms",
             measured.tasks,
+            lease.text,
             args.workers,
             args.slots,
-            against(engine_us, target),
-            per_task(measured.total_ns),
+            against(engine_us, lease.target_us),
+            measured.total_us(),
             measured.first_lease_ns as f64 / 1e6,
         ),
         format!(
@@ -87,23 +160,17 @@ pub(super) fn run(args: &Args) -> anyhow::Result<Report> {
             ));
         }
     }
-    let mut figures = json!({
+    lines
+}
+
+fn figures(tasks: u64, measured: &Measured) -> serde_json::Value {
+    json!({
         "task_count": tasks,
-        "engine_us": engine_us,
-        "total_us": per_task(measured.total_ns),
+        "engine_us": measured.engine_us(),
+        "total_us": measured.total_us(),
         "first_lease_ms": measured.first_lease_ns as f64 / 1e6,
         "bytes_max": measured.bytes_max,
         "live_task_bytes": measured.live_task_bytes,
         "held_chunk_bytes": measured.held_chunk_bytes,
-    });
-    if args.shape == Shape::Random {
-        let bare_us = shapes::bare_loop_ns(&args.shape.rows(args.tasks), now_ns) / 1e3;
-        lines.push(format!(
-            "a bare loop over ready tasks takes {bare_us:.3} us a task on this graph: {:.1} times that ({})",
-            engine_us / bare_us,
-            against(engine_us / bare_us, BARE_TARGET),
-        ));
-        figures["bare_us"] = json!(bare_us);
-    }
-    Ok(Report { lines, figures })
+    })
 }
