@@ -9,7 +9,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use anyhow::{Context, bail};
+use anyhow::{Context, bail, ensure};
 use graticule_client::{Client, ConnectOptions};
 
 /// How long workers may take to connect.
@@ -128,6 +128,11 @@ impl Processes {
         self.workers.iter().map(|worker| worker.0.id()).collect()
     }
 
+    /// The scheduler process's id.
+    pub(crate) fn scheduler_pid(&self) -> u32 {
+        self.scheduler.0.id()
+    }
+
     /// Kills (SIGKILL) the worker that has lived longest but for `place` others.
     pub(crate) fn kill_worker(&mut self, place: usize) {
         if !self.workers.is_empty() {
@@ -153,6 +158,24 @@ impl Processes {
         }
         Ok(None)
     }
+}
+
+/// The processor time that a process has had so far, to the hundredth of a second.
+///
+/// # Errors
+/// If the system does not tell, as systems other than Linux do not.
+pub(crate) fn processor_time(pid: u32) -> anyhow::Result<Duration> {
+    let line = std::fs::read_to_string(format!("/proc/{pid}/stat"));
+    let line = line.with_context(|| format!("process {pid} does not say what it takes"))?;
+    // The name before the parenthesis may hold anything; user and system time are the 12th and 13th word after it.
+    let words = line.rsplit(')').next().unwrap_or_default().split_whitespace();
+    let ticks: Vec<u64> = words
+        .skip(11)
+        .take(2)
+        .filter_map(|word| word.parse().ok())
+        .collect();
+    ensure!(ticks.len() == 2, "/proc/{pid}/stat reads {line:?}");
+    Ok(Duration::from_millis(10 * ticks.iter().sum::<u64>()))
 }
 
 /// Starts this program with other arguments.

@@ -1,6 +1,6 @@
 use std::sync::Arc;
 
-use graticule_array::{Array, LowerOptions, Lowered, Wanted, lower};
+use graticule_array::{Array, LowerOptions, Lowered, OutputMeta, Wanted, lower};
 use graticule_kernel::Tensor;
 use graticule_plan::{JobId, Plan};
 use graticule_proto::{
@@ -176,6 +176,20 @@ impl Client {
     pub async fn submit(&self, arrays: &[&Array], options: &RunOptions) -> Result<Job, ClientError> {
         let wanted: Vec<_> = arrays.iter().map(|array| (*array, Wanted::Deliver)).collect();
         let Lowered { plan, outputs, .. } = self.lower(&wanted, options)?;
+        self.submit_plan(plan, outputs, options).await
+    }
+
+    /// Starts a job of a plan that did not come from arrays. `outputs` says of each of its outputs what it is; what has
+    /// another dtype or another shape is an error when it arrives.
+    ///
+    /// # Errors
+    /// [`ClientError`]: the scheduler refused the plan.
+    pub async fn submit_plan(
+        &self,
+        plan: Plan,
+        outputs: Vec<OutputMeta>,
+        options: &RunOptions,
+    ) -> Result<Job, ClientError> {
         let (name, task_count) = (name_of(&plan, options), plan.task_count());
         let submitted = self.send(name, plan).await?;
         Ok(Job::new(

@@ -8,7 +8,10 @@ use std::{
 
 use bytes::Bytes;
 use graticule_plan::LayerId;
-use graticule_proto::engine::{Peer, scheduler::JobEvent};
+use graticule_proto::{
+    ReadyChunk,
+    engine::{Peer, scheduler::JobEvent},
+};
 use tokio::sync::{Notify, futures::Notified};
 
 use crate::{ClientError, Progress};
@@ -20,7 +23,7 @@ const INLINE_BYTES_MAX: usize = 64 << 20;
 #[derive(Debug, Clone)]
 pub(crate) struct Ready {
     pub(crate) bytes: u64,
-    pub(crate) peers: Vec<Peer>,
+    pub(crate) peers: Arc<[Peer]>,
     pub(crate) inline: Option<Bytes>,
 }
 
@@ -59,6 +62,22 @@ impl JobFeed {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Takes in chunks of a layer that can be had.
+    pub(crate) fn take_in_chunks(&self, layer: LayerId, chunks: Vec<ReadyChunk>) {
+        let mut state = self.state();
+        for chunk in chunks {
+            let ReadyChunk {
+                block,
+                bytes,
+                peers,
+                inline,
+            } = chunk;
+            state.add((layer, block), Ready { bytes, peers, inline });
+        }
+        drop(state);
+        self.changed.notify_waiters();
+    }
+
     /// Takes in an event of the job; `true` if it was the last.
     pub(crate) fn take_in(&self, event: JobEvent) -> bool {
         let mut state = self.state();
@@ -70,7 +89,10 @@ impl JobFeed {
                 bytes,
                 peers,
                 inline,
-            } => state.add((layer, block), Ready { bytes, peers, inline }),
+            } => {
+                let peers = peers.into();
+                state.add((layer, block), Ready { bytes, peers, inline });
+            }
             // All are told again to a client that comes back.
             JobEvent::Problems(problems) => problems.into_iter().for_each(|problem| {
                 if !state.problems.contains(&problem) {

@@ -24,6 +24,8 @@ use crate::{
 
 /// Chunks that are fetched at once.
 const FETCH_COUNT_MAX: usize = 16;
+/// Chunks whose values came along that are unpacked before the first of them is handed over.
+const UNPACKED_COUNT_MAX: usize = 256;
 /// How often the fetch of one chunk may fail before the job does.
 const FETCH_ATTEMPT_COUNT_MAX: u32 = 8;
 
@@ -63,7 +65,19 @@ pub struct Job {
     in_flight_bytes: u64,
     failures: HashMap<(LayerId, u64), u32>,
     /// Chunks that are here and not yet handed over.
-    here: VecDeque<(LayerId, u64, Chunk)>,
+    here: VecDeque<Here>,
+    /// Chunks that were handed over and of which the cluster was not told.
+    untold: Vec<ChunkId>,
+}
+
+/// A chunk that is here.
+#[derive(Debug)]
+struct Here {
+    layer: LayerId,
+    block: u64,
+    chunk: Chunk,
+    /// Its value came along: it is small.
+    is_small: bool,
 }
 
 /// What became of a fetch.
@@ -105,6 +119,7 @@ impl Job {
             in_flight_bytes: 0,
             failures: HashMap::new(),
             here: VecDeque::new(),
+            untold: Vec::new(),
         }
     }
 
@@ -162,6 +177,9 @@ impl Job {
     ) -> Result<Option<Block>, ClientError> {
         let feed = self.feed.clone();
         while self.left > 0 {
+            if !self.here.is_empty() {
+                return self.hand_over().await.map(Some);
+            }
             let changed = feed.changed();
             tokio::pin!(changed);
             // From here on no change goes unseen.
@@ -208,7 +226,7 @@ impl Job {
 
     /// Starts to fetch what can be had and is wanted, within the limits.
     fn fetch_ready(&mut self, wanted: &mut impl FnMut(usize, u64) -> bool) {
-        while self.fetches.len() + self.here.len() < FETCH_COUNT_MAX {
+        while self.fetches.len() < FETCH_COUNT_MAX && self.here.len() < UNPACKED_COUNT_MAX {
             let (busy, limit) = (self.in_flight_bytes, self.options.prefetch_bytes);
             let choose = |layer: LayerId, block: u64, ready: &Ready| {
                 let Some(&output) = self.by_layer.get(&layer) else {
@@ -233,7 +251,12 @@ impl Job {
             match ready.inline.as_ref().map(Chunk::decode) {
                 Some(Ok(chunk)) => {
                     self.in_flight_bytes -= ready.bytes;
-                    self.here.push_back((layer, block, chunk));
+                    self.here.push_back(Here {
+                        layer,
+                        block,
+                        chunk,
+                        is_small: true,
+                    });
                 }
                 Some(Err(_)) | None => self.fetch(layer, block, ready),
             }
@@ -245,7 +268,7 @@ impl Job {
         let about = self.session.about.clone();
         self.fetches.spawn(async move {
             let mut failed = (Vec::new(), "no worker holds it".to_owned());
-            for peer in &ready.peers {
+            for peer in ready.peers.iter() {
                 match about.fetcher.fetch(peer, chunk_id, ready.bytes).await {
                     Ok(chunk) => {
                         let (bytes, chunk) = (ready.bytes, Ok(chunk));
@@ -282,7 +305,12 @@ impl Job {
         self.in_flight_bytes -= bytes;
         let (failed, why) = match chunk {
             Ok(chunk) => {
-                self.here.push_back((layer, block, chunk));
+                self.here.push_back(Here {
+                    layer,
+                    block,
+                    chunk,
+                    is_small: false,
+                });
                 return Ok(());
             }
             Err(failed) => failed,
@@ -303,11 +331,18 @@ impl Job {
         Ok(())
     }
 
-    /// Gives the caller the first chunk that is here, and tells the cluster.
+    /// Gives the caller the first chunk that is here, and tells the cluster; of small ones it tells together.
     async fn hand_over(&mut self) -> Result<Block, ClientError> {
-        let room = self.session.reserve().await?;
+        let waits = self.here.len() > 1 && self.here[0].is_small && self.untold.len() < UNPACKED_COUNT_MAX;
+        let room = if waits {
+            None
+        } else {
+            Some(self.session.reserve().await?)
+        };
         // Nothing is awaited from here on, so no chunk is lost if the caller drops the future.
-        let (layer, block, chunk) = self.here.pop_front().expect("the caller looked");
+        let Here {
+            layer, block, chunk, ..
+        } = self.here.pop_front().expect("the caller looked");
         let chunk_id = ChunkId {
             job: self.guard.id,
             layer,
@@ -316,7 +351,11 @@ impl Job {
         let output = self.by_layer[&layer];
         let meta = &self.outputs[output];
         let tensor = checked(chunk_id, chunk, meta)?;
-        room.say(ToCluster::Delivered { chunk: chunk_id });
+        self.untold.push(chunk_id);
+        if let Some(room) = room {
+            let chunks = std::mem::take(&mut self.untold);
+            room.say(ToCluster::Delivered { chunks });
+        }
         self.in_flight.remove(&(layer, block));
         self.failures.remove(&(layer, block));
         self.delivered[output].insert(block);

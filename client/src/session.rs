@@ -255,9 +255,11 @@ impl Dispatcher {
     /// Says something, and remembers what must be said again should the connection break.
     async fn say(&mut self, message: ToCluster) -> Result<(), String> {
         match &message {
-            ToCluster::Delivered { chunk } => {
-                if let Some(route) = self.jobs.get_mut(&chunk.job) {
-                    route.arrived.add(*chunk);
+            ToCluster::Delivered { chunks } => {
+                for chunk in chunks {
+                    if let Some(route) = self.jobs.get_mut(&chunk.job) {
+                        route.arrived.add(*chunk);
+                    }
                 }
             }
             ToCluster::Cancel { job } => {
@@ -329,6 +331,11 @@ impl Dispatcher {
             FromCluster::Submitted { submission, job } => {
                 if let Some(submission) = self.submissions.remove(&submission) {
                     self.submitted(submission, job);
+                }
+            }
+            FromCluster::Chunks { job, layer, chunks } => {
+                if let Some(route) = self.jobs.get(&job) {
+                    route.feed.take_in_chunks(layer, chunks);
                 }
             }
             FromCluster::Job { job, event } => {

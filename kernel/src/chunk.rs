@@ -93,9 +93,19 @@ impl Chunk {
     ///
     /// After it come the parts' bytes, each padded to [`ALIGN_BYTES`]; see [`frames`](Self::frames).
     pub fn encode_header(&self) -> Bytes {
+        let mut header = BytesMut::with_capacity(self.header_len());
+        self.put_header(&mut header);
+        header.freeze()
+    }
+
+    fn header_len(&self) -> usize {
         let body: usize = self.parts.iter().map(|part| 2 + 8 * part.ndim()).sum();
-        let len = (PREFIX_BYTES + body).next_multiple_of(ALIGN_BYTES);
-        let mut header = BytesMut::with_capacity(len);
+        (PREFIX_BYTES + body).next_multiple_of(ALIGN_BYTES)
+    }
+
+    /// Writes the header; nothing stands before it.
+    fn put_header(&self, header: &mut BytesMut) {
+        let len = self.header_len();
         header.put_slice(MAGIC);
         header.put_u32_le(self.parts.len() as u32);
         header.put_u32_le(len as u32);
@@ -107,7 +117,6 @@ impl Chunk {
                 .for_each(|&axis| header.put_u64_le(axis as u64));
         }
         header.resize(len, 0);
-        header.freeze()
     }
 
     /// The encoded form in pieces, of which the parts' are handles on the chunk's own memory.
@@ -127,13 +136,17 @@ impl Chunk {
     /// Bytes of the encoded form.
     pub fn encoded_len(&self) -> u64 {
         let padded = |part: &Tensor| part.nbytes().next_multiple_of(ALIGN_BYTES as u64);
-        self.encode_header().len() as u64 + self.parts.iter().map(padded).sum::<u64>()
+        self.header_len() as u64 + self.parts.iter().map(padded).sum::<u64>()
     }
 
     /// The encoded form in one piece, copied.
     pub fn encode(&self) -> Bytes {
         let mut all = BytesMut::with_capacity(self.encoded_len() as usize);
-        self.frames().iter().for_each(|frame| all.put_slice(frame));
+        self.put_header(&mut all);
+        for part in &self.parts {
+            all.put_slice(part.bytes());
+            all.resize(all.len().next_multiple_of(ALIGN_BYTES), 0);
+        }
         all.freeze()
     }
 

@@ -6,9 +6,9 @@ use graticule_engine::scheduler::{JobEvent, LayerProgress, WorkerInfo};
 use graticule_plan::{ChunkId, JobId, Key, LayerId, Output, Plan, PlanBuilder, WorkerId};
 
 use crate::{
-    ProtoError, Resume,
+    ProtoError, ReadyChunk, Resume,
     plan::{key, key_bytes, table, task},
-    v1,
+    ready, v1,
     worker::checked_table,
 };
 
@@ -31,10 +31,10 @@ pub enum ToCluster {
         /// The job.
         job: JobId,
     },
-    /// A chunk has arrived.
+    /// Chunks have arrived.
     Delivered {
-        /// The chunk.
-        chunk: ChunkId,
+        /// The chunks.
+        chunks: Vec<ChunkId>,
     },
     /// A chunk could not be fetched where it should have been.
     DeliveryFailed {
@@ -64,7 +64,16 @@ pub enum FromCluster {
         /// The job, or what is wrong with the plan.
         job: Result<JobId, Arc<str>>,
     },
-    /// Something happened to a job.
+    /// Chunks of a result can be had.
+    Chunks {
+        /// The job.
+        job: JobId,
+        /// The layer whose chunks they are.
+        layer: LayerId,
+        /// The chunks.
+        chunks: Vec<ReadyChunk>,
+    },
+    /// Something else happened to a job.
     Job {
         /// The job.
         job: JobId,
@@ -131,7 +140,13 @@ impl ToCluster {
                 plan,
             } => return submission(number, &name, &plan),
             ToCluster::Cancel { job } => Message::Cancel(v1::Cancel { job: job.0 }),
-            ToCluster::Delivered { chunk } => Message::Delivered(chunk.into()),
+            ToCluster::Delivered { chunks } => {
+                let messages = ready::delivered(&chunks).into_iter().map(Message::Delivered);
+                let messages = messages.map(|message| v1::ClientMessage {
+                    message: Some(message),
+                });
+                return messages.collect();
+            }
             ToCluster::DeliveryFailed { chunk, worker } => Message::DeliveryFailed(v1::MissingInput {
                 chunk: Some(chunk.into()),
                 worker: worker.0,
@@ -189,7 +204,9 @@ impl PlanAssembler {
             Message::Cancel(cancel) => ToCluster::Cancel {
                 job: JobId(cancel.job),
             },
-            Message::Delivered(chunk) => ToCluster::Delivered { chunk: chunk.into() },
+            Message::Delivered(delivered) => ToCluster::Delivered {
+                chunks: ready::delivered_chunks(&delivered),
+            },
             Message::DeliveryFailed(missing) => ToCluster::DeliveryFailed {
                 chunk: task(missing.chunk)?,
                 worker: WorkerId(missing.worker),
@@ -272,10 +289,10 @@ impl From<FromCluster> for v1::ClientEvent {
                     error,
                 })
             }
-            FromCluster::Job { job, event } => Event::Job(v1::JobEvent {
-                job: job.0,
-                event: Some(job_event(event)),
-            }),
+            FromCluster::Chunks { job, layer, chunks } => {
+                Event::ChunksReady(ready::chunks_ready(job, layer, &chunks))
+            }
+            FromCluster::Job { job, event } => job_event(job, event),
             FromCluster::Progress { job, layers, workers } => Event::Progress(v1::Progress {
                 job: job.0,
                 layers: layers.into_iter().map(Into::into).collect(),
@@ -286,9 +303,9 @@ impl From<FromCluster> for v1::ClientEvent {
     }
 }
 
-fn job_event(event: JobEvent) -> v1::job_event::Event {
+fn job_event(job: JobId, event: JobEvent) -> v1::client_event::Event {
     use v1::job_event::Event;
-    match event {
+    let event = match event {
         JobEvent::Accepted => Event::Accepted(v1::JobAccepted {}),
         JobEvent::ChunkReady {
             layer,
@@ -296,13 +313,15 @@ fn job_event(event: JobEvent) -> v1::job_event::Event {
             bytes,
             peers,
             inline,
-        } => Event::ChunkReady(v1::ChunkReady {
-            layer: layer.0,
-            block,
-            bytes,
-            peers: peers.iter().map(Into::into).collect(),
-            inline,
-        }),
+        } => {
+            let chunk = ReadyChunk {
+                block,
+                bytes,
+                peers: peers.into(),
+                inline,
+            };
+            return v1::client_event::Event::ChunksReady(ready::chunks_ready(job, layer, &[chunk]));
+        }
         JobEvent::Problems(problems) => Event::Problems(v1::Problems {
             problems: problems.iter().map(|p| p.to_string()).collect(),
         }),
@@ -312,7 +331,11 @@ fn job_event(event: JobEvent) -> v1::job_event::Event {
             message: message.to_string(),
         }),
         JobEvent::Cancelled => Event::Cancelled(v1::JobCancelled {}),
-    }
+    };
+    v1::client_event::Event::Job(v1::JobEvent {
+        job: job.0,
+        event: Some(event),
+    })
 }
 
 impl From<LayerProgress> for v1::LayerProgress {
@@ -358,6 +381,11 @@ impl TryFrom<v1::ClientEvent> for FromCluster {
                     Err(submitted.error.into())
                 },
             },
+            Event::ChunksReady(ready) => FromCluster::Chunks {
+                job: JobId(ready.job),
+                layer: LayerId(ready.layer),
+                chunks: ready::ready_chunks(ready)?,
+            },
             Event::Job(job) => {
                 let event = job.event.ok_or(Malformed("an empty job event"))?;
                 FromCluster::Job {
@@ -378,13 +406,6 @@ fn from_job_event(event: v1::job_event::Event) -> JobEvent {
     use v1::job_event::Event;
     match event {
         Event::Accepted(_) => JobEvent::Accepted,
-        Event::ChunkReady(ready) => JobEvent::ChunkReady {
-            layer: LayerId(ready.layer),
-            block: ready.block,
-            bytes: ready.bytes,
-            peers: ready.peers.into_iter().map(Into::into).collect(),
-            inline: ready.inline,
-        },
         Event::Problems(problems) => {
             JobEvent::Problems(problems.problems.into_iter().map(Into::into).collect())
         }

@@ -16,6 +16,7 @@ mod client;
 mod error;
 mod journal;
 mod plan;
+mod ready;
 mod resume;
 mod story;
 mod story_text;
@@ -35,6 +36,7 @@ pub use client::{Assembled, FromCluster, PlanAssembler, ToCluster, submission, s
 pub use error::ProtoError;
 pub use graticule_engine as engine;
 pub use journal::{JobEnd, Record, RecordDecoder, RecordEncoder};
+pub use ready::ReadyChunk;
 pub use resume::{ClientToken, Resume, ResumedJob};
 pub use story::{About, Answer, Happening};
 pub use subject::{Subject, SubjectError, worker_number};

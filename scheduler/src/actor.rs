@@ -24,6 +24,7 @@ use crate::{
     journal::{self, Journal, Standing},
     lasting::disk,
     observe::{observe, record},
+    ready::ReadyChunks,
     story::Story,
 };
 
@@ -100,6 +101,7 @@ pub(crate) fn start_with(
         remade_count: 0,
         finished_count: 0,
         commands: Vec::new(),
+        ready: ReadyChunks::default(),
         story: Story::default(),
     };
     actor.restore(first_number, options.worker_return_us);
@@ -138,6 +140,7 @@ pub(crate) struct Actor {
     remade_count: u64,
     finished_count: u64,
     commands: Vec<Command>,
+    ready: ReadyChunks,
     story: Story,
 }
 
@@ -209,6 +212,9 @@ impl Actor {
             self.execute(now, command);
         }
         self.commands = commands;
+        if let Some((client, chunks)) = self.ready.take() {
+            self.tell(client, chunks);
+        }
         self.forget_jobs();
         self.workers_are_back();
         self.tell_despite_failure();
@@ -303,6 +309,11 @@ impl Actor {
                 self.workers.remove(&session);
             }
             Command::Notify { client, job, event } => {
+                let (before, event) = self.ready.add(client, job, event);
+                if let Some((client, chunks)) = before {
+                    self.tell(client, chunks);
+                }
+                let Some(event) = event else { return };
                 let over = matches!(
                     event,
                     JobEvent::Finished | JobEvent::Failed { .. } | JobEvent::Cancelled

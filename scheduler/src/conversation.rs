@@ -130,7 +130,9 @@ impl Actor {
                 None => self.submit(client, submission, name, plan, events),
             },
             ToCluster::Cancel { job } => events.push(Event::JobCancelled { job }),
-            ToCluster::Delivered { chunk } => events.push(Event::ChunkDelivered { chunk }),
+            ToCluster::Delivered { chunks } => {
+                events.extend(chunks.into_iter().map(|chunk| Event::ChunkDelivered { chunk }));
+            }
             ToCluster::DeliveryFailed { chunk, worker } => {
                 events.push(Event::DeliveryFailed { chunk, worker });
             }

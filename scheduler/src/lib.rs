@@ -24,6 +24,7 @@ mod handle;
 mod journal;
 mod lasting;
 mod observe;
+mod ready;
 mod server;
 mod service;
 mod story;

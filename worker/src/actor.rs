@@ -1,5 +1,5 @@
 use std::{
-    collections::{HashMap, VecDeque},
+    collections::{BTreeMap, VecDeque},
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -85,7 +85,7 @@ enum Input {
 
 /// A task that has all it needs.
 struct Ready {
-    prepared: Box<Prepared>,
+    prepared: Prepared,
     layer: (JobId, LayerId),
     is_small: bool,
 }
@@ -129,14 +129,15 @@ impl Worker {
             link: None,
             next_session: 1,
             pause: RECONNECT_PAUSES.0,
-            fetches: HashMap::new(),
-            prepared: HashMap::new(),
+            fetches: BTreeMap::new(),
+            prepared: BTreeMap::new(),
             paces: Paces::default(),
             sizes_changed: false,
-            results: HashMap::new(),
+            results: BTreeMap::new(),
             tasks: JoinSet::new(),
             is_spilling: false,
             events: VecDeque::new(),
+            commands: Vec::new(),
             end: None,
         };
         let actor = tokio::spawn(async move {
@@ -214,15 +215,18 @@ struct Actor {
     link: Option<(SessionId, Session)>,
     next_session: u64,
     pause: Duration,
-    fetches: HashMap<RunId, AbortHandle>,
-    prepared: HashMap<RunId, Ready>,
+    /// Of these there are about as many as slots: maps by order are quicker than by hash then.
+    fetches: BTreeMap<RunId, AbortHandle>,
+    prepared: BTreeMap<RunId, Ready>,
     paces: Paces,
     /// The store's sizes changed, and the engine was not told yet.
     sizes_changed: bool,
-    results: HashMap<RunId, Chunk>,
+    results: BTreeMap<RunId, Chunk>,
     tasks: JoinSet<()>,
     is_spilling: bool,
     events: VecDeque<Event>,
+    /// Room for what the engine says, kept.
+    commands: Vec<Command>,
     end: Option<Result<(), String>>,
 }
 
@@ -263,24 +267,22 @@ impl Actor {
         self.end.unwrap_or(Ok(()))
     }
 
-    fn now(&self) -> Time {
-        Time(self.started.elapsed().as_micros() as u64)
-    }
-
     /// Lets the engine handle what has happened, and does what it says; what its turn is too short for stays.
     fn settle(&mut self) {
-        let mut commands = Vec::new();
-        let end = Instant::now() + TURN;
-        while let Some(event) = self.next_event() {
-            let now = self.now();
+        let mut commands = std::mem::take(&mut self.commands);
+        let mut clock = Instant::now();
+        let end = clock + TURN;
+        while clock < end
+            && let Some(event) = self.next_event()
+        {
+            let now = Time(clock.duration_since(self.started).as_micros() as u64);
             self.engine.handle(now, event, &mut commands);
             for command in commands.drain(..) {
                 self.execute(command);
             }
-            if Instant::now() >= end {
-                break;
-            }
+            clock = Instant::now();
         }
+        self.commands = commands;
     }
 
     /// What the engine is told next; the store's sizes when all else is told.
@@ -447,23 +449,27 @@ impl Actor {
     }
 
     fn fetch(&mut self, run: RunId, task: TaskId, layer: Arc<LayerEntry>, holders: Vec<ChunkHolders>) {
-        let fetcher = self.fetcher.clone();
         let is_small = layer.task_bytes(task.block) <= SMALL_TASK_BYTES_MAX;
-        let mut prepare = Box::pin(async move {
-            let prepared = fetcher.prepare(&layer, task.block, holders).await;
-            prepared.map(|prepared| Ready {
-                prepared: Box::new(prepared),
-                layer: (task.job, task.layer),
-                is_small,
-            })
-        });
-        // What lies in memory already is there at the first look; a task of its own would take longer.
-        if is_small && let Some(outcome) = (&mut prepare).now_or_never() {
-            return self.take(Input::Fetched { run, outcome });
+        let of_layer = (task.job, task.layer);
+        let ready = move |prepared: Prepared| Ready {
+            prepared,
+            layer: of_layer,
+            is_small,
+        };
+        // What lies in memory already is there at the first look; a task of its own would take longer. Nothing has
+        // begun that would begin twice if it is not there after all.
+        let is_here = holders.is_empty() && layer.spec.layer.source_bytes == 0;
+        if is_small && is_here {
+            let outcome = std::pin::pin!(self.fetcher.prepare(&layer, task.block, Vec::new())).now_or_never();
+            if let Some(outcome) = outcome {
+                let outcome = outcome.map(ready);
+                return self.take(Input::Fetched { run, outcome });
+            }
         }
-        let inbox = self.inbox.clone();
+        let (fetcher, inbox) = (self.fetcher.clone(), self.inbox.clone());
         let fetch = self.tasks.spawn(async move {
-            let outcome = prepare.await;
+            let prepared = fetcher.prepare(&layer, task.block, holders).await;
+            let outcome = prepared.map(ready);
             let _ = inbox.send(Input::Fetched { run, outcome }).await;
         });
         self.fetches.insert(run, fetch);
@@ -504,7 +510,7 @@ impl Actor {
             is_small,
         } = ready;
         if is_small && self.paces.stays(layer) {
-            let ((chunk, outcome), took) = timed(|| compute(*prepared, &self.fetcher.tables));
+            let ((chunk, outcome), took) = timed(|| compute(prepared, &self.fetcher.tables));
             return self.take(Input::Computed {
                 run,
                 layer,
@@ -515,7 +521,7 @@ impl Actor {
         }
         let (tables, inbox) = (self.fetcher.tables.clone(), self.inbox.clone());
         self.cpu.run(slot, move || {
-            let ((chunk, outcome), took) = timed(|| compute(*prepared, &tables));
+            let ((chunk, outcome), took) = timed(|| compute(prepared, &tables));
             // The actor may have ended meanwhile; the result goes with it.
             let _ = inbox.blocking_send(Input::Computed {
                 run,

@@ -17,6 +17,7 @@ pub(crate) fn compute(prepared: Prepared, tables: &TableStore) -> (Option<Chunk>
         block_index,
         windows,
         sources,
+        deliver,
         ..
     } = prepared;
     let result = catch_unwind(AssertUnwindSafe(|| {
@@ -50,7 +51,7 @@ pub(crate) fn compute(prepared: Prepared, tables: &TableStore) -> (Option<Chunk>
             format!("{}: {what}: {}", problem.place, problem.cause).into()
         })
         .collect();
-    let is_small = chunk.nbytes() <= INLINE_BYTES_MAX as u64;
+    let is_small = deliver && chunk.nbytes() <= INLINE_BYTES_MAX as u64;
     let inline = is_small
         .then(|| chunk.encode())
         .filter(|encoded| encoded.len() <= INLINE_BYTES_MAX);

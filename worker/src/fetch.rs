@@ -34,6 +34,8 @@ pub(crate) struct Prepared {
     pub(crate) windows: Vec<Window>,
     pub(crate) sources: Fetched,
     pub(crate) fetched_bytes: u64,
+    /// A client waits for the result: a small one rides in the report.
+    pub(crate) deliver: bool,
 }
 
 /// A region of a chunk that a window needs, and its place in the window.
@@ -92,6 +94,7 @@ impl Fetcher {
             windows,
             sources,
             fetched_bytes,
+            deliver: layer.spec.deliver,
         })
     }
 

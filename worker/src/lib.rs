@@ -15,6 +15,7 @@ mod cpu;
 mod error;
 mod fetch;
 mod limit;
+mod mixed;
 mod options;
 mod pace;
 mod peers;

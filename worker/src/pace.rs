@@ -1,7 +1,7 @@
 //! Where a task computes: on its slot's thread, or with the actor if handing it over would take longer than to do it.
 
 use std::{
-    collections::HashMap,
+    collections::BTreeMap,
     time::{Duration, Instant},
 };
 
@@ -19,7 +19,7 @@ const LAYER_COUNT_MAX: usize = 1024;
 /// How long the tasks of each layer compute.
 #[derive(Debug, Default)]
 pub(crate) struct Paces {
-    layers: HashMap<(JobId, LayerId), Pace>,
+    layers: BTreeMap<(JobId, LayerId), Pace>,
 }
 
 #[derive(Debug, Default)]

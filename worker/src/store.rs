@@ -14,7 +14,10 @@ use graticule_transfer::{ChunkSource, Refusal};
 use tokio::sync::Semaphore;
 use tracing::warn;
 
-use crate::spill::{SpillLog, SpilledChunk};
+use crate::{
+    mixed::Mixed,
+    spill::{SpillLog, SpilledChunk},
+};
 
 /// Copies above this size are not made on the runtime's threads.
 const INLINE_COPY_BYTES_MAX: u64 = 1 << 20;
@@ -43,7 +46,7 @@ pub enum StoreError {
 /// The chunks that a worker holds, in memory or on disk.
 #[derive(Debug)]
 pub struct ChunkStore {
-    chunks: DashMap<ChunkId, Entry>,
+    chunks: DashMap<ChunkId, Entry, Mixed>,
     disk: SpillLog,
     disk_reads: Semaphore,
     clock: AtomicU64,
@@ -69,7 +72,7 @@ impl ChunkStore {
     /// An empty store that spills below `parent`.
     pub fn new(parent: &Path, name: &str) -> Self {
         Self {
-            chunks: DashMap::new(),
+            chunks: DashMap::with_hasher(Mixed::default()),
             disk: SpillLog::new(parent, name),
             disk_reads: Semaphore::new(DISK_READS_MAX),
             clock: AtomicU64::new(0),

@@ -4,6 +4,7 @@ mod cluster;
 mod latency;
 mod median;
 mod occupancy;
+mod peers;
 mod plan;
 mod scheduler;
 mod transfer;

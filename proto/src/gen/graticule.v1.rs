@@ -633,7 +633,7 @@ pub mod client_message {
         #[prost(message, tag = "7")]
         Cancel(super::Cancel),
         #[prost(message, tag = "8")]
-        Delivered(super::TaskId),
+        Delivered(super::Delivered),
         #[prost(message, tag = "9")]
         DeliveryFailed(super::MissingInput),
         /// Keys, 16 bytes each, big endian.
@@ -688,6 +688,21 @@ pub struct DeliveredBlocks {
     #[prost(uint64, repeated, tag = "3")]
     pub ends: ::prost::alloc::vec::Vec<u64>,
 }
+/// Chunks of a job that arrived.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct Delivered {
+    #[prost(uint64, tag = "1")]
+    pub job: u64,
+    #[prost(message, repeated, tag = "2")]
+    pub chunks: ::prost::alloc::vec::Vec<DeliveredChunks>,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct DeliveredChunks {
+    #[prost(uint32, tag = "1")]
+    pub layer: u32,
+    #[prost(uint64, repeated, tag = "2")]
+    pub blocks: ::prost::alloc::vec::Vec<u64>,
+}
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Begin {
     /// The client's own number for the submission.
@@ -709,7 +724,7 @@ pub struct Cancel {
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct ClientEvent {
-    #[prost(oneof = "client_event::Event", tags = "1, 2, 3, 4")]
+    #[prost(oneof = "client_event::Event", tags = "1, 2, 3, 4, 16")]
     pub event: ::core::option::Option<client_event::Event>,
 }
 /// Nested message and enum types in `ClientEvent`.
@@ -724,6 +739,8 @@ pub mod client_event {
         Job(super::JobEvent),
         #[prost(message, tag = "4")]
         Progress(super::Progress),
+        #[prost(message, tag = "16")]
+        ChunksReady(super::ChunksReady),
     }
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -746,19 +763,17 @@ pub struct Submitted {
     #[prost(string, tag = "3")]
     pub error: ::prost::alloc::string::String,
 }
-#[derive(Clone, PartialEq, ::prost::Message)]
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct JobEvent {
     #[prost(uint64, tag = "1")]
     pub job: u64,
-    #[prost(oneof = "job_event::Event", tags = "2, 3, 4, 5, 6, 7, 8")]
+    #[prost(oneof = "job_event::Event", tags = "3, 4, 5, 6, 7, 8")]
     pub event: ::core::option::Option<job_event::Event>,
 }
 /// Nested message and enum types in `JobEvent`.
 pub mod job_event {
-    #[derive(Clone, PartialEq, ::prost::Oneof)]
+    #[derive(Clone, PartialEq, Eq, Hash, ::prost::Oneof)]
     pub enum Event {
-        #[prost(message, tag = "2")]
-        ChunkReady(super::ChunkReady),
         #[prost(message, tag = "3")]
         Problems(super::Problems),
         #[prost(message, tag = "4")]
@@ -775,18 +790,34 @@ pub mod job_event {
 }
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct JobAccepted {}
+/// Chunks of one layer that can be had; a column for each fact.
 #[derive(Clone, PartialEq, ::prost::Message)]
-pub struct ChunkReady {
-    #[prost(uint32, tag = "1")]
+pub struct ChunksReady {
+    #[prost(uint64, tag = "1")]
+    pub job: u64,
+    #[prost(uint32, tag = "2")]
     pub layer: u32,
-    #[prost(uint64, tag = "2")]
-    pub block: u64,
-    #[prost(uint64, tag = "3")]
-    pub bytes: u64,
-    #[prost(message, repeated, tag = "4")]
+    #[prost(uint64, repeated, tag = "3")]
+    pub blocks: ::prost::alloc::vec::Vec<u64>,
+    #[prost(uint64, repeated, tag = "4")]
+    pub bytes: ::prost::alloc::vec::Vec<u64>,
+    /// Who holds the chunks, in their order.
+    #[prost(message, repeated, tag = "5")]
+    pub holders: ::prost::alloc::vec::Vec<Holders>,
+    /// One more than the size of each chunk's value; 0 if it has none here and is to be fetched.
+    #[prost(uint64, repeated, tag = "6")]
+    pub inline_sizes: ::prost::alloc::vec::Vec<u64>,
+    /// The values, one after the other.
+    #[prost(bytes = "bytes", tag = "7")]
+    pub inline: ::prost::bytes::Bytes,
+}
+/// Who holds each of so many chunks.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct Holders {
+    #[prost(message, repeated, tag = "1")]
     pub peers: ::prost::alloc::vec::Vec<Peer>,
-    #[prost(bytes = "bytes", optional, tag = "5")]
-    pub inline: ::core::option::Option<::prost::bytes::Bytes>,
+    #[prost(uint64, tag = "2")]
+    pub chunk_count: u64,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Problems {
