@@ -76,6 +76,10 @@ found_by! {
     keep_tables: KeepTables = 1,
     trust_dropped_tables: TrustDroppedTables = 1,
     join_attempts: JoinAttempts = 3,
+    answer_by_first: AnswerByFirst = 1,
+    forget_rest_of_report: ForgetRestOfReport = 1,
+    count_group_once: CountGroupOnce = 17,
+    lose_neighbours: LoseNeighbours = 1,
 }
 
 #[test]

@@ -6,7 +6,7 @@ use graticule_plan::{ChunkId, JobId, LayerId, TaskId, WorkerId};
 
 use super::{
     Command, Observation, Sabotage, Scheduler,
-    record::{ChunkRecord, InputRecord, ReadyRun, TaskRecord, TaskState, WorkerRecord},
+    record::{ChunkRecord, InputRecord, ReadyRun, TaskState, WorkerRecord},
 };
 use crate::{BlockRun, ChunkHolders, Lease, TaskRun, ToWorker};
 
@@ -164,12 +164,15 @@ impl Scheduler {
     }
 
     /// How many of the tasks a worker gets that the first one goes to: those whose inputs lie where the first one's do,
-    /// as far as they are little work for it or enough are ready for all workers, and it has room.
+    /// as far as they are little work for it, or it has room and they are no more than its share of all that is at hand.
     fn placed_together(&self, tasks: BlockRun, worker: WorkerId) -> u64 {
         let layer = self.layer(tasks.job, tasks.layer);
         let record = &self.workers[&worker];
-        let each = self.ready_count / self.workers.len() as u64;
-        let most = record.room_for(layer).min(record.goes_together(layer).max(each));
+        let at_hand = self.ready_count + self.leased_count;
+        let share = at_hand * u64::from(record.slots) / self.capacity.slots;
+        let share = share.saturating_sub(record.leased_count);
+        // A run of little work is not cut where the worker is full with its first tasks: its parts would stay apart.
+        let most = record.goes_together(layer).max(share.min(record.room_for(layer)));
         let most = most.min(self.config.lease_blocks_max);
         let count = tasks
             .count
@@ -262,7 +265,9 @@ impl Scheduler {
 
     fn send_lease(&mut self, worker: WorkerId, mut lease: Lease) {
         // A failure in the same round may have ended the job after some of its tasks were placed.
-        lease.tasks = self.still_leased(worker, &lease);
+        if let Some(left) = self.still_leased(worker, &lease) {
+            lease.tasks = left;
+        }
         if lease.tasks.is_empty() {
             return;
         }
@@ -290,26 +295,33 @@ impl Scheduler {
         self.send(worker, ToWorker::Lease(lease));
     }
 
-    /// Those of a lease's tasks that the worker still has, in their order.
-    fn still_leased(&self, worker: WorkerId, lease: &Lease) -> Vec<TaskRun> {
+    /// Those of a lease's tasks that the worker still has, in their order; `None` if it has all of them.
+    fn still_leased(&self, worker: WorkerId, lease: &Lease) -> Option<Vec<TaskRun>> {
         let Some(job) = self.jobs.get(&lease.job) else {
-            return Vec::new();
+            return Some(Vec::new());
         };
         let tasks = &job.layers[lease.layer.0 as usize].tasks;
+        let leased_at = |run: &TaskRun| {
+            let (count, record) = tasks.run_at(run.first, run.count);
+            let state = TaskState::Leased { worker };
+            let is_leased = record.is_some_and(|t| t.state == state && t.attempt == run.attempt);
+            (count, is_leased)
+        };
+        if lease.tasks.iter().all(|run| leased_at(run) == (run.count, true)) {
+            return None;
+        }
         let mut left = Vec::with_capacity(lease.tasks.len());
-        for run in &lease.tasks {
-            let mut first = run.first;
-            while first < run.first + run.count {
-                let (count, record) = tasks.run_at(first, run.first + run.count - first);
-                let is_leased =
-                    |t: &TaskRecord| t.state == (TaskState::Leased { worker }) && t.attempt == run.attempt;
-                if record.is_some_and(is_leased) {
-                    left.push(TaskRun { first, count, ..*run });
+        for &run in &lease.tasks {
+            let mut rest = run;
+            while rest.count > 0 {
+                let (count, is_leased) = leased_at(&rest);
+                if is_leased {
+                    left.push(TaskRun { count, ..rest });
                 }
-                first += count;
+                (rest.first, rest.count) = (rest.first + count, rest.count - count);
             }
         }
-        left
+        Some(left)
     }
 
     /// Calls `see` with the inputs of tasks that a worker does not hold.

@@ -20,15 +20,18 @@ impl Scheduler {
     pub(super) fn on_report(&mut self, worker: WorkerId, mut report: Report) {
         loop {
             let tasks = report.tasks();
-            let (count, record) = self.shared_record(tasks);
+            let (count, record) = match self.shared_record(tasks) {
+                (_, record) if self.sabotage == Sabotage::AnswerByFirst => (tasks.count, record),
+                shared => shared,
+            };
             let leased_here = record.filter(|record| record.state == TaskState::Leased { worker });
             let lenient = self.sabotage == Sabotage::AcceptOlderAttempts;
             let is_answer = leased_here.map(|record| record.attempt == report.attempt || lenient);
             let rest = report.split_off(count);
             self.on_report_of_alike(worker, report, is_answer);
             match rest {
-                Some(rest) => report = rest,
-                None => return,
+                Some(rest) if self.sabotage != Sabotage::ForgetRestOfReport => report = rest,
+                Some(_) | None => return,
             }
         }
     }
@@ -191,8 +194,9 @@ impl Scheduler {
         for at in 0..self.layer(chunks.job, chunks.layer).consumers.len() {
             let consumer = &self.layer(chunks.job, chunks.layer).consumers[at];
             let fan_in = consumer.map.fan_in().expect("asked above");
+            let once = self.sabotage == Sabotage::CountGroupOnce;
             for (tasks, times) in consumer.dependents_of(chunks, fan_in) {
-                self.input_appeared(tasks, times);
+                self.input_appeared(tasks, if once { 1 } else { times });
             }
         }
         count

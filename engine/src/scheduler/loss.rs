@@ -6,8 +6,9 @@ use graticule_plan::{ChunkId, TaskId, WorkerId};
 
 use super::{
     Command, Observation, Sabotage, Scheduler,
-    record::{JobState, LayerRecord, TaskState, WorkerRecord},
+    record::{ChunkRecord, Holders, JobState, LayerRecord, TaskState, WorkerRecord},
 };
+use crate::RUN_BLOCKS_MAX;
 
 /// The most vanished workers whose tasks are remembered, should they come back.
 const DEPARTED_MAX: usize = 256;
@@ -169,7 +170,14 @@ impl Scheduler {
         let Some(job) = self.jobs.get_mut(&chunk.job) else {
             return;
         };
-        let layer = job.layers.get_mut(chunk.layer.0 as usize);
+        let mut layer = job.layers.get_mut(chunk.layer.0 as usize);
+        if let (Some(layer), Sabotage::LoseNeighbours) = (&mut layer, self.sabotage) {
+            let (count, _) = layer.chunks.run_at(chunk.block, RUN_BLOCKS_MAX);
+            if layer.chunks.contains(chunk.block) && count > 1 {
+                let lose = |record: &mut ChunkRecord| record.holders = Holders::default();
+                layer.chunks.update(chunk.block + 1, count - 1, lose);
+            }
+        }
         let Some(record) = layer.and_then(|layer| layer.chunks.get_mut(chunk.block)) else {
             return;
         };

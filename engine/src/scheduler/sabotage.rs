@@ -116,4 +116,12 @@ defects! {
     TrustDroppedTables,
     /// A worker reports neighbours together that are of different attempts.
     JoinAttempts,
+    /// All tasks of a report count if its first one does.
+    AnswerByFirst,
+    /// Of a report of neighbours only those at its beginning count that fared alike.
+    ForgetRestOfReport,
+    /// A task that needs a group of neighbours takes note of one of those that appear together.
+    CountGroupOnce,
+    /// With a lost chunk its neighbours that share a record count as lost.
+    LoseNeighbours,
 }
