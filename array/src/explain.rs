@@ -68,6 +68,15 @@ impl Lowered {
         self.plan.depth_first_bytes(held, tasks_max)
     }
 
+    /// An upper bound of it for plans of any size: see [`Plan::depth_first_bytes_max`].
+    pub fn depth_first_bytes_max(&self) -> Option<u64> {
+        let held = |key| {
+            let held = self.held.get(&key)?;
+            Some((&held.grid, held.dtype.size_bytes()))
+        };
+        self.plan.depth_first_bytes_max(held)
+    }
+
     /// Describes the plan; see [`explain`].
     pub fn explain(&self) -> String {
         let mut text = String::new();

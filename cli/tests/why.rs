@@ -75,7 +75,7 @@ async fn a_job_without_workers_says_so_and_a_worker_tells_what_it_did_later() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_job_larger_than_memory_names_what_is_in_use() {
     let (_scheduler, url) = Process::scheduler();
-    let _worker = Process::start(&["worker", "--scheduler", &url, "--slots", "1", "--memory", "8MiB"]);
+    let _worker = Process::start(&["worker", "--scheduler", &url, "--slots", "1", "--memory", "72MiB"]);
     let client = Client::connect(&url).await.unwrap();
     let x = Array::ones(&[64 << 17], &[Chunks::Size(1 << 17)], DType::Float64).unwrap();
     // Nobody fetches what is there.

@@ -7,7 +7,8 @@ use graticule_proto::engine::{IN_HAND_BYTES_MIN, PlanMemory, scheduler::WorkerIn
 
 use crate::{Client, ClientError, memory::text};
 
-/// Tasks of a plan that are walked through to learn its memory, which takes about half a microsecond each.
+/// Tasks of a plan that are walked through to learn its memory, which takes about half a microsecond each. A larger plan's
+/// bound is told from its layers, and not as near.
 const WALKED_TASKS_MAX: u64 = 200_000;
 
 /// What a plan takes on the workers that a cluster has.
@@ -28,7 +29,8 @@ pub struct Explanation {
     /// What is kept when the plan has run, if it is persisted; else 0.
     pub kept_bytes: u64,
     /// The most that chunks and running tasks take at a time: no run in which nothing is lost takes more, results that
-    /// wait for their client apart. `None` for a plan of too many tasks, which the workers' memory alone bounds.
+    /// wait for their client apart. `None` where it cannot be told (results with more than 65,536 chunks along one axis);
+    /// the workers' memory alone bounds such a plan.
     pub bound_bytes: Option<u64>,
 }
 
@@ -96,7 +98,7 @@ impl fmt::Display for Explanation {
         match self.bound_bytes {
             None => writeln!(
                 f,
-                "  too many tasks to tell beforehand; workers spill what exceeds their memory"
+                "  too large to tell beforehand; workers spill what exceeds their memory"
             ),
             Some(bound) if bound <= self.budget_bytes => {
                 writeln!(f, "  takes at most {} at a time: fits", text(bound))
@@ -160,5 +162,6 @@ impl Client {
 /// Has a plan say how much memory it needs, where that is quickly told.
 pub(crate) fn walk(lowered: &mut Lowered) {
     let bytes = lowered.depth_first_bytes(WALKED_TASKS_MAX);
+    let bytes = bytes.or_else(|| lowered.depth_first_bytes_max());
     lowered.plan = std::mem::take(&mut lowered.plan).with_depth_first_hint(bytes);
 }

@@ -11,7 +11,7 @@ const IN_HAND_PER_SLOT: u128 = 2;
 /// What a plan's tasks have in memory, as far as it can be known before they run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct PlanMemory {
-    /// The most bytes when tasks run one by one; `None` if nobody has walked through the plan.
+    /// The most bytes when tasks run one by one, or more; `None` if nobody has asked the plan.
     pub depth_first_bytes: Option<u64>,
     /// The most bytes that one task has in hand: windows on its inputs, what it reads, scratch and result.
     pub task_bytes_max: u64,

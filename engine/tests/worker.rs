@@ -213,6 +213,47 @@ fn a_disk_that_takes_nothing_is_asked_again_after_a_pause() {
 }
 
 #[test]
+fn what_does_not_fit_waits_for_the_disk_though_nothing_runs() {
+    let mut station = Station::new(1, CHUNK_BYTES + CHUNK_BYTES / 2);
+    station.learn(&source(4));
+    let runs = fetches(&station.lease(0, &[0, 1], 1));
+    station.fetched(runs[0]);
+    let commands = station.computed(runs[0]);
+    assert!(commands.contains(&Command::Spill {
+        target_bytes: CHUNK_BYTES / 2
+    }));
+    assert_eq!(fetches(&commands), [], "a chunk is on its way to the disk");
+    let spilled = Event::StoreChanged {
+        memory_bytes: 0,
+        spilled_bytes: CHUNK_BYTES,
+    };
+    assert_eq!(fetches(&station.tell(spilled)).len(), 1);
+}
+
+#[test]
+fn a_disk_that_takes_nothing_lets_one_task_begin_each_time_it_was_tried() {
+    let mut station = Station::new(1, CHUNK_BYTES + CHUNK_BYTES / 2);
+    station.learn(&source(4));
+    let first = fetches(&station.lease(0, &[0, 1, 2], 1));
+    station.fetched(first[0]);
+    station.computed(first[0]);
+    station.tell(Event::SpillFailed);
+    let held = |count| Event::StoreChanged {
+        memory_bytes: count * CHUNK_BYTES,
+        spilled_bytes: 0,
+    };
+    let second = fetches(&station.tell(held(1)));
+    assert_eq!(second.len(), 1, "something must run");
+    station.fetched(second[0]);
+    assert_eq!(fetches(&station.computed(second[0])), []);
+    assert_eq!(fetches(&station.tell(held(2))), []);
+    station.now = station.now + 1_000_000;
+    assert_eq!(fetches(&station.tell(held(2))), [], "the disk is tried first");
+    station.tell(Event::SpillFailed);
+    assert_eq!(fetches(&station.tell(held(2))).len(), 1);
+}
+
+#[test]
 fn one_task_always_runs_whatever_it_needs() {
     let mut station = Station::new(1, CHUNK_BYTES / 2);
     station.learn(&source(2));

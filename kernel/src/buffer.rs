@@ -13,11 +13,12 @@ pub const TENSOR_BYTES_MAX: u64 = 1 << 36;
 /// The most bytes of freed buffers that are kept for reuse, in the whole process; see [`limit_spare_bytes`].
 pub const SPARE_BYTES_MAX: usize = 256 << 20;
 
-/// Buffers smaller than this are left to the allocator, which keeps them itself.
-const SPARE_BYTES_MIN: usize = 1 << 20;
+/// Buffers smaller than this are left to the allocator, which keeps them itself. Larger ones are kept apart from it: among
+/// what lives longer they would leave gaps behind that nothing else fits.
+pub const LARGE_BYTES_MIN: usize = 64 << 10;
 
 /// The most freed buffers that are kept, so that a search among them is short.
-const SPARE_COUNT_MAX: usize = 64;
+const SPARE_COUNT_MAX: usize = 256;
 
 /// One cache line; its alignment is what it is for.
 #[derive(Clone, Copy, Pod, Zeroable)]
@@ -39,7 +40,8 @@ type LargeSource = fn(usize) -> Option<Box<dyn LargeMemory>>;
 
 static LARGE_SOURCE: OnceLock<LargeSource> = OnceLock::new();
 
-/// From now on this process's buffers of a MiB and more have their memory from `source`. The first call counts.
+/// From now on this process's buffers of [`LARGE_BYTES_MIN`] and more have their memory from `source`. The first call
+/// counts.
 pub fn set_large_memory(source: fn(usize) -> Option<Box<dyn LargeMemory>>) {
     // A second source would be one too many.
     let _ = LARGE_SOURCE.set(source);
@@ -142,7 +144,7 @@ impl Spare {
 }
 
 fn is_kept(bytes: usize) -> bool {
-    (SPARE_BYTES_MIN..=SPARE_BYTES_MAX).contains(&bytes)
+    (LARGE_BYTES_MIN..=SPARE_BYTES_MAX).contains(&bytes)
 }
 
 fn spare(bytes: usize) -> Option<Memory> {
@@ -177,7 +179,7 @@ impl Buffer {
 
     fn fresh(len: usize) -> Result<Self, KernelError> {
         let bytes = memory_len(len)?;
-        let large = LARGE_SOURCE.get().filter(|_| bytes >= SPARE_BYTES_MIN);
+        let large = LARGE_SOURCE.get().filter(|_| bytes >= LARGE_BYTES_MIN);
         if let Some(memory) = large.and_then(|source| source(bytes)) {
             let memory = Memory::Large(memory);
             return Ok(Self { memory, len });

@@ -48,7 +48,8 @@ mod window;
 
 pub use arrival::ChunkArrival;
 pub use buffer::{
-    ALIGN_BYTES, LargeMemory, SPARE_BYTES_MAX, TENSOR_BYTES_MAX, limit_spare_bytes, set_large_memory,
+    ALIGN_BYTES, LARGE_BYTES_MIN, LargeMemory, SPARE_BYTES_MAX, TENSOR_BYTES_MAX, limit_spare_bytes,
+    set_large_memory,
 };
 pub use chunk::{Chunk, PART_COUNT_MAX, PartHeads, split_header};
 pub use element::Element;

@@ -1,3 +1,5 @@
+use std::ops::Range;
+
 use graticule_plan::Piece;
 
 use crate::{Chunk, KernelError, Tensor, TensorMut, tensor::sizes};
@@ -123,8 +125,45 @@ impl WindowBuilder {
             self.parts = Parts::Whole(region);
         } else {
             let at: Vec<usize> = pieces.iter().map(|piece| piece.at as usize).collect();
-            self.copy(&region, &at)?;
+            self.copy(&region, &at, &vec![0; at.len()], &shape)?;
         }
+        self.is_placed[position] = true;
+        Ok(())
+    }
+
+    /// As [`place`](Self::place), with the region still within its chunk: it is copied from there to where it belongs.
+    ///
+    /// # Errors
+    /// As [`place`](Self::place), and if the box is not within the chunk.
+    pub fn place_from(
+        &mut self,
+        position: usize,
+        chunk: &Chunk,
+        region: &[Range<u64>],
+    ) -> Result<(), KernelError> {
+        if self.is_placed.len() == 1 {
+            return self.place(position, chunk.region(region)?);
+        }
+        let pieces = self.pieces_at(position)?;
+        let fits = region.len() == pieces.len()
+            && chunk.shape().len() == pieces.len()
+            && region
+                .iter()
+                .zip(&pieces)
+                .zip(chunk.shape())
+                .all(|((range, piece), &len)| {
+                    range.end.checked_sub(range.start) == Some(piece.len) && range.end <= len as u64
+                });
+        if !fits {
+            let shape = chunk.shape();
+            return Err(KernelError::Window(format!(
+                "region {region:?} of a chunk of shape {shape:?} is not {pieces:?}"
+            )));
+        }
+        let at: Vec<usize> = pieces.iter().map(|piece| piece.at as usize).collect();
+        let from: Vec<usize> = region.iter().map(|range| range.start as usize).collect();
+        let shape: Vec<usize> = pieces.iter().map(|piece| piece.len as usize).collect();
+        self.copy(chunk, &at, &from, &shape)?;
         self.is_placed[position] = true;
         Ok(())
     }
@@ -165,7 +204,14 @@ impl WindowBuilder {
         Ok(pieces)
     }
 
-    fn copy(&mut self, region: &Chunk, at: &[usize]) -> Result<(), KernelError> {
+    /// Copies a box of a chunk to its place.
+    fn copy(
+        &mut self,
+        region: &Chunk,
+        at: &[usize],
+        from: &[usize],
+        shape: &[usize],
+    ) -> Result<(), KernelError> {
         if matches!(self.parts, Parts::Nothing) {
             let parts = region
                 .parts()
@@ -183,7 +229,7 @@ impl WindowBuilder {
             )));
         }
         for (part, source) in parts.iter_mut().zip(region.parts()) {
-            part.copy_box(at, source, &vec![0; at.len()], region.shape())?;
+            part.copy_box(at, source, from, shape)?;
         }
         Ok(())
     }

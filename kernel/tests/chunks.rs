@@ -112,6 +112,38 @@ fn a_window_of_one_region_is_that_region() {
 }
 
 #[test]
+fn a_region_is_copied_out_of_its_chunk_to_where_it_belongs() {
+    let squares = ChunkGrid::regular(&[8, 6], &[4, 3]).unwrap();
+    let rows = ChunkGrid::regular(&[8, 6], &[3, 6]).unwrap();
+    let cut = |out_axis| AxisWindow::Affine {
+        out_axis,
+        start: 0,
+        step: 1,
+    };
+    let map = InputMap::Product(vec![cut(0), AxisWindow::All]);
+    let map = BlockMap::new(&map, &rows, &squares).unwrap();
+    let chunk = |block: u64| Chunk::from(Tensor::full(Scalar::Int32(block as i32), &[4, 3]).unwrap());
+    for block in 0..rows.block_count() {
+        let sources = map.sources(block);
+        let regions = sources.iter().map(|&source| map.region(block, source));
+        let regions: Vec<_> = regions.collect();
+        let mut within = WindowBuilder::new(map.window(block).unwrap()).unwrap();
+        for (position, (&source, region)) in sources.iter().zip(&regions).enumerate().rev() {
+            within.place_from(position, &chunk(source), region).unwrap();
+        }
+        let alone = sources.iter().zip(&regions);
+        let alone = alone.map(|(&source, region)| chunk(source).region(region).unwrap());
+        let alone = Window::assemble(map.window(block).unwrap(), alone.collect()).unwrap();
+        assert_eq!(within.finish().unwrap().chunk, alone.chunk, "block {block}");
+    }
+    let mut window = WindowBuilder::new(map.window(0).unwrap()).unwrap();
+    for region in [&[0..4u64, 0..3][..], &[2..5, 0..3], &[0..3]] {
+        let placed = window.place_from(0, &chunk(0), region);
+        assert!(matches!(placed, Err(KernelError::Window(_))), "{region:?}");
+    }
+}
+
+#[test]
 fn regions_that_do_not_fit_their_window_are_errors() {
     let grid = ChunkGrid::regular(&[8], &[4]).unwrap();
     let whole = ChunkGrid::whole(&[8]).unwrap();

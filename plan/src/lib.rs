@@ -18,6 +18,7 @@
 //! ```
 
 mod annotations;
+mod bound;
 mod depth_first;
 mod dtype;
 mod error;

@@ -110,6 +110,52 @@ impl BlockMap {
         &self.source
     }
 
+    /// The grid of the layer that reads.
+    pub(crate) fn out_grid(&self) -> &ChunkGrid {
+        &self.out
+    }
+
+    /// For each source axis the axis of the layer that decides what a block needs along it; `None` for maps that are no
+    /// product.
+    pub(crate) fn deciders(&self) -> Option<Vec<Option<usize>>> {
+        match &self.kind {
+            MapKind::Blocks { .. } => None,
+            MapKind::Product(axes) => Some(axes.iter().map(|axis| axis.window.out_axis()).collect()),
+        }
+    }
+
+    /// The run of blocks along a source axis that covers what a block at index `i` of the deciding axis needs, and how
+    /// many of the run it needs. For products.
+    pub(crate) fn reach(&self, axis: usize, i: u64) -> (Range<u64>, u64) {
+        let MapKind::Product(axes) = &self.kind else {
+            unreachable!("the caller asked for deciders")
+        };
+        let axis = &axes[axis];
+        let mut index: SmallVec<[u64; AXES]> = SmallVec::from_elem(0, self.out.ndim());
+        if let Some(decider) = axis.window.out_axis() {
+            index[decider] = i;
+        }
+        match axis.sources(&index) {
+            Blocks::Range(run) => (run.clone(), run.end - run.start),
+            Blocks::List(list) => {
+                let start = list.iter().min().copied().unwrap_or(0);
+                let end = list.iter().max().map_or(start, |last| last + 1);
+                (start..end, list.len() as u64)
+            }
+        }
+    }
+
+    /// Whether blocks that differ along the deciding axis are known to need different blocks along a source axis.
+    pub(crate) fn is_disjoint(&self, axis: usize) -> bool {
+        match &self.kind {
+            MapKind::Blocks { .. } => false,
+            MapKind::Product(axes) => matches!(
+                axes[axis].window,
+                AxisWindow::Aligned { .. } | AxisWindow::Group { .. }
+            ),
+        }
+    }
+
     /// The source blocks that block `block` needs, in the order in which the kernel sees them.
     pub fn sources(&self, block: u64) -> Vec<u64> {
         let mut found = Vec::new();

@@ -100,6 +100,20 @@ pub enum AxisWindow {
     },
 }
 
+impl AxisWindow {
+    /// The axis of the layer's grid that decides, if one does.
+    pub(crate) fn out_axis(&self) -> Option<usize> {
+        match self {
+            AxisWindow::All | AxisWindow::Block { .. } => None,
+            AxisWindow::Aligned { out_axis }
+            | AxisWindow::Affine { out_axis, .. }
+            | AxisWindow::Group { out_axis, .. }
+            | AxisWindow::Intervals { out_axis, .. }
+            | AxisWindow::Rows { out_axis, .. } => Some(*out_axis),
+        }
+    }
+}
+
 /// Lists of block indices, one for each block: compressed sparse rows.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Rows {

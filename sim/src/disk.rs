@@ -1,7 +1,7 @@
 //! A worker's store: chunks in memory and on a disk that may be slow, full or damaged.
 
 use graticule_engine::{Peer, scheduler::Sabotage, worker::Event};
-use graticule_plan::ChunkId;
+use graticule_plan::{ChunkId, TaskId};
 
 use crate::{
     node::Node,
@@ -33,6 +33,19 @@ pub(crate) enum Reading {
     Later(u64),
 }
 
+/// A worker's disk.
+#[derive(Debug, Default)]
+pub(crate) struct Disk {
+    /// Until when it is slow.
+    pub(crate) slow_until: u64,
+    /// Until when it takes nothing.
+    pub(crate) full_until: u64,
+    /// What the store is shrinking to.
+    pub(crate) spill_target: Option<u64>,
+    /// It took nothing when it was tried last.
+    refuses: bool,
+}
+
 impl Node {
     /// Bytes in memory and on disk.
     fn sizes(&self) -> (u64, u64) {
@@ -57,15 +70,29 @@ impl Node {
 impl World {
     /// The shell begins to move chunks to disk; while it does, it begins no other such move.
     pub(crate) fn start_spill(&mut self, at: usize, target_bytes: u64) {
-        if self.nodes[at].spill_target.is_none() {
-            self.nodes[at].spill_target = Some(target_bytes);
+        if self.nodes[at].disk.spill_target.is_none() {
+            self.nodes[at].disk.spill_target = Some(target_bytes);
             self.spill_step_later(at);
+        }
+    }
+
+    /// A worker begins a task beyond its budget only when nothing in its memory can go to disk.
+    pub(crate) fn check_room(&mut self, at: usize, task: TaskId) {
+        let node = &self.nodes[at];
+        let status = node.engine.status();
+        let in_use = status.memory_bytes.saturating_add(status.reserved_bytes);
+        let (in_memory, _) = node.sizes();
+        if in_use > node.budget_bytes && in_memory > 0 && !node.disk.refuses {
+            let budget = node.budget_bytes;
+            self.fail(format!(
+                "worker process {at} begins {task} with {in_use} bytes of {budget} while {in_memory} could go to disk"
+            ));
         }
     }
 
     fn spill_step_later(&mut self, at: usize) {
         let node = &mut self.nodes[at];
-        let delay = if self.clock < node.disk_slow_until {
+        let delay = if self.clock < node.disk.slow_until {
             node.rng.within(5_000..30_000)
         } else {
             node.rng.within(20..200)
@@ -76,21 +103,23 @@ impl World {
     /// One more chunk is on disk, or cannot be put there.
     pub(crate) fn on_spill_step(&mut self, at: usize) {
         let node = &mut self.nodes[at];
-        let target_bytes = node.spill_target.expect("steps are scheduled for a target");
+        let target_bytes = node.disk.spill_target.expect("steps are scheduled for a target");
         if node.sizes().0 > target_bytes {
-            if self.clock < node.disk_full_until {
-                node.spill_target = None;
+            if self.clock < node.disk.full_until {
+                node.disk.spill_target = None;
+                node.disk.refuses = true;
                 self.tell(|| format!("worker process {at} cannot spill: its disk is full"));
                 self.tell_worker(at, Event::SpillFailed);
                 self.store_changes(at);
                 return;
             }
+            node.disk.refuses = false;
             if node.spill_one() {
                 self.spill_step_later(at);
                 return;
             }
         }
-        node.spill_target = None;
+        node.disk.spill_target = None;
         self.store_changes(at);
     }
 
@@ -130,7 +159,7 @@ impl World {
         let Some(stored) = node.store.get(&chunk) else {
             return Reading::Failed;
         };
-        if stored.on_disk && self.clock < node.disk_slow_until && !was_delayed {
+        if stored.on_disk && self.clock < node.disk.slow_until && !was_delayed {
             return Reading::Later(node.rng.within(1_000..20_000));
         }
         if !stored.damaged {

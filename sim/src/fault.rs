@@ -153,12 +153,12 @@ impl World {
                     self.store_changes(node);
                 }
             }
-            Strike::Squeeze if self.clock >= self.nodes[node].disk_full_until => {
+            Strike::Squeeze if self.clock >= self.nodes[node].disk.full_until => {
                 self.nodes[node].spill(rng.below(TASK_BYTES_MAX));
                 self.store_changes(node);
             }
-            Strike::SlowDisk => self.nodes[node].disk_slow_until = self.clock + rng.within(5_000..200_000),
-            Strike::FullDisk => self.nodes[node].disk_full_until = self.clock + rng.within(5_000..200_000),
+            Strike::SlowDisk => self.nodes[node].disk.slow_until = self.clock + rng.within(5_000..200_000),
+            Strike::FullDisk => self.nodes[node].disk.full_until = self.clock + rng.within(5_000..200_000),
             // Not now, or not a fault of one process.
             _ => {}
         }
@@ -431,7 +431,7 @@ impl World {
             // What is held up arrives now or never; damage that nobody has met stays until the chunk is read.
             record.cut.up_until = record.cut.up_until.min(self.clock);
             record.cut.down_until = record.cut.down_until.min(self.clock);
-            (record.disk_slow_until, record.disk_full_until) = (0, 0);
+            (record.disk.slow_until, record.disk.full_until) = (0, 0);
             self.revive(node);
         }
         let staying = |world: &Self| world.nodes.iter().filter(|n| n.alive && !n.retiring).count() as u64;

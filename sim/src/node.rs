@@ -13,7 +13,7 @@ use graticule_engine::{
 use graticule_plan::{ChunkId, Digest, Resource, TaskId, WorkerId};
 
 use crate::{
-    disk::{Reading, Stored},
+    disk::{Disk, Reading, Stored},
     network::Cut,
     oracle::salt_of,
     rng::Rng,
@@ -47,12 +47,9 @@ pub(crate) struct Node {
     pub(crate) ahead_us: u64,
     /// What is cut between it and the scheduler.
     pub(crate) cut: Cut,
-    /// Until when its disk is slow.
-    pub(crate) disk_slow_until: u64,
-    /// Until when its disk takes nothing.
-    pub(crate) disk_full_until: u64,
-    /// What its store is shrinking to.
-    pub(crate) spill_target: Option<u64>,
+    pub(crate) disk: Disk,
+    /// Bytes that its engine may use.
+    pub(crate) budget_bytes: u64,
     pub(crate) tables: BTreeSet<Digest>,
     busy: BTreeSet<u32>,
     slots: u32,
@@ -101,9 +98,8 @@ impl Node {
             rng,
             ahead_us: 0,
             cut: Cut::default(),
-            disk_slow_until: 0,
-            disk_full_until: 0,
-            spill_target: None,
+            disk: Disk::default(),
+            budget_bytes: config.budget_bytes,
             address: config.address.clone(),
             name: config.name.clone(),
             resources: config.resources.clone(),
@@ -254,6 +250,7 @@ impl World {
             execution: 0,
             result: None,
         };
+        self.check_room(at, task);
         if self.nodes[at].runs.insert(run, state).is_some() {
             self.fail(format!("worker process {at} fetches twice for {run:?}"));
         }

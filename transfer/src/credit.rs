@@ -6,6 +6,8 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 pub const RECEIVE_BYTES_MAX: u64 = 256 << 20;
 /// Bytes that may be under way from one store. A larger chunk travels alone.
 pub const SEND_BYTES_MAX: u64 = 256 << 20;
+/// Bytes that may be copied at one store to be sent: regions of chunks, and what has to be read from disk.
+pub const COPY_BYTES_MAX: u64 = 64 << 20;
 
 /// What a credit stands for: bounds are rounded to it, so that they fit the numbers of a semaphore on any machine.
 const UNIT_BYTES: u64 = 1 << 10;
@@ -25,14 +27,14 @@ pub struct Credits {
 #[derive(Debug)]
 pub(crate) struct Taken {
     _permit: Option<OwnedSemaphorePermit>,
-    _place: Option<OwnedSemaphorePermit>,
+    _other: Option<OwnedSemaphorePermit>,
 }
 
 impl Taken {
     /// With something else that is given back with it.
-    pub(crate) fn with(self, place: Option<OwnedSemaphorePermit>) -> Self {
+    pub(crate) fn with(self, other: Option<Taken>) -> Self {
         Self {
-            _place: place,
+            _other: other.and_then(|other| other._permit),
             ..self
         }
     }
@@ -60,7 +62,7 @@ impl Credits {
         // The semaphore is never closed.
         Taken {
             _permit: permit.ok(),
-            _place: None,
+            _other: None,
         }
     }
 

@@ -15,7 +15,7 @@ mod server;
 mod shared;
 mod wire;
 
-pub use credit::{Credits, RECEIVE_BYTES_MAX, SEND_BYTES_MAX};
+pub use credit::{COPY_BYTES_MAX, Credits, RECEIVE_BYTES_MAX, SEND_BYTES_MAX};
 pub use error::FetchError;
 pub use pool::{Fetch, StorePool};
 pub use server::{ChunkSource, Refusal, StoreService, server};

@@ -108,13 +108,13 @@ impl StorePool {
     /// # Errors
     /// [`FetchError`].
     pub async fn fetch(&self, fetch: Fetch<'_>) -> Result<Chunk, FetchError> {
+        let _credits = self.credits.take(fetch.bytes.unwrap_or(UNKNOWN_BYTES)).await;
         #[cfg(target_os = "linux")]
         if let Some(doors) = &self.doors
             && let Some(chunk) = doors.fetch(fetch).await
         {
             return Ok(chunk);
         }
-        let _credits = self.credits.take(fetch.bytes.unwrap_or(UNKNOWN_BYTES)).await;
         self.receive(fetch).await.map_err(|status| match status.code() {
             Code::NotFound => FetchError::NotHeld {
                 address: fetch.address.clone(),

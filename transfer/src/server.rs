@@ -11,7 +11,6 @@ use graticule_kernel::Chunk;
 use graticule_plan::ChunkId;
 use graticule_proto::{FETCH_PATH, STORE_SERVICE, decode_fetch};
 use http_body::Body as _;
-use tokio::sync::Semaphore;
 use tonic::{
     Code, Status,
     body::Body,
@@ -21,14 +20,12 @@ use tonic::{
 };
 
 use crate::{
-    Credits, SEND_BYTES_MAX,
+    COPY_BYTES_MAX, Credits, SEND_BYTES_MAX,
     wire::{FrameBody, request_message},
 };
 
 /// Bytes of a request. The longest names a region of as many axes as there may be.
 const REQUEST_BYTES_MAX: usize = 4 << 10;
-/// Chunks that are read from disk to be sent, at a time: each is in memory until it has gone.
-const FROM_DISK_MAX: usize = 8;
 /// What a peer may send before it is heard: requests are small.
 const WINDOW_BYTES: u32 = 1 << 20;
 
@@ -50,6 +47,10 @@ pub trait ChunkSource: Send + Sync + 'static {
     /// [`Refusal`].
     async fn read(&self, chunk: ChunkId, region: Option<&[Range<u64>]>) -> Result<Chunk, Refusal>;
 
+    /// The bytes that [`read`](Self::read) takes beside what the store has in memory: none for a whole chunk that lies
+    /// there, or for one that is not held.
+    fn copied_bytes(&self, chunk: ChunkId, region: Option<&[Range<u64>]>) -> u64;
+
     /// A whole chunk, if it lies in memory.
     fn in_memory(&self, chunk: ChunkId) -> Option<Chunk>;
 }
@@ -59,7 +60,7 @@ pub trait ChunkSource: Send + Sync + 'static {
 pub struct StoreService<S> {
     source: Arc<S>,
     credits: Credits,
-    from_disk: Arc<Semaphore>,
+    copies: Credits,
 }
 
 impl<S> Clone for StoreService<S> {
@@ -67,7 +68,7 @@ impl<S> Clone for StoreService<S> {
         Self {
             source: self.source.clone(),
             credits: self.credits.clone(),
-            from_disk: self.from_disk.clone(),
+            copies: self.copies.clone(),
         }
     }
 }
@@ -80,29 +81,32 @@ impl<S: ChunkSource> StoreService<S> {
 
     /// As [`new`](Self::new), with another bound on what is under way.
     pub fn with_credits(source: Arc<S>, credits: Credits) -> Self {
-        let from_disk = Arc::new(Semaphore::new(FROM_DISK_MAX));
         Self {
             source,
             credits,
-            from_disk,
+            copies: Credits::new(COPY_BYTES_MAX),
         }
+    }
+
+    /// The same, with another bound on what is in memory only to be sent: regions, and what is read from disk.
+    pub fn copying_within(self, copies: Credits) -> Self {
+        Self { copies, ..self }
     }
 
     async fn fetch(&self, request: http::Request<Body>) -> Result<FrameBody, Status> {
         let body = collect(request.into_body()).await?;
         let wanted = decode_fetch(request_message(&body)?);
         let (chunk, region) = wanted.map_err(|error| Status::invalid_argument(error.to_string()))?;
-        let place = match self.source.in_memory(chunk) {
-            Some(_) => None,
-            // The semaphore is never closed.
-            None => self.from_disk.clone().acquire_owned().await.ok(),
+        let copied = match self.source.copied_bytes(chunk, region.as_deref()) {
+            0 => None,
+            bytes => Some(self.copies.take(bytes).await),
         };
         let found = self.source.read(chunk, region.as_deref()).await;
         let found = found.map_err(|refusal| match refusal {
             Refusal::NotHeld(why) => Status::not_found(why),
             Refusal::Region(why) => Status::invalid_argument(why),
         })?;
-        let credits = self.credits.take(found.nbytes()).await.with(place);
+        let credits = self.credits.take(found.nbytes()).await.with(copied);
         Ok(FrameBody::new(found.frames(), credits))
     }
 }

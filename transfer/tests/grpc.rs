@@ -23,6 +23,8 @@ struct Gated {
     gate: Semaphore,
     reading: AtomicUsize,
     reading_max: AtomicUsize,
+    /// What each read copies.
+    copied_bytes: u64,
 }
 
 #[async_trait::async_trait]
@@ -40,6 +42,10 @@ impl ChunkSource for Gated {
                 .region(region)
                 .map_err(|error| Refusal::Region(error.to_string())),
         }
+    }
+
+    fn copied_bytes(&self, _: ChunkId, _: Option<&[Range<u64>]>) -> u64 {
+        self.copied_bytes
     }
 
     fn in_memory(&self, chunk: ChunkId) -> Option<Chunk> {
@@ -66,7 +72,12 @@ fn id(block: u64) -> ChunkId {
 }
 
 fn gated(count: u64, permits: usize) -> Arc<Gated> {
+    copied(count, permits, 0)
+}
+
+fn copied(count: u64, permits: usize, copied_bytes: u64) -> Arc<Gated> {
     Arc::new(Gated {
+        copied_bytes,
         chunks: (0..count).map(|block| (block, chunk(block))).collect(),
         gate: Semaphore::new(permits),
         reading: AtomicUsize::new(0),
@@ -176,6 +187,28 @@ async fn no_more_bytes_are_asked_for_than_the_receiver_has_credits() {
     }
     assert_eq!(source.reading_max.load(Ordering::SeqCst), 2);
     assert_eq!(credits.taken_bytes(), 0);
+}
+
+#[tokio::test]
+async fn what_is_copied_to_be_sent_has_its_credits_before_it_is_read() {
+    let bytes = chunk(0).nbytes();
+    let source = copied(6, 0, bytes);
+    let copies = Credits::new(2 * bytes);
+    let address = serve(StoreService::new(source.clone()).copying_within(copies.clone())).await;
+    let pool = StorePool::new();
+    let mut fetches = JoinSet::new();
+    for block in 0..6 {
+        let (pool, address) = (pool.clone(), address.clone());
+        fetches.spawn(async move { pool.fetch(fetch(&address, block, None)).await });
+    }
+    while source.reading.load(Ordering::SeqCst) < 2 {
+        tokio::task::yield_now().await;
+    }
+    source.gate.add_permits(10);
+    while let Some(came) = fetches.join_next().await {
+        assert!(came.unwrap().is_ok());
+    }
+    assert_eq!(source.reading_max.load(Ordering::SeqCst), 2);
 }
 
 #[tokio::test]

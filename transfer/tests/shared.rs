@@ -28,6 +28,10 @@ impl ChunkSource for One {
         unreachable!("nothing is served over gRPC here")
     }
 
+    fn copied_bytes(&self, _: ChunkId, _: Option<&[Range<u64>]>) -> u64 {
+        0
+    }
+
     fn in_memory(&self, _: ChunkId) -> Option<Chunk> {
         self.0.lock().unwrap().clone()
     }

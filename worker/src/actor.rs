@@ -24,7 +24,7 @@ use crate::{
     compute::compute,
     cpu::CpuPool,
     fetch::{Fetcher, Prepared},
-    limit::SPARE_PART,
+    limit::transit_bytes,
     pace::{Paces, timed},
     tables::TableStore,
 };
@@ -105,7 +105,7 @@ impl Worker {
     ) -> Result<WorkerHandle, WorkerError> {
         // Freed buffers are memory too: a small part of what the worker may use.
         let budget_bytes = options.bounded_budget_bytes();
-        let spare_bytes = usize::try_from(budget_bytes / SPARE_PART).unwrap_or(usize::MAX);
+        let spare_bytes = usize::try_from(transit_bytes(budget_bytes)).unwrap_or(usize::MAX);
         graticule_kernel::limit_spare_bytes(spare_bytes);
         let mut config = Config::new(&options.name, address, options.slots, budget_bytes);
         config.heartbeat_us = options.heartbeat_us;

@@ -8,7 +8,7 @@ use graticule_engine::{ChunkHolders, Failure, FailureKind, Peer, worker::LayerEn
 use graticule_kernel::{Chunk, Window, WindowBuilder};
 use graticule_ops::Program;
 use graticule_plan::{BlockMap, ChunkId, WorkerId};
-use graticule_transfer::Fetch;
+use graticule_transfer::{ChunkSource, Fetch};
 
 use crate::{ChunkStore, PeerError, Peers, StoreError, tables::TableStore};
 
@@ -44,6 +44,16 @@ struct Part {
     chunk: ChunkId,
     region: Vec<Range<u64>>,
     bytes: u64,
+}
+
+/// Where a region was found, and itself.
+enum Found {
+    /// In this chunk of this worker's memory.
+    Within(Chunk),
+    /// On this worker's disk.
+    Read(Chunk),
+    /// At a peer.
+    Received(Chunk),
 }
 
 pub(crate) fn permanent(message: impl std::fmt::Display) -> Failure {
@@ -131,11 +141,16 @@ impl Fetcher {
         let mut bytes = 0;
         let regions = parts.into_iter().map(|part| self.region(part, holders));
         let mut regions = stream::iter(regions).buffer_unordered(REGIONS_AT_ONCE);
-        while let Some((position, chunk, is_remote)) = regions.try_next().await? {
-            if is_remote {
-                bytes += chunk.nbytes();
-            }
-            builder.place(position, chunk).map_err(permanent)?;
+        while let Some((part, found)) = regions.try_next().await? {
+            let placed = match found {
+                Found::Within(chunk) => builder.place_from(part.position, &chunk, &part.region),
+                Found::Read(region) => builder.place(part.position, region),
+                Found::Received(region) => {
+                    bytes += region.nbytes();
+                    builder.place(part.position, region)
+                }
+            };
+            placed.map_err(permanent)?;
         }
         drop(regions);
         Ok((builder.finish().map_err(permanent)?, bytes))
@@ -145,9 +160,12 @@ impl Fetcher {
         &self,
         part: Part,
         holders: &BTreeMap<ChunkId, Vec<Peer>>,
-    ) -> Result<(usize, Chunk, bool), Failure> {
+    ) -> Result<(Part, Found), Failure> {
+        if let Some(chunk) = self.store.in_memory(part.chunk) {
+            return Ok((part, Found::Within(chunk)));
+        }
         match self.store.read(part.chunk, Some(&part.region)).await {
-            Ok(chunk) => return Ok((part.position, chunk, false)),
+            Ok(region) => return Ok((part, Found::Read(region))),
             Err(StoreError::Region(error)) => return Err(permanent(error)),
             Err(StoreError::NotHeld(_) | StoreError::Damaged { .. }) => {}
         }
@@ -161,7 +179,7 @@ impl Fetcher {
                 bytes: Some(part.bytes),
             };
             match self.fetch_from(fetch).await {
-                Ok(chunk) => return Ok((part.position, chunk, true)),
+                Ok(region) => return Ok((part, Found::Received(region))),
                 Err(error) => {
                     tracing::debug!(chunk = %part.chunk, worker = %peer.worker, %error, "peer gave no chunk");
                     missing.push((part.chunk, peer.worker));

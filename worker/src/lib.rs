@@ -27,7 +27,7 @@ mod tables;
 pub use actor::{Worker, WorkerHandle};
 pub use connect::{Connector, GrpcConnector, LinkError, Session};
 pub use error::WorkerError;
-pub use limit::{RESERVE_BYTES, SPARE_PART, ledger_bytes, memory_bytes_for};
+pub use limit::{RESERVE_BYTES, RESERVE_PART, ledger_bytes, memory_bytes_for};
 pub use options::WorkerOptions;
 pub use peers::{GrpcPeers, LocalPeers, PeerError, Peers};
 pub use server::{ServeOptions, Served, serve};

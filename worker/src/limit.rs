@@ -2,10 +2,15 @@
 
 /// Above this, version 1 means that there is no limit.
 const NO_LIMIT_BYTES: u64 = 1 << 60;
-/// Memory of a worker's process beside its budget: code, stacks, the runtime, buffers of connections.
+/// Memory of a worker's process that is not for chunks and tasks: code, stacks, the runtime, buffers of connections.
+/// `cargo xtask stress memory` measures what is taken of it.
 pub const RESERVE_BYTES: u64 = 64 << 20;
-/// The part of a worker's budget that freed buffers may take beside it.
-pub const SPARE_PART: u64 = 16;
+/// The part of a process's memory that is reserved beside that, and grows with it: see [`transit_bytes`].
+pub const RESERVE_PART: u64 = 16;
+/// The least part of its memory that a worker has for chunks and tasks, however little it is given.
+const LEDGER_PART_MIN: u64 = 64;
+/// Freed buffers, what is copied to be sent and what comes in may take so much each in any case, out of the reserve.
+const TRANSIT_BYTES_MIN: u64 = 4 << 20;
 
 /// The memory limit of this process's control group, version 1 or 2; `None` if it has none.
 pub(crate) fn group_limit_bytes() -> Option<u64> {
@@ -14,18 +19,26 @@ pub(crate) fn group_limit_bytes() -> Option<u64> {
 }
 
 /// What of a process's memory is for chunks and running tasks: all but a reserve for the process itself (code, stacks,
-/// buffers of connections, freed buffers), and at least half.
+/// buffers of connections, freed buffers, what is in transit).
+///
+/// A worker of less memory than its reserve takes more than that: it has next to nothing for chunks.
 pub fn ledger_bytes(memory_bytes: u64) -> u64 {
     memory_bytes
-        .saturating_sub(memory_bytes / SPARE_PART)
+        .saturating_sub(memory_bytes / RESERVE_PART)
         .saturating_sub(RESERVE_BYTES)
-        .max(memory_bytes / 2)
+        .max(memory_bytes / LEDGER_PART_MIN)
+}
+
+/// What each of three things may take beside a worker's ledger, out of its reserve: freed buffers that are kept, chunks
+/// that are copied to be sent, and those that are received but not in place yet.
+pub(crate) fn transit_bytes(ledger_bytes: u64) -> u64 {
+    (ledger_bytes / (3 * RESERVE_PART)).max(TRANSIT_BYTES_MIN)
 }
 
 /// The memory of a process that has `ledger_bytes` for chunks and running tasks: the inverse of [`ledger_bytes`].
 pub fn memory_bytes_for(ledger_bytes: u64) -> u64 {
     (ledger_bytes.saturating_add(RESERVE_BYTES))
-        .saturating_add((ledger_bytes + RESERVE_BYTES) / (SPARE_PART - 1))
+        .saturating_add((ledger_bytes + RESERVE_BYTES) / (RESERVE_PART - 1))
 }
 
 /// The lowest limit of a process's groups and those around them. `groups` is its `/proc/self/cgroup`.
@@ -92,8 +105,12 @@ mod tests {
     #[test]
     fn a_budget_leaves_room_for_the_process() {
         assert_eq!(ledger_bytes(1 << 30), (1 << 30) / 16 * 15 - (64 << 20));
-        assert_eq!(ledger_bytes(64 << 20), 32 << 20);
-        for ledger in [1 << 30, 300 << 20] {
+        assert_eq!(
+            ledger_bytes(64 << 20),
+            1 << 20,
+            "that is too little, but no worker has nothing"
+        );
+        for ledger in [1 << 30, 300 << 20, 16 << 20, 2 << 20] {
             assert!(ledger_bytes(memory_bytes_for(ledger)).abs_diff(ledger) < 16);
         }
     }

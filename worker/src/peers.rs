@@ -3,7 +3,7 @@ use std::{ops::Range, sync::Arc};
 use dashmap::DashMap;
 use graticule_kernel::Chunk;
 use graticule_plan::ChunkId;
-use graticule_transfer::{Fetch, FetchError, StorePool};
+use graticule_transfer::{Credits, Fetch, FetchError, StorePool};
 
 use crate::ChunkStore;
 
@@ -32,6 +32,15 @@ pub trait Peers: Send + Sync + 'static {
 #[derive(Debug, Clone, Default)]
 pub struct GrpcPeers {
     pool: StorePool,
+}
+
+impl GrpcPeers {
+    /// Peers of whom at most so many bytes are under way at a time.
+    pub fn receiving_within(credits: Credits) -> Self {
+        Self {
+            pool: StorePool::with_credits(credits),
+        }
+    }
 }
 
 #[async_trait::async_trait]

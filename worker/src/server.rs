@@ -5,12 +5,12 @@ use std::{net::SocketAddr, sync::Arc, time::Duration};
 use graticule_data::sources::Sources;
 #[cfg(target_os = "linux")]
 use graticule_transfer::Door;
-use graticule_transfer::StoreService;
+use graticule_transfer::{Credits, StoreService};
 use tokio::{net::TcpListener, sync::oneshot, task::JoinHandle};
 use tonic::transport::server::TcpIncoming;
 use tracing::info;
 
-use crate::{ChunkStore, GrpcConnector, GrpcPeers, Worker, WorkerError, WorkerHandle, WorkerOptions};
+use crate::{ChunkStore, GrpcConnector, GrpcPeers, Worker, WorkerError, WorkerHandle, WorkerOptions, limit};
 
 /// How long transfers under way may take when the worker has left.
 const TRANSFER_GRACE: Duration = Duration::from_secs(1);
@@ -31,6 +31,8 @@ pub struct ServeOptions {
 pub struct Served {
     /// Where peers and clients fetch chunks.
     pub address: SocketAddr,
+    /// Bytes for chunks and running tasks.
+    pub budget_bytes: u64,
     worker: WorkerHandle,
     stop: oneshot::Sender<()>,
     server: JoinHandle<Result<(), tonic::transport::Error>>,
@@ -56,16 +58,18 @@ pub async fn serve(options: ServeOptions) -> Result<Served, WorkerError> {
     let address = listener.local_addr().map_err(cannot)?;
     let folder = format!("graticule-{}-{}", std::process::id(), address.port());
     let store = Arc::new(ChunkStore::new(&options.worker.spill_dir, &folder));
+    let budget_bytes = options.worker.bounded_budget_bytes();
+    let transit_bytes = limit::transit_bytes(budget_bytes);
     let (stop, stopped) = oneshot::channel();
     let server = graticule_transfer::server()
-        .add_service(StoreService::new(store.clone()))
+        .add_service(StoreService::new(store.clone()).copying_within(Credits::new(transit_bytes)))
         .serve_with_incoming_shutdown(TcpIncoming::from(listener).with_nodelay(Some(true)), async {
             let _ = stopped.await;
         });
     let server = tokio::spawn(server);
     let door = open_door(&address.to_string(), &store);
     info!(%address, scheduler = %options.scheduler, slots = options.worker.slots, "worker listens");
-    let peers = Arc::new(GrpcPeers::default());
+    let peers = Arc::new(GrpcPeers::receiving_within(Credits::new(transit_bytes)));
     let worker = Worker::start(
         options.worker,
         connector,
@@ -76,6 +80,7 @@ pub async fn serve(options: ServeOptions) -> Result<Served, WorkerError> {
     )?;
     Ok(Served {
         address,
+        budget_bytes,
         worker,
         stop,
         server,

@@ -217,6 +217,29 @@ impl ChunkSource for ChunkStore {
         })
     }
 
+    fn copied_bytes(&self, chunk: ChunkId, region: Option<&[Range<u64>]>) -> u64 {
+        let Some(entry) = self.chunks.get(&chunk) else {
+            return 0;
+        };
+        let region_bytes = |shape: &[usize], item_bytes: u64| {
+            let region = region?;
+            let is_whole = region.len() == shape.len()
+                && (region.iter().zip(shape)).all(|(range, &len)| *range == (0..len as u64));
+            let lens = region.iter().map(|range| range.end.saturating_sub(range.start));
+            (!is_whole).then(|| lens.fold(item_bytes, u64::saturating_mul))
+        };
+        match &entry.place {
+            Place::Memory(chunk) => {
+                let items = chunk.parts().iter().map(|part| part.dtype().size_bytes());
+                region_bytes(chunk.shape(), items.sum()).unwrap_or(0)
+            }
+            Place::Disk(spilled) => {
+                let part = region_bytes(spilled.shape(), spilled.item_bytes());
+                part.unwrap_or(entry.bytes)
+            }
+        }
+    }
+
     fn in_memory(&self, chunk: ChunkId) -> Option<Chunk> {
         let entry = self.chunks.get(&chunk)?;
         entry.used.store(self.tick(), Ordering::Relaxed);
@@ -302,6 +325,28 @@ mod tests {
         assert!(!store.spill_to(0), "nothing can be written there");
         assert_eq!(store.sizes(), before);
         assert!(store.spill_to(before.0), "nothing had to be written");
+    }
+
+    #[tokio::test]
+    async fn what_a_read_copies_is_known_before_it_is_read() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = store(folder.path());
+        let (part, whole) = ([3..10], [0..256]);
+        let cases = [
+            (None, 0, 1024),
+            (Some(&part[..]), 28, 28),
+            (Some(&whole[..]), 0, 1024),
+        ];
+        for (region, in_memory, _) in cases {
+            assert_eq!(store.copied_bytes(id(0), region), in_memory, "{region:?}");
+        }
+        store.spill_to(0);
+        for (region, _, on_disk) in cases {
+            assert_eq!(store.copied_bytes(id(0), region), on_disk, "{region:?}");
+            let read = store.read(id(0), region).await.unwrap();
+            assert_eq!(read.nbytes(), on_disk);
+        }
+        assert_eq!(store.copied_bytes(id(9), None), 0);
     }
 
     #[tokio::test]

@@ -15,7 +15,12 @@ pub(crate) use config::{Config, Resources};
 pub(crate) async fn run(config: Config) -> anyhow::Result<ExitCode> {
     let interrupt = Interrupt::watch()?;
     let mut served = graticule_worker::serve(config.options()).await?;
-    terminal::say(&format!("worker at {} for {}", served.address, config.scheduler))?;
+    terminal::say(&format!(
+        "worker at {} for {}, {} for chunks and tasks",
+        served.address,
+        config.scheduler,
+        terminal::bytes(served.budget_bytes)
+    ))?;
     tokio::select! {
         ended = served.ended() => {
             ended?;

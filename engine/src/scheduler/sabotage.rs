@@ -96,6 +96,8 @@ defects! {
     KeepEarlierResults,
     /// The bytes of a failed fetch stay reserved.
     KeepFailedReservations,
+    /// A worker begins a task that does not fit while chunks are on their way to disk.
+    BeginWhileSpilling,
     /// The slot of a computation that nobody wants any more stays taken.
     KeepRevokedSlots,
     /// A client is told that its job is taken before that is on the scheduler's disk.

@@ -1,8 +1,9 @@
 //! The worker: events in, commands out.
 //!
 //! A leased task goes through two phases. In the first all it needs is fetched, with its bytes reserved and no CPU slot
-//! held; in the second it computes on a slot. A worker reserves before it allocates; when nothing runs, one task is
-//! admitted whatever it needs, so something can always run.
+//! held; in the second it computes on a slot. A worker reserves before it allocates; when nothing runs and nothing fits,
+//! chunks go to disk until it does. A task that does not fit an empty worker is begun all the same, and where the disk takes
+//! nothing one is begun each time it was tried, so something can always run.
 //!
 //! A worker that retires (`retire`) begins nothing new, and stays until the scheduler has had all that only it holds
 //! copied (`copy`) to others, or its deadline is over.
@@ -107,6 +108,8 @@ pub struct Worker {
     spilling_to: Option<u64>,
     /// The disk took nothing: it is not asked again before this time.
     no_spill_until: Time,
+    /// A task was begun beyond the budget, since the disk took nothing: no other is before this time.
+    overdrawn_until: Time,
     retiring: Option<retire::Retiring>,
     copies: copy::Copies,
     left: bool,
@@ -198,6 +201,7 @@ impl Worker {
             computing: computing::Computing::default(),
             spilling_to: None,
             no_spill_until: Time::ZERO,
+            overdrawn_until: Time::ZERO,
             left: false,
             runs: BTreeMap::new(),
             tasks: BTreeMap::new(),

@@ -155,13 +155,23 @@ impl Worker {
             let in_use = self.memory_bytes.saturating_add(self.reserved_bytes);
             if in_use.saturating_add(needed) > self.config.budget_bytes {
                 self.ask_to_spill(needed);
-                if active {
+                if active || self.waits_for_room() {
                     return;
                 }
+                self.overdrawn_until = self.no_spill_until;
             }
             self.queue.pop_first();
             self.queued_to_fetching(run, needed);
         }
+    }
+
+    /// Whether a task that does not fit waits though nothing runs: until chunks have gone to disk; where the disk takes
+    /// none, until it is tried again, if one task was begun since the last time. What cannot be had otherwise is begun.
+    fn waits_for_room(&self) -> bool {
+        if self.memory_bytes == 0 || self.config.sabotage == Sabotage::BeginWhileSpilling {
+            return false;
+        }
+        self.spilling_to.is_some() || self.now < self.overdrawn_until
     }
 
     /// Makes room for a task, unless so much is being made already.

@@ -10,17 +10,23 @@ use std::{
 };
 
 use graticule_kernel::{LargeMemory, set_large_memory};
-use memmap2::MmapMut;
+use memmap2::{MmapMut, MmapOptions};
 
 use super::sys;
 
-/// The most buffers that have a file descriptor; those beyond lie on the heap.
+/// Buffers below this have no file descriptor: they would be too many.
+const SEGMENT_BYTES_MIN: usize = 1 << 20;
+/// The most buffers that have a file descriptor; those beyond are private.
 const SEGMENT_COUNT_MAX: usize = 4096;
+/// The most buffers that are mappings without a descriptor, half of what Linux allows a process; those beyond lie on the heap.
+const PRIVATE_COUNT_MAX: usize = 1 << 15;
 
 /// Buffers with a descriptor, by where they begin.
 static SEGMENTS: Mutex<BTreeMap<usize, Arc<Shareable>>> = Mutex::new(BTreeMap::new());
 /// How many there may be.
 static COUNT_MAX: AtomicUsize = AtomicUsize::new(0);
+/// Mappings without a descriptor.
+static PRIVATE_COUNT: AtomicUsize = AtomicUsize::new(0);
 
 /// What others need of a buffer.
 #[derive(Debug)]
@@ -37,12 +43,19 @@ struct Segment {
     shareable: Arc<Shareable>,
 }
 
-/// From now on this process's large buffers can be mapped by others, as far as its descriptors go.
+/// A buffer that is this process's alone: a mapping of its own all the same, which goes back to the system as a whole.
+struct Private(MmapMut);
+
+/// From now on this process's large buffers are mappings, and those of a MiB and more can be mapped by others, as far as
+/// its descriptors go.
 pub fn share_large_buffers() {
     let open_files = rustix::process::getrlimit(rustix::process::Resource::Nofile).current;
     let half = open_files.map_or(usize::MAX, |max| usize::try_from(max / 2).unwrap_or(usize::MAX));
     COUNT_MAX.store(half.min(SEGMENT_COUNT_MAX), Ordering::Relaxed);
-    set_large_memory(|len| segment(len).map(|segment| Box::new(segment) as Box<dyn LargeMemory>));
+    set_large_memory(|len| {
+        let segment = segment(len).map(|segment| Box::new(segment) as Box<dyn LargeMemory>);
+        segment.or_else(|| Some(Box::new(private(len)?)))
+    });
 }
 
 fn lock() -> std::sync::MutexGuard<'static, BTreeMap<usize, Arc<Shareable>>> {
@@ -50,11 +63,11 @@ fn lock() -> std::sync::MutexGuard<'static, BTreeMap<usize, Arc<Shareable>>> {
 }
 
 fn segment(len: usize) -> Option<Segment> {
-    if lock().len() >= COUNT_MAX.load(Ordering::Relaxed) {
+    if len < SEGMENT_BYTES_MIN || lock().len() >= COUNT_MAX.load(Ordering::Relaxed) {
         return None;
     }
     let (map, file) = sys::create(len)
-        .inspect_err(|error| tracing::debug!(%error, "no shared memory; the heap takes its place"))
+        .inspect_err(|error| tracing::debug!(%error, "no shared memory; private memory takes its place"))
         .ok()?;
     let shareable = Arc::new(Shareable {
         file,
@@ -63,6 +76,15 @@ fn segment(len: usize) -> Option<Segment> {
     });
     lock().insert(map.as_ptr().addr(), shareable.clone());
     Some(Segment { map, shareable })
+}
+
+fn private(len: usize) -> Option<Private> {
+    if PRIVATE_COUNT.load(Ordering::Relaxed) >= PRIVATE_COUNT_MAX {
+        return None;
+    }
+    let map = MmapOptions::new().len(len).populate().map_anon().ok()?;
+    PRIVATE_COUNT.fetch_add(1, Ordering::Relaxed);
+    Some(Private(map))
 }
 
 /// The descriptor behind bytes and where in it they begin, if they have one. From then on the memory is not used again
@@ -77,6 +99,26 @@ pub(super) fn share(bytes: &[u8]) -> Option<(Arc<Shareable>, u64)> {
     }
     found.is_shared.store(true, Ordering::Relaxed);
     Some((found.clone(), offset as u64))
+}
+
+impl LargeMemory for Private {
+    fn bytes(&self) -> &[u8] {
+        &self.0
+    }
+
+    fn bytes_mut(&mut self) -> &mut [u8] {
+        &mut self.0
+    }
+
+    fn is_reusable(&self) -> bool {
+        true
+    }
+}
+
+impl Drop for Private {
+    fn drop(&mut self) {
+        PRIVATE_COUNT.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 impl LargeMemory for Segment {

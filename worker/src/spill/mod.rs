@@ -155,6 +155,16 @@ impl SpilledChunk {
         Chunk::new(parts.collect::<io::Result<_>>()?).map_err(io::Error::other)
     }
 
+    /// Elements along each axis.
+    pub(crate) fn shape(&self) -> &[usize] {
+        &self.shape
+    }
+
+    /// Bytes of one element of all parts.
+    pub(crate) fn item_bytes(&self) -> u64 {
+        self.parts.iter().map(|part| part.dtype.size_bytes()).sum()
+    }
+
     fn region(&self, region: Option<&[Range<u64>]>) -> io::Result<Vec<Range<usize>>> {
         let Some(region) = region else {
             return Ok(self.shape.iter().map(|&len| 0..len).collect());

@@ -32,6 +32,7 @@ pub(super) async fn check(args: &Args, side: u64, verdict: &mut Verdict) -> anyh
         u: data.pop().context("two were written")?,
         days: args.days,
         thickness: (args.chunk * args.chunk / side).max(1),
+        columns: (args.chunk / 4).max(1),
     };
     for (name, program) in PROGRAMS {
         let (bound, peak) = compare(args, &program(&data)?).await?;
@@ -68,7 +69,7 @@ async fn compare(args: &Args, result: &Array) -> anyhow::Result<(u64, u64)> {
         .await?;
     let bound = explained
         .bound_bytes
-        .context("the plan has too many tasks for a bound; use larger chunks")?;
+        .context("nothing could be foretold of the plan; use larger chunks")?;
     digest(&client, result).await?;
     Ok((bound, client.info().await?.peak_bytes))
 }

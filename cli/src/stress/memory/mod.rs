@@ -93,6 +93,7 @@ async fn round(
         v: kept_v.array().clone(),
         days: args.days,
         thickness: (args.chunk * args.chunk / side).max(1),
+        columns: (args.chunk / 4).max(1),
     };
     let mut digests = Vec::new();
     let mut seconds = BTreeMap::new();
@@ -120,12 +121,13 @@ async fn round(
     let mib = |bytes: u64| bytes as f64 / f64::from(1 << 20);
     verdict.lines.push(format!(
         "{:.1} MiB for chunks and tasks of each worker: {:.1} s in all ({}); a worker's resident memory at most {:.1} \
-         of {:.1} MiB, of which {:.1} MiB are its reserve",
+         of {:.1} MiB; {:.1} of its reserve of {:.1} MiB were taken",
         mib(budget),
         started.elapsed().as_secs_f64(),
         times.join(", "),
         mib(peak),
         mib(limit),
+        mib(peak.saturating_sub(budget)),
         mib(limit - budget),
     ));
     if peak > limit {
@@ -135,7 +137,10 @@ async fn round(
             mib(peak)
         ));
     }
-    verdict.figures[format!("budget_{budget}")] = json!({"seconds": seconds, "resident_bytes_max": peak});
+    verdict.figures[format!("budget_{budget}")] = json!({
+        "seconds": seconds, "resident_bytes_max": peak, "memory_bytes": limit, "reserve_bytes": limit - budget,
+        "reserve_taken_bytes": peak.saturating_sub(budget),
+    });
     Ok(digests)
 }
 

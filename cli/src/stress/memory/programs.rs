@@ -15,9 +15,11 @@ pub(super) struct Data {
     pub(super) days: u64,
     /// Of a pancake or a pencil of as many elements as a square chunk has.
     pub(super) thickness: u64,
+    /// Columns of the matrix that another is multiplied by.
+    pub(super) columns: u64,
 }
 
-pub(super) const PROGRAMS: [(&str, Program); 7] = [
+pub(super) const PROGRAMS: [(&str, Program); 8] = [
     ("mean", |d| d.u.mean(&Over::all())),
     ("anomaly", |d| d.u.subtract(d.u.mean(&Over::axis(0))?)),
     ("vorticity", |d| {
@@ -39,7 +41,20 @@ pub(super) const PROGRAMS: [(&str, Program); 7] = [
         let pencils = [Chunks::Whole, Chunks::Size(d.thickness)];
         d.u.rechunk(&pancakes)?.add(&d.v)?.rechunk(&pencils)
     }),
+    ("tensordot", |d| {
+        let columns = i64::try_from(d.columns).unwrap_or(i64::MAX);
+        let some = d.v.slice(&[Index::Full, Index::range(0, columns)])?;
+        dot(&d.u, &some)
+    }),
 ];
+
+/// The product of two matrices: their elements' products, of three axes and never in memory as a whole, summed along the
+/// axis that both share.
+fn dot(a: &Array, b: &Array) -> Result<Array, ArrayError> {
+    let rows = a.slice(&[Index::Full, Index::Full, Index::NewAxis])?;
+    let columns = b.slice(&[Index::NewAxis, Index::Full, Index::Full])?;
+    rows.multiply(columns)?.sum(&Over::axis(1))
+}
 
 /// Each element less the one before it along an axis.
 fn difference(x: &Array, axis: usize) -> Result<Array, ArrayError> {
