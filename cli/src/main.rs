@@ -83,8 +83,11 @@ fn main() -> ExitCode {
     if let Err(error) = logging::start(filter) {
         return fail(&error);
     }
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
-    let runtime = match runtime {
+    let mut runtime = tokio::runtime::Builder::new_multi_thread();
+    if let Command::Worker(config) = &cli.command {
+        runtime.worker_threads(config.runtime_threads());
+    }
+    let runtime = match runtime.enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => return fail(&error.into()),
     };

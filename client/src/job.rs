@@ -1,5 +1,5 @@
 use std::{
-    collections::{HashMap, HashSet, VecDeque},
+    collections::{BTreeMap, BTreeSet, VecDeque},
     ops::Range,
     pin::Pin,
     sync::Arc,
@@ -57,13 +57,13 @@ pub struct Job {
     pub(crate) options: RunOptions,
     outputs: Arc<[OutputMeta]>,
     task_count: u64,
-    by_layer: HashMap<LayerId, usize>,
+    by_layer: BTreeMap<LayerId, usize>,
     delivered: Vec<BlockSet>,
     left: u64,
     fetches: JoinSet<Fetched>,
-    in_flight: HashSet<(LayerId, u64)>,
+    in_flight: BTreeSet<(LayerId, u64)>,
     in_flight_bytes: u64,
-    failures: HashMap<(LayerId, u64), u32>,
+    failures: BTreeMap<(LayerId, u64), u32>,
     /// Chunks that are here and not yet handed over.
     here: VecDeque<Here>,
     /// Chunks that were handed over and of which the cluster was not told.
@@ -115,9 +115,9 @@ impl Job {
             outputs: outputs.into(),
             task_count,
             fetches: JoinSet::new(),
-            in_flight: HashSet::new(),
+            in_flight: BTreeSet::new(),
             in_flight_bytes: 0,
-            failures: HashMap::new(),
+            failures: BTreeMap::new(),
             here: VecDeque::new(),
             untold: Vec::new(),
         }

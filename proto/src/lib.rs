@@ -17,6 +17,7 @@ mod error;
 mod journal;
 mod plan;
 mod ready;
+mod reports;
 mod resume;
 mod story;
 mod story_text;

@@ -7,7 +7,7 @@ use bytes::{Bytes, BytesMut};
 use graticule_engine::Peer;
 use graticule_plan::{ChunkId, JobId, LayerId};
 
-use crate::{ProtoError, v1};
+use crate::{ProtoError, reports::split_value, v1};
 
 use ProtoError::Malformed;
 
@@ -81,13 +81,7 @@ pub(crate) fn ready_chunks(message: v1::ChunksReady) -> Result<Vec<ReadyChunk>, 
             (peers, sharing) = (next.peers.into_iter().map(Into::into).collect(), next.chunk_count);
         }
         sharing -= 1;
-        let value = match size.checked_sub(1) {
-            None => None,
-            Some(size) => {
-                let size = usize::try_from(size).ok().filter(|&size| size <= inline.len());
-                Some(inline.split_to(size.ok_or(Malformed("a value that is not there"))?))
-            }
-        };
+        let value = split_value(&mut inline, size)?;
         chunks.push(ReadyChunk {
             block,
             bytes,

@@ -1,6 +1,6 @@
 use crate::{ProtoError, v1};
 
-const PROTOCOL: u32 = 4;
+const PROTOCOL: u32 = 5;
 const PLAN_FORMAT: u32 = 1;
 const OPERATIONS: u32 = 1;
 

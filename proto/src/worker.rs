@@ -12,7 +12,7 @@ use graticule_plan::{ChunkId, Digest, JobId, LayerId, WorkerId};
 use crate::{
     ProtoError, check_version,
     plan::{digest, grid, table, task},
-    v1, version,
+    reports, v1, version,
 };
 
 use ProtoError::Malformed;
@@ -84,9 +84,7 @@ impl From<ToScheduler> for v1::WorkerMessage {
         use v1::worker_message::Message;
         let message = match message {
             ToScheduler::Announce(announce) => Message::Announce(announce.into()),
-            ToScheduler::Reports(reports) => Message::Reports(v1::Reports {
-                reports: reports.into_iter().map(Into::into).collect(),
-            }),
+            ToScheduler::Reports(reports) => Message::Reports(reports::pack(reports)),
             ToScheduler::Computing { tasks } => Message::Computing(chunk_list(tasks)),
             ToScheduler::ChunksLost { chunks } => Message::ChunksLost(chunk_list(chunks)),
             ToScheduler::Status(status) => Message::Status(status.into()),
@@ -108,10 +106,7 @@ impl TryFrom<v1::WorkerMessage> for ToScheduler {
         use v1::worker_message::Message;
         Ok(match message.message.ok_or(Malformed("an empty message"))? {
             Message::Announce(announce) => ToScheduler::Announce(announce.try_into()?),
-            Message::Reports(reports) => {
-                let reports = reports.reports.into_iter().map(Report::try_from);
-                ToScheduler::Reports(reports.collect::<Result<_, _>>()?)
-            }
+            Message::Reports(packed) => ToScheduler::Reports(reports::unpack(packed)?),
             Message::Computing(list) => ToScheduler::Computing { tasks: chunks(list) },
             Message::ChunksLost(list) => ToScheduler::ChunksLost { chunks: chunks(list) },
             Message::Status(status) => ToScheduler::Status(status.into()),

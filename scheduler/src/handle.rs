@@ -260,7 +260,31 @@ pub struct WorkerSession {
     closer: Closer,
 }
 
+/// An open session of a worker, apart from what is said to it. It ends when this is dropped.
+#[derive(Debug)]
+pub(crate) struct OpenWorker {
+    speaker: WorkerSpeaker,
+    _closer: Closer,
+}
+
+impl OpenWorker {
+    /// As [`WorkerSpeaker::say`].
+    pub(crate) async fn say(&self, message: ToScheduler) -> Result<(), SchedulerGone> {
+        self.speaker.say(message).await
+    }
+}
+
 impl WorkerSession {
+    /// Takes what the scheduler says apart from the session itself.
+    pub(crate) fn split(self) -> (mpsc::Receiver<ToWorker>, OpenWorker) {
+        let speaker = self.speaker();
+        let open = OpenWorker {
+            speaker,
+            _closer: self.closer,
+        };
+        (self.messages, open)
+    }
+
     /// Splits off a way to speak, for another task.
     pub fn speaker(&self) -> WorkerSpeaker {
         WorkerSpeaker {
@@ -305,7 +329,37 @@ pub struct ClientSession {
     closer: Closer,
 }
 
+/// An open session of a client, apart from what it hears; see [`ClientSession`].
+#[derive(Debug)]
+pub(crate) struct OpenClient {
+    client: ClientId,
+    connection: u64,
+    closer: Closer,
+}
+
+impl OpenClient {
+    /// Passes on what the client says; waits while the scheduler is behind.
+    pub(crate) async fn say(&self, message: ToCluster) -> Result<(), SchedulerGone> {
+        let said = Input::ClientSaid {
+            client: self.client,
+            connection: self.connection,
+            message,
+        };
+        self.closer.inbox.send(said).await.map_err(|_| SchedulerGone)
+    }
+}
+
 impl ClientSession {
+    /// Takes what the client hears apart from the session itself.
+    pub(crate) fn split(self) -> (mpsc::Receiver<FromCluster>, OpenClient) {
+        let open = OpenClient {
+            client: self.client,
+            connection: self.connection,
+            closer: self.closer,
+        };
+        (self.events, open)
+    }
+
     /// Passes on what the client says; waits while the scheduler is behind.
     ///
     /// # Errors

@@ -7,12 +7,18 @@ use graticule_engine::ToScheduler;
 use graticule_proto::{
     ClientToken, FromCluster, PlanAssembler, ProtoError, ToCluster, check_version, v1, version,
 };
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status, Streaming};
 use tracing::{debug, warn};
 
-use crate::{SchedulerGone, SchedulerHandle};
+use crate::{
+    SchedulerGone, SchedulerHandle,
+    handle::{OpenClient, OpenWorker},
+};
+
+/// Refusals to one client that may wait for it; who breaks the rules more often waits.
+const REFUSAL_COUNT_MAX: usize = 16;
 
 /// Serves a scheduler's actor.
 #[derive(Debug, Clone)]
@@ -53,9 +59,10 @@ impl v1::cluster_server::Cluster for ClusterService {
             return Err(Status::failed_precondition("a worker must announce itself first"));
         };
         let session = self.scheduler.open_worker(announce).await.map_err(gone)?;
-        let (outgoing, stream) = mpsc::channel(64);
-        tokio::spawn(serve_worker(session, incoming, outgoing));
-        Ok(Response::new(Box::pin(ReceiverStream::new(stream))))
+        let (messages, open) = session.split();
+        let (stream, is_heard) = outgoing(messages);
+        tokio::spawn(listen_to_worker(open, incoming, is_heard));
+        Ok(Response::new(Box::pin(stream)))
     }
 
     async fn connect(
@@ -86,9 +93,12 @@ impl v1::cluster_server::Cluster for ClusterService {
         let welcome = v1::ClientEvent {
             event: Some(v1::client_event::Event::Welcome(welcome)),
         };
-        let (outgoing, stream) = mpsc::channel(1024);
-        tokio::spawn(serve_client(session, incoming, outgoing));
-        let stream = futures::stream::iter([Ok(welcome)]).chain(ReceiverStream::new(stream));
+        let (events, open) = session.split();
+        let (events, is_heard) = outgoing(events);
+        let (refused, refusals) = mpsc::channel(REFUSAL_COUNT_MAX);
+        tokio::spawn(listen_to_client(open, incoming, refused, is_heard));
+        let all = futures::stream::select(ReceiverStream::new(refusals), events);
+        let stream = futures::stream::iter([Ok(welcome)]).chain(all);
         Ok(Response::new(Box::pin(stream)))
     }
 
@@ -118,18 +128,36 @@ impl v1::cluster_server::Cluster for ClusterService {
     }
 }
 
-/// Moves messages both ways until either end is gone. Dropping the session tells the scheduler.
-async fn serve_worker(
-    mut session: crate::WorkerSession,
+/// What the scheduler says in a session, as it goes out: nothing lies between, so that nobody is woken to hand it on.
+/// The second value resolves when nobody hears it any more, or nothing more is said.
+fn outgoing<M, V>(
+    messages: mpsc::Receiver<M>,
+) -> (
+    impl Stream<Item = Result<V, Status>> + Send,
+    oneshot::Receiver<()>,
+)
+where
+    M: Into<V> + Send + 'static,
+{
+    let (heard, is_heard) = oneshot::channel();
+    let stream = futures::stream::unfold((messages, heard), |(mut messages, heard)| async move {
+        let message = messages.recv().await?;
+        Some((Ok(message.into()), (messages, heard)))
+    });
+    (stream, is_heard)
+}
+
+/// Passes on what a worker says until either end is gone. Dropping the session tells the scheduler.
+async fn listen_to_worker(
+    session: OpenWorker,
     mut incoming: Streaming<v1::WorkerMessage>,
-    outgoing: mpsc::Sender<Result<v1::SchedulerMessage, Status>>,
+    is_heard: oneshot::Receiver<()>,
 ) {
-    let speaker = session.speaker();
     let listen = async {
         while let Ok(Some(message)) = incoming.message().await {
             match ToScheduler::try_from(message) {
                 Ok(message) => {
-                    if speaker.say(message).await.is_err() {
+                    if session.say(message).await.is_err() {
                         break;
                     }
                 }
@@ -140,55 +168,48 @@ async fn serve_worker(
             }
         }
     };
-    let speak = async {
-        while let Some(message) = session.messages.recv().await {
-            if outgoing.send(Ok(message.into())).await.is_err() {
-                break;
+    tokio::select! {
+        () = listen => {}
+        _ = is_heard => {}
+    }
+}
+
+/// Passes on what a client says until either end is gone; what is wrong with it goes back.
+async fn listen_to_client(
+    session: OpenClient,
+    mut incoming: Streaming<v1::ClientMessage>,
+    refusals: mpsc::Sender<Result<v1::ClientEvent, Status>>,
+    is_heard: oneshot::Receiver<()>,
+) {
+    let listen = async {
+        let mut assembler = PlanAssembler::default();
+        while let Ok(Some(message)) = incoming.message().await {
+            match assembler.take(message) {
+                Ok(None) => {}
+                Ok(Some(Ok(command))) => {
+                    let is_last = command == ToCluster::Leave;
+                    if session.say(command).await.is_err() || is_last {
+                        break;
+                    }
+                }
+                Ok(Some(Err((submission, error)))) => {
+                    let refused = FromCluster::Submitted {
+                        submission,
+                        job: Err(error.to_string().into()),
+                    };
+                    if refusals.send(Ok(refused.into())).await.is_err() {
+                        break;
+                    }
+                }
+                Err(error) => {
+                    let _ = refusals.send(Err(refuse(&error))).await;
+                    break;
+                }
             }
         }
     };
     tokio::select! {
         () = listen => {}
-        () = speak => {}
-    }
-}
-
-async fn serve_client(
-    mut session: crate::ClientSession,
-    mut incoming: Streaming<v1::ClientMessage>,
-    outgoing: mpsc::Sender<Result<v1::ClientEvent, Status>>,
-) {
-    let mut assembler = PlanAssembler::default();
-    loop {
-        tokio::select! {
-            message = incoming.message() => {
-                let Ok(Some(message)) = message else { break };
-                match assembler.take(message) {
-                    Ok(None) => {}
-                    Ok(Some(Ok(command))) => {
-                        let is_last = command == ToCluster::Leave;
-                        if session.say(command).await.is_err() || is_last {
-                            break;
-                        }
-                    }
-                    Ok(Some(Err((submission, error)))) => {
-                        let refused = FromCluster::Submitted { submission, job: Err(error.to_string().into()) };
-                        if outgoing.send(Ok(refused.into())).await.is_err() {
-                            break;
-                        }
-                    }
-                    Err(error) => {
-                        let _ = outgoing.send(Err(refuse(&error))).await;
-                        break;
-                    }
-                }
-            }
-            event = session.events.recv() => {
-                let Some(event) = event else { break };
-                if outgoing.send(Ok(event.into())).await.is_err() {
-                    break;
-                }
-            }
-        }
+        _ = is_heard => {}
     }
 }

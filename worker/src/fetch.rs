@@ -139,9 +139,7 @@ impl Fetcher {
             })
             .collect();
         let mut bytes = 0;
-        let regions = parts.into_iter().map(|part| self.region(part, holders));
-        let mut regions = stream::iter(regions).buffer_unordered(REGIONS_AT_ONCE);
-        while let Some((part, found)) = regions.try_next().await? {
+        let mut place = |(part, found): (Part, Found)| {
             let placed = match found {
                 Found::Within(chunk) => builder.place_from(part.position, &chunk, &part.region),
                 Found::Read(region) => builder.place(part.position, region),
@@ -150,9 +148,21 @@ impl Fetcher {
                     builder.place(part.position, region)
                 }
             };
-            placed.map_err(permanent)?;
+            placed.map_err(permanent)
+        };
+        let at_once = parts.len().min(REGIONS_AT_ONCE);
+        let mut regions = parts.into_iter().map(|part| self.region(part, holders));
+        if at_once <= 1 {
+            // Most windows are one region: it needs nobody to look after several.
+            if let Some(region) = regions.next() {
+                place(region.await?)?;
+            }
+        } else {
+            let mut regions = stream::iter(regions).buffer_unordered(at_once);
+            while let Some(region) = regions.try_next().await? {
+                place(region)?;
+            }
         }
-        drop(regions);
         Ok((builder.finish().map_err(permanent)?, bytes))
     }
 

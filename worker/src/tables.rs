@@ -5,14 +5,16 @@ use graticule_kernel::{KernelError, Tables};
 use graticule_ops::Program;
 use graticule_plan::{Body, Digest};
 
+use crate::mixed::Mixed;
+
 /// Programs that are kept decoded; more than these are decoded again when they are needed.
 const PROGRAM_COUNT_MAX: usize = 1024;
 
 /// Side tables and decoded programs, by digest. Clones share them.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct TableStore {
-    tables: Arc<DashMap<Digest, Arc<[u8]>>>,
-    programs: Arc<DashMap<Digest, Arc<Program>>>,
+    tables: Arc<DashMap<Digest, Arc<[u8]>, Mixed>>,
+    programs: Arc<DashMap<Digest, Arc<Program>, Mixed>>,
 }
 
 impl TableStore {

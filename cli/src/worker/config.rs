@@ -73,7 +73,17 @@ impl Resources {
     }
 }
 
+/// Slots for which one thread moves messages and chunks: more threads would wake each other for every message, and take
+/// the CPUs that the slots' own threads compute on.
+const SLOTS_PER_RUNTIME_THREAD: u32 = 4;
+
 impl Config {
+    /// Threads beside those of the slots.
+    pub(crate) fn runtime_threads(&self) -> usize {
+        let slots = self.resources.options().slots;
+        slots.div_ceil(SLOTS_PER_RUNTIME_THREAD).max(1) as usize
+    }
+
     /// The library's options.
     pub(crate) fn options(&self) -> ServeOptions {
         ServeOptions {

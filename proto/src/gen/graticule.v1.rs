@@ -274,7 +274,57 @@ pub struct ChunkHeld {
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct Reports {
     #[prost(message, repeated, tag = "1")]
-    pub reports: ::prost::alloc::vec::Vec<Report>,
+    pub groups: ::prost::alloc::vec::Vec<ReportGroup>,
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct ReportGroup {
+    #[prost(oneof = "report_group::Group", tags = "1, 2")]
+    pub group: ::core::option::Option<report_group::Group>,
+}
+/// Nested message and enum types in `ReportGroup`.
+pub mod report_group {
+    #[derive(Clone, PartialEq, ::prost::Oneof)]
+    pub enum Group {
+        #[prost(message, tag = "1")]
+        One(super::Report),
+        #[prost(message, tag = "2")]
+        Finished(super::FinishedTasks),
+    }
+}
+/// Tasks of one layer that went well: runs of neighbours, and a column for each fact.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct FinishedTasks {
+    #[prost(uint64, tag = "1")]
+    pub job: u64,
+    #[prost(uint32, tag = "2")]
+    pub layer: u32,
+    /// Of each run.
+    #[prost(uint64, repeated, tag = "3")]
+    pub firsts: ::prost::alloc::vec::Vec<u64>,
+    #[prost(uint64, repeated, tag = "4")]
+    pub counts: ::prost::alloc::vec::Vec<u64>,
+    #[prost(uint32, repeated, tag = "5")]
+    pub attempts: ::prost::alloc::vec::Vec<u32>,
+    /// Of each chunk of the run.
+    #[prost(uint64, repeated, tag = "6")]
+    pub bytes: ::prost::alloc::vec::Vec<u64>,
+    /// One more than the size of each run's value, which then is one chunk's; 0 if it has none.
+    #[prost(uint64, repeated, tag = "7")]
+    pub inline_sizes: ::prost::alloc::vec::Vec<u64>,
+    /// The values, one after the other.
+    #[prost(bytes = "bytes", tag = "8")]
+    pub inline: ::prost::bytes::Bytes,
+    /// Of each task, in the order of the runs; a column that is missing is of zeros.
+    #[prost(uint32, repeated, tag = "9")]
+    pub slots: ::prost::alloc::vec::Vec<u32>,
+    #[prost(uint64, repeated, tag = "10")]
+    pub queue_us: ::prost::alloc::vec::Vec<u64>,
+    #[prost(uint64, repeated, tag = "11")]
+    pub fetch_us: ::prost::alloc::vec::Vec<u64>,
+    #[prost(uint64, repeated, tag = "12")]
+    pub compute_us: ::prost::alloc::vec::Vec<u64>,
+    #[prost(uint64, repeated, tag = "13")]
+    pub fetched_bytes: ::prost::alloc::vec::Vec<u64>,
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct Report {
