@@ -9,12 +9,11 @@ use std::{
     time::Duration,
 };
 
-use bytes::Bytes;
 use graticule_kernel::{Chunk, Tensor, split_header};
 use graticule_proto::encode_fetch;
 use tokio::net::UnixStream;
 
-use super::{SHARED_BYTES_MIN, door_name, is_of_this_user, message, sys};
+use super::{SHARED_BYTES_MIN, door_name, is_of_this_user, kept::KeptMappings, message};
 use crate::Fetch;
 
 /// How long a store of this host may take to answer at its door.
@@ -29,6 +28,7 @@ type Place = Arc<tokio::sync::Mutex<Option<UnixStream>>>;
 pub(crate) struct Knockers {
     places: Mutex<BTreeMap<Arc<str>, Place>>,
     mapped_count: AtomicU64,
+    kept: KeptMappings,
 }
 
 impl Knockers {
@@ -48,7 +48,7 @@ impl Knockers {
                 return None;
             }
         };
-        let mapped = map(&head, files);
+        let mapped = map(&head, files, &self.kept);
         let chunk = mapped
             .inspect_err(|error| tracing::debug!(%error, "what a door gave cannot be mapped"))
             .ok()?;
@@ -99,7 +99,7 @@ fn connect(address: &str) -> io::Result<UnixStream> {
 }
 
 /// The chunk that an answer describes, in the memory of its sender.
-fn map(head: &[u8], files: Vec<OwnedFd>) -> io::Result<Chunk> {
+fn map(head: &[u8], files: Vec<OwnedFd>, kept: &KeptMappings) -> io::Result<Chunk> {
     let invalid =
         |error: &dyn std::fmt::Display| io::Error::new(io::ErrorKind::InvalidData, error.to_string());
     let (parts, offsets) = split_header(head).map_err(|error| invalid(&error))?;
@@ -110,8 +110,8 @@ fn map(head: &[u8], files: Vec<OwnedFd>) -> io::Result<Chunk> {
     let mut tensors = Vec::with_capacity(parts.len());
     for (((dtype, shape), offset), file) in parts.into_iter().zip(offsets).zip(files) {
         let len = Tensor::bytes_of(dtype, &shape).map_err(|error| invalid(&error))?;
-        let map = sys::open(file, u64::from_le_bytes(*offset), len)?;
-        let tensor = Tensor::from_bytes(dtype, &shape, Bytes::from_owner(map));
+        let bytes = kept.open(file, u64::from_le_bytes(*offset), len)?;
+        let tensor = Tensor::from_bytes(dtype, &shape, bytes);
         tensors.push(tensor.map_err(|error| invalid(&error))?);
     }
     Chunk::new(tensors).map_err(|error| invalid(&error))

@@ -7,6 +7,7 @@
 //! this is missing, the chunk comes over gRPC.
 
 mod door;
+mod kept;
 mod knock;
 mod memory;
 mod message;
