@@ -3,6 +3,7 @@
 use std::{
     ffi::OsStr,
     io::{self, BufRead, BufReader},
+    net::Ipv4Addr,
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     sync::atomic::{AtomicU64, Ordering},
@@ -57,10 +58,21 @@ impl Processes {
     /// # Errors
     /// If a process does not start, ends, or takes too long.
     pub(crate) async fn start(worker_count: usize, worker_arguments: &[&str]) -> anyhow::Result<Self> {
-        let mut scheduler = spawn(
-            ["scheduler", "--listen", "127.0.0.1:0", "--no-dashboard"],
-            Stdio::piped(),
-        )?;
+        Self::start_at(Ipv4Addr::LOCALHOST, worker_count, worker_arguments).await
+    }
+
+    /// As [`Processes::start`], with the scheduler at this address.
+    ///
+    /// # Errors
+    /// As [`Processes::start`].
+    pub(crate) async fn start_at(
+        host: Ipv4Addr,
+        worker_count: usize,
+        worker_arguments: &[&str],
+    ) -> anyhow::Result<Self> {
+        let listen = format!("{host}:0");
+        let words = ["scheduler", "--listen", &listen, "--no-dashboard"];
+        let mut scheduler = spawn(words, Stdio::piped())?;
         let output = scheduler.0.stdout.take().context("standard output is piped")?;
         let mut line = String::new();
         BufReader::new(output).read_line(&mut line)?;
@@ -94,13 +106,36 @@ impl Processes {
     /// # Errors
     /// If the process does not start.
     pub(crate) fn add_worker_at(&mut self, url: &str) -> anyhow::Result<()> {
-        let spill = self.spill.0.to_str();
-        let spill = spill.context("the folder for temporary files has no name in UTF-8")?;
-        let fixed = ["worker", "--scheduler", url, "--spill-dir", spill];
-        let words = fixed
-            .into_iter()
-            .chain(self.worker_arguments.iter().map(String::as_str));
-        self.workers.push(spawn(words, Stdio::null())?);
+        let mut command = own_command()?;
+        command.args(["worker", "--scheduler", url]);
+        self.spawn_worker(command)
+    }
+
+    /// Starts one more worker in a network namespace, where it has this address.
+    ///
+    /// # Errors
+    /// If the process does not start.
+    pub(crate) fn add_worker_in(&mut self, namespace: &str, host: Ipv4Addr) -> anyhow::Result<()> {
+        let own = own_command()?;
+        let mut command = Command::new("ip");
+        command.args(["netns", "exec", namespace]).arg(own.get_program());
+        without_settings(&mut command);
+        command.args([
+            "worker",
+            "--scheduler",
+            &self.url,
+            "--listen",
+            &format!("{host}:0"),
+        ]);
+        self.spawn_worker(command)
+    }
+
+    fn spawn_worker(&mut self, mut command: Command) -> anyhow::Result<()> {
+        command
+            .arg("--spill-dir")
+            .arg(&self.spill.0)
+            .args(&self.worker_arguments);
+        self.workers.push(spawn_quietly(command, Stdio::null())?);
         Ok(())
     }
 
@@ -180,15 +215,31 @@ pub(crate) fn processor_time(pid: u32) -> anyhow::Result<Duration> {
 
 /// Starts this program with other arguments.
 pub(crate) fn spawn<'a>(words: impl IntoIterator<Item = &'a str>, output: Stdio) -> anyhow::Result<Process> {
-    let program = std::env::current_exe().context("this program has no path")?;
-    let mut command = Command::new(program);
+    let mut command = own_command()?;
+    command.args(words);
+    spawn_quietly(command, output)
+}
+
+fn spawn_quietly(mut command: Command, output: Stdio) -> anyhow::Result<Process> {
+    command
+        .args(["--log", "error"])
+        .stdin(Stdio::null())
+        .stdout(output);
+    Ok(Process::spawn(&mut command)?)
+}
+
+/// This program, without arguments and settings.
+fn own_command() -> anyhow::Result<Command> {
+    let mut command = Command::new(std::env::current_exe().context("this program has no path")?);
+    without_settings(&mut command);
+    Ok(command)
+}
+
+fn without_settings(command: &mut Command) {
     let ours = std::env::vars_os().map(|(name, _)| name);
     for name in ours.filter(|name| is_setting(name)) {
         command.env_remove(name);
     }
-    command.args(words).args(["--log", "error"]);
-    command.stdin(Stdio::null()).stdout(output);
-    Ok(Process::spawn(&mut command)?)
 }
 
 /// What is measured must not depend on settings that happen to be in the environment.

@@ -4,6 +4,7 @@ mod cut;
 mod kill;
 mod link;
 mod memory;
+mod namespaces;
 mod program;
 mod restart;
 
@@ -30,7 +31,7 @@ pub(crate) struct Args {
 enum Stress {
     /// Kill a worker process every now and then, and replace it: the job ends with the same bytes, and in time.
     Kill(kill::Args),
-    /// Cut the links between workers and scheduler for ten seconds, one after the other: the job ends with the same bytes.
+    /// Cut the links between processes for ten seconds, one after the other: the job ends with the same bytes.
     Cut(cut::Args),
     /// Give workers far less memory than the data takes: programs end with the same bytes.
     Memory(memory::Args),
@@ -51,18 +52,25 @@ struct Verdict {
 pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
     let interrupt = Interrupt::watch()?;
     let judged = async {
-        match &args.stress {
-            Stress::Kill(kill) => kill::run(kill).await,
-            Stress::Cut(cut) => cut::run(cut).await,
-            Stress::Memory(memory) => memory::run(memory).await,
-            Stress::Restart(restart) => restart::run(restart).await,
-        }
+        let verdict = match &args.stress {
+            Stress::Kill(kill) => kill::run(kill).await?,
+            Stress::Cut(cut) => match cut::run_in_namespaces(cut).await? {
+                Some(code) => return Ok(code),
+                None => cut::run(cut).await?,
+            },
+            Stress::Memory(memory) => memory::run(memory).await?,
+            Stress::Restart(restart) => restart::run(restart).await?,
+        };
+        tell(&verdict, args.json)
     };
-    let verdict = tokio::select! {
-        verdict = judged => verdict?,
-        () = interrupt.wait() => return Ok(signals::exit_code()),
-    };
-    if args.json {
+    tokio::select! {
+        code = judged => code,
+        () = interrupt.wait() => Ok(signals::exit_code()),
+    }
+}
+
+fn tell(verdict: &Verdict, as_json: bool) -> anyhow::Result<ExitCode> {
+    if as_json {
         terminal::say(&verdict.figures.to_string())?;
     } else {
         verdict.lines.iter().try_for_each(|line| terminal::say(line))?;
