@@ -4,7 +4,8 @@ installed, measured from outside through their public clients.
 PEER rate COUNT WORKERS       so many tasks that return a number, each with a future of its own, gathered
 PEER latency COUNT            tasks one after another, from the call to the value, on one worker
 PEER graph SHAPE COUNT WORKERS
-                              a graph of tasks that do nothing, written out edge by edge: merge, tree, stencil, random
+                              a graph of tasks that do nothing, written out edge by edge: merge, tree, stencil, random,
+                              elementwise-reduce
 PEER transfer MIB TOTAL       chunks of so many MiB, TOTAL MiB at a time, from one worker to another
 
 PEER is `dask` or `frisky`. Scheduler and workers are processes of their own with one thread each, started by the
@@ -181,6 +182,16 @@ def sources(shape, count):
             step, x = divmod(task, width)
             near = range(max(x - 1, 0), min(x + 2, width)) if step else ()
             rows.append([(step - 1) * width + y for y in near])
+        return rows
+    if shape == "elementwise-reduce":
+        # A read, three operations, and a tree of sums with a fan-in of eight.
+        width = max(count * 7 // 29, 1)
+        rows = [[] for _ in range(width)] + [[place] for place in range(3 * width)]
+        first = 3 * width
+        while width > 1:
+            groups = range(first, first + width, 8)
+            first, width = first + width, len(groups)
+            rows += [list(range(start, min(start + 8, first))) for start in groups]
         return rows
     if shape != "random":
         sys.exit(f"no such shape: {shape}")

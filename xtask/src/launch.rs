@@ -16,7 +16,7 @@ pub(crate) fn demo(project: &Project, arguments: &[String]) -> Result<bool> {
 }
 
 /// The benchmarks whose peers are Python's; they run in the tests' environment.
-const WITH_PEERS: [&str; 1] = ["median"];
+const WITH_PEERS: [&str; 5] = ["cluster", "latency", "median", "scheduler", "transfer"];
 
 /// `cargo xtask bench NAME`: a benchmark, against a peer where there is one.
 pub(crate) fn bench(project: &Project, name: &str, arguments: &[String]) -> Result<bool> {
@@ -25,6 +25,7 @@ pub(crate) fn bench(project: &Project, name: &str, arguments: &[String]) -> Resu
         .arg(name);
     if WITH_PEERS.contains(&name) {
         task = task.env(python_env::VARIABLE, python_env::ensure(project)?);
+        python_env::add_peers(project)?;
     }
     arguments
         .iter()

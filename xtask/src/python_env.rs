@@ -13,6 +13,9 @@ use crate::tools;
 pub(crate) const VARIABLE: &str = "GRATICULE_PYTHON";
 
 const REQUIREMENTS: &str = "tests/python/requirements.txt";
+/// Peers that not every platform has.
+const PEERS: &str = "benches/requirements.txt";
+const PEERS_STAMP: &str = "installed-peers.txt";
 /// A copy of the requirements inside the environment, written last: it says that the installation is complete.
 const STAMP: &str = "installed-requirements.txt";
 
@@ -46,6 +49,25 @@ pub(crate) fn ensure(project: &Project) -> Result<PathBuf> {
         .context("the Python packages of the tests could not be installed")?;
     fs::write(&stamp, wanted)?;
     Ok(python)
+}
+
+/// Adds the peers of the benchmarks that are not on every platform. One that cannot be installed is said to be missing.
+pub(crate) fn add_peers(project: &Project) -> Result<()> {
+    let source = project.root.join(PEERS);
+    let wanted = fs::read_to_string(&source).with_context(|| format!("cannot read {}", source.display()))?;
+    let stamp = env_dir(project).join(PEERS_STAMP);
+    if fs::read_to_string(&stamp).is_ok_and(|installed| installed == wanted) {
+        return Ok(());
+    }
+    let installed = Task::new(interpreter(project))
+        .words("-m pip install --quiet --disable-pip-version-check --no-input --no-deps --requirement")
+        .arg(&source)
+        .run_ok();
+    match installed {
+        Ok(_) => fs::write(&stamp, wanted)?,
+        Err(why) => println!("the peers in {PEERS} are not measured: {why:#}"),
+    }
+    Ok(())
 }
 
 fn env_dir(project: &Project) -> PathBuf {

@@ -7,13 +7,15 @@ use graticule_array::{Array, Chunks};
 use graticule_client::Client;
 use serde_json::json;
 
-use super::{Report, against, percentile};
+use super::{Report, against, peers, percentile};
 use crate::processes::Processes;
 
 /// Milliseconds, microseconds and microseconds aimed at.
 const READY_TARGET_MS: f64 = 20.0;
 const EMBEDDED_TARGET_US: f64 = 300.0;
-const GRPC_TARGET_US: f64 = 1000.0;
+const GRPC_TARGET_US: f64 = 400.0;
+/// Tasks of the peers, one after another.
+const PEER_TASKS: u32 = 300;
 
 #[derive(Debug, Clone, clap::Args)]
 pub(crate) struct Args {
@@ -23,6 +25,8 @@ pub(crate) struct Args {
     /// Embedded clusters started, one after another.
     #[arg(long, default_value_t = 11, value_parser = clap::value_parser!(u32).range(1..), value_name = "COUNT")]
     starts: u32,
+    #[command(flatten)]
+    peers: peers::Args,
 }
 
 pub(super) async fn run(args: &Args) -> anyhow::Result<Report> {
@@ -42,8 +46,17 @@ pub(super) async fn run(args: &Args) -> anyhow::Result<Report> {
     let processes = Processes::start(1, &[]).await?;
     let remote = Client::connect(&processes.url).await?;
     let mut grpc_us = tasks(&remote, args.tasks).await?;
+    drop(remote);
     drop(processes);
-    Ok(report(&mut ready_ms, &mut embedded_us, &mut grpc_us))
+    let mut report = report(&mut ready_ms, &mut embedded_us, &mut grpc_us);
+    let count = PEER_TASKS.to_string();
+    peers::measure(&args.peers, &["latency", &count], &mut report, |name, said| {
+        let (p50, p99) = (said["p50_us"].as_f64()?, said["p99_us"].as_f64()?);
+        Some(format!(
+            "one task, {name}, processes: p50 {p50:.0} us, p99 {p99:.0} us"
+        ))
+    })?;
+    Ok(report)
 }
 
 fn report(ready_ms: &mut [f64], embedded_us: &mut [f64], grpc_us: &mut [f64]) -> Report {

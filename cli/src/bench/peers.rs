@@ -7,7 +7,7 @@ use std::{
 };
 
 use anyhow::{Context, bail};
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::Report;
 
@@ -21,6 +21,7 @@ pub(super) const NAMES: [(&str, &str); 2] = [("dask", "Dask"), ("frisky", "Frisk
 
 /// Who is measured beside Graticule.
 #[derive(Debug, Clone, clap::Args)]
+#[group(skip)]
 pub(crate) struct Args {
     /// A Python with dask and distributed (and frisky, if it shall be measured); without it no peer is measured.
     #[arg(long, env = "GRATICULE_PYTHON", value_name = "PROGRAM")]
@@ -44,24 +45,14 @@ pub(super) fn measure(
     };
     let script = Script::write()?;
     for (peer, name) in NAMES {
-        let said = match script.run(python, peer, words)? {
-            Some(said) => said,
-            None => {
-                report.lines.push(format!("{name}: not installed"));
-                continue;
-            }
+        let Some(said) = script.run(python, peer, words)? else {
+            report.lines.push(format!("{name}: not installed"));
+            continue;
         };
         let told = line(name, &said).with_context(|| format!("the peer said {said}"))?;
         report.lines.push(told);
-        if !report.figures["peers"].is_object() {
-            report.figures["peers"] = json!({});
-        }
-        let figures = &mut report.figures["peers"][peer];
-        match (figures.as_object_mut(), words) {
-            (Some(earlier), [action, ..]) => drop(earlier.insert((*action).to_owned(), said)),
-            (None, [action, ..]) => *figures = json!({*action: said}),
-            (_, []) => {}
-        }
+        // What a peer did is its key: the same bench may have it do several things.
+        report.figures["peers"][peer][words.join(" ")] = said;
     }
     Ok(())
 }

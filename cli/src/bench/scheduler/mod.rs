@@ -5,6 +5,8 @@ pub(super) mod shapes;
 
 use std::time::Instant;
 
+use anyhow::Context;
+use clap::ValueEnum;
 use graticule_engine::RUN_BLOCKS_MAX;
 use serde_json::json;
 
@@ -12,7 +14,7 @@ use self::{
     drive::{Cluster, Measured},
     shapes::Shape,
 };
-use super::{Report, against};
+use super::{Report, against, peers};
 use crate::allocated;
 
 /// Microseconds aimed at for a task of a graph that is written out, and of one that is symbolic: where neighbours are
@@ -22,6 +24,9 @@ const TOGETHER_TARGET_US: f64 = 0.05;
 const ALONE_TARGET_US: f64 = 0.4;
 /// Bytes aimed at for a live task, and for a held chunk.
 const BYTES_TARGET: f64 = 64.0;
+/// Tasks and workers of the peers: of more tasks they take as long for each, or longer.
+const PEER_TASKS: &str = "10000";
+const PEER_WORKERS: &str = "2";
 /// How many times as long as a bare loop over ready tasks it may take on a random graph.
 const BARE_TARGET: f64 = 3.0;
 
@@ -42,6 +47,8 @@ pub(crate) struct Args {
     /// Break off after so many tasks: of very many, the first tell enough.
     #[arg(long, default_value_t = u64::MAX, hide_default_value = true, value_name = "COUNT")]
     stop_after: u64,
+    #[command(flatten)]
+    peers: peers::Args,
 }
 
 pub(super) fn run(args: &Args) -> anyhow::Result<Report> {
@@ -78,6 +85,7 @@ pub(super) fn run(args: &Args) -> anyhow::Result<Report> {
         ));
         report.figures["bare_us"] = json!(bare_us);
     }
+    measure_peers(args, &mut report)?;
     Ok(report)
 }
 
@@ -172,5 +180,18 @@ fn figures(tasks: u64, measured: &Measured) -> serde_json::Value {
         "bytes_max": measured.bytes_max,
         "live_task_bytes": measured.live_task_bytes,
         "held_chunk_bytes": measured.held_chunk_bytes,
+    })
+}
+
+/// Of the peers only whole processes can be measured: what the scheduler's takes for a task, its connections included.
+fn measure_peers(args: &Args, report: &mut Report) -> anyhow::Result<()> {
+    let shape = args.shape.to_possible_value().context("each shape has a name")?;
+    let words = ["graph", shape.get_name(), PEER_TASKS, PEER_WORKERS];
+    peers::measure(&args.peers, &words, report, |name, said| {
+        let (us, rate) = (said["scheduler_us"].as_f64()?, said["tasks_per_second"].as_f64()?);
+        Some(format!(
+            "{name}, the same graph of {PEER_TASKS} tasks, {PEER_WORKERS} worker processes: {us:.0} us a task of processor \
+             time in the scheduler's process; {rate:.0} tasks a second"
+        ))
     })
 }

@@ -17,7 +17,7 @@ use graticule_plan::DType;
 use graticule_transfer::{Fetch, StorePool};
 use serde_json::json;
 
-use super::{Report, percentile};
+use super::{Report, peers, percentile};
 use crate::processes::{Process, spawn};
 
 pub(super) use store::{StoreArgs, serve};
@@ -42,6 +42,8 @@ pub(crate) struct Args {
     /// How often each way is measured, in turn.
     #[arg(long, default_value_t = 7, value_parser = clap::value_parser!(u32).range(1..), value_name = "COUNT")]
     rounds: u32,
+    #[command(flatten)]
+    peers: peers::Args,
 }
 
 /// The ways, in the order of a round.
@@ -81,8 +83,19 @@ pub(super) async fn run(args: &Args) -> anyhow::Result<Report> {
             }
         }
         tell(bytes, &mut rates, &mut report);
+        measure_peers(args, bytes, &mut report)?;
     }
     Ok(report)
+}
+
+/// The peers' chunks are NumPy arrays; they are whole MiB, and go from one worker to another that needs all of them.
+fn measure_peers(args: &Args, bytes: u64, report: &mut Report) -> anyhow::Result<()> {
+    let mib = (bytes >> 20).to_string();
+    let words = ["transfer", &mib, &(args.total >> 20).max(1).to_string()];
+    peers::measure(&args.peers, &words, report, |name, said| {
+        let rate = said["bytes_per_second"].as_f64()? / 1e9;
+        Some(format!("chunks of {mib} MiB, {name}: {rate:.2} GB/s"))
+    })
 }
 
 fn tell(bytes: u64, rates: &mut [Vec<f64>], report: &mut Report) {
