@@ -15,9 +15,9 @@ use memmap2::Mmap;
 use super::sys;
 
 /// Bytes of mappings that nobody may be using any more. Their memory is held although its maker may have dropped it.
-const KEPT_BYTES_MAX: usize = 8 << 20;
+const KEPT_BYTES_MAX: usize = 4 << 20;
 /// Larger mappings are not kept: their own faults are little beside reading them.
-const KEPT_MAPPING_BYTES_MAX: usize = 4 << 20;
+const KEPT_MAPPING_BYTES_MAX: usize = 2 << 20;
 
 /// A part of a file, by the file's identity. As long as a mapping of it is there, no other file has that identity.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -126,16 +126,16 @@ mod tests {
     #[test]
     fn what_is_kept_has_a_limit_and_goes_by_its_last_use() {
         let kept = KeptMappings::default();
-        let files: Vec<OwnedFd> = (0..=8).map(|byte| memory(byte, LEN)).collect();
-        for file in &files[..8] {
+        let files: Vec<OwnedFd> = (0..=4).map(|byte| memory(byte, LEN)).collect();
+        for file in &files[..4] {
             open(&kept, file, 0, LEN);
         }
         open(&kept, &files[0], 0, LEN);
-        open(&kept, &files[8], 0, LEN);
+        open(&kept, &files[4], 0, LEN);
         let bytes: Vec<u8> = kept.lock().iter().map(|(_, mapping)| mapping[0]).collect();
-        assert_eq!(bytes, [2, 3, 4, 5, 6, 7, 0, 8]);
+        assert_eq!(bytes, [2, 3, 0, 4]);
         let large = memory(9, KEPT_MAPPING_BYTES_MAX + 1);
         assert_eq!(open(&kept, &large, 0, KEPT_MAPPING_BYTES_MAX + 1)[0], 9);
-        assert_eq!(kept.lock().len(), 8);
+        assert_eq!(kept.lock().len(), 4);
     }
 }
