@@ -14,6 +14,9 @@ use crate::{
 
 /// The most bytes that a task of a generated plan has in memory at a time; every worker has room for one.
 pub(crate) const TASK_BYTES_MAX: u64 = 16 << 10;
+/// Of so many layers in a thousand the array takes about this much, so that a few of them fill a worker.
+const HEAVY_PER_MILLE: u64 = 200;
+const HEAVY_BYTES: u64 = TASK_BYTES_MAX * 3 / 8;
 const ELEMENTS_MAX: u64 = 240;
 const BLOCKS_MAX: u64 = 60;
 
@@ -169,7 +172,11 @@ impl Maker {
             self.blocks_max,
             chosen.first().map(|&at| &self.arrays[at].grid),
         );
-        let item_bytes = rng.within(1..9);
+        let item_bytes = if rng.chance(HEAVY_PER_MILLE) {
+            (HEAVY_BYTES / grid.element_count().max(1)).max(1)
+        } else {
+            rng.within(1..9)
+        };
         let mut inputs = Vec::new();
         let mut bytes = grid.element_count() * item_bytes;
         let mut sources = Vec::new();

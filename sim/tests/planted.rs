@@ -66,7 +66,7 @@ found_by! {
     repeat_reports: RepeatReports = 72,
     keep_earlier_results: KeepEarlierResults = 7,
     keep_failed_reservations: KeepFailedReservations = 1,
-    begin_while_spilling: BeginWhileSpilling = 1,
+    begin_while_spilling: BeginWhileSpilling = 20,
     keep_revoked_slots: KeepRevokedSlots = 3,
     accept_before_durable: AcceptBeforeDurable = 12,
     forget_delivered: ForgetDelivered = 78,
