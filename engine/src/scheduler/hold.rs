@@ -51,6 +51,7 @@ impl Scheduler {
     pub(super) fn insert_chunks(&mut self, chunks: BlockRun, record: ChunkRecord) {
         let each = u128::from(record.bytes);
         let bytes = each * u128::from(chunks.count);
+        let beyond_plan = bytes.saturating_sub(self.output_bytes(chunks));
         let layer = self.layer_mut(chunks.job, chunks.layer);
         let (count, before) = layer.chunks.run_at(chunks.first, chunks.count);
         assert!(
@@ -68,6 +69,7 @@ impl Scheduler {
             self.transient_bytes += bytes;
             let ledger = &mut self.job_mut(chunks.job).ledger;
             ledger.held_bytes += bytes;
+            ledger.beyond_plan_bytes += beyond_plan;
             ledger.note_peak();
             self.note_peak();
         }
@@ -349,9 +351,14 @@ impl Scheduler {
         let bytes: u128 = record.chunks.iter().map(|(_, c)| u128::from(c.bytes)).sum();
         let held = record.chunks.blocks();
         self.transient_bytes += bytes;
-        self.job_mut(job).ledger.held_bytes += bytes;
+        let ledger = &mut self.job_mut(job).ledger;
+        let before = ledger.held_bytes;
+        ledger.held_bytes += bytes;
         for block in held {
             self.release_if_unwanted(ChunkId { job, layer, block });
+        }
+        if let Some(record) = self.jobs.get_mut(&job) {
+            record.ledger.let_go_bytes += record.ledger.held_bytes.saturating_sub(before);
         }
     }
 

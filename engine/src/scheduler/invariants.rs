@@ -97,6 +97,8 @@ impl Scheduler {
             plan: record.ledger.plan,
             peak_bytes: record.ledger.peak_bytes,
             limit_bytes: record.ledger.limit_bytes,
+            let_go_bytes: record.ledger.let_go_bytes,
+            beyond_plan_bytes: record.ledger.beyond_plan_bytes,
             ..Default::default()
         };
         for layer in &record.layers {
@@ -136,8 +138,9 @@ impl Scheduler {
             .layers
             .iter()
             .any(|layer| layer.reset_count + layer.failed_count > 0);
-        let (peak_bytes, limit_bytes) = (counted.peak_bytes, counted.limit_bytes);
-        if !repaired && limit_bytes > 0 && peak_bytes > limit_bytes {
+        let beside = counted.let_go_bytes + counted.beyond_plan_bytes;
+        let (peak_bytes, limit_bytes) = (counted.peak_bytes, counted.limit_bytes + beside);
+        if !repaired && counted.limit_bytes > 0 && peak_bytes > limit_bytes {
             return Err(format!(
                 "job {job} had {peak_bytes} bytes of at most {limit_bytes}"
             ));
