@@ -160,6 +160,34 @@ fn a_result_is_stored_before_it_is_reported() {
 }
 
 #[test]
+fn neighbours_that_went_well_alike_are_reported_together() {
+    let mut station = Station::new(5, 1 << 30);
+    station.learn(&source(9));
+    let runs = fetches(&station.lease(0, &[3, 4, 5, 6, 8], 1));
+    for &run in &runs {
+        station.fetched(run);
+    }
+    // The one in the middle is smaller, and they end in another order.
+    let small = Finished {
+        bytes: 1,
+        ..finished()
+    };
+    let mut said = Vec::new();
+    for (at, outcome) in [
+        (3, finished()),
+        (1, finished()),
+        (2, small),
+        (0, finished()),
+        (4, finished()),
+    ] {
+        let (run, outcome) = (runs[at], Ok(outcome));
+        said.extend(reports(&station.tell(Event::Computed { run, outcome })));
+    }
+    let blocks: Vec<(u64, u64)> = said.iter().map(|r| (r.task.block, r.tasks().count)).collect();
+    assert_eq!(blocks, [(3, 2), (5, 1), (6, 1), (8, 1)]);
+}
+
+#[test]
 fn no_more_tasks_compute_than_there_are_slots() {
     let mut station = Station::new(2, 1 << 30);
     station.learn(&source(4));

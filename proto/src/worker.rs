@@ -572,3 +572,93 @@ impl TryFrom<v1::Lease> for Lease {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use graticule_plan::TaskId;
+
+    use super::*;
+
+    fn task(block: u64) -> TaskId {
+        TaskId {
+            job: JobId(1),
+            layer: LayerId(2),
+            block,
+        }
+    }
+
+    fn run(first: u64, count: u64) -> BlockRun {
+        BlockRun {
+            count,
+            ..task(first).into()
+        }
+    }
+
+    fn lease(first: u64, count: u64) -> ToWorker {
+        let attempt = 3;
+        ToWorker::Lease(Lease {
+            job: JobId(1),
+            layer: LayerId(2),
+            tasks: vec![TaskRun {
+                first,
+                count,
+                attempt,
+            }],
+            holders: Vec::new(),
+        })
+    }
+
+    fn told(message: ToWorker) -> Result<ToWorker, ProtoError> {
+        v1::SchedulerMessage::from(message).try_into()
+    }
+
+    #[test]
+    fn runs_of_neighbours_come_out_as_they_went_in() {
+        let release = ToWorker::Release {
+            chunks: vec![run(5, 1), run(64, RUN_BLOCKS_MAX)],
+        };
+        assert_eq!(told(release.clone()).unwrap(), release);
+        assert_eq!(told(lease(7, 9)).unwrap(), lease(7, 9));
+        let times = |us| TaskTimes {
+            compute_us: us,
+            ..TaskTimes::default()
+        };
+        let reports = ToScheduler::Reports(vec![Report {
+            task: task(7),
+            attempt: 3,
+            outcome: Ok(Finished {
+                bytes: 8,
+                inline: None,
+                problems: Vec::new(),
+            }),
+            times: times(1),
+            others: vec![times(2), times(3)],
+        }]);
+        let back: ToScheduler = v1::WorkerMessage::from(reports.clone()).try_into().unwrap();
+        assert_eq!(back, reports);
+    }
+
+    #[test]
+    fn runs_that_are_none_are_refused() {
+        for (first, count) in [(0, 0), (0, RUN_BLOCKS_MAX + 1), (u64::MAX, 2)] {
+            assert!(told(lease(first, count)).is_err(), "{count} from {first} on");
+            let release = ToWorker::Release {
+                chunks: vec![run(first, count)],
+            };
+            assert!(told(release).is_err(), "{count} from {first} on");
+        }
+        let failure = Failure {
+            kind: graticule_engine::FailureKind::Transient,
+            message: "it broke".into(),
+        };
+        let report = Report {
+            task: task(0),
+            attempt: 1,
+            outcome: Err(failure),
+            times: TaskTimes::default(),
+            others: vec![TaskTimes::default()],
+        };
+        let message = v1::WorkerMessage::from(ToScheduler::Reports(vec![report]));
+        assert!(ToScheduler::try_from(message).is_err());
+    }
+}

@@ -449,13 +449,16 @@ impl Scheduler {
 
     /// Tasks that share a record have all their inputs.
     pub(super) fn waiting_to_ready(&mut self, tasks: BlockRun) {
-        let bytes = self.output_bytes(tasks);
         let (task, count) = (tasks.head(), tasks.count);
-        let ready = ReadyRun {
-            count,
-            ..self.ready_entry(task)
-        };
         let layer = self.layer_mut(task.job, task.layer);
+        let (bytes, is_choosy) = (layer.output_bytes(tasks), layer.is_choosy());
+        let mut ready = ReadyRun {
+            priority: Reverse(layer.spec.layer.priority),
+            order: 0,
+            layer: task.layer,
+            block: task.block,
+            count,
+        };
         let mut attempt = 0;
         layer.tasks.update(tasks.first, count, |record| {
             assert!(
@@ -464,9 +467,8 @@ impl Scheduler {
                 record.state
             );
             record.pass_to(TaskState::Ready);
-            attempt = record.attempt;
+            (ready.order, attempt) = (record.order, record.attempt);
         });
-        let is_choosy = layer.is_choosy();
         self.barren_count = 0;
         self.committed_bytes += bytes;
         let forgotten = self.sabotage == Sabotage::ForgetRequeued && attempt > 0;
@@ -476,11 +478,11 @@ impl Scheduler {
             self.layer_mut(task.job, task.layer).choosy_ready.push(ready);
         } else {
             self.ready_count += count;
-            if !forgotten {
-                self.job_mut(task.job).ready.push(ready);
-            }
         }
         let job = self.job_mut(task.job);
+        if !is_choosy && !forgotten {
+            job.ready.push(ready);
+        }
         job.ledger.ready_bytes += bytes;
         job.ledger.ready_count += count;
     }
@@ -519,12 +521,7 @@ impl Scheduler {
 
     /// Bytes of the chunks that tasks make, together.
     pub(super) fn output_bytes(&self, tasks: BlockRun) -> u128 {
-        let layer = self.layer(tasks.job, tasks.layer);
-        let exact = |task: TaskId| u128::from(layer.spec.layer.output_bytes(task.block));
-        match layer.uniform_bytes {
-            Some(bytes) => u128::from(bytes) * u128::from(tasks.count),
-            None => tasks.each().map(exact).sum(),
-        }
+        self.layer(tasks.job, tasks.layer).output_bytes(tasks)
     }
 
     pub(super) fn is_held(&self, chunk: ChunkId) -> bool {

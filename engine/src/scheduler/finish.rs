@@ -27,6 +27,9 @@ impl Scheduler {
             let leased_here = record.filter(|record| record.state == TaskState::Leased { worker });
             let lenient = self.sabotage == Sabotage::AcceptOlderAttempts;
             let is_answer = leased_here.map(|record| record.attempt == report.attempt || lenient);
+            if count == tasks.count {
+                return self.on_report_of_alike(worker, report, is_answer);
+            }
             let rest = report.split_off(count);
             self.on_report_of_alike(worker, report, is_answer);
             match rest {
@@ -47,6 +50,7 @@ impl Scheduler {
 
     /// Takes a report in that is about tasks with one record. `is_answer` tells whether it is of the attempt that the
     /// worker has, if it has one.
+    #[inline]
     fn on_report_of_alike(&mut self, worker: WorkerId, report: Report, is_answer: Option<bool>) {
         let tasks = report.tasks();
         match is_answer {
@@ -98,6 +102,7 @@ impl Scheduler {
     }
 
     /// Tasks that share a record went well, and are as large.
+    #[inline]
     fn leased_to_finished(
         &mut self,
         worker: WorkerId,
@@ -178,7 +183,7 @@ impl Scheduler {
         });
         self.enter_chunks(chunk.into(), worker, bytes, dependents.len() as u64);
         for task in dependents.drain(..) {
-            self.input_appeared(task.into(), 1);
+            self.input_appeared(task);
         }
         self.dependents = dependents;
     }
@@ -196,7 +201,7 @@ impl Scheduler {
             let fan_in = consumer.map.fan_in().expect("asked above");
             let once = self.sabotage == Sabotage::CountGroupOnce;
             for (tasks, times) in consumer.dependents_of(chunks, fan_in) {
-                self.input_appeared(tasks, if once { 1 } else { times });
+                self.inputs_appeared(tasks, if once { 1 } else { times });
             }
         }
         count
@@ -234,8 +239,18 @@ impl Scheduler {
         holder.held_count += chunks.count;
     }
 
+    fn input_appeared(&mut self, task: TaskId) {
+        let Some(record) = self.task_mut(task) else { return };
+        match &mut record.state {
+            TaskState::Waiting { missing: 1 } => self.waiting_to_ready(task.into()),
+            TaskState::Waiting { missing } => *missing -= 1,
+            // It had all it needed when it was leased, and reports by itself what it could not fetch.
+            TaskState::Ready | TaskState::Leased { .. } => {}
+        }
+    }
+
     /// So many inputs of each of these tasks are there that were not.
-    fn input_appeared(&mut self, tasks: BlockRun, times: u64) {
+    fn inputs_appeared(&mut self, tasks: BlockRun, times: u64) {
         let mut first = tasks.first;
         while first < tasks.end() {
             let rest = tasks.part(first, tasks.end() - first);
@@ -255,7 +270,6 @@ impl Scheduler {
                             .update(alike.first, count, |record| record.state = state.clone());
                     }
                 }
-                // It had all it needed when it was leased, and reports by itself what it could not fetch.
                 Some(TaskState::Ready | TaskState::Leased { .. }) | None => {}
             }
         }

@@ -53,11 +53,6 @@ impl Scheduler {
         let bytes = each * u128::from(chunks.count);
         let beyond_plan = bytes.saturating_sub(self.output_bytes(chunks));
         let layer = self.layer_mut(chunks.job, chunks.layer);
-        let (count, before) = layer.chunks.run_at(chunks.first, chunks.count);
-        assert!(
-            before.is_none() && count == chunks.count,
-            "{chunks:?} appeared twice"
-        );
         layer.chunks.insert_run(chunks.first, chunks.count, record);
         let (transient, undelivered) = (layer.pins.is_empty(), layer.awaited_count(chunks));
         if undelivered > 0 {

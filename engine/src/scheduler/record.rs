@@ -468,6 +468,15 @@ impl LayerRecord {
         !self.pins.is_empty() || self.awaits_delivery(block)
     }
 
+    /// Bytes of the chunks that some of its tasks make, together.
+    pub(super) fn output_bytes(&self, tasks: BlockRun) -> u128 {
+        let exact = |task: TaskId| u128::from(self.spec.layer.output_bytes(task.block));
+        match self.uniform_bytes {
+            Some(bytes) => u128::from(bytes) * u128::from(tasks.count),
+            None => tasks.each().map(exact).sum(),
+        }
+    }
+
     /// How many of neighbours a client is still to fetch.
     pub(super) fn awaited_count(&self, chunks: BlockRun) -> u64 {
         let Some(delivered) = &self.delivered else {

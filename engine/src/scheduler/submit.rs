@@ -154,14 +154,15 @@ impl Scheduler {
             let task_bytes_max = spec
                 .layer
                 .task_bytes_max(spec.sources.iter().map(|s| (&s.grid, s.item_bytes)));
+            let keeps_neighbours = inputs.iter().all(|input| input.map.fan_in().is_some());
             Ok(LayerRecord {
                 task_bytes_max,
                 uniform_bytes: is_uniform.then(|| spec.layer.output_bytes_max()),
                 spec: Arc::new(spec),
-                inputs,
                 consumers: Vec::new(),
-                tasks: BlockTable::new(count),
-                chunks: BlockTable::new(count),
+                tasks: BlockTable::new(count).shared(keeps_neighbours && inputs.len() <= 1),
+                chunks: BlockTable::new(count).shared(keeps_neighbours),
+                inputs,
                 choosy_ready: Default::default(),
                 finished: BlockSet::new(count),
                 pins: Default::default(),

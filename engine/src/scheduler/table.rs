@@ -11,12 +11,14 @@ const DENSE_BLOCKS_MAX: u64 = 1 << 24;
 
 /// Values by block index.
 ///
-/// Blocks of one page with the same value share it, so that neighbours which fare alike cost little more than one. A page
-/// with many different values has one for each block.
+/// In a table whose blocks go together, those of one page with the same value share it, so that neighbours which fare
+/// alike cost little more than one; a page with many different values has one for each block, like all in other tables.
 #[derive(Debug)]
 pub(super) struct BlockTable<T> {
     pages: Pages<Page<T>>,
     len: u64,
+    /// The blocks go together.
+    is_shared: bool,
     /// The pages of either form that were emptied last, kept for the next ones that are needed.
     spare_shared: Option<Box<Shared<T>>>,
     spare_single: Option<Box<Single<T>>>,
@@ -51,9 +53,17 @@ impl<T: Clone + Default + PartialEq> BlockTable<T> {
         Self {
             pages: Pages::new(block_count),
             len: 0,
+            is_shared: false,
             spare_shared: None,
             spare_single: None,
         }
+    }
+
+    /// The same for blocks that go together, or not.
+    #[must_use]
+    pub(super) fn shared(mut self, is_shared: bool) -> Self {
+        self.is_shared = is_shared;
+        self
     }
 
     pub(super) fn len(&self) -> u64 {
@@ -127,16 +137,16 @@ impl<T: Clone + Default + PartialEq> BlockTable<T> {
     /// Gives neighbours of one page that have no value the same one.
     pub(super) fn insert_run(&mut self, first: u64, count: u64, value: T) {
         let mask = mask_of(first, count);
-        let spare = &mut self.spare_shared;
+        let (is_shared, spare_shared, spare_single) =
+            (self.is_shared, &mut self.spare_shared, &mut self.spare_single);
         let page = self.pages.get_or_insert_with(first / 64, || {
-            Page::Shared(spare.take().unwrap_or_else(|| {
-                Box::new(Shared {
-                    masks: [0; SHARED_MAX],
-                    values: std::array::from_fn(|_| T::default()),
-                })
-            }))
+            if is_shared {
+                Page::Shared(spare_shared.take().unwrap_or_else(Shared::new))
+            } else {
+                Page::Single(spare_single.take().unwrap_or_else(Single::new))
+            }
         });
-        debug_assert_eq!(page.used() & mask, 0, "the blocks have no value");
+        assert_eq!(page.used() & mask, 0, "the blocks have no value");
         self.len += count;
         if let Page::Shared(shared) = page {
             if let Some(of_value) = shared.place_for(&value) {
@@ -150,9 +160,12 @@ impl<T: Clone + Default + PartialEq> BlockTable<T> {
             unreachable!("just expanded")
         };
         single.used |= mask;
-        for at in first % 64..first % 64 + count {
-            single.items[at as usize] = value.clone();
+        let at = (first % 64) as usize;
+        let last = at + count as usize - 1;
+        for item in &mut single.items[at..last] {
+            *item = value.clone();
         }
+        single.items[last] = value;
     }
 
     /// Returns the value that was there.
@@ -266,12 +279,7 @@ impl<T: Clone + Default + PartialEq> Page<T> {
     #[cold]
     fn expand(&mut self, spare: Option<Box<Single<T>>>) {
         let Page::Shared(shared) = self else { return };
-        let mut single = spare.unwrap_or_else(|| {
-            Box::new(Single {
-                used: 0,
-                items: std::array::from_fn(|_| T::default()),
-            })
-        });
+        let mut single = spare.unwrap_or_else(Single::new);
         for (mask, value) in shared.masks.iter().zip(&shared.values) {
             single.used |= mask;
             (0..64_usize)
@@ -282,7 +290,23 @@ impl<T: Clone + Default + PartialEq> Page<T> {
     }
 }
 
+impl<T: Default> Single<T> {
+    fn new() -> Box<Self> {
+        Box::new(Self {
+            used: 0,
+            items: std::array::from_fn(|_| T::default()),
+        })
+    }
+}
+
 impl<T: Clone + Default + PartialEq> Shared<T> {
+    fn new() -> Box<Self> {
+        Box::new(Self {
+            masks: [0; SHARED_MAX],
+            values: std::array::from_fn(|_| T::default()),
+        })
+    }
+
     /// Which value a block has.
     #[inline]
     fn value_of(&self, at: u64) -> Option<usize> {
@@ -600,8 +624,9 @@ mod tests {
 
     #[test]
     fn a_table_is_an_ordered_map() {
-        for block_count in [1 << 20, DENSE_BLOCKS_MAX + 1] {
-            let (mut table, mut map) = (BlockTable::new(block_count), BTreeMap::new());
+        for (block_count, is_shared) in [(1 << 20, false), (DENSE_BLOCKS_MAX + 1, false), (1 << 20, true)] {
+            let table = BlockTable::new(block_count).shared(is_shared);
+            let (mut table, mut map) = (table, BTreeMap::new());
             let mut random = numbers();
             for step in 0..20_000_u64 {
                 let block = random(700) * 37 % block_count;
@@ -619,7 +644,7 @@ mod tests {
 
     #[test]
     fn neighbours_that_share_a_value_keep_it_when_others_change_theirs() {
-        let (mut table, mut map) = (BlockTable::new(1000), BTreeMap::new());
+        let (mut table, mut map) = (BlockTable::new(1000).shared(true), BTreeMap::new());
         let mut random = numbers();
         for _ in 0..50_000 {
             let (first, value) = (random(256), random(5));
@@ -657,7 +682,7 @@ mod tests {
 
     #[test]
     fn neighbours_that_share_a_value_take_the_room_of_one() {
-        let mut table = BlockTable::new(64);
+        let mut table = BlockTable::new(64).shared(true);
         table.insert_run(0, 64, 7);
         assert!(matches!(table.pages.get(0), Some(super::Page::Shared(_))));
         assert_eq!(table.run_at(3, 1000), (61, Some(&7)));
