@@ -9,7 +9,7 @@ use serde_json::Value;
 
 #[test]
 fn killed_schedulers_cost_the_client_no_error_and_the_result_no_byte() {
-    let arguments = "--log error stress restart --tasks 2000 --chunk 16 --workers 2 --kills 3 --json";
+    let arguments = "--log error stress restart --tasks 6000 --chunk 16 --workers 2 --kills 3 --json";
     let output = Command::new(env!("CARGO_BIN_EXE_graticule"))
         .args(arguments.split(' '))
         .stdin(Stdio::null())
@@ -24,7 +24,7 @@ fn killed_schedulers_cost_the_client_no_error_and_the_result_no_byte() {
 
 #[test]
 fn more_tasks_than_may_be_run_are_told_and_fail() {
-    let arguments = "--log error stress restart --tasks 500 --chunk 4 --workers 1 --kills 1 --ran-max 0";
+    let arguments = "--log error stress restart --tasks 10000 --chunk 4 --workers 1 --kills 1 --ran-max 0";
     let output = Command::new(env!("CARGO_BIN_EXE_graticule"))
         .args(arguments.split(' '))
         .stdin(Stdio::null())

@@ -331,11 +331,11 @@ mod tests {
     async fn what_a_read_copies_is_known_before_it_is_read() {
         let folder = tempfile::tempdir().unwrap();
         let store = store(folder.path());
-        let (part, whole) = ([3..10], [0..256]);
+        let (part, whole) = (3..10, 0..256);
         let cases = [
             (None, 0, 1024),
-            (Some(&part[..]), 28, 28),
-            (Some(&whole[..]), 0, 1024),
+            (Some(std::slice::from_ref(&part)), 28, 28),
+            (Some(std::slice::from_ref(&whole)), 0, 1024),
         ];
         for (region, in_memory, _) in cases {
             assert_eq!(store.copied_bytes(id(0), region), in_memory, "{region:?}");
