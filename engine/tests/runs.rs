@@ -133,7 +133,7 @@ fn neighbours_of_little_work_go_together_and_each_counts_once() {
     assert_eq!(leased.iter().max(), Some(&RUN_BLOCKS_MAX));
     // The first pages go in parts, before any task of their layer was measured.
     let whole = leased.iter().filter(|&&count| count == RUN_BLOCKS_MAX).count();
-    assert!(whole >= 8 && leased.len() < 300, "{leased:?}");
+    assert!(whole >= 8 && leased.len() < 500, "{leased:?}");
     ends_well(&mut cluster);
 }
 

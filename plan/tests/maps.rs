@@ -194,6 +194,17 @@ proptest! {
     }
 
     #[test]
+    fn with_a_fan_in_neighbours_need_neighbours(case in case()) {
+        let map = case.map();
+        if let Some(fan_in) = map.fan_in() {
+            for block in 0..case.out.block_count() {
+                let end = ((block + 1) * fan_in).min(map.source_grid().block_count());
+                prop_assert_eq!(map.sources(block), (block * fan_in..end).collect::<Vec<_>>());
+            }
+        }
+    }
+
+    #[test]
     fn dependents_are_the_inverse_of_sources(case in case()) {
         let map = case.map();
         let sources: Vec<BTreeSet<u64>> =
