@@ -78,6 +78,36 @@ fn rechunk_of_what_others_use_too_gathers_it() {
 }
 
 #[test]
+fn rechunk_in_steps_goes_by_way_of_squares_where_there_would_be_many_pieces() {
+    let recut = |side: u64, thickness: u64| {
+        let pancakes = [Chunks::Size(thickness), Chunks::Whole];
+        let x = Array::ones(&[side, side], &pancakes, DType::Float64).unwrap();
+        let x = x.sum(&Over::axis(0).keepdims()).unwrap().add(x).unwrap();
+        let pencils = x.rechunk(&[Chunks::Whole, Chunks::Size(thickness)]).unwrap();
+        // What is asked for itself is not made in other chunks at once.
+        let wanted = [(&x, Wanted::Deliver), (&pencils, Wanted::Deliver)];
+        lower(&wanted, &LowerOptions::default()).unwrap()
+    };
+    let in_steps = recut(1024, 4);
+    assert_eq!(in_steps.rewritten[rewrite::RECHUNK_IN_STEPS], 1);
+    assert!(in_steps.explain().contains("rechunk-in-steps"));
+    let recuts: Vec<_> = in_steps
+        .plan
+        .layers()
+        .iter()
+        .filter(|layer| &*layer.name == "rechunk")
+        .collect();
+    assert_eq!(recuts.len(), 2);
+    assert_eq!(recuts[0].grid.block_shape(0), [64, 64]);
+    assert_eq!(recuts[1].grid.block_shape(0), [1024, 4]);
+    let at_once = recut(1024, 256);
+    assert!(
+        !at_once.rewritten.contains_key(rewrite::RECHUNK_IN_STEPS),
+        "16 pieces are few"
+    );
+}
+
+#[test]
 fn rechunks_one_after_another_are_one() {
     let x = cube(6, 4).sum(&Over::axis(2)).unwrap();
     let twice = x

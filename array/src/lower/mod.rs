@@ -4,6 +4,7 @@ mod edges;
 mod emit;
 mod estimate;
 mod place;
+mod recut;
 mod tree;
 
 use std::{collections::BTreeMap, sync::Arc};
@@ -89,8 +90,9 @@ pub struct Lowered {
 pub fn lower(wanted: &[(&Array, Wanted)], options: &LowerOptions) -> Result<Lowered, ArrayError> {
     let arrays: Vec<&Array> = wanted.iter().map(|(array, _)| *array).collect();
     let mut graph = Graph::new(&arrays);
-    let rewritten = rewrite::run(&mut graph, &options.rewrites);
+    let mut rewritten = rewrite::run(&mut graph, &options.rewrites);
     tree::expand(&mut graph)?;
+    recut::expand(&mut graph, &options.rewrites, &mut rewritten)?;
     graph.sweep();
     let order = graph.topological();
     let places = place::places(&graph, &order, &options.rewrites);

@@ -31,6 +31,8 @@ pub struct Rewrite {
 pub(crate) enum Step {
     /// Changes the expression at a node; `true` if it did.
     Rule(fn(&mut Graph, NodeIx) -> bool),
+    /// Puts operations in between, when all rules are done.
+    Expansion,
     /// Lets a layer take in the operations before it.
     Fusion,
 }
@@ -93,6 +95,11 @@ pub static REWRITES: &[Rewrite] = &[
         step: Step::Rule(rechunk::rechunk_through),
     },
     Rewrite {
+        name: RECHUNK_IN_STEPS,
+        reason: "chunks that are long one way and then another have a piece for each pair: by way of squares there are far fewer, though all is moved twice",
+        step: Step::Expansion,
+    },
+    Rewrite {
         name: FUSE_ELEMENTWISE,
         reason: "a chain of operations makes one pass over a chunk and one task, and stores nothing in between",
         step: Step::Fusion,
@@ -131,6 +138,8 @@ pub const MERGE_RECHUNKS: &str = "merge-rechunks";
 pub const RECHUNK_INTO_READ: &str = "rechunk-into-read";
 /// Name of the rewrite that moves rechunks towards the reads.
 pub const RECHUNK_THROUGH: &str = "rechunk-through";
+/// Name of the rewrite that makes two rechunks of one that has too many pieces.
+pub const RECHUNK_IN_STEPS: &str = "rechunk-in-steps";
 /// Name of the fusion of elementwise operations and views.
 pub const FUSE_ELEMENTWISE: &str = "fuse-elementwise";
 /// Name of the fusion of reads with what follows.
