@@ -108,7 +108,7 @@ async fn a_job_outlives_schedulers_that_are_killed_and_gives_the_same_bytes() {
     let array = waves();
     let want = Client::local().await.unwrap().compute(&array).await.unwrap();
     let client = Client::connect(&url).await.unwrap();
-    let job = client.submit(&[&array], &RunOptions::default()).await.unwrap();
+    let job = client.start(&[&array], &RunOptions::default()).await.unwrap();
     let task_count = job.task_count();
     let mut progress = job.progress();
     let gathered = tokio::spawn(async move { job.gather().await });
@@ -208,7 +208,7 @@ async fn a_journal_that_cannot_be_written_refuses_jobs_ends_the_running_ones_and
     let (scheduler, url) = cramped_scheduler(folder.path());
     let client = Client::connect(&url).await.unwrap();
     let small = Array::arange(0.0, 100.0, 1.0, DType::Float64, Chunks::Size(10)).unwrap();
-    let running = client.submit(&[&small], &RunOptions::default()).await.unwrap();
+    let running = client.start(&[&small], &RunOptions::default()).await.unwrap();
     let values: Vec<f64> = (0..1000).map(f64::from).collect();
     let large = Array::from_slice(&[1000], &[Chunks::Whole], &values).unwrap();
     let refused = tokio::time::timeout(PATIENCE, client.compute(&large))
@@ -237,7 +237,7 @@ async fn every_job_that_was_acknowledged_is_there_after_a_kill() {
     let mut jobs = Vec::new();
     for _ in 0..5 {
         // Without a worker none of them ends.
-        let job = client.submit(&[&array], &RunOptions::default()).await.unwrap();
+        let job = client.start(&[&array], &RunOptions::default()).await.unwrap();
         scheduler.0.kill().unwrap();
         scheduler.0.wait().unwrap();
         (scheduler, _) = Process::scheduler(&address, folder.path());
@@ -274,7 +274,7 @@ async fn a_cluster_of_one_process_goes_on_with_its_jobs() {
     let array = waves();
     let want = Client::local().await.unwrap().compute(&array).await.unwrap();
     let client = Client::connect(&url).await.unwrap();
-    let job = client.submit(&[&array], &RunOptions::default()).await.unwrap();
+    let job = client.start(&[&array], &RunOptions::default()).await.unwrap();
     let mut progress = job.progress();
     let gathered = tokio::spawn(async move { job.gather().await });
     while progress.next().await.is_some_and(|now| now.finished_count() == 0) {}

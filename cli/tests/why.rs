@@ -79,7 +79,7 @@ async fn a_job_larger_than_memory_names_what_is_in_use() {
     let client = Client::connect(&url).await.unwrap();
     let x = Array::ones(&[64 << 17], &[Chunks::Size(1 << 17)], DType::Float64).unwrap();
     // Nobody fetches what is there.
-    let job = client.submit(&[&x], &RunOptions::default()).await.unwrap();
+    let job = client.start(&[&x], &RunOptions::default()).await.unwrap();
     let answer = ask_until(&url, "1/0/63", |answer| {
         answer["task"]["standing"]["bound"] == "clients"
     });

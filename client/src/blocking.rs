@@ -170,8 +170,8 @@ impl Client {
     ///
     /// # Errors
     /// As [`crate::Client::compute`].
-    pub fn gather(&self, arrays: &[&Array], options: &RunOptions) -> Result<Results, ClientError> {
-        self.runtime.block_on(self.client.gather(arrays, options))
+    pub fn compute_with(&self, arrays: &[&Array], options: &RunOptions) -> Result<Results, ClientError> {
+        self.runtime.block_on(self.client.compute_with(arrays, options))
     }
 
     /// Computes an array of any size, chunk by chunk.

@@ -123,7 +123,7 @@ impl Client {
 
     /// Computes an array and brings it here.
     ///
-    /// What reads left out is logged; [`Client::gather`] returns it.
+    /// What reads left out is logged; [`Client::compute_with`] returns it.
     ///
     /// # Errors
     /// [`ClientError`]: found before anything runs if the expression or the result's size is at fault.
@@ -137,7 +137,7 @@ impl Client {
     /// # Errors
     /// As [`Client::compute`].
     pub async fn compute_many(&self, arrays: &[&Array]) -> Result<Vec<Tensor>, ClientError> {
-        let results = self.gather(arrays, &RunOptions::default()).await?;
+        let results = self.compute_with(arrays, &RunOptions::default()).await?;
         for problem in &results.problems {
             warn!("{problem}");
         }
@@ -148,7 +148,11 @@ impl Client {
     ///
     /// # Errors
     /// As [`Client::compute`].
-    pub async fn gather(&self, arrays: &[&Array], options: &RunOptions) -> Result<Results, ClientError> {
+    pub async fn compute_with(
+        &self,
+        arrays: &[&Array],
+        options: &RunOptions,
+    ) -> Result<Results, ClientError> {
         if !options.allow_large {
             let bytes = arrays
                 .iter()
@@ -156,7 +160,7 @@ impl Client {
                 .fold(0, u64::saturating_add);
             gather::check_free(bytes)?;
         }
-        self.submit(arrays, options).await?.gather().await
+        self.start(arrays, options).await?.gather().await
     }
 
     /// Computes an array of any size, chunk by chunk in the order in which they are ready.
@@ -166,14 +170,14 @@ impl Client {
     /// # Errors
     /// As [`Client::compute`]; later ones come in the stream.
     pub async fn stream(&self, array: &Array) -> Result<BlockStream, ClientError> {
-        Ok(self.submit(&[array], &RunOptions::default()).await?.into_stream())
+        Ok(self.start(&[array], &RunOptions::default()).await?.into_stream())
     }
 
     /// Starts a job whose results come here.
     ///
     /// # Errors
     /// [`ClientError`]: the expression is at fault, or the scheduler refused the plan.
-    pub async fn submit(&self, arrays: &[&Array], options: &RunOptions) -> Result<Job, ClientError> {
+    pub async fn start(&self, arrays: &[&Array], options: &RunOptions) -> Result<Job, ClientError> {
         let wanted: Vec<_> = arrays.iter().map(|array| (*array, Wanted::Deliver)).collect();
         let Lowered { plan, outputs, .. } = self.lower(&wanted, options)?;
         self.submit_plan(plan, outputs, options).await
@@ -206,7 +210,7 @@ impl Client {
     /// Returns when the job has begun; [`Persisted::wait`] waits for its end.
     ///
     /// # Errors
-    /// As [`Client::submit`].
+    /// As [`Client::start`].
     pub async fn persist(&self, array: &Array) -> Result<Persisted, ClientError> {
         let mut kept = self.persist_many(&[array], &RunOptions::default()).await?;
         Ok(kept.pop().expect("one array gives one handle"))
@@ -215,7 +219,7 @@ impl Client {
     /// Keeps several arrays, computed in one plan.
     ///
     /// # Errors
-    /// As [`Client::submit`].
+    /// As [`Client::start`].
     pub async fn persist_many(
         &self,
         arrays: &[&Array],

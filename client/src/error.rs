@@ -69,6 +69,33 @@ pub enum ClientError {
         /// The most that a message takes.
         limit_bytes: u64,
     },
+    /// No worker has a function of this name.
+    #[error(
+        "no worker knows the function {name:?}; they know {}. Functions are registered in the worker's binary",
+        if .known.is_empty() { "none".to_owned() } else { .known.join(", ") }
+    )]
+    UnknownFunction {
+        /// The name.
+        name: String,
+        /// The names that there are.
+        known: Vec<String>,
+    },
+    /// The values that a call carries along are too large for it.
+    #[error(
+        "a call carries {bytes} bytes of values, the limit is {limit}; scatter them and give the call the futures"
+    )]
+    ValueTooLarge {
+        /// Bytes of the values.
+        bytes: u64,
+        /// The most that is allowed.
+        limit: u64,
+    },
+    /// More calls wait to be sent than may.
+    #[error("{limit} calls wait to be sent; await some of their results before more are submitted")]
+    TooManyCalls {
+        /// The most that may wait.
+        limit: u64,
+    },
     /// A task failed, and with it the job.
     #[error("{message}")]
     Failed {

@@ -82,7 +82,8 @@ impl JobFeed {
     pub(crate) fn take_in(&self, event: JobEvent) -> bool {
         let mut state = self.state();
         match event {
-            JobEvent::Accepted => {}
+            // Of calls others hear.
+            JobEvent::Accepted | JobEvent::BlockFailed { .. } => {}
             JobEvent::ChunkReady {
                 layer,
                 block,

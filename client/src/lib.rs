@@ -30,6 +30,7 @@ mod arrays;
 mod bars;
 pub mod blocking;
 mod blocks;
+mod calls;
 mod client;
 mod error;
 mod explain;
@@ -52,10 +53,12 @@ mod why;
 pub use arrays::{open_zarr, stack_array, zarr_array};
 #[cfg(feature = "bars")]
 pub use bars::Bars;
+pub use calls::{Arg, CallOptions, Future};
 pub use client::{Client, ClusterInfo};
 pub use error::ClientError;
 pub use explain::Explanation;
 pub use gather::Results;
+pub use graticule_kernel::Value;
 pub use graticule_proto::{
     About, Answer, Happening, Subject, SubjectError,
     engine::scheduler::{
@@ -64,6 +67,8 @@ pub use graticule_proto::{
 };
 #[cfg(feature = "local")]
 pub use graticule_scheduler::{AdaptOptions, Rules as AdaptRules};
+#[cfg(feature = "local")]
+pub use graticule_worker::{FunctionError, Registry};
 pub use job::{Block, BlockStream, Job};
 #[cfg(feature = "local")]
 pub use local::LocalOptions;

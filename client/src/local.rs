@@ -16,7 +16,8 @@ use graticule_plan::Resource;
 use graticule_proto::{Answer, Subject, engine::ToScheduler};
 use graticule_scheduler::{AdaptOptions, SchedulerHandle, SchedulerOptions, WorkerSize};
 use graticule_worker::{
-    ChunkStore, Connector, LinkError, LocalPeers, Session as WorkerLink, Worker, WorkerHandle, WorkerOptions,
+    ChunkStore, Connector, LinkError, LocalPeers, Registry, Session as WorkerLink, Worker, WorkerHandle,
+    WorkerOptions,
 };
 use tokio::{net::TcpListener, sync::mpsc};
 
@@ -44,6 +45,8 @@ pub struct LocalOptions {
     pub budget_bytes: Option<u64>,
     /// Countable things that each worker has and tasks may need, such as `GPU`.
     pub resources: Vec<Resource>,
+    /// The functions that can be called on the workers.
+    pub functions: Registry,
     /// The folder below which chunks are spilled; by default the system's for temporary files.
     pub spill_dir: Option<PathBuf>,
     /// The dashboard's address on this machine (port 0 takes a free one); `None` opens no port.
@@ -59,6 +62,7 @@ impl Default for LocalOptions {
             slots: None,
             budget_bytes: None,
             resources: Vec::new(),
+            functions: Registry::new(),
             spill_dir: None,
             dashboard: None,
             adapt: None,
@@ -118,9 +122,10 @@ impl Client {
             dashboard: cluster.dashboard_url.clone(),
             cluster: Some(cluster),
         };
-        Ok(Self {
-            session: Session::start(Link::Embedded(session), about, None),
-        })
+        let session = Session::start(Link::Embedded(session), about, None);
+        let functions = options.functions.names().map(Into::into);
+        session.calls().fix_functions(functions.collect());
+        Ok(Self { session })
     }
 
     /// Ends an embedded cluster in order: workers end what they run, spilled chunks are removed. Of another cluster
@@ -269,6 +274,7 @@ impl Site {
             slots: size.slots,
             budget_bytes: size.budget_bytes,
             resources: self.options.resources.clone(),
+            functions: self.options.functions.clone(),
             spill_dir: self.options.spill_dir.clone().unwrap_or(usual.spill_dir.clone()),
             ..usual
         };

@@ -1,17 +1,18 @@
 //! One task owns the connection; everybody else holds a [`Session`].
 
 use std::{
-    collections::{BTreeSet, HashMap},
+    collections::{BTreeMap, BTreeSet, HashMap},
     sync::Arc,
 };
 
-use graticule_plan::{JobId, Key, Plan};
+use graticule_plan::{JobId, Key, Layer, Plan};
 use graticule_proto::{FromCluster, Resume, ResumedJob, ToCluster, engine::scheduler::JobEvent};
 use tokio::sync::{mpsc, oneshot, watch};
 use tracing::{debug, warn};
 
 use crate::{
     ClientError, Progress,
+    calls::{self, Call, CallJobs, CallSubmission, Releases, Shared},
     feed::JobFeed,
     fetch::Fetcher,
     link::Link,
@@ -26,6 +27,8 @@ const REQUEST_COUNT_MAX: usize = 1024;
 pub(crate) struct Session {
     requests: mpsc::Sender<Request>,
     farewells: mpsc::UnboundedSender<ToCluster>,
+    calls: mpsc::UnboundedSender<Call>,
+    shared: Arc<Shared>,
     pub(crate) about: Arc<About>,
 }
 
@@ -44,6 +47,7 @@ pub(crate) struct About {
 #[derive(Debug)]
 pub(crate) enum Request {
     Submit(Submission),
+    Call(CallSubmission),
     Say(ToCluster),
 }
 
@@ -108,21 +112,54 @@ impl Session {
         let (requests, inbox) = mpsc::channel(REQUEST_COUNT_MAX);
         // Each handle says one last word at most, from a destructor, which cannot wait for room.
         let (farewells, last_words) = mpsc::unbounded_channel();
+        let shared = Arc::new(Shared::default());
         let dispatcher = Dispatcher {
             home,
             link,
             farewells: farewells.clone(),
+            shared: shared.clone(),
             submissions: HashMap::new(),
+            call_submissions: BTreeMap::new(),
             jobs: HashMap::new(),
+            calls: CallJobs::default(),
             keys: BTreeSet::new(),
             next_submission: 1,
         };
         tokio::spawn(dispatcher.run(inbox, last_words));
         Self {
+            calls: calls::start(shared.clone(), requests.clone()),
             requests,
             farewells,
+            shared,
             about: Arc::new(about),
         }
+    }
+
+    /// What all calls have in common.
+    pub(crate) fn calls(&self) -> &Shared {
+        &self.shared
+    }
+
+    /// Has a call made with the next batch.
+    ///
+    /// # Errors
+    /// [`ClientError::ConnectionLost`].
+    pub(crate) fn call(&self, call: Call) -> Result<(), ClientError> {
+        self.calls.send(call).map_err(|_| closed())
+    }
+
+    /// Lets go of a result of a call.
+    pub(crate) fn let_go(&self, key: Key, block: u64) {
+        let blocks = vec![block..block + 1];
+        // The session's end lets go of all.
+        let _ = self.farewells.send(ToCluster::ReleaseBlocks { key, blocks });
+    }
+
+    /// Has a call not made.
+    pub(crate) fn cancel_block(&self, key: Key, block: u64) {
+        let blocks = vec![block..block + 1];
+        // The session's end cancels all.
+        let _ = self.farewells.send(ToCluster::CancelBlocks { key, blocks });
     }
 
     /// Hands in a plan.
@@ -194,9 +231,13 @@ struct Dispatcher {
     /// The way to a scheduler in another process.
     home: Option<Home>,
     farewells: mpsc::UnboundedSender<ToCluster>,
+    shared: Arc<Shared>,
     submissions: HashMap<u64, Submission>,
+    call_submissions: BTreeMap<u64, CallSubmission>,
     /// Jobs whose end was not heard of.
     jobs: HashMap<JobId, Route>,
+    /// Jobs of calls of which something is held.
+    calls: CallJobs,
     /// Kept results that were not released.
     keys: BTreeSet<Key>,
     next_submission: u64,
@@ -216,11 +257,12 @@ impl Dispatcher {
                     match request {
                         _ if said.is_err() => said,
                         Some(Request::Submit(submission)) => self.submit(submission).await,
+                        Some(Request::Call(submission)) => self.submit_calls(submission).await,
                         Some(Request::Say(message)) => self.say(message).await,
                         None => break None,
                     }
                 }
-                Some(message) = last_words.recv() => self.say(message).await,
+                Some(message) = last_words.recv() => self.say_last(message, &mut last_words).await,
                 event = self.link.next() => event.map(|event| self.take(event)),
             };
             if let Err(why) = said
@@ -238,15 +280,37 @@ impl Dispatcher {
         };
         self.fail_all(&error);
         while let Some(request) = inbox.recv().await {
-            if let Request::Submit(submission) = request {
+            match request {
                 // Who asked may be gone.
-                let _ = submission.reply.send(Err(error.clone()));
+                Request::Submit(submission) => drop(submission.reply.send(Err(error.clone()))),
+                Request::Call(submission) => submission.fail(&error),
+                Request::Say(_) => {}
             }
         }
     }
 
     async fn say_all(&mut self, last_words: &mut mpsc::UnboundedReceiver<ToCluster>) -> Result<(), String> {
-        while let Ok(message) = last_words.try_recv() {
+        match last_words.try_recv() {
+            Ok(message) => self.say_last(message, last_words).await,
+            Err(_) => Ok(()),
+        }
+    }
+
+    /// Says a last word and those that wait behind it; releases of single blocks come in great numbers, and go together.
+    async fn say_last(
+        &mut self,
+        first: ToCluster,
+        last_words: &mut mpsc::UnboundedReceiver<ToCluster>,
+    ) -> Result<(), String> {
+        let mut releases = Releases::default();
+        let mut next = Some(first);
+        while let Some(message) = next {
+            if let Some(message) = releases.take(message) {
+                self.say(message).await?;
+            }
+            next = last_words.try_recv().ok();
+        }
+        for message in releases.into_messages() {
             self.say(message).await?;
         }
         Ok(())
@@ -268,11 +332,16 @@ impl Dispatcher {
                 }
             }
             ToCluster::ReleaseKey { key } => drop(self.keys.remove(key)),
-            ToCluster::Submit { plan, .. } => {
+            ToCluster::Submit { plan, .. } if !plan.layers().iter().any(Layer::is_apart) => {
                 self.keys
                     .extend(plan.outputs().iter().filter_map(|output| output.keep));
             }
-            ToCluster::DeliveryFailed { .. } | ToCluster::Resume(_) | ToCluster::Leave => {}
+            ToCluster::Submit { .. } => {}
+            ToCluster::ReleaseBlocks { key, blocks } => self.calls.let_go(*key, blocks),
+            ToCluster::DeliveryFailed { .. }
+            | ToCluster::CancelBlocks { .. }
+            | ToCluster::Resume(_)
+            | ToCluster::Leave => {}
         }
         self.link.say(message).await
     }
@@ -287,22 +356,28 @@ impl Dispatcher {
             job,
             delivered: route.arrived.ranges(),
         });
-        let mut submissions: Vec<u64> = self.submissions.keys().copied().collect();
-        submissions.sort_unstable();
+        let of_arrays = self.submissions.iter().map(|(&n, s)| (n, (&s.name, &s.plan)));
+        let of_calls = self
+            .call_submissions
+            .iter()
+            .map(|(&n, s)| (n, (&s.name, &s.plan)));
+        // Later ones may name what earlier ones keep.
+        let submissions: BTreeMap<u64, _> = of_arrays.chain(of_calls).collect();
         let resume = Resume {
-            jobs: jobs.collect(),
-            submissions: submissions.clone(),
-            keys: self.keys.iter().copied().collect(),
+            jobs: jobs.chain(self.calls.resumed_jobs()).collect(),
+            submissions: submissions.keys().copied().collect(),
+            keys: self.keys.iter().copied().chain(self.calls.keys()).collect(),
+            released: self.calls.let_go_so_far().collect(),
         };
         let mut words = vec![ToCluster::Resume(resume)];
-        words.extend(submissions.into_iter().map(|number| {
-            let Submission { name, plan, .. } = &self.submissions[&number];
-            ToCluster::Submit {
-                submission: number,
+        let again = submissions
+            .into_iter()
+            .map(|(submission, (name, plan))| ToCluster::Submit {
+                submission,
                 name: name.clone(),
                 plan: plan.clone(),
-            }
-        }));
+            });
+        words.extend(again);
         let cancelled = self.jobs.iter().filter(|(_, route)| route.is_cancelled);
         words.extend(cancelled.map(|(&job, _)| ToCluster::Cancel { job }));
         for word in words {
@@ -326,19 +401,41 @@ impl Dispatcher {
         self.say(message).await
     }
 
+    async fn submit_calls(&mut self, submission: CallSubmission) -> Result<(), String> {
+        let number = self.next_submission;
+        self.next_submission += 1;
+        let message = ToCluster::Submit {
+            submission: number,
+            name: submission.name.clone(),
+            plan: submission.plan.clone(),
+        };
+        self.calls.said(&submission);
+        self.call_submissions.insert(number, submission);
+        self.say(message).await
+    }
+
     fn take(&mut self, event: FromCluster) {
         match event {
             FromCluster::Submitted { submission, job } => {
-                if let Some(submission) = self.submissions.remove(&submission) {
+                if let Some(calls) = self.call_submissions.remove(&submission) {
+                    self.calls.answered(calls, job);
+                } else if let Some(submission) = self.submissions.remove(&submission) {
                     self.submitted(submission, job);
                 }
             }
             FromCluster::Chunks { job, layer, chunks } => {
+                if self.calls.take_in_chunks(job, layer, &chunks) {
+                    return;
+                }
                 if let Some(route) = self.jobs.get(&job) {
                     route.feed.take_in_chunks(layer, chunks);
                 }
             }
+            FromCluster::Functions { names, workers } => self.shared.note_functions(names, workers),
             FromCluster::Job { job, event } => {
+                if self.calls.take_in(job, &event) {
+                    return;
+                }
                 let Some(route) = self.jobs.get(&job) else { return };
                 // The workers of an embedded cluster are on their way while the first job is submitted.
                 if let (JobEvent::NoWorkers, Some(home)) = (&event, &self.home) {
@@ -390,6 +487,10 @@ impl Dispatcher {
         for (_, route) in self.jobs.drain() {
             route.feed.end(error.clone());
         }
+        for submission in std::mem::take(&mut self.call_submissions).into_values() {
+            submission.fail(error);
+        }
+        self.calls.fail_all(error);
     }
 }
 

@@ -111,7 +111,7 @@ async fn a_stream_gives_each_block_once() {
 async fn blocks_that_are_not_wanted_yet_come_later() {
     let client = Client::local().await.unwrap();
     let x = numbers(100, 10);
-    let mut job = client.submit(&[&x], &RunOptions::default()).await.unwrap();
+    let mut job = client.start(&[&x], &RunOptions::default()).await.unwrap();
     let mut order = Vec::new();
     while let Some(block) = job
         .next_block_where(|_, block| block == order.len() as u64)
@@ -151,7 +151,7 @@ async fn a_job_that_is_dropped_is_cancelled_and_the_cluster_lives() {
     let client = Client::local().await.unwrap();
     let x = Array::ones(&[1 << 20], &[Chunks::Size(1 << 10)], DType::Float64).unwrap();
     // Nobody reads, so the job cannot end by itself.
-    let job = client.submit(&[&x], &RunOptions::default()).await.unwrap();
+    let job = client.start(&[&x], &RunOptions::default()).await.unwrap();
     assert_eq!(client.info().await.unwrap().jobs.len(), 1);
     drop(job);
     let gone = async {
@@ -161,7 +161,7 @@ async fn a_job_that_is_dropped_is_cancelled_and_the_cluster_lives() {
     };
     tokio::time::timeout(PATIENCE, gone).await.unwrap();
     assert_eq!(client.compute(&numbers(3, 3)).await.unwrap().len(), 3);
-    let job = client.submit(&[&x], &RunOptions::default()).await.unwrap();
+    let job = client.start(&[&x], &RunOptions::default()).await.unwrap();
     tokio::time::timeout(PATIENCE, job.cancel()).await.unwrap();
     assert!(client.info().await.unwrap().jobs.is_empty());
 }
@@ -170,7 +170,7 @@ async fn a_job_that_is_dropped_is_cancelled_and_the_cluster_lives() {
 async fn progress_ends_with_all_tasks_finished() {
     let client = Client::local().await.unwrap();
     let job = client
-        .submit(&[&numbers(100, 10)], &RunOptions::default())
+        .start(&[&numbers(100, 10)], &RunOptions::default())
         .await
         .unwrap();
     let (tasks, progress) = (job.task_count(), job.progress());
@@ -235,7 +235,7 @@ async fn a_file_that_is_missing_fails_the_job_by_name() {
 async fn what_reads_leave_out_comes_with_the_result() {
     let client = Client::local().await.unwrap();
     let results = client
-        .gather(&[&missing_file(OnError::Nodata)], &RunOptions::default())
+        .compute_with(&[&missing_file(OnError::Nodata)], &RunOptions::default())
         .await
         .unwrap();
     assert!(

@@ -142,7 +142,7 @@ async fn a_broken_connection_costs_a_client_neither_jobs_nor_kept_results() {
     let kept = client.persist(&table()).await.unwrap();
     in_time(kept.wait()).await.unwrap();
     let again = kept.array().add(0.0).unwrap();
-    let job = client.submit(&[&again], &RunOptions::default()).await.unwrap();
+    let job = client.start(&[&again], &RunOptions::default()).await.unwrap();
     let mut job = job.into_stream();
     for cut in 1..4 {
         in_time(job.next()).await.unwrap().unwrap();
@@ -199,7 +199,7 @@ async fn a_job_that_was_cancelled_while_the_scheduler_was_away_does_not_come_bac
     let (scheduler, url) = serve(lasting(folder.path())).await;
     let client = Client::connect(&url).await.unwrap();
     // Without a worker it would wait for ever.
-    let job = client.submit(&[&table()], &RunOptions::default()).await.unwrap();
+    let job = client.start(&[&table()], &RunOptions::default()).await.unwrap();
     assert_eq!(job_count(&url).await, 1);
     let address = scheduler.address;
     scheduler.shutdown().await;
@@ -222,7 +222,7 @@ async fn a_client_that_leaves_ends_its_jobs_at_once_and_one_that_vanishes_after_
     })
     .await;
     let client = Client::connect(&url).await.unwrap();
-    let job = client.submit(&[&table()], &RunOptions::default()).await.unwrap();
+    let job = client.start(&[&table()], &RunOptions::default()).await.unwrap();
     drop((job, client));
     wait_until("no job left", async || job_count(&url).await == 0).await;
     scheduler.shutdown().await;
@@ -236,7 +236,7 @@ async fn a_client_that_leaves_ends_its_jobs_at_once_and_one_that_vanishes_after_
     let at = url.clone();
     let vanishing = process.spawn(async move {
         let client = Client::connect(&at).await.unwrap();
-        let job = client.submit(&[&table()], &RunOptions::default()).await.unwrap();
+        let job = client.start(&[&table()], &RunOptions::default()).await.unwrap();
         std::mem::forget((client, job));
     });
     vanishing.await.unwrap();
@@ -258,7 +258,7 @@ async fn a_scheduler_that_was_started_anew_without_a_journal_says_that_the_jobs_
     let process = tokio::runtime::Runtime::new().unwrap();
     let (scheduler, url) = process.spawn(serve(options())).await.unwrap();
     let client = Client::connect(&url).await.unwrap();
-    let job = client.submit(&[&table()], &RunOptions::default()).await.unwrap();
+    let job = client.start(&[&table()], &RunOptions::default()).await.unwrap();
     let address = scheduler.address;
     process.shutdown_background();
     drop(scheduler);

@@ -75,7 +75,7 @@ async fn without_a_worker_the_wait_ends_as_asked_and_says_how_to_start_one() {
         ..RunOptions::default()
     };
     let x = numbers(10.0, 100);
-    let waited = tokio::time::timeout(PATIENCE, client.gather(&[&x], &options))
+    let waited = tokio::time::timeout(PATIENCE, client.compute_with(&[&x], &options))
         .await
         .unwrap();
     let error = waited.unwrap_err();
@@ -95,7 +95,7 @@ async fn a_worker_that_comes_late_is_waited_for() {
     let (scheduler, url) = scheduler().await;
     let client = Client::connect(&url).await.unwrap();
     let x = numbers(10.0, 100);
-    let job = client.submit(&[&x], &RunOptions::default()).await.unwrap();
+    let job = client.start(&[&x], &RunOptions::default()).await.unwrap();
     let worker = worker(&url).await;
     let results = tokio::time::timeout(PATIENCE, job.gather())
         .await
@@ -117,7 +117,7 @@ async fn the_connections_loss_fails_every_job_and_what_is_asked_later() {
     };
     let client = Client::connect_with(&url, &options).await.unwrap();
     let x = numbers(10.0, 100);
-    let job = client.submit(&[&x], &RunOptions::default()).await.unwrap();
+    let job = client.start(&[&x], &RunOptions::default()).await.unwrap();
     let kept = client.persist(&x).await.unwrap();
     process.shutdown_background();
     drop(scheduler);
@@ -173,7 +173,7 @@ async fn a_side_table_that_fits_no_message_is_refused_here() {
     let (scheduler, url) = scheduler().await;
     let client = Client::connect(&url).await.unwrap();
     let x = Array::from_slice(&[65 << 20], &[Chunks::Whole], &vec![0_u8; 65 << 20]).unwrap();
-    let error = client.submit(&[&x], &RunOptions::default()).await.unwrap_err();
+    let error = client.start(&[&x], &RunOptions::default()).await.unwrap_err();
     assert!(matches!(error, ClientError::TableTooLarge { .. }), "{error}");
     scheduler.shutdown().await;
 }

@@ -45,6 +45,8 @@ pub struct Announce {
     pub incarnation: Option<Incarnation>,
     /// Countable things of the worker that tasks may need, by name.
     pub resources: Vec<Resource>,
+    /// The names of the functions that it can call.
+    pub functions: Vec<Arc<str>>,
     /// What it holds.
     pub inventory: Vec<ChunkHeld>,
 }

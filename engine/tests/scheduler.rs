@@ -670,6 +670,7 @@ fn a_worker_that_announces_itself_twice_is_sent_away() {
         worker: None,
         incarnation: None,
         resources: Vec::new(),
+        functions: Vec::new(),
         inventory: Vec::new(),
     };
     let message = ToScheduler::Announce(announce);

@@ -43,6 +43,7 @@ mod reduce;
 mod shape;
 mod simd;
 mod tensor;
+mod value;
 mod view;
 mod window;
 
@@ -57,4 +58,5 @@ pub use error::{BoxError, KernelError};
 pub use program::{NODE_COUNT_MAX, run, run_unfused};
 pub use reader::{InlineReader, Reader, Tables, read_inline};
 pub use tensor::{Tensor, TensorMut};
+pub use value::Value;
 pub use window::{Window, WindowBuilder};

@@ -23,6 +23,7 @@
 //! # Ok::<(), graticule_ops::OpsError>(())
 //! ```
 
+mod calls;
 mod elementwise;
 mod error;
 mod program;
@@ -31,6 +32,7 @@ mod reduce;
 mod scalar;
 mod source;
 
+pub use calls::{Argument, Calls, InlineValue, VALUE_FUNCTION};
 pub use elementwise::{BinaryOp, UnaryOp};
 pub use error::OpsError;
 pub use program::{BlockAxis, Node, NodeId, Program};

@@ -35,6 +35,22 @@ pub struct Layer {
     pub tables: Vec<Digest>,
     /// The user's file and line that made the operation, if known.
     pub origin: Option<Arc<str>>,
+    /// What its blocks are to each other.
+    pub kind: LayerKind,
+}
+
+/// What the blocks of a layer are to each other.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum LayerKind {
+    /// Parts of one array: if one of them cannot be made, its job fails.
+    #[default]
+    Array,
+    /// Calls of a function, each for itself: one that fails does so alone with those that need its result, and a client
+    /// that keeps the layer lets go of each block when it likes.
+    Calls {
+        /// The name by which workers know the function; only those that do run it.
+        function: Arc<str>,
+    },
 }
 
 /// A named, countable thing that a task occupies while it runs, such as `GPU`.
@@ -84,6 +100,20 @@ impl Layer {
             workers: Vec::new(),
             tables: Vec::new(),
             origin: None,
+            kind: LayerKind::Array,
+        }
+    }
+
+    /// Whether each of its blocks stands for itself: fails alone, and is let go alone.
+    pub fn is_apart(&self) -> bool {
+        self.kind != LayerKind::Array
+    }
+
+    /// The function that its tasks call, if they do.
+    pub fn function(&self) -> Option<&Arc<str>> {
+        match &self.kind {
+            LayerKind::Calls { function } => Some(function),
+            LayerKind::Array => None,
         }
     }
 

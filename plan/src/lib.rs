@@ -36,6 +36,6 @@ pub use error::PlanError;
 pub use grid::{AxisChunks, BLOCK_COUNT_MAX, ChunkGrid, NDIM_MAX};
 pub use ids::{ChunkId, Digest, JobId, Key, LayerId, TaskId, WorkerId};
 pub use inverse::Inverse;
-pub use layer::{Body, Layer, Output, Plan, PlanBuilder, Resource};
+pub use layer::{Body, Layer, LayerKind, Output, Plan, PlanBuilder, Resource};
 pub use map::{BlockMap, Piece};
 pub use window::{AxisWindow, Input, InputMap, Rows, Source};

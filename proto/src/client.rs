@@ -1,13 +1,13 @@
 //! What clients and scheduler say to each other: domain types, and their way to and from the wire.
 
-use std::sync::Arc;
+use std::{ops::Range, sync::Arc};
 
 use graticule_engine::scheduler::{JobEvent, LayerProgress, WorkerInfo};
 use graticule_plan::{ChunkId, JobId, Key, LayerId, Output, Plan, PlanBuilder, WorkerId};
 
 use crate::{
     ProtoError, ReadyChunk, Resume,
-    plan::{key, key_bytes, table, task},
+    plan::{from_kept_blocks, kept_blocks, key, key_bytes, table, task},
     ready, v1,
     worker::checked_table,
 };
@@ -48,6 +48,20 @@ pub enum ToCluster {
         /// Its name.
         key: Key,
     },
+    /// Blocks of a kept result that stand for themselves are not needed any more.
+    ReleaseBlocks {
+        /// The result's name.
+        key: Key,
+        /// The blocks.
+        blocks: Vec<Range<u64>>,
+    },
+    /// Blocks of a kept result that stand for themselves shall not be made.
+    CancelBlocks {
+        /// The result's name.
+        key: Key,
+        /// The blocks.
+        blocks: Vec<Range<u64>>,
+    },
     /// The client is back: what it has and wants.
     Resume(Resume),
     /// The client will not come back: its jobs and kept results end.
@@ -79,6 +93,13 @@ pub enum FromCluster {
         job: JobId,
         /// What.
         event: JobEvent,
+    },
+    /// The functions that workers can call; said first, and again when that changes.
+    Functions {
+        /// Their names.
+        names: Vec<Arc<str>>,
+        /// Workers connected.
+        workers: u32,
     },
     /// How far a job is.
     Progress {
@@ -152,6 +173,8 @@ impl ToCluster {
                 worker: worker.0,
             }),
             ToCluster::ReleaseKey { key } => Message::ReleaseKey(key_bytes(key)),
+            ToCluster::ReleaseBlocks { key, blocks } => Message::ReleaseBlocks(kept_blocks(key, &blocks)),
+            ToCluster::CancelBlocks { key, blocks } => Message::CancelBlocks(kept_blocks(key, &blocks)),
             ToCluster::Resume(resume) => Message::Resume(resume.into()),
             ToCluster::Leave => Message::Leave(v1::Leave {}),
         };
@@ -212,6 +235,14 @@ impl PlanAssembler {
                 worker: WorkerId(missing.worker),
             },
             Message::ReleaseKey(bytes) => ToCluster::ReleaseKey { key: key(&bytes)? },
+            Message::ReleaseBlocks(kept) => {
+                let (key, blocks) = from_kept_blocks(kept)?;
+                ToCluster::ReleaseBlocks { key, blocks }
+            }
+            Message::CancelBlocks(kept) => {
+                let (key, blocks) = from_kept_blocks(kept)?;
+                ToCluster::CancelBlocks { key, blocks }
+            }
             Message::Resume(resume) => ToCluster::Resume(resume.try_into()?),
             Message::Leave(_) => ToCluster::Leave,
         };
@@ -293,6 +324,10 @@ impl From<FromCluster> for v1::ClientEvent {
                 Event::ChunksReady(ready::chunks_ready(job, layer, &chunks))
             }
             FromCluster::Job { job, event } => job_event(job, event),
+            FromCluster::Functions { names, workers } => Event::Functions(v1::Functions {
+                names: names.iter().map(|name| name.to_string()).collect(),
+                workers,
+            }),
             FromCluster::Progress { job, layers, workers } => Event::Progress(v1::Progress {
                 job: job.0,
                 layers: layers.into_iter().map(Into::into).collect(),
@@ -322,6 +357,15 @@ fn job_event(job: JobId, event: JobEvent) -> v1::client_event::Event {
             };
             return v1::client_event::Event::ChunksReady(ready::chunks_ready(job, layer, &[chunk]));
         }
+        JobEvent::BlockFailed {
+            layer,
+            block,
+            message,
+        } => Event::BlockFailed(v1::BlockFailed {
+            layer: layer.0,
+            block,
+            message: message.to_string(),
+        }),
         JobEvent::Problems(problems) => Event::Problems(v1::Problems {
             problems: problems.iter().map(|p| p.to_string()).collect(),
         }),
@@ -393,6 +437,10 @@ impl TryFrom<v1::ClientEvent> for FromCluster {
                     event: from_job_event(event),
                 }
             }
+            Event::Functions(functions) => FromCluster::Functions {
+                names: functions.names.into_iter().map(Into::into).collect(),
+                workers: functions.workers,
+            },
             Event::Progress(progress) => FromCluster::Progress {
                 job: JobId(progress.job),
                 layers: progress.layers.into_iter().map(Into::into).collect(),
@@ -406,6 +454,11 @@ fn from_job_event(event: v1::job_event::Event) -> JobEvent {
     use v1::job_event::Event;
     match event {
         Event::Accepted(_) => JobEvent::Accepted,
+        Event::BlockFailed(failed) => JobEvent::BlockFailed {
+            layer: LayerId(failed.layer),
+            block: failed.block,
+            message: failed.message.into(),
+        },
         Event::Problems(problems) => {
             JobEvent::Problems(problems.problems.into_iter().map(Into::into).collect())
         }

@@ -2,16 +2,17 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
+    ops::Range,
     sync::Arc,
 };
 
 use graticule_engine::{Incarnation, scheduler::ClientId};
-use graticule_plan::{Digest, JobId, Key, Output, Plan, PlanBuilder, WorkerId};
+use graticule_plan::{Digest, JobId, Key, LayerId, Output, Plan, PlanBuilder, TaskId, WorkerId};
 use prost::Message as _;
 
 use crate::{
     ClientToken, ProtoError,
-    plan::{digest, key, key_bytes, table},
+    plan::{digest, from_kept_blocks, kept_blocks, key, key_bytes, table},
     v1,
     worker::checked_table,
 };
@@ -63,6 +64,20 @@ pub enum Record {
     KeyReleased {
         /// Its name.
         key: Key,
+    },
+    /// A client no longer needs blocks of a kept result that stand for themselves.
+    BlocksReleased {
+        /// The result's name.
+        key: Key,
+        /// The blocks.
+        blocks: Vec<Range<u64>>,
+    },
+    /// A block that stands for itself could not be made.
+    BlockFailed {
+        /// The block.
+        task: TaskId,
+        /// What its client was told.
+        message: Arc<str>,
     },
     /// Nothing of a job is kept or needed any more.
     JobForgotten {
@@ -182,6 +197,18 @@ impl RecordDecoder {
                 end: end(&ended)?,
             },
             Said::KeyReleased(bytes) => Record::KeyReleased { key: key(&bytes)? },
+            Said::BlocksReleased(kept) => {
+                let (key, blocks) = from_kept_blocks(kept)?;
+                Record::BlocksReleased { key, blocks }
+            }
+            Said::BlockFailed(failed) => Record::BlockFailed {
+                task: TaskId {
+                    job: JobId(failed.job),
+                    layer: LayerId(failed.layer),
+                    block: failed.block,
+                },
+                message: failed.message.into(),
+            },
             Said::JobForgotten(job) => Record::JobForgotten { job: JobId(job) },
             Said::ClientLeft(client) => Record::ClientLeft {
                 client: ClientId(client),
@@ -271,6 +298,13 @@ fn said(record: &Record) -> v1::journal_record::Record {
             })
         }
         Record::KeyReleased { key } => Said::KeyReleased(key_bytes(*key)),
+        Record::BlocksReleased { key, blocks } => Said::BlocksReleased(kept_blocks(*key, blocks)),
+        Record::BlockFailed { task, message } => Said::BlockFailed(v1::JournalBlockFailed {
+            job: task.job.0,
+            layer: task.layer.0,
+            block: task.block,
+            message: message.to_string(),
+        }),
         Record::JobForgotten { job } => Said::JobForgotten(job.0),
         Record::ClientLeft { client } => Said::ClientLeft(client.0),
         Record::WorkerJoined { worker } => Said::WorkerJoined(worker.0),

@@ -1,10 +1,10 @@
 //! The symbolic plan to and from the wire.
 
-use std::sync::Arc;
+use std::{ops::Range, sync::Arc};
 
 use graticule_plan::{
-    AxisChunks, AxisWindow, Body, ChunkGrid, Digest, Input, InputMap, Key, Layer, LayerId, Output, Resource,
-    Rows, Source, TaskId,
+    AxisChunks, AxisWindow, Body, ChunkGrid, Digest, Input, InputMap, Key, Layer, LayerId, LayerKind, Output,
+    Resource, Rows, Source, TaskId,
 };
 
 use crate::{ProtoError, v1};
@@ -144,6 +144,12 @@ impl From<&Layer> for v1::Layer {
                 .map(|d| bytes::Bytes::copy_from_slice(&d.0))
                 .collect(),
             origin: layer.origin.as_deref().unwrap_or_default().into(),
+            kind: match layer.kind {
+                LayerKind::Array => v1::LayerKind::Array,
+                LayerKind::Calls { .. } => v1::LayerKind::Calls,
+            }
+            .into(),
+            function: layer.function().map(|name| name.to_string()).unwrap_or_default(),
         }
     }
 }
@@ -152,6 +158,13 @@ impl TryFrom<v1::Layer> for Layer {
     type Error = ProtoError;
 
     fn try_from(layer: v1::Layer) -> Result<Self, ProtoError> {
+        let kind = v1::LayerKind::try_from(layer.kind);
+        let kind = match kind.map_err(|_| Malformed("a layer of a kind that is not known"))? {
+            v1::LayerKind::Array => LayerKind::Array,
+            v1::LayerKind::Calls => LayerKind::Calls {
+                function: layer.function.into(),
+            },
+        };
         let inputs = layer.inputs.into_iter().map(Input::try_from);
         let tables = layer.tables.iter().map(|bytes| digest(bytes));
         Ok(Self {
@@ -169,6 +182,7 @@ impl TryFrom<v1::Layer> for Layer {
             workers: layer.workers.into_iter().map(Into::into).collect(),
             tables: tables.collect::<Result<_, _>>()?,
             origin: (!layer.origin.is_empty()).then(|| layer.origin.into()),
+            kind,
         })
     }
 }
@@ -333,4 +347,21 @@ pub(crate) fn table(digest: Digest, content: &Arc<[u8]>) -> v1::Table {
         digest: bytes::Bytes::copy_from_slice(&digest.0),
         content: bytes::Bytes::copy_from_slice(content),
     }
+}
+
+/// Some blocks of a kept result, as ranges.
+pub(crate) fn kept_blocks(key: Key, blocks: &[Range<u64>]) -> v1::KeptBlocks {
+    v1::KeptBlocks {
+        key: key_bytes(key),
+        starts: blocks.iter().map(|range| range.start).collect(),
+        ends: blocks.iter().map(|range| range.end).collect(),
+    }
+}
+
+pub(crate) fn from_kept_blocks(kept: v1::KeptBlocks) -> Result<(Key, Vec<Range<u64>>), ProtoError> {
+    if kept.starts.len() != kept.ends.len() {
+        return Err(Malformed("ranges without an end"));
+    }
+    let ranges = kept.starts.into_iter().zip(kept.ends);
+    Ok((key(&kept.key)?, ranges.map(|(start, end)| start..end).collect()))
 }

@@ -6,7 +6,7 @@ use graticule_plan::{JobId, Key, LayerId};
 
 use crate::{
     ProtoError,
-    plan::{key, key_bytes},
+    plan::{from_kept_blocks, kept_blocks, key, key_bytes},
     v1,
 };
 
@@ -49,6 +49,8 @@ pub struct Resume {
     pub submissions: Vec<u64>,
     /// Kept results that it still needs.
     pub keys: Vec<Key>,
+    /// Blocks of those that it has let go.
+    pub released: Vec<(Key, Vec<Range<u64>>)>,
 }
 
 /// A job that a client that comes back still wants.
@@ -75,6 +77,11 @@ impl From<Resume> for v1::Resume {
             jobs: resume.jobs.into_iter().map(job).collect(),
             submissions: resume.submissions,
             keys: resume.keys.into_iter().map(key_bytes).collect(),
+            released: resume
+                .released
+                .iter()
+                .map(|(key, blocks)| kept_blocks(*key, blocks))
+                .collect(),
         }
     }
 }
@@ -98,6 +105,7 @@ impl TryFrom<v1::Resume> for Resume {
             })
         };
         let keys = resume.keys.iter().map(|bytes| key(bytes));
+        let released = resume.released.into_iter().map(from_kept_blocks);
         Ok(Self {
             jobs: resume
                 .jobs
@@ -106,6 +114,7 @@ impl TryFrom<v1::Resume> for Resume {
                 .collect::<Result<_, ProtoError>>()?,
             submissions: resume.submissions,
             keys: keys.collect::<Result<_, _>>()?,
+            released: released.collect::<Result<_, _>>()?,
         })
     }
 }

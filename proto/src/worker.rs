@@ -137,6 +137,7 @@ impl From<Announce> for v1::Announce {
             incarnation: announce.incarnation.map(|i| i.0),
             inventory: announce.inventory.into_iter().map(held).collect(),
             resources: announce.resources.iter().map(Into::into).collect(),
+            functions: announce.functions.iter().map(|name| name.to_string()).collect(),
         }
     }
 }
@@ -156,6 +157,7 @@ impl TryFrom<v1::Announce> for Announce {
             name: announce.name.into(),
             address: announce.address.into(),
             resources: announce.resources.into_iter().map(Into::into).collect(),
+            functions: announce.functions.into_iter().map(Into::into).collect(),
             slots: announce.slots,
             budget_bytes: announce.budget_bytes,
             worker: announce.worker.map(WorkerId),

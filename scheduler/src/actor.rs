@@ -103,6 +103,8 @@ pub(crate) fn start_with(
         commands: Vec::new(),
         ready: ReadyChunks::default(),
         story: Story::default(),
+        functions_told: None,
+        workers_changed: true,
     };
     actor.restore(first_number, options.worker_return_us);
     let task: JoinHandle<()> = tokio::spawn(actor.run(inputs));
@@ -142,6 +144,10 @@ pub(crate) struct Actor {
     commands: Vec<Command>,
     ready: ReadyChunks,
     story: Story,
+    /// What clients were told of functions last.
+    pub(crate) functions_told: Option<FromCluster>,
+    /// A worker came or went since.
+    workers_changed: bool,
 }
 
 impl Actor {
@@ -214,6 +220,9 @@ impl Actor {
         self.commands = commands;
         if let Some((client, chunks)) = self.ready.take() {
             self.tell(client, chunks);
+        }
+        if std::mem::take(&mut self.workers_changed) {
+            self.tell_functions();
         }
         self.forget_jobs();
         self.workers_are_back();
@@ -318,6 +327,10 @@ impl Actor {
                     event,
                     JobEvent::Finished | JobEvent::Failed { .. } | JobEvent::Cancelled
                 );
+                if matches!(event, JobEvent::BlockFailed { .. }) {
+                    self.note_failed_block(job, &event);
+                    return self.tell_durably(client, FromCluster::Job { job, event });
+                }
                 if !over {
                     return self.tell(client, FromCluster::Job { job, event });
                 }
@@ -340,6 +353,10 @@ impl Actor {
                 if let Observation::TasksFinished { tasks, .. } = &observation {
                     self.finished_count += tasks.count;
                 }
+                self.workers_changed |= matches!(
+                    observation,
+                    Observation::WorkerJoined { .. } | Observation::WorkerLeft { .. }
+                );
                 self.note_worker(&observation);
                 observation.each(|observation| {
                     self.story.take(now, &observation);

@@ -3,7 +3,7 @@
 use std::{collections::BTreeSet, sync::Arc, time::Instant};
 
 use graticule_engine::scheduler::{ClientId, Event, JobEvent};
-use graticule_plan::{ChunkId, JobId, Plan};
+use graticule_plan::{ChunkId, JobId, Layer, Plan};
 use graticule_proto::{ClientToken, FromCluster, JobEnd, Record, Resume, ResumedJob, ToCluster};
 use tokio::sync::mpsc;
 use tracing::{debug, info, warn};
@@ -51,11 +51,32 @@ impl Actor {
                 waiting_count: 0,
             },
         );
+        self.tell(client, self.functions());
         ClientOpened {
             client,
             connection: number,
             is_known: known.is_some(),
         }
+    }
+
+    fn functions(&self) -> FromCluster {
+        let names = self.engine.function_names();
+        FromCluster::Functions {
+            names: names.into_iter().map(Into::into).collect(),
+            workers: u32::try_from(self.engine.worker_count()).unwrap_or(u32::MAX),
+        }
+    }
+
+    /// Tells all clients what functions workers can call, if that has changed.
+    pub(crate) fn tell_functions(&mut self) {
+        let functions = self.functions();
+        if self.functions_told.as_ref() == Some(&functions) {
+            return;
+        }
+        for client in self.clients.connected.keys().copied().collect::<Vec<_>>() {
+            self.tell(client, functions.clone());
+        }
+        self.functions_told = Some(functions);
     }
 
     /// A connection is over. A client that may come back keeps its jobs for a while.
@@ -140,6 +161,14 @@ impl Actor {
                 self.note(Record::KeyReleased { key });
                 events.push(Event::KeyReleased { key });
             }
+            ToCluster::ReleaseBlocks { key, blocks } => {
+                self.note(Record::BlocksReleased {
+                    key,
+                    blocks: blocks.clone(),
+                });
+                events.push(Event::BlocksReleased { key, blocks });
+            }
+            ToCluster::CancelBlocks { key, blocks } => events.push(Event::BlocksCancelled { key, blocks }),
             ToCluster::Resume(resume) => self.resume(client, resume, events),
             ToCluster::Leave => {
                 // Its connection's end has nothing to add.
@@ -165,7 +194,10 @@ impl Actor {
         }
         let job = JobId(self.next_job);
         self.next_job += 1;
-        self.jobs.insert(job, (client, Vec::new()));
+        // Of calls the client hears one by one.
+        if !plan.layers().iter().any(Layer::is_apart) {
+            self.jobs.insert(job, (client, Vec::new()));
+        }
         if self.standing.knows(client) {
             self.note(Record::JobSubmitted {
                 job,
@@ -227,6 +259,13 @@ impl Actor {
         for key in released {
             self.note(Record::KeyReleased { key });
             events.push(Event::KeyReleased { key });
+        }
+        for (key, blocks) in resume.released {
+            self.note(Record::BlocksReleased {
+                key,
+                blocks: blocks.clone(),
+            });
+            events.push(Event::BlocksReleased { key, blocks });
         }
         for job in resume.jobs {
             self.resume_job(client, job, events);

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use graticule_engine::scheduler::{ClientId, Event, JobEvent, Observation, Restore};
-use graticule_plan::JobId;
+use graticule_plan::{JobId, TaskId};
 use graticule_proto::{JobEnd, Record};
 use tracing::info;
 
@@ -57,6 +57,7 @@ impl Actor {
             JobEvent::Cancelled => JobEnd::Cancelled,
             JobEvent::Accepted
             | JobEvent::ChunkReady { .. }
+            | JobEvent::BlockFailed { .. }
             | JobEvent::Problems(_)
             | JobEvent::NoWorkers => return,
         };
@@ -74,6 +75,27 @@ impl Actor {
         }
     }
 
+    /// Takes down that a block cannot be made: it must not be made after a restart, when its client knows that it failed.
+    pub(crate) fn note_failed_block(&mut self, job: JobId, event: &JobEvent) {
+        let JobEvent::BlockFailed {
+            layer,
+            block,
+            message,
+        } = event
+        else {
+            return;
+        };
+        let task = TaskId {
+            job,
+            layer: *layer,
+            block: *block,
+        };
+        if self.standing.knows_lineage(job) && !self.standing.has_failed(task) {
+            let message = message.clone();
+            self.note(Record::BlockFailed { task, message });
+        }
+    }
+
     /// Takes down who is connected, so that the next run knows for whom to wait.
     pub(crate) fn note_worker(&mut self, observation: &Observation) {
         if self.journal.is_none() {
@@ -88,9 +110,10 @@ impl Actor {
 
     /// Takes down which of the jobs that are over nobody needs any more.
     pub(crate) fn forget_jobs(&mut self) {
-        let over = self.standing.lineages().filter(|&job| !self.engine.has_job(job));
-        for job in over.collect::<Vec<_>>() {
-            self.note(Record::JobForgotten { job });
+        for job in self.engine.take_forgotten() {
+            if self.standing.is_lineage(job) {
+                self.note(Record::JobForgotten { job });
+            }
         }
     }
 

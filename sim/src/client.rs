@@ -13,7 +13,8 @@ use crate::{
     disk::Reading,
     generate::{Base, Generated, Limits, generate, read_back},
     journal::Record,
-    profile::Nuisance,
+    phase::Phase,
+    profile::{Nuisance, Temper},
     restart::Resume,
     rng::{Rng, Stream, mix_all},
     value::Values,
@@ -64,6 +65,8 @@ pub(crate) struct Job {
     pub(crate) acknowledged: BTreeSet<(LayerId, u64)>,
     /// The chunks that its client has.
     pub(crate) arrived: BTreeSet<(LayerId, u64)>,
+    /// The blocks that its client knows to have failed.
+    pub(crate) told_failed: BTreeSet<(LayerId, u64)>,
     /// Its client has asked for its end.
     pub(crate) is_cancelled: bool,
     /// Why the job may fail, if it may.
@@ -91,6 +94,8 @@ pub(crate) struct Kept {
     pub(crate) layer: LayerId,
     pub(crate) base: Base,
     pub(crate) released: bool,
+    /// The blocks that its client has let go one by one.
+    pub(crate) let_go: BTreeSet<u64>,
 }
 
 impl Status {
@@ -112,6 +117,11 @@ impl Status {
 }
 
 impl Job {
+    /// Whether the blocks of a layer stand for themselves.
+    pub(crate) fn is_apart(&self, layer: LayerId) -> bool {
+        self.generated.plan.layer(layer).is_apart()
+    }
+
     /// The same as a submission that nobody has heard of.
     pub(crate) fn again(&self) -> Self {
         Self {
@@ -123,6 +133,7 @@ impl Job {
             builds_on: self.builds_on.clone(),
             acknowledged: BTreeSet::new(),
             arrived: BTreeSet::new(),
+            told_failed: BTreeSet::new(),
             is_cancelled: false,
             may_fail: self.may_fail,
             may_be_cancelled: self.may_be_cancelled,
@@ -152,7 +163,9 @@ impl World {
         let mut next_key = u128::from(number) << 32;
         let mut rng = Rng::of(seed, Stream::Plan, number);
         let wishes = self.is_choosy.then(|| Rng::of(seed, Stream::Wish, number));
-        let generated = generate(&mut rng, &bases, &mut next_key, limits, wishes);
+        let about_job = mix_all(&[number, 77]);
+        let calls = self.grows && Rng::of(seed, Stream::Wish, about_job).chance(600);
+        let generated = generate(&mut rng, &bases, &mut next_key, limits, wishes, calls);
         let client = self.somebody(number);
         self.next_job = self.next_job.max(number + 1);
         self.submit_generated(JobId(number), client, generated);
@@ -197,6 +210,7 @@ impl World {
                     layer: output.layer,
                     base,
                     released: false,
+                    let_go: BTreeSet::new(),
                 };
                 self.kept.insert(key, kept);
             }
@@ -217,6 +231,7 @@ impl World {
             builds_on,
             acknowledged: BTreeSet::new(),
             arrived: BTreeSet::new(),
+            told_failed: BTreeSet::new(),
             is_cancelled: false,
             may_fail,
             may_be_cancelled: false,
@@ -332,6 +347,10 @@ impl World {
                 job.acknowledged.insert((chunk.layer, chunk.block));
             }
             Event::KeyReleased { key } => self.note(Record::Fact(Fact::KeyReleased { key: *key })),
+            Event::BlocksReleased { key, blocks } => self.note(Record::Fact(Fact::BlocksReleased {
+                key: *key,
+                blocks: blocks.clone(),
+            })),
             Event::ClientLeft { client } => self.note(Record::ClientLeft { client: *client }),
             _ => {}
         }
@@ -357,7 +376,8 @@ impl World {
             let event = event.clone();
             self.note(Record::Ended { job, event });
         }
-        let is_durable = is_over || event == JobEvent::Accepted;
+        let has_failed = self.note_failed(job, &event);
+        let is_durable = is_over || has_failed || event == JobEvent::Accepted;
         self.say_to_client(client, job, event, is_durable);
     }
 
@@ -395,6 +415,14 @@ impl World {
         let job = self.jobs.get_mut(&id).expect("submitted");
         let before = job.status;
         let (after, allowed) = match event {
+            // Blocks that stand for themselves are told of again when they were lost.
+            JobEvent::ChunkReady { layer, .. } if job.is_apart(*layer) => {
+                (before, matches!(before, Status::Accepted | Status::Finished))
+            }
+            JobEvent::BlockFailed { layer, .. } => {
+                let is_known = matches!(before, Status::Accepted | Status::Finished);
+                (before, is_known && job.may_fail && job.is_apart(*layer))
+            }
             JobEvent::ChunkReady { .. } | JobEvent::Problems(_) | JobEvent::NoWorkers => {
                 (before, before == Status::Accepted)
             }
@@ -449,15 +477,27 @@ impl World {
         if record.left || record.connection != connection {
             return;
         }
+        if let JobEvent::BlockFailed { layer, block, .. } = &event {
+            let record = self.jobs.get_mut(&job).expect("submitted");
+            record.told_failed.insert((*layer, *block));
+        }
         let told = match &event {
             JobEvent::Accepted => Some(Status::Accepted),
-            JobEvent::ChunkReady { .. } | JobEvent::Problems(_) | JobEvent::NoWorkers => None,
+            JobEvent::ChunkReady { .. }
+            | JobEvent::BlockFailed { .. }
+            | JobEvent::Problems(_)
+            | JobEvent::NoWorkers => None,
             end => Some(Status::of_end(end)),
         };
         if let Some(told) = told {
             self.jobs.get_mut(&job).expect("submitted").told = told;
         }
-        if let JobEvent::ChunkReady { .. } = &event {
+        if let JobEvent::ChunkReady { layer, block, .. } = &event {
+            if self.jobs[&job].told_failed.contains(&(*layer, *block)) {
+                self.fail(format!(
+                    "{client:?} is told that block {block} of layer {layer} of job {job} is there, which failed"
+                ));
+            }
             let delay = self.client_delay(client);
             self.schedule(delay, Happening::ClientFetches { job, event });
         }
@@ -518,6 +558,9 @@ impl World {
     fn acknowledge(&mut self, client: ClientId, chunk: ChunkId) {
         let job = self.jobs.get_mut(&chunk.job).expect("submitted");
         job.arrived.insert((chunk.layer, chunk.block));
+        if job.is_apart(chunk.layer) {
+            return self.has_call(client, chunk);
+        }
         if self.client_chance(client, Nuisance::LateAcknowledgements) {
             let record = self.clients.get_mut(&client).expect("a known client");
             let delay = record.rng.within(5_000..50_000);
@@ -535,6 +578,66 @@ impl World {
         } else {
             self.send_from_client(client, Event::ChunkDelivered { chunk });
         }
+    }
+
+    /// A client has the result of a call: it may let go of it, or lose interest in another one.
+    fn has_call(&mut self, client: ClientId, chunk: ChunkId) {
+        if self.temper == Temper::Calm || self.phase != Phase::Chaos {
+            return;
+        }
+        let rng = &mut self.clients.get_mut(&client).expect("a known client").rng;
+        let (lets_go, cancels) = (rng.chance(400), rng.chance(15));
+        let of_chunk = |kept: &Kept| kept.job == chunk.job && kept.layer == chunk.layer;
+        let found = self.kept.iter_mut().find(|(_, kept)| of_chunk(kept));
+        let Some((&key, kept)) = found.filter(|(_, kept)| !kept.released) else {
+            return;
+        };
+        let count = kept.base.grid.block_count();
+        if lets_go && kept.let_go.insert(chunk.block) {
+            kept.released = kept.let_go.len() as u64 == count;
+            let blocks = std::iter::once(chunk.block..chunk.block + 1).collect();
+            self.send_from_client(client, Event::BlocksReleased { key, blocks });
+        }
+        if cancels {
+            let other = (chunk.block + 1) % count;
+            self.may_fail(chunk.job);
+            let blocks = std::iter::once(other..other + 1).collect();
+            self.send_from_client(client, Event::BlocksCancelled { key, blocks });
+        }
+    }
+
+    /// Takes down that a block has failed; `false` if it is no such news.
+    fn note_failed(&mut self, job: JobId, event: &JobEvent) -> bool {
+        let JobEvent::BlockFailed {
+            layer,
+            block,
+            message,
+        } = event
+        else {
+            return false;
+        };
+        let task = ChunkId {
+            job,
+            layer: *layer,
+            block: *block,
+        };
+        if self.failed.insert(task) {
+            let message = message.clone();
+            self.note(Record::Fact(Fact::BlockFailed { task, message }));
+        }
+        true
+    }
+
+    /// Whether a client knows of all calls of a job that it has not let go what has become of them.
+    pub(crate) fn knows_calls(&self, id: JobId) -> bool {
+        let job = &self.jobs[&id];
+        let open = self.kept.values().filter(|kept| kept.job == id && !kept.released);
+        open.filter(|kept| job.is_apart(kept.layer)).all(|kept| {
+            let blocks = (0..kept.base.grid.block_count()).filter(|block| !kept.let_go.contains(block));
+            blocks
+                .map(|block| (kept.layer, block))
+                .all(|block| job.arrived.contains(&block) || job.told_failed.contains(&block))
+        })
     }
 
     /// A client no longer needs a kept result.

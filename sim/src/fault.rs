@@ -9,7 +9,7 @@ use graticule_plan::Resource;
 
 use crate::{
     client::Status,
-    generate::{ABLE, RESOURCE, RESOURCE_COUNT_MAX, TASK_BYTES_MAX},
+    generate::{ABLE, FUNCTION, RESOURCE, RESOURCE_COUNT_MAX, TASK_BYTES_MAX},
     network::Cut,
     node::Node,
     phase::Phase,
@@ -61,6 +61,7 @@ impl World {
             format!("worker-{at}")
         };
         let mut config = Config::new(&name, &address, slots, budget);
+        config.functions = vec![FUNCTION.into()];
         if self.is_choosy {
             let most = u32::try_from(RESOURCE_COUNT_MAX).expect("few");
             let count = if is_able { count.max(most) } else { count };

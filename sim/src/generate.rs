@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use graticule_plan::{
-    AxisChunks, AxisWindow, Body, ChunkGrid, Input, InputMap, Key, Layer, LayerId, Output, Plan, PlanBuilder,
-    Resource, Rows, Source,
+    AxisChunks, AxisWindow, Body, ChunkGrid, Input, InputMap, Key, Layer, LayerId, LayerKind, Output, Plan,
+    PlanBuilder, Resource, Rows, Source,
 };
 
 use crate::{
@@ -47,6 +47,8 @@ pub(crate) struct Limits {
 
 /// The name of the workers that can run everything.
 pub(crate) const ABLE: &str = "able";
+/// What all workers can call.
+pub(crate) const FUNCTION: &str = "simulate";
 /// What some workers have, and some tasks need.
 pub(crate) const RESOURCE: &str = "GPU";
 /// The most of it that a task needs.
@@ -54,13 +56,15 @@ pub(crate) const RESOURCE_COUNT_MAX: u64 = 2;
 
 /// Makes a plan, with names for kept results from `next_key` on.
 ///
-/// With `wishes` some layers ask for more than any worker has.
+/// With `wishes` some layers ask for more than any worker has. Of `calls` each block stands for itself, and each layer is
+/// kept under one name.
 pub(crate) fn generate(
     rng: &mut Rng,
     bases: &[Base],
     next_key: &mut u128,
     limits: Limits,
     wishes: Option<Rng>,
+    calls: bool,
 ) -> Generated {
     let mut made = Maker {
         blocks_max: limits.blocks.unwrap_or(BLOCKS_MAX).min(BLOCKS_MAX),
@@ -69,6 +73,7 @@ pub(crate) fn generate(
         base_count: bases.len(),
         used: vec![false; bases.len()],
         wishes,
+        calls,
     };
     let layer_count = rng.within(3..9).min(limits.layers.unwrap_or(u64::MAX));
     let seed = rng.next();
@@ -100,6 +105,15 @@ pub(crate) fn generate(
         }
     }
     rng.shuffle(&mut outputs);
+    if calls {
+        let layers = (0..count).map(|layer| LayerId(u32::try_from(layer).expect("few layers")));
+        outputs = layers
+            .map(|layer| {
+                *next_key += 1;
+                (layer, Some(Key(*next_key)))
+            })
+            .collect();
+    }
     for (layer, keep) in outputs {
         made.builder
             .output(Output { layer, keep })
@@ -156,6 +170,7 @@ struct Maker {
     base_count: usize,
     used: Vec<bool>,
     wishes: Option<Rng>,
+    calls: bool,
 }
 
 impl Maker {
@@ -208,6 +223,11 @@ impl Maker {
             layer
                 .tables
                 .push(self.builder.table((salt % 3).to_le_bytes().to_vec()));
+        }
+        if self.calls {
+            layer.kind = LayerKind::Calls {
+                function: FUNCTION.into(),
+            };
         }
         if let Some(wishes) = &mut self.wishes {
             if wishes.chance(350) {

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use graticule_engine::scheduler::{ClientId, Fact, JobEvent};
-use graticule_plan::{JobId, Key, WorkerId};
+use graticule_plan::{JobId, Key, TaskId, WorkerId};
 
 use crate::rng::Rng;
 
@@ -148,6 +148,14 @@ impl Journal {
         }
     }
 
+    /// The calls that have failed.
+    pub(crate) fn failed(&self) -> impl Iterator<Item = TaskId> {
+        self.records.iter().filter_map(|record| match record {
+            Record::Fact(Fact::BlockFailed { task, .. }) => Some(*task),
+            _ => None,
+        })
+    }
+
     /// What the next run replays.
     pub(crate) fn facts(&self) -> Vec<Fact> {
         let mut facts = Vec::new();
@@ -195,7 +203,12 @@ impl Standing {
                 self.jobs.insert(*job, (*client, keys));
             }
             Record::Fact(Fact::KeyReleased { key }) => drop(self.released.insert(*key)),
-            Record::Fact(Fact::JobFinished { .. } | Fact::JobAbandoned { .. }) => {}
+            Record::Fact(
+                Fact::JobFinished { .. }
+                | Fact::JobAbandoned { .. }
+                | Fact::BlocksReleased { .. }
+                | Fact::BlockFailed { .. },
+            ) => {}
             Record::Ended { job, event } => drop(self.ends.insert(*job, event.clone())),
             Record::Forgotten { job } => drop(self.forgotten.insert(*job)),
             Record::ClientLeft { client } => drop(self.left.insert(*client)),

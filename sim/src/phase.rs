@@ -3,7 +3,7 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use graticule_engine::scheduler::ClientId;
-use graticule_plan::{ChunkId, Key};
+use graticule_plan::{ChunkId, JobId, Key};
 
 use crate::{
     case::Case,
@@ -211,7 +211,10 @@ impl World {
             return;
         }
         for key in self.keys_to_be_there() {
-            self.submit_read_back(key);
+            // What was let go would be made again.
+            if self.kept[&key].let_go.is_empty() {
+                self.submit_read_back(key);
+            }
         }
         self.phase = Phase::ReadingBack;
     }
@@ -247,7 +250,19 @@ impl World {
                     "result {key} of job {job} is gone, and nobody released it"
                 ));
             }
-            let mut chunks = (0..kept.base.grid.block_count()).map(|block| ChunkId { job, layer, block });
+            if let Some(block) = kept
+                .let_go
+                .iter()
+                .find(|&&block| self.scheduler.keeps(key, block))
+            {
+                return Some(format!(
+                    "block {block} of result {key} of job {job} was let go, and is kept"
+                ));
+            }
+            let blocks = (0..kept.base.grid.block_count()).filter(|block| !kept.let_go.contains(block));
+            let mut chunks = blocks
+                .map(|block| ChunkId { job, layer, block })
+                .filter(|chunk| !self.failed.contains(chunk));
             let there = |chunk: &ChunkId| {
                 let mut alive = self.nodes.iter().filter(|n| n.alive);
                 alive.any(|n| n.store.contains_key(chunk))
@@ -272,10 +287,13 @@ impl World {
 
     /// Whether all clients that are here have heard of the ends of their jobs.
     fn all_heard(&self) -> bool {
-        let heard = |job: &Job| job.told.is_over() || job.status == Status::Lost;
+        let heard = |(&id, job): (&JobId, &Job)| {
+            job.status == Status::Lost
+                || (job.told.is_over() && (job.told != Status::Finished || self.knows_calls(id)))
+        };
         self.jobs
-            .values()
-            .all(|job| heard(job) || self.clients[&job.client].left)
+            .iter()
+            .all(|job| heard(job) || self.clients[&job.1.client].left)
     }
 
     fn check_clean(&mut self) {

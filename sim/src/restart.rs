@@ -34,6 +34,8 @@ pub(crate) struct Resume {
     pending: BTreeSet<JobId>,
     /// The kept results that it has not released.
     keys: BTreeSet<Key>,
+    /// What of those it has let go.
+    let_go: Vec<(Key, Vec<u64>)>,
 }
 
 /// The runs of the scheduler's process.
@@ -116,6 +118,7 @@ impl World {
             self.links[link].loses_reports = true;
         }
         self.journal.crash();
+        self.failed = self.journal.failed().collect();
         for client in self.clients.values_mut() {
             client.connection += 1;
             client.is_connected = false;
@@ -223,7 +226,9 @@ impl World {
                         layer,
                         block,
                     };
-                    jobs.push((id, job.arrived.iter().map(chunk).collect()));
+                    // What stands for itself is not delivered, but kept.
+                    let delivered = job.arrived.iter().filter(|(layer, _)| !job.is_apart(*layer));
+                    jobs.push((id, delivered.map(chunk).collect()));
                     if job.is_cancelled {
                         cancelled.push(id);
                     }
@@ -236,7 +241,10 @@ impl World {
         let (gone, keys): (Vec<_>, Vec<_>) = kept.partition(|(_, kept)| kept.released);
         let gone = gone.into_iter().filter(|(_, kept)| again.contains(&kept.job));
         let gone: Vec<Key> = gone.map(|(&key, _)| key).collect();
+        let some = keys.iter().filter(|(_, kept)| !kept.let_go.is_empty());
+        let let_go = some.map(|(key, kept)| (**key, kept.let_go.iter().copied().collect()));
         let resume = Resume {
+            let_go: let_go.collect(),
             jobs,
             pending: again.iter().copied().collect(),
             keys: keys.into_iter().map(|(&key, _)| key).collect(),
@@ -279,6 +287,15 @@ impl World {
             if !wanted.contains(&job) && kept.is_empty() && self.scheduler.is_running(job) {
                 events.push(Event::JobCancelled { job });
             }
+        }
+        let is_deaf = self.is_sabotaged(Sabotage::ForgetLetGo);
+        for (key, blocks) in resume.let_go.into_iter().filter(|_| !is_deaf) {
+            let blocks: Vec<_> = blocks.into_iter().map(|block| block..block + 1).collect();
+            self.note(Record::Fact(Fact::BlocksReleased {
+                key,
+                blocks: blocks.clone(),
+            }));
+            events.push(Event::BlocksReleased { key, blocks });
         }
         for (job, chunks) in resume.jobs {
             if self.tell_end(client, job) {

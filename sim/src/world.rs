@@ -213,6 +213,10 @@ pub(crate) struct World {
     pub(crate) blame: BTreeMap<TaskId, u32>,
     /// Layers of this story may ask for resources, or name workers.
     pub(crate) is_choosy: bool,
+    /// Some of the jobs of this story are calls, each of which stands for itself.
+    pub(crate) grows: bool,
+    /// Calls that have failed, as the scheduler knows.
+    pub(crate) failed: BTreeSet<TaskId>,
     /// Chunks that some process had when it ended, or found damaged.
     pub(crate) destroyed: BTreeSet<ChunkId>,
     /// Since when something kept is on no worker, at the end of the seed.
@@ -290,6 +294,8 @@ impl World {
             suspects: Vec::new(),
             blame: BTreeMap::new(),
             is_choosy: Rng::of(case.seed, Stream::Wish, 0).chance(250),
+            grows: Rng::of(case.seed, Stream::Wish, 1).chance(350),
+            failed: BTreeSet::new(),
             destroyed: BTreeSet::new(),
             missing_since: None,
             counts: Counts::default(),

@@ -81,6 +81,11 @@ found_by! {
     forget_rest_of_report: ForgetRestOfReport = 2,
     count_group_once: CountGroupOnce = 1,
     lose_neighbours: LoseNeighbours = 2,
+    release_blocks_at_once: ReleaseBlocksAtOnce = 1,
+    spare_dependents: SpareDependents = 1,
+    tell_blocks_once: TellBlocksOnce = 78,
+    forget_failed_blocks: ForgetFailedBlocks = 490,
+    forget_let_go: ForgetLetGo = 1,
 }
 
 #[test]

@@ -23,7 +23,7 @@ use crate::{
     ChunkStore, Connector, LinkError, Peers, Session, WorkerError, WorkerOptions,
     compute::compute,
     cpu::CpuPool,
-    fetch::{Fetcher, Prepared},
+    fetch::{Fetcher, Prepared, Work},
     limit::transit_bytes,
     pace::{Paces, timed},
     tables::TableStore,
@@ -90,6 +90,16 @@ struct Ready {
     is_small: bool,
 }
 
+impl Ready {
+    /// Whether the actor computes it by itself.
+    fn stays(&self, paces: &Paces) -> bool {
+        match &self.prepared.work {
+            Work::Run(_) => self.is_small && paces.stays(self.layer),
+            Work::Call(call) => call.function.is_quick,
+        }
+    }
+}
+
 impl Worker {
     /// Starts a worker on the current runtime. `address` is where peers and clients find its store.
     ///
@@ -110,6 +120,8 @@ impl Worker {
         let mut config = Config::new(&options.name, address, options.slots, budget_bytes);
         config.heartbeat_us = options.heartbeat_us;
         config.resources.clone_from(&options.resources);
+        let functions = options.functions.with_own();
+        config.functions = functions.names().map(Into::into).collect();
         let (inbox, inputs) = mpsc::channel(INBOX_COUNT_MAX);
         let (end, ended) = watch::channel(None);
         let tables = TableStore::default();
@@ -118,6 +130,7 @@ impl Worker {
             peers,
             sources,
             tables,
+            functions: functions.clone(),
         };
         let actor = Actor {
             engine: Engine::new(config),
@@ -504,12 +517,9 @@ impl Actor {
             .prepared
             .remove(&run)
             .expect("the engine computes what was fetched");
-        let Ready {
-            prepared,
-            layer,
-            is_small,
-        } = ready;
-        if is_small && self.paces.stays(layer) {
+        let stays = ready.stays(&self.paces);
+        let Ready { prepared, layer, .. } = ready;
+        if stays {
             let ((chunk, outcome), took) = timed(|| compute(prepared, &self.fetcher.tables));
             return self.take(Input::Computed {
                 run,

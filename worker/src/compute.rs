@@ -1,25 +1,37 @@
 //! The second phase of a task: the kernel on what was fetched.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::{
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::Arc,
+};
 
 use graticule_engine::{Failure, Finished, INLINE_BYTES_MAX};
 use graticule_kernel::{Chunk, run};
 
 use crate::{
-    fetch::{Prepared, permanent},
+    fetch::{Inputs, Prepared, Work, permanent},
     tables::TableStore,
 };
 
 /// Runs a task. A panic of its kernel is its failure.
 pub(crate) fn compute(prepared: Prepared, tables: &TableStore) -> (Option<Chunk>, Result<Finished, Failure>) {
-    let Prepared {
+    match prepared.work {
+        Work::Run(inputs) => run_program(inputs, tables),
+        Work::Call(call) => match call.run() {
+            Ok(chunk) => finished(chunk, Vec::new(), true),
+            Err(failure) => (None, Err(failure)),
+        },
+    }
+}
+
+fn run_program(inputs: Inputs, tables: &TableStore) -> (Option<Chunk>, Result<Finished, Failure>) {
+    let Inputs {
         program,
         block_index,
         windows,
         sources,
         deliver,
-        ..
-    } = prepared;
+    } = inputs;
     let result = catch_unwind(AssertUnwindSafe(|| {
         run(&program, &block_index, &windows, &sources, tables)
     }));
@@ -51,6 +63,14 @@ pub(crate) fn compute(prepared: Prepared, tables: &TableStore) -> (Option<Chunk>
             format!("{}: {what}: {}", problem.place, problem.cause).into()
         })
         .collect();
+    finished(chunk, problems, deliver)
+}
+
+fn finished(
+    chunk: Chunk,
+    problems: Vec<Arc<str>>,
+    deliver: bool,
+) -> (Option<Chunk>, Result<Finished, Failure>) {
     let is_small = deliver && chunk.nbytes() <= INLINE_BYTES_MAX as u64;
     let inline = is_small
         .then(|| chunk.encode())
@@ -64,7 +84,7 @@ pub(crate) fn compute(prepared: Prepared, tables: &TableStore) -> (Option<Chunk>
 }
 
 /// An error with its causes, outermost first.
-fn chain(error: &dyn std::error::Error) -> String {
+pub(crate) fn chain(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut source = error.source();
     while let Some(cause) = source {

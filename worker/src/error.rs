@@ -30,6 +30,12 @@ pub enum WorkerError {
         /// The system's reason.
         why: std::io::Error,
     },
+    /// The command line of a worker binary is not understood.
+    #[error("{why}; --help tells what is")]
+    Usage {
+        /// What is wrong with it.
+        why: String,
+    },
     /// A thread or a folder cannot be had.
     #[error("cannot {what}: {why}")]
     System {

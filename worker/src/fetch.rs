@@ -10,7 +10,7 @@ use graticule_ops::Program;
 use graticule_plan::{BlockMap, ChunkId, WorkerId};
 use graticule_transfer::{ChunkSource, Fetch};
 
-use crate::{ChunkStore, PeerError, Peers, StoreError, tables::TableStore};
+use crate::{ChunkStore, PeerError, Peers, Registry, StoreError, call::Call, tables::TableStore};
 
 /// Regions that one task fetches at a time.
 const REGIONS_AT_ONCE: usize = 16;
@@ -25,15 +25,27 @@ pub(crate) struct Fetcher {
     pub(crate) peers: Arc<dyn Peers>,
     pub(crate) sources: Sources,
     pub(crate) tables: TableStore,
+    pub(crate) functions: Registry,
 }
 
 /// A task ready to be computed.
 pub(crate) struct Prepared {
+    pub(crate) work: Work,
+    pub(crate) fetched_bytes: u64,
+}
+
+/// What is to be computed.
+pub(crate) enum Work {
+    Run(Inputs),
+    Call(Call),
+}
+
+/// What a program runs on.
+pub(crate) struct Inputs {
     pub(crate) program: Arc<Program>,
     pub(crate) block_index: Vec<u64>,
     pub(crate) windows: Vec<Window>,
     pub(crate) sources: Fetched,
-    pub(crate) fetched_bytes: u64,
     /// A client waits for the result: a small one rides in the report.
     pub(crate) deliver: bool,
 }
@@ -70,9 +82,14 @@ impl Fetcher {
         block: u64,
         holders: Vec<ChunkHolders>,
     ) -> Result<Prepared, Failure> {
+        let holders: BTreeMap<ChunkId, Vec<Peer>> = holders.into_iter().map(|h| (h.chunk, h.peers)).collect();
+        if layer.spec.layer.function().is_some() {
+            let (call, fetched_bytes) = self.prepare_call(layer, block, &holders).await?;
+            let work = Work::Call(call);
+            return Ok(Prepared { work, fetched_bytes });
+        }
         let program = self.tables.program(&layer.spec.layer.body).map_err(permanent)?;
         let block_index = layer.spec.layer.grid.unravel(block);
-        let holders: BTreeMap<ChunkId, Vec<Peer>> = holders.into_iter().map(|h| (h.chunk, h.peers)).collect();
         let mut windows = Vec::with_capacity(layer.maps.len());
         let mut fetched_bytes = 0;
         for (map, source) in layer.maps.iter().zip(&layer.spec.sources) {
@@ -98,14 +115,15 @@ impl Fetcher {
             }
         })?;
         fetched_bytes += sources.nbytes();
-        Ok(Prepared {
+        let inputs = Inputs {
             program,
             block_index,
             windows,
             sources,
-            fetched_bytes,
             deliver: layer.spec.deliver,
-        })
+        };
+        let work = Work::Run(inputs);
+        Ok(Prepared { work, fetched_bytes })
     }
 
     /// Puts one input's window together. Returns it with the bytes that came from peers.
@@ -174,29 +192,55 @@ impl Fetcher {
         if let Some(chunk) = self.store.in_memory(part.chunk) {
             return Ok((part, Found::Within(chunk)));
         }
-        match self.store.read(part.chunk, Some(&part.region)).await {
-            Ok(region) => return Ok((part, Found::Read(region))),
+        let wanted = (Some(&part.region[..]), Some(part.bytes));
+        let (chunk, is_remote) = self.read(part.chunk, wanted, holders).await?;
+        let found = if is_remote {
+            Found::Received(chunk)
+        } else {
+            Found::Read(chunk)
+        };
+        Ok((part, found))
+    }
+
+    /// A whole chunk of whatever size, and whether it came from a peer.
+    pub(crate) async fn whole(
+        &self,
+        chunk: ChunkId,
+        holders: &BTreeMap<ChunkId, Vec<Peer>>,
+    ) -> Result<(Chunk, bool), Failure> {
+        self.read(chunk, (None, None), holders).await
+    }
+
+    /// A chunk, or a region of it of so many bytes, and whether it came from a peer.
+    async fn read(
+        &self,
+        chunk: ChunkId,
+        (region, bytes): (Option<&[Range<u64>]>, Option<u64>),
+        holders: &BTreeMap<ChunkId, Vec<Peer>>,
+    ) -> Result<(Chunk, bool), Failure> {
+        match self.store.read(chunk, region).await {
+            Ok(chunk) => return Ok((chunk, false)),
             Err(StoreError::Region(error)) => return Err(permanent(error)),
             Err(StoreError::NotHeld(_) | StoreError::Damaged { .. }) => {}
         }
-        let peers = holders.get(&part.chunk).map(Vec::as_slice).unwrap_or_default();
+        let peers = holders.get(&chunk).map(Vec::as_slice).unwrap_or_default();
         let mut missing: Vec<(ChunkId, WorkerId)> = Vec::new();
         for peer in peers {
             let fetch = Fetch {
                 address: &peer.address,
-                chunk: part.chunk,
-                region: Some(&part.region),
-                bytes: Some(part.bytes),
+                chunk,
+                region,
+                bytes,
             };
             match self.fetch_from(fetch).await {
-                Ok(region) => return Ok((part, Found::Received(region))),
+                Ok(chunk) => return Ok((chunk, true)),
                 Err(error) => {
-                    tracing::debug!(chunk = %part.chunk, worker = %peer.worker, %error, "peer gave no chunk");
-                    missing.push((part.chunk, peer.worker));
+                    tracing::debug!(%chunk, worker = %peer.worker, %error, "peer gave no chunk");
+                    missing.push((chunk, peer.worker));
                 }
             }
         }
-        let message = format!("chunk {} is held by none of {} workers", part.chunk, peers.len()).into();
+        let message = format!("chunk {chunk} is held by none of {} workers", peers.len()).into();
         Err(Failure {
             kind: FailureKind::MissingInputs(missing),
             message,

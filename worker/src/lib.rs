@@ -9,16 +9,19 @@
 //! This crate does not decide what runs where or what is kept; the engines do.
 
 mod actor;
+mod call;
 mod compute;
 mod connect;
 mod cpu;
 mod error;
 mod fetch;
+mod functions;
 mod limit;
 mod mixed;
 mod options;
 mod pace;
 mod peers;
+mod run;
 mod server;
 mod spill;
 mod store;
@@ -27,8 +30,11 @@ mod tables;
 pub use actor::{Worker, WorkerHandle};
 pub use connect::{Connector, GrpcConnector, LinkError, Session};
 pub use error::WorkerError;
+pub use functions::{FunctionError, Registry};
+pub use graticule_kernel::Value;
 pub use limit::{RESERVE_BYTES, RESERVE_PART, ledger_bytes, memory_bytes_for};
 pub use options::WorkerOptions;
 pub use peers::{GrpcPeers, LocalPeers, PeerError, Peers};
+pub use run::run;
 pub use server::{ServeOptions, Served, serve};
 pub use store::{ChunkStore, StoreError};

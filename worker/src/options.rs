@@ -2,6 +2,7 @@ use std::path::PathBuf;
 
 use graticule_plan::Resource;
 
+use crate::Registry;
 use crate::limit::{group_limit_bytes, ledger_bytes};
 
 /// How a worker runs.
@@ -16,6 +17,8 @@ pub struct WorkerOptions {
     pub budget_bytes: u64,
     /// Countable things of the machine that tasks may need, by name, such as `GPU`.
     pub resources: Vec<Resource>,
+    /// The functions that clients can have called.
+    pub functions: Registry,
     /// The folder below which a folder for spilled chunks is made.
     pub spill_dir: PathBuf,
     /// Microseconds between two signs of life.
@@ -36,6 +39,7 @@ impl Default for WorkerOptions {
                 .min()
                 .map_or(4 << 30, |total| total / 10 * 6),
             resources: Vec::new(),
+            functions: Registry::new(),
             spill_dir: std::env::temp_dir(),
             heartbeat_us: 500_000,
         }

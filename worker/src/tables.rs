@@ -1,20 +1,28 @@
-use std::sync::Arc;
+use std::sync::{
+    Arc,
+    atomic::{AtomicUsize, Ordering},
+};
 
 use dashmap::DashMap;
 use graticule_kernel::{KernelError, Tables};
-use graticule_ops::Program;
+use graticule_ops::{Calls, Program};
 use graticule_plan::{Body, Digest};
 
 use crate::mixed::Mixed;
 
 /// Programs that are kept decoded; more than these are decoded again when they are needed.
 const PROGRAM_COUNT_MAX: usize = 1024;
+/// Bytes of bodies of calls that are kept decoded.
+const CALLS_BYTES_MAX: usize = 16 << 20;
 
 /// Side tables and decoded programs, by digest. Clones share them.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct TableStore {
     tables: Arc<DashMap<Digest, Arc<[u8]>, Mixed>>,
     programs: Arc<DashMap<Digest, Arc<Program>, Mixed>>,
+    calls: Arc<DashMap<Digest, Arc<Calls>, Mixed>>,
+    /// Bytes of the bodies of those.
+    calls_bytes: Arc<AtomicUsize>,
 }
 
 impl TableStore {
@@ -39,6 +47,21 @@ impl TableStore {
         }
         self.programs.insert(body.digest, program.clone());
         Ok(program)
+    }
+
+    /// The calls that a layer's body encodes.
+    pub(crate) fn calls(&self, body: &Body) -> Result<Arc<Calls>, KernelError> {
+        if let Some(calls) = self.calls.get(&body.digest) {
+            return Ok(calls.clone());
+        }
+        let calls = Arc::new(Calls::decode(&body.bytes)?);
+        let bytes = self.calls_bytes.fetch_add(body.bytes.len(), Ordering::Relaxed);
+        if bytes > CALLS_BYTES_MAX || self.calls.len() >= PROGRAM_COUNT_MAX {
+            self.calls.clear();
+            self.calls_bytes.store(body.bytes.len(), Ordering::Relaxed);
+        }
+        self.calls.insert(body.digest, calls.clone());
+        Ok(calls)
     }
 }
 

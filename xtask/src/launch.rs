@@ -16,7 +16,14 @@ pub(crate) fn demo(project: &Project, arguments: &[String]) -> Result<bool> {
 }
 
 /// The benchmarks whose peers are Python's; they run in the tests' environment.
-const WITH_PEERS: [&str; 5] = ["cluster", "latency", "median", "scheduler", "transfer"];
+const WITH_PEERS: [&str; 6] = [
+    "cluster",
+    "functions",
+    "latency",
+    "median",
+    "scheduler",
+    "transfer",
+];
 
 /// `cargo xtask bench NAME`: a benchmark, against a peer where there is one.
 pub(crate) fn bench(project: &Project, name: &str, arguments: &[String]) -> Result<bool> {

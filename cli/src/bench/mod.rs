@@ -1,6 +1,7 @@
 //! `graticule bench`: what this build does on this machine.
 
 mod cluster;
+pub(crate) mod functions;
 mod latency;
 mod median;
 mod occupancy;
@@ -29,6 +30,8 @@ pub(crate) struct Args {
 enum Bench {
     /// How many small tasks a second go through a cluster of processes.
     Cluster(cluster::Args),
+    /// How many calls of a tiny function a second, beside dask.distributed, and how long one takes alone.
+    Functions(functions::Args),
     /// How soon an embedded cluster is ready, and how long one small task takes.
     Latency(latency::Args),
     /// A median over time of a Zarr stack, beside Dask and the least that this host needs for it.
@@ -57,6 +60,7 @@ struct Report {
 pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
     let report = match args.bench {
         Bench::Cluster(args) => cluster::run(&args).await?,
+        Bench::Functions(args) => functions::run(&args).await?,
         Bench::Latency(args) => latency::run(&args).await?,
         Bench::Median(args) => median::run(&args).await?,
         Bench::Occupancy(args) => occupancy::run(&args)?,

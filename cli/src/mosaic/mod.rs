@@ -132,7 +132,7 @@ pub(crate) async fn make(
     let interrupted = Interrupt::watch()?.wait().fuse();
     tokio::pin!(interrupted);
     let submitted = tokio::select! {
-        job = client.submit(&arrays, options) => job?,
+        job = client.start(&arrays, options) => job?,
         () = &mut interrupted => return Ok(None),
     };
     let mut job = submitted;

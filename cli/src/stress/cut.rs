@@ -169,7 +169,7 @@ pub(super) async fn run(args: &Args) -> anyhow::Result<Verdict> {
         let client = client.clone();
         async move {
             let begun = Instant::now();
-            let job = client.submit(&[&array], &RunOptions::default()).await?;
+            let job = client.start(&[&array], &RunOptions::default()).await?;
             let (bytes, progress) = gather(job).await?;
             anyhow::Ok((begun.elapsed().as_secs_f64(), bytes, progress.reset_count()))
         }

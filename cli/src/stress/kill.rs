@@ -191,7 +191,7 @@ impl Cluster {
     /// Runs the job once, and kills and replaces a worker every now and then if it is said how often.
     async fn run(&mut self, array: &Array, every: Option<Duration>) -> anyhow::Result<Run> {
         let begun = Instant::now();
-        let job = self.client.submit(&[array], &RunOptions::default()).await?;
+        let job = self.client.start(&[array], &RunOptions::default()).await?;
         let id = job.id();
         let gathered = gather(job);
         tokio::pin!(gathered);

@@ -162,7 +162,7 @@ impl Cluster {
     async fn run(&mut self, array: &Array, kills: u32) -> anyhow::Result<Run> {
         let begun = Instant::now();
         let before = self.finished_count().await?;
-        let job = self.client.submit(&[array], &RunOptions::default()).await?;
+        let job = self.client.start(&[array], &RunOptions::default()).await?;
         let (id, task_count) = (job.id(), job.task_count());
         let mut progress = job.progress();
         let gathered = tokio::spawn(gather(job));

@@ -35,6 +35,9 @@ pub(crate) struct Config {
     /// End when standard input does: whoever started this worker is gone then, or wants it to go.
     #[arg(long, hide = true)]
     pub(crate) ends_with_stdin: bool,
+    /// Know the function that `graticule bench functions` calls.
+    #[arg(long, hide = true)]
+    pub(crate) bench_functions: bool,
 }
 
 /// What a worker may use.
@@ -68,6 +71,7 @@ impl Resources {
             budget_bytes: self.memory.map_or(usual.budget_bytes, ledger_bytes),
             spill_dir: self.spill_dir.clone().unwrap_or(usual.spill_dir),
             resources: self.resource.clone(),
+            functions: usual.functions,
             heartbeat_us: usual.heartbeat_us,
         }
     }
@@ -86,10 +90,14 @@ impl Config {
 
     /// The library's options.
     pub(crate) fn options(&self) -> ServeOptions {
+        let mut worker = self.resources.options();
+        if self.bench_functions {
+            worker.functions = crate::bench::functions::registry();
+        }
         ServeOptions {
             scheduler: self.scheduler.clone(),
             listen: self.listen,
-            worker: self.resources.options(),
+            worker,
         }
     }
 }

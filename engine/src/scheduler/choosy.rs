@@ -16,7 +16,7 @@ impl LayerRecord {
     /// Whether the layer's tasks run on some workers only, or take something countable.
     pub(super) fn is_choosy(&self) -> bool {
         let layer = &self.spec.layer;
-        !layer.resources.is_empty() || !layer.workers.is_empty()
+        self.is_rare || !layer.resources.is_empty() || !layer.workers.is_empty()
     }
 
     /// Whether a worker may run the layer's tasks when it has nothing else to do.
@@ -28,7 +28,11 @@ impl LayerRecord {
                 .get(&need.name)
                 .is_some_and(|(whole, _)| *whole >= need.count)
         });
-        has_all && (layer.workers.is_empty() || layer.workers.contains(&worker.name))
+        has_all
+            && (layer.workers.is_empty() || layer.workers.contains(&worker.name))
+            && layer
+                .function()
+                .is_none_or(|function| worker.functions.contains(function))
     }
 
     /// Whether a worker may run one of the layer's tasks now, as far as that is not a question of room.
@@ -124,7 +128,8 @@ impl Scheduler {
             .map(|record| record.layers.as_slice())
             .unwrap_or_default();
         let unmet = layers.iter().filter(|layer| {
-            layer.is_choosy() && !self.workers.values().any(|worker| layer.may_ever_run_on(worker))
+            let is_open = layer.finished.len() < layer.tasks_in_all();
+            is_open && layer.is_choosy() && !self.workers.values().any(|worker| layer.may_ever_run_on(worker))
         });
         let tell = |layer: &LayerRecord| {
             let spec = &layer.spec.layer;

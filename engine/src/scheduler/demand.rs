@@ -68,13 +68,22 @@ impl Scheduler {
         if !self.admits(bounds) {
             return;
         }
-        let jobs: Vec<JobId> = self.jobs_in_turn();
+        let jobs = self.jobs_in_turn();
+        for of_priority in jobs.chunk_by(|a, b| a.0 == b.0) {
+            self.advance_all(of_priority, bounds);
+        }
+    }
+
+    /// Has jobs demand tasks in turn until none of them has more to demand, or memory admits no more.
+    fn advance_all(&mut self, jobs: &[(Reverse<i32>, JobId)], bounds: Bounds) {
         let mut exhausted = 0;
-        for &job in jobs.iter().cycle() {
+        for &(_, job) in jobs.iter().cycle() {
             if exhausted == jobs.len() || !self.admits(bounds) {
                 break;
             }
-            if self.admits_source(job) && self.step(job) {
+            // One that cannot be finished is forgotten as soon as its walk finds that out.
+            let is_there = self.jobs.contains_key(&job);
+            if is_there && self.admits_source(job) && self.step(job) {
                 exhausted = 0;
                 self.last_walked = Some(job);
             } else {
@@ -91,15 +100,19 @@ impl Scheduler {
         }
     }
 
-    /// Running jobs, beginning with the one after that which walked last.
-    fn jobs_in_turn(&self) -> Vec<JobId> {
+    /// Running jobs, those of the highest priority first, and of equal ones that which comes after the one that walked
+    /// last.
+    fn jobs_in_turn(&self) -> Vec<(Reverse<i32>, JobId)> {
         let runs = |job: &JobRecord| job.state == JobState::Running && !job.client_is_away;
-        let running = self.jobs.iter().filter(|(_, job)| runs(job));
-        let mut jobs: Vec<JobId> = running.map(|(&id, _)| id).collect();
+        let running = self.running.iter().copied();
+        let mut jobs: Vec<JobId> = running.filter(|job| runs(&self.jobs[job])).collect();
         let first = jobs.partition_point(|&job| Some(job) <= self.last_walked);
         if first < jobs.len() {
             jobs.rotate_left(first);
         }
+        let priority = |job: JobId| (Reverse(self.jobs[&job].priority), job);
+        let mut jobs: Vec<_> = jobs.into_iter().map(priority).collect();
+        jobs.sort_by_key(|&(priority, _)| priority);
         jobs
     }
 
@@ -266,6 +279,10 @@ impl Scheduler {
     /// next. Returns how many of the first it were, at least one: those that are alike and, if they could run at once,
     /// may.
     pub(super) fn demand(&mut self, tasks: BlockRun, walk: Walk) -> u64 {
+        if let Some(message) = self.cannot_be_made(tasks.head()) {
+            self.fail_task(tasks.head(), &message);
+            return 1;
+        }
         let mut tasks = self.alike_to_demand(tasks);
         let task = tasks.head();
         let is_one = tasks.count == 1;
@@ -478,6 +495,9 @@ impl Scheduler {
             self.layer_mut(task.job, task.layer).choosy_ready.push(ready);
         } else {
             self.ready_count += count;
+            if !forgotten {
+                self.ready_jobs.insert(task.job);
+            }
         }
         let job = self.job_mut(task.job);
         if !is_choosy && !forgotten {

@@ -70,9 +70,17 @@ impl Scheduler {
         if self.ready_count == 0 {
             return None;
         }
+        let of = |job| self.jobs.get(job).map(|record| record.priority);
+        let highest = self.ready_jobs.iter().filter_map(of).max()?;
+        self.next_ready_from(highest)
+            .or_else(|| self.next_ready_from(i32::MIN))
+    }
+
+    /// The best ready task of the jobs of at least this priority.
+    fn next_ready_from(&mut self, priority: i32) -> Option<(JobId, ReadyRun)> {
         let last = self.last_served;
-        self.next_ready_of(last, None)
-            .or_else(|| self.next_ready_of(None, last))
+        self.next_ready_of(last, None, priority)
+            .or_else(|| self.next_ready_of(None, last, priority))
     }
 
     /// The best ready task of the first job that has one and room for it, behind one job and up to another.
@@ -80,13 +88,21 @@ impl Scheduler {
         &mut self,
         mut behind: Option<JobId>,
         up_to: Option<JobId>,
+        priority: i32,
     ) -> Option<(JobId, ReadyRun)> {
         loop {
             let first = behind.map_or(Bound::Unbounded, Bound::Excluded);
-            let mut jobs = self.jobs.range((first, Bound::Unbounded));
-            let (&job, _) = jobs.find(|(_, record)| !record.ready.is_empty())?;
+            let &job = self.ready_jobs.range((first, Bound::Unbounded)).next()?;
             if up_to.is_some_and(|last| job > last) {
                 return None;
+            }
+            if self.jobs.get(&job).is_none_or(|record| record.ready.is_empty()) {
+                self.ready_jobs.remove(&job);
+                continue;
+            }
+            if self.jobs[&job].priority < priority {
+                behind = Some(job);
+                continue;
             }
             if let Some(ready) = self.top_ready(job) {
                 let (layer, block) = (ready.layer, ready.block);

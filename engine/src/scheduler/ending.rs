@@ -20,6 +20,7 @@ impl Scheduler {
         }
         record.state = JobState::Finished;
         let client = record.client;
+        self.running.remove(&job);
         self.notify(client, job, JobEvent::Finished);
         self.out.push(Command::Observe(Observation::JobEnded {
             job,
@@ -28,8 +29,18 @@ impl Scheduler {
         if self.sabotage == Sabotage::ForgetKeptResults {
             self.tell_workers_to_forget(job);
         }
-        self.drop_demand(job);
+        if !self.is_done(job) {
+            self.drop_demand(job);
+        }
         self.forget_if_unused(job);
+    }
+
+    /// Whether all tasks of a job are finished: then nothing of its demand is left, and it needs none of its inputs.
+    fn is_done(&self, job: JobId) -> bool {
+        let layers = &self.jobs[&job].layers;
+        layers
+            .iter()
+            .all(|layer| layer.finished.len() == layer.spec.layer.grid.block_count())
     }
 
     pub(super) fn on_cancelled(&mut self, job: JobId) {
@@ -69,22 +80,32 @@ impl Scheduler {
         let waiting = self.waiting_for(task);
         let failing: BTreeSet<JobId> = waiting
             .iter()
-            .filter(|t| self.layer(t.job, t.layer).is_wanted_output(t.block))
+            .filter(|t| {
+                let layer = self.layer(t.job, t.layer);
+                layer.apart.is_none() && layer.is_wanted_output(t.block)
+            })
             .map(|t| t.job)
             .collect();
         for job in failing {
             self.fail_job(job, message);
         }
         // What still waits is wanted by nobody now. Who comes to want it later will demand it, and learn the same.
-        for task in waiting {
-            let waits = self
-                .task(task)
-                .is_some_and(|t| !matches!(t.state, TaskState::Leased { .. }));
-            if waits {
-                self.drop_task(task);
-                self.spare_if_over(task);
+        for waiting in waiting {
+            if !self.jobs.contains_key(&waiting.job) {
+                continue;
             }
-            self.waive_if_unneeded(task);
+            let record = self.task(waiting);
+            let waits = record.is_some_and(|t| !matches!(t.state, TaskState::Leased { .. }));
+            let is_apart = self.layer(waiting.job, waiting.layer).apart.is_some();
+            if waits {
+                self.drop_task(waiting);
+            }
+            if is_apart && (waits || waiting == task) && self.sabotage != Sabotage::SpareDependents {
+                self.fail_block(waiting, message, waiting != task);
+            } else if waits {
+                self.spare_if_over(waiting);
+            }
+            self.waive_if_unneeded(waiting);
         }
     }
 
@@ -136,6 +157,8 @@ impl Scheduler {
         let record = self.job_mut(job);
         let running = record.state == JobState::Running;
         record.state = JobState::Abandoned;
+        self.running.remove(&job);
+        let record = self.job_mut(job);
         let mut undelivered = 0;
         for layer in &mut record.layers {
             let awaited = layer
@@ -207,9 +230,13 @@ impl Scheduler {
                 continue;
             }
             // Its consumers are gone since its demand was dropped, and lost chunks may wait to be made anew for them.
-            self.drop_demand(job);
+            let is_done = self.is_done(job);
+            if !is_done {
+                self.drop_demand(job);
+            }
             let fed_by = self.fed_by(job);
             let record = self.jobs.remove(&job).expect("looked up above");
+            self.forgotten.push(job);
             debug_assert!(
                 record
                     .layers
@@ -220,8 +247,10 @@ impl Scheduler {
             self.tell_workers_to_forget(job);
             for (source, layer) in fed_by {
                 self.layer_mut(source, layer).consumers.retain(|c| c.job != job);
-                self.count_needs(source, layer);
-                self.drop_unneeded(source, layer);
+                if !is_done {
+                    self.count_needs(source, layer);
+                    self.drop_unneeded(source, layer);
+                }
                 candidates.push(source);
             }
         }

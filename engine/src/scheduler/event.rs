@@ -1,4 +1,4 @@
-use std::sync::Arc;
+use std::{ops::Range, sync::Arc};
 
 use bytes::Bytes;
 use graticule_plan::{ChunkId, JobId, Key, LayerId, Plan, TaskId, WorkerId};
@@ -72,6 +72,21 @@ pub enum Event {
         /// Its name.
         key: Key,
     },
+    /// A client lets go of blocks of a kept result that stand for themselves.
+    BlocksReleased {
+        /// The result's name.
+        key: Key,
+        /// The blocks.
+        blocks: Vec<Range<u64>>,
+    },
+    /// A client no longer wants blocks to be made that stand for themselves: they fail, with those that need them. What
+    /// is there already stays.
+    BlocksCancelled {
+        /// The result's name.
+        key: Key,
+        /// The blocks.
+        blocks: Vec<Range<u64>>,
+    },
     /// A client is gone: its jobs are cancelled, its kept results released.
     ClientLeft {
         /// The client.
@@ -135,7 +150,7 @@ pub enum Command {
 pub enum JobEvent {
     /// The plan is valid and queued.
     Accepted,
-    /// A chunk of a delivered output is there. May come again for the same chunk, after a loss.
+    /// A chunk of a delivered output, or a kept block that stands for itself, is there. May come again for the same chunk, after a loss.
     ChunkReady {
         /// The layer.
         layer: LayerId,
@@ -147,6 +162,15 @@ pub enum JobEvent {
         peers: Vec<Peer>,
         /// The encoded chunk itself, if it is small.
         inline: Option<Bytes>,
+    },
+    /// A kept block that stands for itself cannot be made; its job goes on. May come again to a client that comes back.
+    BlockFailed {
+        /// The layer.
+        layer: LayerId,
+        /// The block.
+        block: u64,
+        /// For a person: the cause, and where it happened.
+        message: Arc<str>,
     },
     /// Reads left something out: one sentence each.
     Problems(Vec<Arc<str>>),

@@ -131,7 +131,8 @@ impl Scheduler {
         }));
         self.chunks_appear(tasks, worker, finished.bytes);
         let inline = finished.inline.filter(|b| b.len() <= INLINE_BYTES_MAX);
-        if self.layer(tasks.job, tasks.layer).delivered.is_some() {
+        let layer = self.layer(tasks.job, tasks.layer);
+        if layer.delivered.is_some() || layer.apart.is_some() {
             tasks.each().for_each(|task| self.offer(task, inline.clone()));
         }
         if self.sabotage != Sabotage::ReleaseWhenLeased {
@@ -233,7 +234,7 @@ impl Scheduler {
         self.insert_chunks(chunks, record);
         let job = self.job_mut(chunks.job);
         if job.state == JobState::Running {
-            job.outputs_left -= job.layers[chunks.layer.0 as usize].pins.len() as u64 * chunks.count;
+            job.outputs_left -= job.layers[chunks.layer.0 as usize].pin_count_of(chunks);
         }
         let holder = self.workers.get_mut(&worker).expect("the holder is connected");
         holder.held_count += chunks.count;
@@ -314,12 +315,12 @@ impl Scheduler {
                 let failures = record.failures;
                 self.observe_failure(worker, task, &failure.message);
                 if failures > self.layer(task.job, task.layer).spec.layer.retries {
-                    self.fail_task(task, &self.tell_where(task, &failure.message));
+                    self.fail_task(task, &self.tell_where_on(worker, task, &failure.message));
                 }
             }
             FailureKind::Permanent => {
                 self.observe_failure(worker, task, &failure.message);
-                self.fail_task(task, &self.tell_where(task, &failure.message));
+                self.fail_task(task, &self.tell_where_on(worker, task, &failure.message));
             }
         }
     }
@@ -380,9 +381,21 @@ impl Scheduler {
         }
     }
 
+    /// As [`tell_where`](Self::tell_where); of a call also on which worker, since that is where to look for more.
+    fn tell_where_on(&self, worker: WorkerId, task: TaskId, cause: &str) -> Arc<str> {
+        let is_apart = self.layer(task.job, task.layer).apart.is_some();
+        match self.workers.get(&worker).filter(|_| is_apart) {
+            Some(record) => self.tell_where(task, &format!("on worker {}: {cause}", record.name)),
+            None => self.tell_where(task, cause),
+        }
+    }
+
     /// A failure's text with the operation and block it happened in, the cause last.
     pub(super) fn tell_where(&self, task: TaskId, cause: &str) -> Arc<str> {
         let layer = &self.layer(task.job, task.layer).spec.layer;
+        if layer.is_apart() {
+            return format!("in {} (call {})\n{cause}", layer.name, task.block).into();
+        }
         let index = layer.grid.unravel(task.block);
         let extents: Vec<String> = layer
             .grid

@@ -15,7 +15,7 @@ impl Scheduler {
         let suspects = record
             .layers
             .iter()
-            .filter(|layer| layer.task_bytes_max > self.capacity.budget_bytes_max);
+            .filter(|layer| layer.apart.is_none() && layer.task_bytes_max > self.capacity.budget_bytes_max);
         suspects
             .flat_map(|layer| {
                 let blocks = layer.spec.layer.grid.block_count().min(BLOCKS_LOOKED_AT_MAX);

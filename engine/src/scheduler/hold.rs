@@ -22,7 +22,7 @@ impl Scheduler {
     /// Tells the client that awaits a chunk that it is there.
     pub(super) fn offer(&mut self, chunk: ChunkId, inline: Option<Bytes>) {
         let layer = self.layer(chunk.job, chunk.layer);
-        if !layer.awaits_delivery(chunk.block) {
+        if !layer.is_told(chunk.block) {
             return;
         }
         let Some(record) = layer.chunks.get(chunk.block) else {
@@ -50,11 +50,12 @@ impl Scheduler {
     /// Puts chunks that are alike into the books.
     pub(super) fn insert_chunks(&mut self, chunks: BlockRun, record: ChunkRecord) {
         let each = u128::from(record.bytes);
-        let bytes = each * u128::from(chunks.count);
-        let beyond_plan = bytes.saturating_sub(self.output_bytes(chunks));
+        let in_all = each * u128::from(chunks.count);
+        let beyond_plan = in_all.saturating_sub(self.output_bytes(chunks));
         let layer = self.layer_mut(chunks.job, chunks.layer);
         layer.chunks.insert_run(chunks.first, chunks.count, record);
-        let (transient, undelivered) = (layer.pins.is_empty(), layer.awaited_count(chunks));
+        let (passing, undelivered) = (layer.passing_count(chunks), layer.awaited_count(chunks));
+        let (transient, bytes) = (passing > 0, each * u128::from(passing));
         if undelivered > 0 {
             let bytes = each * u128::from(undelivered);
             self.undelivered_bytes += bytes;
@@ -79,9 +80,9 @@ impl Scheduler {
     fn remove_chunks(&mut self, chunks: BlockRun) -> ChunkRecord {
         let layer = self.layer_mut(chunks.job, chunks.layer);
         let record = layer.chunks.remove_run(chunks.first, chunks.count);
-        let (transient, undelivered) = (layer.pins.is_empty(), layer.awaited_count(chunks));
+        let (passing, undelivered) = (layer.passing_count(chunks), layer.awaited_count(chunks));
         let each = u128::from(record.bytes);
-        let bytes = each * u128::from(chunks.count);
+        let (transient, bytes) = (passing > 0, each * u128::from(passing));
         if undelivered > 0 {
             let bytes = each * u128::from(undelivered);
             self.undelivered_bytes -= bytes;
@@ -317,8 +318,7 @@ impl Scheduler {
         let record = self.job_mut(job);
         if record.state == JobState::Running {
             let of_layer = &record.layers[layer.0 as usize];
-            let missing = of_layer.spec.layer.grid.block_count() - of_layer.chunks.len();
-            record.outputs_left -= missing;
+            record.outputs_left -= of_layer.missing_count() / of_layer.pins.len().max(1) as u64;
         }
         self.unpin(key);
         for block in self.layer(job, layer).tasks.blocks() {
@@ -339,11 +339,15 @@ impl Scheduler {
             return;
         };
         let record = self.layer_mut(job, layer);
+        let kept = record
+            .chunks
+            .iter()
+            .filter(|(block, _)| record.pin_count(*block) > 0);
+        let bytes: u128 = kept.map(|(_, c)| u128::from(c.bytes)).sum();
         record.pins.remove(&key);
         if !record.pins.is_empty() {
             return;
         }
-        let bytes: u128 = record.chunks.iter().map(|(_, c)| u128::from(c.bytes)).sum();
         let held = record.chunks.blocks();
         self.transient_bytes += bytes;
         let ledger = &mut self.job_mut(job).ledger;

@@ -34,7 +34,7 @@ impl Scheduler {
                     self.check_chunk(id(block), chunk, layer)?;
                     let bytes = u128::from(chunk.bytes);
                     sums.replicas += chunk.holders.len() as u128;
-                    sums.transient_bytes += if layer.pins.is_empty() { bytes } else { 0 };
+                    sums.transient_bytes += if layer.pin_count(block) == 0 { bytes } else { 0 };
                     sums.undelivered_bytes += if layer.awaits_delivery(block) { bytes } else { 0 };
                 }
             }
@@ -102,10 +102,11 @@ impl Scheduler {
             ..Default::default()
         };
         for layer in &record.layers {
-            if layer.pins.is_empty() {
-                let bytes = layer.chunks.iter().map(|(_, chunk)| u128::from(chunk.bytes));
-                counted.held_bytes += bytes.sum::<u128>();
-            }
+            let passing = layer
+                .chunks
+                .iter()
+                .filter(|(block, _)| layer.pin_count(*block) == 0);
+            counted.held_bytes += passing.map(|(_, chunk)| u128::from(chunk.bytes)).sum::<u128>();
             let awaited = layer
                 .chunks
                 .iter()
@@ -256,7 +257,7 @@ impl Scheduler {
         for layer in &record.layers {
             let all = layer.spec.layer.grid.block_count();
             left += layer.delivered.as_ref().map_or(0, |d| all - d.len());
-            left += layer.pins.len() as u64 * (all - layer.chunks.len());
+            left += layer.missing_count();
         }
         let running = record.state == JobState::Running;
         if running && (left != record.outputs_left || left == 0) {

@@ -239,7 +239,7 @@ impl Scheduler {
         let layer = &job.layers[chunk.layer.0 as usize];
         let mut awaited = layer.is_wanted_output(chunk.block);
         if running && !careless {
-            job.outputs_left += layer.pins.len() as u64;
+            job.outputs_left += layer.pin_count(chunk.block);
         }
         for task in self.dependents_of(chunk) {
             awaited |= self.input_vanished(task);

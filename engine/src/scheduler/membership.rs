@@ -118,6 +118,7 @@ impl Scheduler {
                 .into_iter()
                 .map(|resource| (resource.name, (resource.count, resource.count)))
                 .collect(),
+            functions: announce.functions.into_iter().collect(),
             budget_bytes: announce.budget_bytes,
             last_seen: self.now,
             joined: self.now,
@@ -143,6 +144,7 @@ impl Scheduler {
         let deadline = self.now + self.config.worker_timeout_us;
         self.silent_at = Some(self.silent_at.map_or(deadline, |earlier| earlier.min(deadline)));
         self.rank(worker);
+        self.note_rare_functions();
         let incarnation = self.config.incarnation;
         self.send(
             worker,

@@ -8,6 +8,7 @@
 //! A chunk is *held* while some worker has it. A task is *live* while it is demanded and not finished. A finished task
 //! keeps one bit. Edges are nowhere stored: they are asked of the plan's maps.
 
+mod apart;
 mod choosy;
 mod demand;
 mod dispatch;
@@ -123,6 +124,12 @@ pub struct Scheduler {
     sessions: BTreeMap<SessionId, WorkerId>,
     keys: BTreeMap<Key, (JobId, LayerId)>,
     recovery: recovery::Recovery,
+    /// Jobs with outputs that are missing.
+    running: BTreeSet<JobId>,
+    /// Jobs with ready tasks in their queue; some may have none any more.
+    ready_jobs: BTreeSet<JobId>,
+    /// Jobs that were forgotten since somebody asked.
+    forgotten: Vec<JobId>,
     next_worker: u64,
     next_order: u64,
     /// Ready tasks of all jobs.
@@ -213,7 +220,15 @@ impl Scheduler {
             dependents: Vec::new(),
             spared: Vec::new(),
             out: Vec::new(),
+            running: BTreeSet::new(),
+            ready_jobs: BTreeSet::new(),
+            forgotten: Vec::new(),
         }
+    }
+
+    /// Jobs of which nothing is kept or needed any more, since this was last asked.
+    pub fn take_forgotten(&mut self) -> Vec<JobId> {
+        std::mem::take(&mut self.forgotten)
     }
 
     /// Lets so many workers vanish with a task, one after the other, before it is held to be the cause and its job
@@ -259,6 +274,8 @@ impl Scheduler {
             Event::ChunkDelivered { chunk } => self.on_delivered(chunk),
             Event::DeliveryFailed { chunk, worker } => self.on_delivery_failed(chunk, worker),
             Event::KeyReleased { key } => self.on_key_released(key),
+            Event::BlocksReleased { key, blocks } => self.on_blocks_released(key, &blocks),
+            Event::BlocksCancelled { key, blocks } => self.on_blocks_cancelled(key, &blocks),
             Event::ClientLeft { client } => self.on_client_left(client),
             Event::ClientReturned { client } => self.on_client_returned(client),
             Event::RetireWorker { worker, deadline_us } => self.on_retire_worker(worker, deadline_us),

@@ -10,6 +10,7 @@ use graticule_plan::{BlockMap, JobId, Key, LayerId, Plan, TaskId, WorkerId};
 
 use super::{
     ClientId,
+    apart::Apart,
     demand::Cursor,
     ledger::Ledger,
     rank::Rank,
@@ -34,6 +35,8 @@ pub(super) struct JobRecord {
     pub(super) cursor: Cursor,
     /// Output chunks that are not yet kept or delivered.
     pub(super) outputs_left: u64,
+    /// Jobs of higher priority have their turn first.
+    pub(super) priority: i32,
     pub(super) problems: BTreeSet<Arc<str>>,
     /// How often the client could not fetch a chunk, for those where it happened.
     pub(super) delivery_failures: BTreeMap<(LayerId, u64), u32>,
@@ -121,6 +124,12 @@ impl ReadyQueue {
         self.line.is_empty() && self.heap.is_empty()
     }
 
+    /// Takes the tasks of a layer out.
+    pub(super) fn forget_layer(&mut self, layer: LayerId) {
+        self.line.retain(|task| task.layer != layer);
+        self.heap.retain(|Reverse(task)| task.layer != layer);
+    }
+
     pub(super) fn iter(&self) -> impl Iterator<Item = ReadyRun> {
         let heap = self.heap.iter().map(|Reverse(task)| *task);
         self.line.iter().copied().chain(heap)
@@ -144,6 +153,10 @@ pub(super) struct LayerRecord {
     pub(super) finished: BlockSet,
     /// The names under which clients keep the layer's chunks.
     pub(super) pins: BTreeSet<Key>,
+    /// Of a layer whose blocks stand for themselves what has become of them.
+    pub(super) apart: Option<Box<Apart>>,
+    /// Not every worker can call its function.
+    pub(super) is_rare: bool,
     /// The blocks that the client has; `None` if it wants none.
     pub(super) delivered: Option<BlockSet>,
     /// The latest attempt of tasks that had more than one, or must run again, or were taken back from a worker: its
@@ -337,6 +350,8 @@ pub(super) struct WorkerRecord {
     pub(super) slots: u32,
     /// Countable things: how many it has, and how many of them are free.
     pub(super) resources: BTreeMap<Arc<str>, (u32, u32)>,
+    /// The functions that it can call.
+    pub(super) functions: BTreeSet<Arc<str>>,
     pub(super) budget_bytes: u64,
     pub(super) last_seen: Time,
     pub(super) joined: Time,
@@ -448,11 +463,14 @@ impl LayerRecord {
             [input] => input.map.fan_in().is_some(),
             _ => false,
         };
-        is_simple && !self.is_choosy()
+        is_simple && !self.is_choosy() && self.apart.is_none()
     }
 
     /// How many neighbours from `block` on, at most `max`, a client keeps or awaits, or all not; and which.
     pub(super) fn wanted_run_at(&self, block: u64, max: u64) -> (u64, bool) {
+        if self.apart.is_some() {
+            return (1, self.is_wanted_output(block));
+        }
         match &self.delivered {
             _ if !self.pins.is_empty() => (max.min(64 - block % 64), true),
             None => (max.min(64 - block % 64), false),
@@ -463,9 +481,18 @@ impl LayerRecord {
         }
     }
 
+    pub(super) fn tasks_in_all(&self) -> u64 {
+        self.spec.layer.grid.block_count()
+    }
+
     /// Whether a client keeps or awaits block `block`, whatever tasks need it.
     pub(super) fn is_wanted_output(&self, block: u64) -> bool {
-        !self.pins.is_empty() || self.awaits_delivery(block)
+        self.pin_count(block) > 0 || self.awaits_delivery(block)
+    }
+
+    /// Whether a client is told when block `block` is there.
+    pub(super) fn is_told(&self, block: u64) -> bool {
+        self.awaits_delivery(block) || (self.apart.is_some() && self.pin_count(block) > 0)
     }
 
     /// Bytes of the chunks that some of its tasks make, together.

@@ -6,10 +6,11 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
+    ops::Range,
     sync::Arc,
 };
 
-use graticule_plan::{ChunkId, JobId, Key, LayerId, Plan, WorkerId};
+use graticule_plan::{ChunkId, JobId, Key, LayerId, Plan, TaskId, WorkerId};
 
 use super::{ClientId, Command, JobEvent, Sabotage, Scheduler, record::JobState};
 use crate::Time;
@@ -44,6 +45,20 @@ pub enum Fact {
     KeyReleased {
         /// Its name.
         key: Key,
+    },
+    /// Blocks of a kept result that stand for themselves were let go.
+    BlocksReleased {
+        /// The result's name.
+        key: Key,
+        /// The blocks.
+        blocks: Vec<Range<u64>>,
+    },
+    /// A block that stands for itself could not be made.
+    BlockFailed {
+        /// The block.
+        task: TaskId,
+        /// What its client was told.
+        message: Arc<str>,
     },
 }
 
@@ -114,6 +129,8 @@ impl Scheduler {
                 }
             }
             Fact::KeyReleased { key } => self.on_key_released(key),
+            Fact::BlocksReleased { key, blocks } => self.on_blocks_released(key, &blocks),
+            Fact::BlockFailed { task, message } => self.block_failed_before(task, &message),
         }
     }
 
@@ -177,10 +194,13 @@ impl Scheduler {
             }
             for block in 0..record.spec.layer.grid.block_count() {
                 let chunk = ChunkId { job, layer, block };
-                if self.is_absent(chunk) {
-                    self.unfinish(chunk);
-                    self.recover(chunk);
+                let Some(record) = self.jobs.get(&job) else { return };
+                let is_kept = record.layers[at].pin_count(block) > 0;
+                if !is_kept || !self.is_absent(chunk) {
+                    continue;
                 }
+                self.unfinish(chunk);
+                self.recover(chunk);
             }
         }
     }
@@ -193,6 +213,7 @@ impl Scheduler {
             (id, was_away)
         });
         for (job, was_away) in jobs.collect::<Vec<_>>() {
+            self.tell_blocks_again(job);
             self.offer_again(job);
             if was_away {
                 self.recover_kept(job);

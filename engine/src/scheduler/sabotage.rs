@@ -126,4 +126,14 @@ defects! {
     CountGroupOnce,
     /// With a lost chunk its neighbours that share a record count as lost.
     LoseNeighbours,
+    /// A block that its client lets go is dropped although tasks need it.
+    ReleaseBlocksAtOnce,
+    /// What needs a block that failed is left waiting for it.
+    SpareDependents,
+    /// A client that comes back is not told again of blocks that stand for themselves.
+    TellBlocksOnce,
+    /// Blocks that failed before a restart of the scheduler are made after it.
+    ForgetFailedBlocks,
+    /// What a client that comes back says of blocks that it has let go is not heard.
+    ForgetLetGo,
 }

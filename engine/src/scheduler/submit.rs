@@ -2,10 +2,12 @@
 
 use std::{collections::BTreeSet, sync::Arc};
 
-use graticule_plan::{BlockMap, JobId, LayerId, Plan, Source};
+use graticule_plan::{BlockMap, InputMap, JobId, LayerId, Plan, Source};
 
 use super::{
-    ClientId, Command, JobEvent, Observation, Scheduler, demand, ledger,
+    ClientId, Command, JobEvent, Observation, Scheduler,
+    apart::Apart,
+    demand, ledger,
     record::{Consumer, InputRecord, JobRecord, JobState, LayerRecord, Measured},
     table::{BlockSet, BlockTable},
 };
@@ -20,6 +22,7 @@ impl Scheduler {
                     message: message.into(),
                 };
                 self.out.push(Command::Notify { client, job, event });
+                self.forgotten.push(job);
                 return;
             }
         };
@@ -38,6 +41,7 @@ impl Scheduler {
             cursor: demand::Cursor::default(),
             outputs_left,
             problems: Default::default(),
+            priority: priority_of(&plan),
             delivery_failures: Default::default(),
             ready: Default::default(),
             ledger: ledger::Ledger {
@@ -46,6 +50,7 @@ impl Scheduler {
             },
         };
         self.jobs.insert(job, record);
+        self.running.insert(job);
         self.connect_consumers(job);
         for output in plan.outputs() {
             let layer = self.layer_mut(job, output.layer);
@@ -71,6 +76,7 @@ impl Scheduler {
                 event: JobEvent::NoWorkers,
             });
         } else {
+            self.fail_unknown_functions(job);
             self.tell_problems(job, self.unmet_wishes(job));
         }
         if let Some(message) = self.first_too_large(job) {
@@ -100,6 +106,15 @@ impl Scheduler {
                     return Err(format!("a result is kept under the name {key} already"));
                 }
                 None | Some(_) => {}
+            }
+        }
+        for (id, _) in plan.iter().filter(|(_, layer)| layer.is_apart()) {
+            let mut outputs = plan.outputs().iter().filter(|output| output.layer == id);
+            let is_kept = outputs.next().is_some_and(|output| output.keep.is_some());
+            if !is_kept || outputs.next().is_some() {
+                return Err(format!(
+                    "layer {id} consists of blocks that stand for themselves, and is not kept under one name"
+                ));
             }
         }
         Ok(())
@@ -141,7 +156,8 @@ impl Scheduler {
                 });
             }
             let count = layer.grid.block_count();
-            let deliver = plan.outputs().iter().any(|o| o.layer == id && o.keep.is_none());
+            let is_apart = layer.is_apart();
+            let deliver = is_apart || plan.outputs().iter().any(|o| o.layer == id && o.keep.is_none());
             let spec = LayerSpec {
                 job,
                 id,
@@ -163,6 +179,8 @@ impl Scheduler {
                 tasks: BlockTable::new(count).shared(keeps_neighbours && inputs.len() <= 1),
                 chunks: BlockTable::new(count).shared(keeps_neighbours),
                 inputs,
+                apart: layer.is_apart().then(|| Box::new(Apart::new(count))),
+                is_rare: layer.function().is_some_and(|name| !self.is_known_to_all(name)),
                 choosy_ready: Default::default(),
                 finished: BlockSet::new(count),
                 pins: Default::default(),
@@ -179,23 +197,52 @@ impl Scheduler {
 
     /// Enters a new job's layers with those they read.
     fn connect_consumers(&mut self, job: JobId) {
-        let mut fed_by_others = Vec::new();
+        let mut fed_by_others = BTreeSet::new();
         for layer in 0..self.jobs[&job].layers.len() {
             let id = LayerId(u32::try_from(layer).expect("layer ids are 32 bits"));
-            for input in self.jobs[&job].layers[layer].inputs.clone() {
+            for (at, input) in self.jobs[&job].layers[layer]
+                .inputs
+                .clone()
+                .into_iter()
+                .enumerate()
+            {
+                let is_list = matches!(
+                    self.jobs[&job].layers[layer].spec.layer.inputs[at].map,
+                    InputMap::Blocks(_)
+                );
+                if input.job != job && is_list {
+                    self.count_new_needs(&input, self.jobs[&job].layers[layer].tasks_in_all());
+                } else if input.job != job {
+                    fed_by_others.insert((input.job, input.layer));
+                }
                 let consumer = Consumer {
                     job,
                     layer: id,
                     map: input.map,
                 };
                 self.layer_mut(input.job, input.layer).consumers.push(consumer);
-                if input.job != job && !fed_by_others.contains(&(input.job, input.layer)) {
-                    fed_by_others.push((input.job, input.layer));
-                }
             }
         }
         for (source, layer) in fed_by_others {
             self.count_needs(source, layer);
         }
     }
+
+    /// Counts what a new layer needs of another one, list by list: calls have many layers that read the same one.
+    fn count_new_needs(&mut self, input: &InputRecord, task_count: u64) {
+        let source = self.layer_mut(input.job, input.layer);
+        for task in 0..task_count {
+            input.map.each_source(task, |block| {
+                if let Some(record) = source.chunks.get_mut(block) {
+                    record.needed += 1;
+                }
+            });
+        }
+    }
+}
+
+/// With what priority a job has its turn: that of its calls. What arrays say counts within their job alone.
+fn priority_of(plan: &Plan) -> i32 {
+    let calls = plan.layers().iter().filter(|layer| layer.is_apart());
+    calls.map(|layer| layer.priority).max().unwrap_or(0)
 }

@@ -46,6 +46,8 @@ pub struct Config {
     pub budget_bytes: u64,
     /// Countable things that tasks may need, such as `GPU`.
     pub resources: Vec<Resource>,
+    /// The names of the functions that it can call.
+    pub functions: Vec<Arc<str>>,
     /// Tasks that may be fetched or fetching beside those that compute.
     pub prefetch_count_max: usize,
     /// Microseconds between two signs of life.
@@ -65,6 +67,7 @@ impl Config {
             slots,
             budget_bytes,
             resources: Vec::new(),
+            functions: Vec::new(),
             prefetch_count_max: slots as usize + 2,
             heartbeat_us: 500_000,
             scheduler_timeout_us: 30_000_000,
@@ -236,6 +239,7 @@ impl Worker {
                 self.spilling_to = None;
                 self.memory_bytes = memory_bytes;
                 self.spilled_bytes = spilled_bytes;
+                self.spill_overflow();
             }
             Event::SpillFailed => self.no_spill_until = self.now + SPILL_PAUSE_US,
             Event::ChunksLost { chunks } => self.on_chunks_lost(chunks),
@@ -312,6 +316,7 @@ impl Worker {
             worker: self.identity.map(|(worker, _)| worker),
             incarnation: self.identity.map(|(_, incarnation)| incarnation),
             resources: self.config.resources.clone(),
+            functions: self.config.functions.clone(),
             inventory: self.inventory(),
         };
         self.out.push(Command::Send {

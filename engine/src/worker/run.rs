@@ -174,6 +174,14 @@ impl Worker {
         self.spilling_to.is_some() || self.now < self.overdrawn_until
     }
 
+    /// Moves to disk what is too much: results may be larger than anybody knew.
+    pub(super) fn spill_overflow(&mut self) {
+        let in_use = self.memory_bytes.saturating_add(self.reserved_bytes);
+        if in_use > self.config.budget_bytes {
+            self.ask_to_spill(0);
+        }
+    }
+
     /// Makes room for a task, unless so much is being made already.
     fn ask_to_spill(&mut self, needed: u64) {
         let rest = self.config.budget_bytes.saturating_sub(self.reserved_bytes);

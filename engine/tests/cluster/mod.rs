@@ -10,12 +10,14 @@ use graticule_engine::{
     scheduler::{ClientId, Command, Config, Event, JobEvent, Observation, Restore, Scheduler},
 };
 use graticule_plan::{
-    AxisChunks, AxisWindow, Body, ChunkGrid, Input, InputMap, JobId, Key, Layer, LayerId, Output, Plan,
-    PlanBuilder, Resource, Source, TaskId, WorkerId,
+    AxisChunks, AxisWindow, Body, ChunkGrid, Input, InputMap, JobId, Key, Layer, LayerId, LayerKind, Output,
+    Plan, PlanBuilder, Resource, Rows, Source, TaskId, WorkerId,
 };
 
 pub const CLIENT: ClientId = ClientId(1);
 pub const OTHER_CLIENT: ClientId = ClientId(2);
+/// What all workers of a test can call.
+pub const FUNCTION: &str = "count";
 /// Bytes of every chunk of the plans below.
 pub const CHUNK_BYTES: u64 = 1000;
 
@@ -117,6 +119,11 @@ impl Cluster {
         })
     }
 
+    /// A worker of one slot that can call these functions.
+    pub fn join_calling(&mut self, functions: &[&str]) -> WorkerId {
+        self.announce(|announce| announce.functions = functions.iter().map(|&name| name.into()).collect())
+    }
+
     /// A worker of one slot with a name.
     pub fn join_as(&mut self, name: &str) -> WorkerId {
         self.announce(|announce| announce.name = name.into())
@@ -156,6 +163,7 @@ impl Cluster {
             worker: None,
             incarnation: None,
             resources: Vec::new(),
+            functions: vec![FUNCTION.into()],
             inventory: Vec::new(),
         };
         change(&mut announce);
@@ -371,6 +379,32 @@ impl Plans {
         let input = aligned(Source::Held(key));
         self.layer("each of", count, vec![input], |_| {});
         self
+    }
+
+    /// Calls of a function, kept under a name. For each call the calls that it needs, by name and number.
+    pub fn calls(mut self, function: &str, key: Key, needs: &[&[(Key, u64)]], known: &[(Key, u64)]) -> Self {
+        let inputs = known.iter().filter_map(|&(of, _)| {
+            let row = |calls: &&[(Key, u64)]| -> Vec<u64> {
+                let needed = calls.iter().filter(|(key, _)| *key == of);
+                needed.map(|&(_, block)| block).collect()
+            };
+            let rows: Vec<Vec<u64>> = needs.iter().map(row).collect();
+            let is_used = rows.iter().any(|row| !row.is_empty());
+            let source = if of == key {
+                Source::Layer(LayerId(self.counts.len() as u32))
+            } else {
+                Source::Held(of)
+            };
+            is_used.then(|| Input {
+                source,
+                map: InputMap::Blocks(Rows::new(rows)),
+            })
+        });
+        let (inputs, function) = (inputs.collect(), function.into());
+        self.layer("calls", needs.len() as u64, inputs, |layer| {
+            layer.kind = LayerKind::Calls { function };
+        });
+        self.keep(key)
     }
 
     /// The latest layer's chunks are handed to the client.

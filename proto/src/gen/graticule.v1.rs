@@ -74,6 +74,11 @@ pub struct Layer {
     /// Names of the workers that may run its tasks; none: all may.
     #[prost(string, repeated, tag = "14")]
     pub workers: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    #[prost(enumeration = "LayerKind", tag = "15")]
+    pub kind: i32,
+    /// The name of the function that its tasks call.
+    #[prost(string, tag = "16")]
+    pub function: ::prost::alloc::string::String,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Resource {
@@ -203,6 +208,46 @@ pub struct Table {
     #[prost(bytes = "bytes", tag = "2")]
     pub content: ::prost::bytes::Bytes,
 }
+/// Some of the blocks of a kept result.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct KeptBlocks {
+    /// 16 bytes, big endian.
+    #[prost(bytes = "bytes", tag = "1")]
+    pub key: ::prost::bytes::Bytes,
+    #[prost(uint64, repeated, tag = "2")]
+    pub starts: ::prost::alloc::vec::Vec<u64>,
+    #[prost(uint64, repeated, tag = "3")]
+    pub ends: ::prost::alloc::vec::Vec<u64>,
+}
+/// What the blocks of a layer are to each other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum LayerKind {
+    /// Parts of one array.
+    Array = 0,
+    /// Calls of a function, each for itself.
+    Calls = 1,
+}
+impl LayerKind {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Array => "LAYER_KIND_ARRAY",
+            Self::Calls => "LAYER_KIND_CALLS",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "LAYER_KIND_ARRAY" => Some(Self::Array),
+            "LAYER_KIND_CALLS" => Some(Self::Calls),
+            _ => None,
+        }
+    }
+}
 /// What both ends must have in common before 1.0: an exact match of each number.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Version {
@@ -263,6 +308,9 @@ pub struct Announce {
     /// Countable things that tasks may need.
     #[prost(message, repeated, tag = "9")]
     pub resources: ::prost::alloc::vec::Vec<Resource>,
+    /// The functions that it can call.
+    #[prost(string, repeated, tag = "10")]
+    pub functions: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
 }
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct ChunkHeld {
@@ -659,7 +707,7 @@ pub struct ChunkToCopy {
 pub struct ClientMessage {
     #[prost(
         oneof = "client_message::Message",
-        tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12"
+        tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14"
     )]
     pub message: ::core::option::Option<client_message::Message>,
 }
@@ -694,6 +742,11 @@ pub mod client_message {
         Resume(super::Resume),
         #[prost(message, tag = "12")]
         Leave(super::Leave),
+        /// Blocks of kept results that stand for themselves.
+        #[prost(message, tag = "13")]
+        ReleaseBlocks(super::KeptBlocks),
+        #[prost(message, tag = "14")]
+        CancelBlocks(super::KeptBlocks),
     }
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -719,6 +772,9 @@ pub struct Resume {
     pub submissions: ::prost::alloc::vec::Vec<u64>,
     #[prost(bytes = "bytes", repeated, tag = "3")]
     pub keys: ::prost::alloc::vec::Vec<::prost::bytes::Bytes>,
+    /// Blocks of those that it has let go.
+    #[prost(message, repeated, tag = "4")]
+    pub released: ::prost::alloc::vec::Vec<KeptBlocks>,
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct ResumedJob {
@@ -774,7 +830,7 @@ pub struct Cancel {
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct ClientEvent {
-    #[prost(oneof = "client_event::Event", tags = "1, 2, 3, 4, 16")]
+    #[prost(oneof = "client_event::Event", tags = "1, 2, 3, 4, 5, 16")]
     pub event: ::core::option::Option<client_event::Event>,
 }
 /// Nested message and enum types in `ClientEvent`.
@@ -789,6 +845,8 @@ pub mod client_event {
         Job(super::JobEvent),
         #[prost(message, tag = "4")]
         Progress(super::Progress),
+        #[prost(message, tag = "5")]
+        Functions(super::Functions),
         #[prost(message, tag = "16")]
         ChunksReady(super::ChunksReady),
     }
@@ -802,6 +860,14 @@ pub struct ClientWelcome {
     /// The scheduler knows a client that comes back; else its jobs are gone.
     #[prost(bool, tag = "3")]
     pub is_known: bool,
+}
+/// The functions that workers can call; said first, and again when that changes.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Functions {
+    #[prost(string, repeated, tag = "1")]
+    pub names: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    #[prost(uint32, tag = "2")]
+    pub workers: u32,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Submitted {
@@ -817,7 +883,7 @@ pub struct Submitted {
 pub struct JobEvent {
     #[prost(uint64, tag = "1")]
     pub job: u64,
-    #[prost(oneof = "job_event::Event", tags = "3, 4, 5, 6, 7, 8")]
+    #[prost(oneof = "job_event::Event", tags = "3, 4, 5, 6, 7, 8, 9")]
     pub event: ::core::option::Option<job_event::Event>,
 }
 /// Nested message and enum types in `JobEvent`.
@@ -836,7 +902,19 @@ pub mod job_event {
         Cancelled(super::JobCancelled),
         #[prost(message, tag = "8")]
         Accepted(super::JobAccepted),
+        #[prost(message, tag = "9")]
+        BlockFailed(super::BlockFailed),
     }
+}
+/// A block that stands for itself cannot be made.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct BlockFailed {
+    #[prost(uint32, tag = "1")]
+    pub layer: u32,
+    #[prost(uint64, tag = "2")]
+    pub block: u64,
+    #[prost(string, tag = "3")]
+    pub message: ::prost::alloc::string::String,
 }
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct JobAccepted {}
@@ -2033,7 +2111,10 @@ pub struct JournalBatch {
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct JournalRecord {
-    #[prost(oneof = "journal_record::Record", tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 10")]
+    #[prost(
+        oneof = "journal_record::Record",
+        tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12"
+    )]
     pub record: ::core::option::Option<journal_record::Record>,
 }
 /// Nested message and enum types in `JournalRecord`.
@@ -2062,6 +2143,10 @@ pub mod journal_record {
         WorkerJoined(u64),
         #[prost(uint64, tag = "10")]
         WorkerLeft(u64),
+        #[prost(message, tag = "11")]
+        BlocksReleased(super::KeptBlocks),
+        #[prost(message, tag = "12")]
+        BlockFailed(super::JournalBlockFailed),
     }
 }
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
@@ -2096,6 +2181,17 @@ pub struct JournalJob {
     pub layers: ::prost::alloc::vec::Vec<Layer>,
     #[prost(message, repeated, tag = "7")]
     pub outputs: ::prost::alloc::vec::Vec<Output>,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct JournalBlockFailed {
+    #[prost(uint64, tag = "1")]
+    pub job: u64,
+    #[prost(uint32, tag = "2")]
+    pub layer: u32,
+    #[prost(uint64, tag = "3")]
+    pub block: u64,
+    #[prost(string, tag = "4")]
+    pub message: ::prost::alloc::string::String,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct JournalEnd {

@@ -6,7 +6,7 @@ use graticule_engine::{
     Incarnation,
     scheduler::{ClientId, Fact},
 };
-use graticule_plan::{JobId, Key, WorkerId};
+use graticule_plan::{JobId, Key, LayerId, TaskId, WorkerId};
 use graticule_proto::{ClientToken, JobEnd, Record};
 
 /// Ended jobs of one client of which the end is remembered, should it not have heard.
@@ -50,6 +50,8 @@ struct Job {
     lineage: Vec<u64>,
     end: Option<u64>,
     keys: Vec<Key>,
+    /// Blocks that cannot be made, as was taken down.
+    failed: BTreeSet<(LayerId, u64)>,
 }
 
 #[derive(Debug)]
@@ -122,6 +124,21 @@ impl Standing {
                     job.lineage.push(at);
                 }
             }
+            Record::BlocksReleased { key, .. } => {
+                if let Some(&job) = self.keys.get(key) {
+                    let at = self.keep(record);
+                    let job = self.jobs.get_mut(&job).expect("as above");
+                    job.lineage.push(at);
+                }
+            }
+            &Record::BlockFailed { task, .. } => {
+                if self.knows_lineage(task.job) && !self.has_failed(task) {
+                    let at = self.keep(record);
+                    let job = self.jobs.get_mut(&task.job).expect("looked up above");
+                    job.lineage.push(at);
+                    job.failed.insert((task.layer, task.block));
+                }
+            }
             &Record::JobForgotten { job } => {
                 if self.jobs.get(&job).is_some_and(|job| !job.lineage.is_empty()) {
                     self.forget(job);
@@ -136,6 +153,17 @@ impl Standing {
                 self.workers.remove(worker);
             }
         }
+    }
+
+    /// Whether a job's plan is there.
+    pub(crate) fn knows_lineage(&self, job: JobId) -> bool {
+        self.jobs.get(&job).is_some_and(|job| !job.lineage.is_empty())
+    }
+
+    /// Whether it was taken down that a block cannot be made.
+    pub(crate) fn has_failed(&self, task: TaskId) -> bool {
+        let job = self.jobs.get(&task.job);
+        job.is_some_and(|job| job.failed.contains(&(task.layer, task.block)))
     }
 
     fn count(&mut self, number: u64) {
@@ -239,7 +267,7 @@ impl Standing {
 
     /// What the engine must know of it.
     pub(crate) fn facts(&self) -> Vec<Fact> {
-        let has_plan = |job: &JobId| self.jobs.get(job).is_some_and(|job| !job.lineage.is_empty());
+        let has_plan = |job: &JobId| self.knows_lineage(*job);
         let fact = |record: &Record| match record {
             Record::JobSubmitted {
                 job,
@@ -265,6 +293,14 @@ impl Standing {
                 },
             }),
             Record::KeyReleased { key } => Some(Fact::KeyReleased { key: *key }),
+            Record::BlocksReleased { key, blocks } => Some(Fact::BlocksReleased {
+                key: *key,
+                blocks: blocks.clone(),
+            }),
+            Record::BlockFailed { task, message } => Some(Fact::BlockFailed {
+                task: *task,
+                message: message.clone(),
+            }),
             Record::JobEnded { .. }
             | Record::Opened { .. }
             | Record::ClientOpened { .. }
@@ -354,9 +390,9 @@ impl Standing {
         }
     }
 
-    /// Jobs that are over and whose plan is still there.
-    pub(crate) fn lineages(&self) -> impl Iterator<Item = JobId> {
-        self.lineages.iter().copied()
+    /// Whether a job is over and its plan still there.
+    pub(crate) fn is_lineage(&self, job: JobId) -> bool {
+        self.lineages.contains(&job)
     }
 }
 
@@ -368,6 +404,7 @@ impl Job {
             lineage: Vec::new(),
             end: None,
             keys: Vec::new(),
+            failed: BTreeSet::new(),
         }
     }
 }

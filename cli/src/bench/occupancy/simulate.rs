@@ -323,7 +323,9 @@ impl<C: Fn() -> u64> Simulation<C> {
                     let delivered = Happening::Arrived(Box::new(Event::ChunkDelivered { chunk }));
                     self.plan(arrives_ns + self.cluster.latency_ns, delivered);
                 }
-                JobEvent::Failed { message } => self.failure = Some(message.to_string()),
+                JobEvent::Failed { message } | JobEvent::BlockFailed { message, .. } => {
+                    self.failure = Some(message.to_string());
+                }
                 JobEvent::Cancelled => self.failure = Some("cancelled".to_owned()),
                 JobEvent::Finished | JobEvent::Accepted | JobEvent::Problems(_) | JobEvent::NoWorkers => {}
             },

@@ -203,7 +203,9 @@ impl Drive {
                     self.follow_up.push(Event::ChunkDelivered { chunk });
                 }
                 JobEvent::Finished => self.outcome = Some(Ok(())),
-                JobEvent::Failed { message } => self.outcome = Some(Err(message.to_string())),
+                JobEvent::Failed { message } | JobEvent::BlockFailed { message, .. } => {
+                    self.outcome = Some(Err(message.to_string()));
+                }
                 JobEvent::Cancelled => self.outcome = Some(Err("cancelled".to_owned())),
                 JobEvent::Accepted | JobEvent::Problems(_) | JobEvent::NoWorkers => {}
             },
@@ -243,6 +245,7 @@ pub(in crate::bench) fn announce(number: u64, slots: u32, budget_bytes: u64) -> 
         worker: None,
         incarnation: None,
         resources: Vec::new(),
+        functions: Vec::new(),
         inventory: Vec::new(),
     }
 }

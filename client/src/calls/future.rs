@@ -1,0 +1,262 @@
+//! The result of a call, before and after it is there.
+
+use std::{
+    fmt,
+    sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError},
+};
+
+use bytes::Bytes;
+use graticule_kernel::{Chunk, Value};
+use graticule_plan::{ChunkId, JobId, Key, LayerId};
+use graticule_proto::{ToCluster, engine::Peer};
+use tokio::sync::Notify;
+
+use crate::{ClientError, session::Session};
+
+/// How often a result is asked for where it should be.
+const FETCH_ATTEMPT_COUNT_MAX: u32 = 5;
+
+/// The result of a call or a scattered value, in the memory of the workers. Clones share it; when the last one is
+/// dropped, the result is released, or the call taken back if it has not run.
+#[derive(Clone)]
+pub struct Future {
+    promise: Arc<Promise>,
+}
+
+/// What the client knows of one call.
+pub(crate) struct Promise {
+    pub(crate) function: Arc<str>,
+    pub(crate) session: Session,
+    place: OnceLock<Place>,
+    state: Mutex<State>,
+    changed: Notify,
+}
+
+/// Where a call stands in the plan that carried it.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Place {
+    /// The number of the batch, as this client counts.
+    pub(crate) batch: u64,
+    pub(crate) key: Key,
+    pub(crate) layer: LayerId,
+    pub(crate) block: u64,
+}
+
+#[derive(Debug, Clone)]
+enum State {
+    Pending,
+    There(There),
+    Failed(ClientError),
+}
+
+/// Where a result can be had.
+#[derive(Debug, Clone)]
+pub(crate) struct There {
+    pub(crate) job: JobId,
+    pub(crate) bytes: u64,
+    pub(crate) peers: Vec<Peer>,
+    pub(crate) inline: Option<Bytes>,
+}
+
+impl Promise {
+    pub(crate) fn new(function: Arc<str>, session: Session) -> Self {
+        Self {
+            function,
+            session,
+            place: OnceLock::new(),
+            state: Mutex::new(State::Pending),
+            changed: Notify::new(),
+        }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        // No code that holds the lock can panic halfway through a change.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn place(&self) -> Option<Place> {
+        self.place.get().copied()
+    }
+
+    /// The call goes out in a plan.
+    pub(crate) fn put(&self, place: Place) {
+        let before = self.place.set(place);
+        debug_assert!(before.is_ok(), "a call goes out once");
+    }
+
+    /// The result can be had. One that is here already stays.
+    pub(crate) fn there(&self, there: There) {
+        let mut state = self.state();
+        match &*state {
+            State::Failed(_) => return,
+            State::There(There { inline: Some(_), .. }) => return,
+            State::There(_) | State::Pending => *state = State::There(there),
+        }
+        drop(state);
+        self.changed.notify_waiters();
+    }
+
+    /// The result cannot be had; the first news counts.
+    pub(crate) fn fail(&self, error: ClientError) {
+        let mut state = self.state();
+        if matches!(*state, State::Failed(_)) {
+            return;
+        }
+        *state = State::Failed(error);
+        drop(state);
+        self.changed.notify_waiters();
+    }
+
+    /// As [`fail`](Self::fail), unless the result is there.
+    pub(crate) fn fail_if_pending(&self, error: &ClientError) {
+        if matches!(*self.state(), State::Pending) {
+            self.fail(error.clone());
+        }
+    }
+
+    /// Why the result cannot be had, if so.
+    pub(crate) fn error(&self) -> Option<ClientError> {
+        match &*self.state() {
+            State::Failed(error) => Some(error.clone()),
+            State::Pending | State::There(_) => None,
+        }
+    }
+
+    /// What was said to be there is not: waits for news, unless these have come meanwhile.
+    fn is_gone(&self, was: &There) {
+        let mut state = self.state();
+        if let State::There(there) = &*state
+            && there.peers == was.peers
+            && there.job == was.job
+        {
+            *state = State::Pending;
+        }
+    }
+}
+
+impl Drop for Promise {
+    fn drop(&mut self) {
+        if let Some(place) = self.place.get() {
+            self.session.let_go(place.key, place.block);
+        }
+    }
+}
+
+impl Future {
+    pub(crate) fn new(promise: Arc<Promise>) -> Self {
+        Self { promise }
+    }
+
+    pub(crate) fn promise(&self) -> &Arc<Promise> {
+        &self.promise
+    }
+
+    /// The function's name.
+    pub fn function(&self) -> &str {
+        &self.promise.function
+    }
+
+    /// Whether the result is there, or cannot be had.
+    pub fn is_done(&self) -> bool {
+        !matches!(*self.promise.state(), State::Pending)
+    }
+
+    /// Has the call not run, or its result dropped as it comes; calls that need it fail. A result that is there stays.
+    pub fn cancel(&self) {
+        let mut state = self.promise.state();
+        if !matches!(*state, State::Pending) {
+            return;
+        }
+        *state = State::Failed(ClientError::Cancelled);
+        drop(state);
+        self.promise.changed.notify_waiters();
+        if let Some(place) = self.promise.place() {
+            self.promise.session.cancel_block(place.key, place.block);
+        }
+    }
+
+    /// Waits until the result is in the memory of a worker.
+    ///
+    /// # Errors
+    /// [`ClientError::Failed`] with the function's error and where it happened; [`ClientError::Cancelled`],
+    /// [`ClientError::ConnectionLost`].
+    pub async fn wait(&self) -> Result<(), ClientError> {
+        self.there().await.map(drop)
+    }
+
+    async fn there(&self) -> Result<There, ClientError> {
+        loop {
+            let changed = self.promise.changed.notified();
+            tokio::pin!(changed);
+            // From here on no change goes unseen.
+            changed.as_mut().enable();
+            let state = self.promise.state().clone();
+            match state {
+                State::Pending => changed.await,
+                State::There(there) => return Ok(there),
+                State::Failed(error) => return Err(error),
+            }
+        }
+    }
+
+    /// Waits for the result and brings it here.
+    ///
+    /// # Errors
+    /// As [`Future::wait`]; [`ClientError::ChunkUnreachable`].
+    pub async fn result(&self) -> Result<Value, ClientError> {
+        let mut attempts = 0;
+        loop {
+            let there = self.there().await?;
+            if let Some(inline) = &there.inline {
+                return Ok(Value::from_chunk(Chunk::decode(inline)?)?);
+            }
+            let place = self.promise.place().expect("what is there was sent");
+            let chunk = ChunkId {
+                job: there.job,
+                layer: place.layer,
+                block: place.block,
+            };
+            let mut why = "no worker holds it".to_owned();
+            let mut failed = Vec::new();
+            for peer in &there.peers {
+                let fetcher = &self.promise.session.about.fetcher;
+                match fetcher.fetch(peer, chunk, there.bytes).await {
+                    Ok(found) => return Ok(Value::from_chunk(found)?),
+                    Err(error) => {
+                        failed.push(peer.worker);
+                        why = error;
+                    }
+                }
+            }
+            attempts += 1;
+            if attempts >= FETCH_ATTEMPT_COUNT_MAX {
+                return Err(ClientError::ChunkUnreachable { chunk, attempts, why });
+            }
+            self.promise.is_gone(&there);
+            for worker in failed {
+                let room = self.promise.session.reserve().await?;
+                room.say(ToCluster::DeliveryFailed { chunk, worker });
+            }
+        }
+    }
+}
+
+impl fmt::Debug for Future {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let state = match &*self.promise.state() {
+            State::Pending => "pending",
+            State::There(_) => "there",
+            State::Failed(_) => "failed",
+        };
+        write!(f, "Future({}, {state})", self.promise.function)
+    }
+}
+
+impl fmt::Debug for Promise {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Promise")
+            .field("function", &self.function)
+            .field("place", &self.place)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,332 @@
+//! Graphs of users' functions: calls that return at once, with futures for their results.
+//!
+//! Calls are sent in batches of at most a millisecond: those of the same function become one layer of a small plan, and
+//! a plan's inputs name blocks of the plans before it. So the graph grows while it runs, and the scheduler knows no other
+//! graphs than those of arrays.
+
+mod arg;
+mod batch;
+mod draft;
+mod future;
+mod route;
+
+use std::{
+    collections::HashMap,
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
+};
+
+use futures::{StreamExt, TryStreamExt};
+use graticule_kernel::Value;
+use graticule_ops::VALUE_FUNCTION;
+use graticule_plan::Annotations;
+
+pub use arg::Arg;
+pub use future::Future;
+
+pub(crate) use batch::{Call, start};
+pub(crate) use future::Promise;
+pub(crate) use route::{CallJobs, CallSubmission, Releases};
+
+use crate::{Client, ClientError};
+
+/// Calls that may wait to be sent.
+const CALLS_WAITING_MAX: u64 = 1 << 22;
+/// The most bytes of values that one call may carry along.
+pub(crate) const CALL_BYTES_MAX: u64 = 8 << 20;
+/// What a result is thought to take before one of its function's is known and where the caller says nothing.
+const RESULT_BYTES_GUESS: u64 = 16 << 10;
+/// Functions of which the size of results is remembered.
+const SIZES_COUNT_MAX: usize = 1024;
+/// Results that are fetched at a time.
+const GATHER_COUNT_MAX: usize = 64;
+
+/// How calls shall run.
+///
+/// ```
+/// use graticule_client::CallOptions;
+///
+/// let on_gpu = CallOptions::new().resource("GPU", 1).retries(2).priority(10).output_bytes(64 << 20);
+/// # let _ = on_gpu;
+/// ```
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct CallOptions {
+    /// Priority, retries, resources and workers. Calls of higher priority go first whenever they were submitted.
+    pub annotations: Annotations,
+    /// The most bytes of a result, if that is known; else it is learnt from results of the same function.
+    pub output_bytes: Option<u64>,
+}
+
+impl CallOptions {
+    /// Nothing said.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// With a priority.
+    #[must_use]
+    pub fn priority(mut self, priority: i32) -> Self {
+        self.annotations = self.annotations.priority(priority);
+        self
+    }
+
+    /// With a number of failures that each call may have.
+    #[must_use]
+    pub fn retries(mut self, retries: u32) -> Self {
+        self.annotations = self.annotations.retries(retries);
+        self
+    }
+
+    /// With so many of a countable thing for each call.
+    #[must_use]
+    pub fn resource(mut self, name: &str, count: u32) -> Self {
+        self.annotations = self.annotations.resource(name, count);
+        self
+    }
+
+    /// With one more worker that may run the calls.
+    #[must_use]
+    pub fn worker(mut self, name: &str) -> Self {
+        self.annotations = self.annotations.worker(name);
+        self
+    }
+
+    /// With the most bytes that a result takes.
+    #[must_use]
+    pub fn output_bytes(mut self, bytes: u64) -> Self {
+        self.output_bytes = Some(bytes);
+        self
+    }
+}
+
+/// What the calls of one client have in common.
+#[derive(Debug, Default)]
+pub(crate) struct Shared {
+    /// Calls that wait to be sent.
+    waiting_count: AtomicU64,
+    known: Mutex<Known>,
+    sizes: Mutex<HashMap<Arc<str>, u64>>,
+}
+
+/// The functions that workers can call, as far as that is known.
+#[derive(Debug, Default)]
+struct Known {
+    names: Vec<Arc<str>>,
+    /// They are those of this process, and no others will come.
+    is_fixed: bool,
+    is_known: bool,
+}
+
+impl Shared {
+    /// The workers are those of this process.
+    pub(crate) fn fix_functions(&self, names: Vec<Arc<str>>) {
+        *self.known.lock().unwrap_or_else(PoisonError::into_inner) = Known {
+            names,
+            is_fixed: true,
+            is_known: true,
+        };
+    }
+
+    /// Notes what the workers that are connected now can call.
+    pub(crate) fn note_functions(&self, names: Vec<Arc<str>>, workers: u32) {
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        if !known.is_fixed {
+            (known.names, known.is_known) = (names, workers > 0);
+        }
+    }
+
+    fn check(&self, function: &str) -> Result<(), ClientError> {
+        let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        if !known.is_known || known.names.iter().any(|name| **name == *function) {
+            return Ok(());
+        }
+        Err(ClientError::UnknownFunction {
+            name: function.into(),
+            known: known
+                .names
+                .iter()
+                .filter(|name| !name.starts_with("graticule."))
+                .map(|name| name.to_string())
+                .collect(),
+        })
+    }
+
+    /// Notes the size of a result.
+    pub(crate) fn note_size(&self, function: &Arc<str>, bytes: u64) {
+        let mut sizes = self.sizes.lock().unwrap_or_else(PoisonError::into_inner);
+        if sizes.len() < SIZES_COUNT_MAX || sizes.contains_key(function) {
+            let largest = sizes.entry(function.clone()).or_default();
+            *largest = bytes.max(*largest);
+        }
+    }
+
+    /// What a result of a function is thought to take at most.
+    fn size_of(&self, function: &Arc<str>) -> u64 {
+        let sizes = self.sizes.lock().unwrap_or_else(PoisonError::into_inner);
+        let largest = sizes.get(function).copied();
+        largest.map_or(RESULT_BYTES_GUESS, |bytes| (bytes + bytes / 2).max(1))
+    }
+
+    fn enter(&self) -> Result<(), ClientError> {
+        if self.waiting_count.fetch_add(1, Ordering::Relaxed) < CALLS_WAITING_MAX {
+            return Ok(());
+        }
+        self.leave(1);
+        Err(ClientError::TooManyCalls {
+            limit: CALLS_WAITING_MAX,
+        })
+    }
+
+    fn leave(&self, count: u64) {
+        self.waiting_count.fetch_sub(count, Ordering::Relaxed);
+    }
+}
+
+impl Client {
+    /// Has a worker call a function, by the name under which it was registered there, and returns at once.
+    ///
+    /// Arguments are values, or futures of other calls, which need not be done. The call runs as soon as they are; its
+    /// result stays in the memory of the workers for as long as a clone of the future is there. When the last one is
+    /// dropped before, the call is taken back, unless another one needs it.
+    ///
+    /// ```
+    /// use graticule_client::{Client, LocalOptions, Registry, Value};
+    ///
+    /// # tokio::runtime::Runtime::new()?.block_on(async {
+    /// let mut registry = Registry::new();
+    /// registry.function("length", |inputs| Ok(Value::from(inputs[0].nbytes())));
+    /// registry.function("sum", |inputs| Ok(Value::from(inputs.iter().filter_map(Value::number::<u64>).sum::<u64>())));
+    /// let client = Client::local_with(&LocalOptions { functions: registry, ..Default::default() }).await?;
+    ///
+    /// let lengths = client.map("length", ["one", "three"])?;
+    /// let sum = client.submit("sum", &lengths)?;
+    /// assert_eq!(sum.result().await?.number::<u64>(), Some(8));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// # })?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`ClientError::UnknownFunction`], [`ClientError::ValueTooLarge`], [`ClientError::TooManyCalls`],
+    /// [`ClientError::ConnectionLost`]. What goes wrong later is told by [`Future::result`].
+    pub fn submit<A: Into<Arg>>(
+        &self,
+        function: &str,
+        args: impl IntoIterator<Item = A>,
+    ) -> Result<Future, ClientError> {
+        self.submit_with(function, args, &CallOptions::default())
+    }
+
+    /// As [`Client::submit`], with options.
+    ///
+    /// # Errors
+    /// As [`Client::submit`].
+    pub fn submit_with<A: Into<Arg>>(
+        &self,
+        function: &str,
+        args: impl IntoIterator<Item = A>,
+        options: &CallOptions,
+    ) -> Result<Future, ClientError> {
+        self.session.calls().check(function)?;
+        let args = args.into_iter().map(Into::into).collect();
+        self.call(&function.into(), args, &Arc::new(options.clone()))
+    }
+
+    /// Has a function called once for each argument.
+    ///
+    /// # Errors
+    /// As [`Client::submit`].
+    pub fn map<A: Into<Arg>>(
+        &self,
+        function: &str,
+        args: impl IntoIterator<Item = A>,
+    ) -> Result<Vec<Future>, ClientError> {
+        self.map_with(function, args, &CallOptions::default())
+    }
+
+    /// As [`Client::map`], with options.
+    ///
+    /// # Errors
+    /// As [`Client::submit`].
+    pub fn map_with<A: Into<Arg>>(
+        &self,
+        function: &str,
+        args: impl IntoIterator<Item = A>,
+        options: &CallOptions,
+    ) -> Result<Vec<Future>, ClientError> {
+        self.session.calls().check(function)?;
+        let (function, options) = (function.into(), Arc::new(options.clone()));
+        let calls = args.into_iter();
+        calls
+            .map(|arg| self.call(&function, vec![arg.into()], &options))
+            .collect()
+    }
+
+    fn call(
+        &self,
+        function: &Arc<str>,
+        args: Vec<Arg>,
+        options: &Arc<CallOptions>,
+    ) -> Result<Future, ClientError> {
+        let bytes = args.iter().map(Arg::nbytes).fold(0, u64::saturating_add);
+        if bytes > CALL_BYTES_MAX {
+            return Err(ClientError::ValueTooLarge {
+                bytes,
+                limit: CALL_BYTES_MAX,
+            });
+        }
+        self.session.calls().enter()?;
+        let promise = Arc::new(Promise::new(function.clone(), self.session.clone()));
+        let call = Call {
+            args,
+            bytes,
+            options: options.clone(),
+            promise: Arc::downgrade(&promise),
+            asked: std::time::Instant::now(),
+        };
+        self.session.call(call)?;
+        Ok(Future::new(promise))
+    }
+
+    /// Puts values into the memory of the workers, for calls to share, and returns when they are there.
+    ///
+    /// The way is through the scheduler, which keeps them until the last clone of the future is dropped; so a value is not
+    /// lost with the workers that hold it, and takes at most 8 MiB.
+    ///
+    /// # Errors
+    /// [`ClientError::ValueTooLarge`]; as [`Client::submit`] and [`Future::wait`].
+    pub async fn scatter<V: Into<Value>>(
+        &self,
+        values: impl IntoIterator<Item = V>,
+    ) -> Result<Vec<Future>, ClientError> {
+        let (function, options) = (VALUE_FUNCTION.into(), Arc::new(CallOptions::default()));
+        let values = values.into_iter().map(|value| vec![Arg::Value(value.into())]);
+        let futures: Vec<Future> = values
+            .map(|value| self.call(&function, value, &options))
+            .collect::<Result<_, _>>()?;
+        for future in &futures {
+            future.wait().await?;
+        }
+        Ok(futures)
+    }
+
+    /// Waits for the results of calls and brings them here, in the order of the futures.
+    ///
+    /// # Errors
+    /// The first error of a call, or of a result that cannot be had.
+    pub async fn gather<'a>(
+        &self,
+        futures: impl IntoIterator<Item = &'a Future>,
+    ) -> Result<Vec<Value>, ClientError> {
+        let futures: Vec<Future> = futures.into_iter().cloned().collect();
+        let results = futures
+            .into_iter()
+            .map(|future| async move { future.result().await });
+        futures::stream::iter(results)
+            .buffered(GATHER_COUNT_MAX)
+            .try_collect()
+            .await
+    }
+}
