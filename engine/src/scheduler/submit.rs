@@ -177,7 +177,7 @@ impl Scheduler {
                 spec: Arc::new(spec),
                 consumers: Vec::new(),
                 tasks: BlockTable::new(count).shared(keeps_neighbours && inputs.len() <= 1),
-                chunks: BlockTable::new(count).shared(keeps_neighbours),
+                chunks: BlockTable::new(count).shared(keeps_neighbours && !layer.is_apart()),
                 inputs,
                 apart: layer.is_apart().then(|| Box::new(Apart::new(count))),
                 is_rare: layer.function().is_some_and(|name| !self.is_known_to_all(name)),
