@@ -140,7 +140,7 @@ impl Scheduler {
             .iter()
             .any(|layer| layer.reset_count + layer.failed_count > 0);
         let beside = counted.let_go_bytes + counted.beyond_plan_bytes;
-        let (peak_bytes, limit_bytes) = (counted.peak_bytes, counted.limit_bytes + beside);
+        let (peak_bytes, limit_bytes) = (counted.peak_bytes, counted.limit_bytes.saturating_add(beside));
         if !repaired && counted.limit_bytes > 0 && peak_bytes > limit_bytes {
             return Err(format!(
                 "job {job} had {peak_bytes} bytes of at most {limit_bytes}"
