@@ -14,6 +14,8 @@ use cone::{Cone, Reader};
 
 /// Blocks of one axis that are looked at one by one; beyond that the whole axis counts.
 const LOOKED_AT_MAX: u64 = 1 << 16;
+/// Blocks in the runs that all blocks of an axis need, each looked at as often as it is needed.
+const NEEDED_MAX: u64 = 1 << 19;
 
 impl Plan {
     /// At least what [`depth_first_bytes`](Self::depth_first_bytes) gives, without a walk: takes time by the layers and

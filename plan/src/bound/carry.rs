@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use super::{
-    LOOKED_AT_MAX,
+    NEEDED_MAX,
     cone::{Cone, Span, len},
 };
 use crate::ChunkGrid;
@@ -53,7 +53,7 @@ pub(super) fn carried(cone: &Cone, grid: &ChunkGrid) -> Carried {
         let along: Vec<_> = along.collect();
         rest = match along[..] {
             [] => with_axis(&seen(&vec![0..1; chunks.count() as usize]), 1, rest),
-            [runs] if runs.iter().map(len).sum::<u64>().max(spread(runs)) <= LOOKED_AT_MAX => {
+            [runs] if runs.iter().map(len).sum::<u64>().max(spread(runs)) <= NEEDED_MAX => {
                 let widest = runs.iter().map(len).max().unwrap_or(0);
                 with_axis(&seen(runs), widest, rest)
             }

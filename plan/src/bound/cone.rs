@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use super::LOOKED_AT_MAX;
+use super::{LOOKED_AT_MAX, NEEDED_MAX};
 use crate::{BlockMap, ChunkGrid, LayerId, Plan};
 
 /// An input that is a layer of the plan.
@@ -175,7 +175,7 @@ fn through(map: &BlockMap, consumer: &Cone) -> Cone {
         None => Span::Fixed(map.reach(axis, 0).0),
         Some(decider) => match &consumer.spans[*decider] {
             Span::Fixed(run) => Span::Fixed(reach(axis, run)),
-            Span::Along { axis: along, runs } if runs.iter().map(len).sum::<u64>() <= LOOKED_AT_MAX => {
+            Span::Along { axis: along, runs } if runs.iter().map(len).sum::<u64>() <= NEEDED_MAX => {
                 Span::Along {
                     axis: *along,
                     runs: runs.iter().map(|run| reach(axis, run)).collect(),
