@@ -304,7 +304,11 @@ impl World {
         let Counts {
             remade, late, closed, ..
         } = self.counts;
-        let again = if self.runs.some_unknown { 0 } else { remade + late };
+        let again = match (self.runs.some_unknown, self.runs.some_half_done) {
+            (true, _) => 0,
+            (false, true) => late,
+            (false, false) => remade + late,
+        };
         if self.temper == Temper::Calm && again + closed > 0 {
             self.fail(format!(
                 "nothing went wrong, but {remade} tasks ran again, {late} reports were late and {closed} connections \

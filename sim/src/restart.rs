@@ -57,6 +57,9 @@ pub(crate) struct Runs {
     all_awaited: bool,
     /// Some process ended before it had taken down all workers: what those had may have been begun again.
     pub(crate) some_unknown: bool,
+    /// A process began anew with a job that had been given up half done, and that others still need: what it lacks is
+    /// wanted only when those go on, and what it had for that may be gone by then.
+    pub(crate) some_half_done: bool,
 }
 
 impl World {
@@ -176,6 +179,11 @@ impl World {
             let (facts, awaited) = (restore.facts.len(), &restore.awaited);
             format!("the scheduler begins with {facts} facts and awaits {awaited:?}")
         });
+        let standing = &self.journal.standing;
+        let is_half_done = |job: &JobId| !matches!(standing.end_of(*job), Some(JobEvent::Finished));
+        let half_done = standing.lineages().iter().any(is_half_done);
+        // Those of clients that left are given up at once.
+        self.runs.some_half_done |= half_done || !standing.orphaning().is_empty();
         self.runs.is_down = false;
         self.runs.is_restoring = true;
         let mut commands = Vec::new();
