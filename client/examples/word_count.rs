@@ -3,6 +3,7 @@
 //! ```text
 //! cargo run -p graticule-client --example word_count -- README.md ARCHITECTURE.md
 //! ```
+#![allow(clippy::print_stdout)] // What it counts is for the reader.
 
 use std::error::Error;
 

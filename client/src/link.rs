@@ -24,7 +24,7 @@ const LEAVE_TIMEOUT: Duration = Duration::from_secs(2);
 pub(crate) enum Link {
     /// A scheduler in this process.
     #[cfg(feature = "local")]
-    Embedded(graticule_scheduler::ClientSession),
+    Embedded(Box<graticule_scheduler::ClientSession>),
     /// A scheduler reached over gRPC.
     Remote(Box<Remote>),
 }

@@ -122,7 +122,7 @@ impl Client {
             dashboard: cluster.dashboard_url.clone(),
             cluster: Some(cluster),
         };
-        let session = Session::start(Link::Embedded(session), about, None);
+        let session = Session::start(Link::Embedded(Box::new(session)), about, None);
         let functions = options.functions.names().map(Into::into);
         session.calls().fix_functions(functions.collect());
         Ok(Self { session })

@@ -2,6 +2,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
+    iter,
     sync::Arc,
 };
 
@@ -150,14 +151,14 @@ impl Session {
 
     /// Lets go of a result of a call.
     pub(crate) fn let_go(&self, key: Key, block: u64) {
-        let blocks = vec![block..block + 1];
+        let blocks = iter::once(block..block + 1).collect();
         // The session's end lets go of all.
         let _ = self.farewells.send(ToCluster::ReleaseBlocks { key, blocks });
     }
 
     /// Has a call not made.
     pub(crate) fn cancel_block(&self, key: Key, block: u64) {
-        let blocks = vec![block..block + 1];
+        let blocks = iter::once(block..block + 1).collect();
         // The session's end cancels all.
         let _ = self.farewells.send(ToCluster::CancelBlocks { key, blocks });
     }

@@ -125,7 +125,7 @@ fn cancelled_calls_are_taken_back_and_fail_those_that_need_them() {
     cluster.finish(workers[0], leased[1]);
     cluster.tell(Event::BlocksCancelled {
         key: A,
-        blocks: vec![0..2],
+        blocks: std::iter::once(0..2).collect(),
     });
     let revoke = graticule_engine::ToWorker::Revoke {
         tasks: vec![task(first, 0, 0)],
@@ -218,7 +218,7 @@ fn what_was_let_go_and_what_failed_stays_so_after_a_restart() {
         },
         Fact::BlocksReleased {
             key: A,
-            blocks: vec![1..2],
+            blocks: std::iter::once(1..2).collect(),
         },
         Fact::BlockFailed {
             task: task(job, 0, 2),

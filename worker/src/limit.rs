@@ -5,7 +5,7 @@ const NO_LIMIT_BYTES: u64 = 1 << 60;
 /// Memory of a worker's process that is not for chunks and tasks: code, stacks, the runtime, buffers of connections.
 /// `cargo xtask stress memory` measures what is taken of it.
 pub const RESERVE_BYTES: u64 = 64 << 20;
-/// The part of a process's memory that is reserved beside that, and grows with it: see [`transit_bytes`].
+/// The part of a process's memory that is reserved beside that, and grows with it: what is in transit.
 pub const RESERVE_PART: u64 = 16;
 /// The least part of its memory that a worker has for chunks and tasks, however little it is given.
 const LEDGER_PART_MIN: u64 = 64;
