@@ -32,8 +32,15 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
 }
 
 fn as_text(url: &str, info: &ClusterInfo) -> Vec<String> {
+    let dropped = match info.late_count {
+        0 => String::new(),
+        count => format!(
+            ", {} dropped",
+            terminal::count(count, "late message", "late messages")
+        ),
+    };
     let mut lines = vec![format!(
-        "{url}: {}, {}, dashboard {}",
+        "{url}: {}, {}, dashboard {}{dropped}",
         terminal::count(info.workers.len() as u64, "worker", "workers"),
         terminal::count(info.jobs.len() as u64, "running job", "running jobs"),
         info.dashboard.as_deref().unwrap_or("none"),
@@ -103,6 +110,7 @@ fn as_json(info: &ClusterInfo) -> serde_json::Value {
         "workers": workers.collect::<Vec<_>>(),
         "jobs": jobs.collect::<Vec<_>>(),
         "remade_count": info.remade_count,
+        "late_count": info.late_count,
         "peak_bytes": info.peak_bytes,
     })
 }

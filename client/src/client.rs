@@ -47,6 +47,9 @@ pub struct ClusterInfo {
     pub peak_bytes: u64,
     /// Tasks that workers finished, since the scheduler began.
     pub finished_count: u64,
+    /// What workers said too late for it to have a meaning, since the scheduler began: reports of tasks that were taken back
+    /// meanwhile, and what came on connections that were over. It was dropped.
+    pub late_count: u64,
 }
 
 impl Client {
@@ -103,6 +106,7 @@ impl Client {
             remade_count: reply.remade_count,
             peak_bytes: reply.peak_bytes,
             finished_count: reply.finished_count,
+            late_count: reply.late_count,
             dashboard: Some(reply.dashboard).filter(|url| !url.is_empty()),
             workers: reply.workers.into_iter().map(Into::into).collect(),
             jobs: jobs.collect(),

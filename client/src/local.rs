@@ -195,6 +195,7 @@ impl LocalCluster {
             remade_count: info.remade_count,
             peak_bytes: info.peak_bytes,
             finished_count: info.finished_count,
+            late_count: info.late_count,
         })
     }
 

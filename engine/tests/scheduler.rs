@@ -96,7 +96,9 @@ fn late_reports_of_an_older_session_are_dropped() {
     let back = cluster.come_back(workers[0], &[]);
     assert_eq!(back, workers[0], "the same process keeps its id");
     assert_eq!(cluster.closed, vec![old_session]);
+    assert_eq!(cluster.scheduler.late_count(), 0);
     cluster.report_on(old_session, leased[0], Ok(cluster::finished()));
+    assert_eq!(cluster.scheduler.late_count(), 1);
     assert!(
         !cluster
             .notices
@@ -132,6 +134,7 @@ fn a_late_report_of_an_older_attempt_is_not_taken_for_the_newer() {
         vec![first.task],
         "nobody wants what came of it"
     );
+    assert_eq!(cluster.scheduler.late_count(), 1);
     assert!(cluster.scheduler.is_clean());
 }
 

@@ -283,6 +283,7 @@ impl Actor {
                     remade_count: self.remade_count,
                     peak_bytes: u64::try_from(self.engine.peak_bytes()).unwrap_or(u64::MAX),
                     finished_count: self.finished_count,
+                    late_count: self.engine.late_count(),
                 });
                 return;
             }

@@ -105,6 +105,8 @@ pub struct Info {
     pub peak_bytes: u64,
     /// Tasks that workers finished, since the scheduler began.
     pub finished_count: u64,
+    /// What workers said too late for it to have a meaning, since the scheduler began: it was dropped.
+    pub late_count: u64,
 }
 
 /// A way to the scheduler's actor. Clones are cheap; the actor ends when the last one is dropped.

@@ -118,6 +118,7 @@ impl v1::cluster_server::Cluster for ClusterService {
             remade_count: info.remade_count,
             peak_bytes: info.peak_bytes,
             finished_count: info.finished_count,
+            late_count: info.late_count,
         }))
     }
     async fn why(&self, request: Request<v1::WhyRequest>) -> Result<Response<v1::WhyReply>, Status> {

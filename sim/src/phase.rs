@@ -315,6 +315,12 @@ impl World {
                  were ended"
             ));
         }
+        let counted = self.scheduler.late_count();
+        if self.temper == Temper::Calm && self.counts.restarts == 0 && counted != late {
+            self.fail(format!(
+                "{late} reports were late, and the scheduler counted {counted}"
+            ));
+        }
         if !self.scheduler.is_clean() {
             let names = self
                 .kept

@@ -53,6 +53,9 @@ impl Scheduler {
     #[inline]
     fn on_report_of_alike(&mut self, worker: WorkerId, report: Report, is_answer: Option<bool>) {
         let tasks = report.tasks();
+        if is_answer != Some(true) {
+            self.late_count += tasks.count;
+        }
         match is_answer {
             Some(true) => {
                 self.unlease(worker, tasks);

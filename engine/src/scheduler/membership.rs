@@ -43,6 +43,7 @@ pub(super) struct Capacity {
 impl Scheduler {
     pub(super) fn on_worker_message(&mut self, session: SessionId, message: ToScheduler) {
         let Some(&worker) = self.sessions.get(&session) else {
+            self.late_count += 1;
             return;
         };
         if let Some(record) = self.workers.get_mut(&worker) {

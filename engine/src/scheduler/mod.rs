@@ -151,6 +151,8 @@ pub struct Scheduler {
     in_hand_bytes: u128,
     /// The most that was held in passing and in hand at a time.
     peak_bytes: u128,
+    /// What workers said too late for it to have a meaning.
+    late_count: u64,
     /// Tasks of workers that vanished and may come back.
     departed: BTreeMap<WorkerId, loss::Departed>,
     /// The job that demanded something last.
@@ -203,6 +205,7 @@ impl Scheduler {
             undelivered_bytes: 0,
             in_hand_bytes: 0,
             peak_bytes: 0,
+            late_count: 0,
             departed: BTreeMap::new(),
             last_walked: None,
             last_served: None,
@@ -343,6 +346,12 @@ impl Scheduler {
     /// kept is not among them.
     pub fn peak_bytes(&self) -> u128 {
         self.peak_bytes
+    }
+
+    /// Messages on connections that are over, and reports of tasks that the worker no longer had, since the beginning: they
+    /// were dropped.
+    pub fn late_count(&self) -> u64 {
+        self.late_count
     }
 
     /// Number of connected workers.

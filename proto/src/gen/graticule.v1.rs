@@ -1013,6 +1013,9 @@ pub struct InfoReply {
     /// Tasks that workers finished, since the scheduler began.
     #[prost(uint64, tag = "7")]
     pub finished_count: u64,
+    /// What workers said too late for it to have a meaning: it was dropped.
+    #[prost(uint64, tag = "8")]
+    pub late_count: u64,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct WorkerInfo {
