@@ -33,6 +33,8 @@ use crate::{
 const QUEUE_COUNT_MAX: usize = 16_384;
 /// How long workers may take to end what they run.
 const PATIENCE: Duration = Duration::from_secs(2);
+/// How long workers may take to connect.
+const START_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// What an embedded cluster looks like.
 #[derive(Debug, Clone)]
@@ -180,7 +182,20 @@ impl LocalCluster {
             dashboard_url: running.dashboard.as_ref().map(DashboardHandle::url),
             running: Mutex::new(Some(running)),
         };
+        cluster.wait_for_workers(count).await?;
         Ok((cluster, peers))
+    }
+
+    /// Waits until the workers are connected, so that whoever asks what fits them finds them there.
+    async fn wait_for_workers(&self, count: u32) -> Result<(), ClientError> {
+        let all_there = async {
+            while self.scheduler.info().await.map_err(start_error)?.workers.len() < count as usize {
+                tokio::task::yield_now().await;
+            }
+            Ok(())
+        };
+        let in_time = tokio::time::timeout(START_TIMEOUT, all_there).await;
+        in_time.unwrap_or_else(|_| Err(start_error("its workers do not connect")))
     }
 
     pub(crate) async fn info(&self) -> Result<ClusterInfo, ClientError> {
