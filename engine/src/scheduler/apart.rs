@@ -141,15 +141,21 @@ impl Scheduler {
 
     /// Counts a block that was kept among those that are not.
     fn kept_no_more(&mut self, chunk: ChunkId) {
+        let planned = self.output_bytes(chunk.into());
         let job = self.job_mut(chunk.job);
         match job.layers[chunk.layer.0 as usize].chunks.get(chunk.block) {
             Some(record) => {
                 let bytes = u128::from(record.bytes);
                 job.ledger.held_bytes += bytes;
+                job.ledger.let_go_bytes += bytes;
                 self.transient_bytes += bytes;
             }
-            None if job.state == JobState::Running => job.outputs_left -= 1,
-            None => {}
+            None => {
+                job.ledger.let_go_bytes += planned;
+                if job.state == JobState::Running {
+                    job.outputs_left -= 1;
+                }
+            }
         }
     }
 

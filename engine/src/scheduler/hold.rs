@@ -349,10 +349,14 @@ impl Scheduler {
             return;
         }
         let held = record.chunks.blocks();
+        let spec = &record.spec.layer;
+        let planned = u128::from(spec.grid.element_count()) * u128::from(spec.item_bytes);
         self.transient_bytes += bytes;
         let ledger = &mut self.job_mut(job).ledger;
         let before = ledger.held_bytes;
         ledger.held_bytes += bytes;
+        // What is still to be made will pass through too.
+        ledger.let_go_bytes += planned.saturating_sub(bytes);
         for block in held {
             self.release_if_unwanted(ChunkId { job, layer, block });
         }

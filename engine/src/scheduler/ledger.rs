@@ -23,7 +23,7 @@ pub(super) struct Ledger {
     pub(super) peak_bytes: u128,
     /// The largest limit that it had.
     pub(super) limit_bytes: u128,
-    /// Kept chunks that were let go while tasks still needed them: they pass through since then, beside the limit.
+    /// Kept chunks that were let go: as long as tasks need them they pass through since then, beside the limit.
     pub(super) let_go_bytes: u128,
     /// What chunks took beyond what the plan had said of them: no bound can know that.
     pub(super) beyond_plan_bytes: u128,
