@@ -391,6 +391,12 @@ impl World {
                 )
             })
             .collect();
-        self.fail(format!("stuck: {}; {}", open.join(", "), progress.join("; ")));
+        let missing = self.jobs.iter().filter(|(_, job)| !job.status.is_over());
+        let why = missing
+            .filter_map(|(&id, _)| self.scheduler.first_missing(id).ok())
+            .filter_map(|task| self.scheduler.why(task).ok());
+        let why: Vec<String> = why.map(|why| why.to_string()).collect();
+        let (open, progress, why) = (open.join(", "), progress.join("; "), why.join("; "));
+        self.fail(format!("stuck: {open}; {progress}; {why}"));
     }
 }

@@ -78,3 +78,10 @@ fn a_worker_that_is_let_go_while_it_connects_again_stays() {
 fn a_worker_that_was_not_written_down_is_not_waited_for() {
     simulate(&Case::new(20_000_452)).unwrap_or_else(|failed| panic!("{failed}"));
 }
+
+/// A result was let go, its job was over, and with it went the walk on which tasks of another job stood: what those still
+/// needed was never demanded.
+#[test]
+fn a_job_that_is_over_hands_on_what_stands_on_its_walk() {
+    simulate(&Case::new(60_000_751)).unwrap_or_else(|failed| panic!("{failed}"));
+}

@@ -6,7 +6,7 @@ use graticule_plan::{JobId, Key, LayerId, TaskId, WorkerId};
 
 use super::{
     ClientId, Command, JobEvent, Observation, Sabotage, Scheduler,
-    record::{JobState, TaskState},
+    record::{JobRecord, JobState, TaskState},
 };
 use crate::ToWorker;
 
@@ -35,12 +35,13 @@ impl Scheduler {
         self.forget_if_unused(job);
     }
 
-    /// Whether all tasks of a job are finished: then nothing of its demand is left, and it needs none of its inputs.
+    /// Whether all tasks of a job are finished, and its walk is over, on which tasks of others may stand: then nothing of its
+    /// demand is left, and it needs none of its inputs.
     fn is_done(&self, job: JobId) -> bool {
-        let layers = &self.jobs[&job].layers;
-        layers
-            .iter()
-            .all(|layer| layer.finished.len() == layer.spec.layer.grid.block_count())
+        let JobRecord { layers, cursor, .. } = &self.jobs[&job];
+        let mut layers = layers.iter();
+        cursor.stack.is_empty()
+            && layers.all(|layer| layer.finished.len() == layer.spec.layer.grid.block_count())
     }
 
     pub(super) fn on_cancelled(&mut self, job: JobId) {
