@@ -1,7 +1,7 @@
 //! The scheduler's process: the real engine, with a model of the shell around it.
 
 use graticule_engine::{
-    SessionId, Time, ToScheduler,
+    FailureKind, SessionId, Time, ToScheduler,
     scheduler::{Command, Event, Observation},
 };
 
@@ -160,6 +160,13 @@ impl World {
             ToScheduler::Reports(reports) => reports.as_slice(),
             _ => &[],
         };
+        let failures = reports.iter().filter_map(|report| report.outcome.as_ref().err());
+        for failure in failures {
+            if let FailureKind::MissingInputs(missing) = &failure.kind {
+                // The scheduler counts on none of these any more, whoever has them.
+                self.destroyed.extend(missing.iter().map(|&(chunk, _)| chunk));
+            }
+        }
         self.counts.late += self.ledger.hear(session, reports);
         if let ToScheduler::Computing { tasks } = &message {
             self.ledger.hear_computing(session, tasks);

@@ -217,7 +217,7 @@ pub(crate) struct World {
     pub(crate) grows: bool,
     /// Calls that have failed, as the scheduler knows.
     pub(crate) failed: BTreeSet<TaskId>,
-    /// Chunks that some process had when it ended, or found damaged.
+    /// Chunks that some process had when it ended, or found damaged, or that were said to be missing somewhere.
     pub(crate) destroyed: BTreeSet<ChunkId>,
     /// Since when something kept is on no worker, at the end of the seed.
     pub(crate) missing_since: Option<u64>,
