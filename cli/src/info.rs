@@ -111,6 +111,7 @@ fn as_json(info: &ClusterInfo) -> serde_json::Value {
         "jobs": jobs.collect::<Vec<_>>(),
         "remade_count": info.remade_count,
         "late_count": info.late_count,
+        "let_go_count": info.let_go_count,
         "peak_bytes": info.peak_bytes,
     })
 }

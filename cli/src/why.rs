@@ -201,6 +201,7 @@ fn happening_json(happening: &Happening) -> Value {
             was_finished,
             ..
         } => json!({"event": "reset", "attempt": attempt, "was_finished": was_finished}),
+        Happening::LetGo { .. } => json!({"event": "let_go"}),
         Happening::Joined { name, address, .. } => {
             json!({"event": "joined", "name": &**name, "address": &**address})
         }

@@ -50,6 +50,9 @@ pub struct ClusterInfo {
     /// What workers said too late for it to have a meaning, since the scheduler began: reports of tasks that were taken back
     /// meanwhile, and what came on connections that were over. It was dropped.
     pub late_count: u64,
+    /// Chunks that workers short of memory dropped, since they cost less to make again than to spill; since the scheduler
+    /// began.
+    pub let_go_count: u64,
 }
 
 impl Client {
@@ -107,6 +110,7 @@ impl Client {
             peak_bytes: reply.peak_bytes,
             finished_count: reply.finished_count,
             late_count: reply.late_count,
+            let_go_count: reply.let_go_count,
             dashboard: Some(reply.dashboard).filter(|url| !url.is_empty()),
             workers: reply.workers.into_iter().map(Into::into).collect(),
             jobs: jobs.collect(),

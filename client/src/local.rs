@@ -211,6 +211,7 @@ impl LocalCluster {
             peak_bytes: info.peak_bytes,
             finished_count: info.finished_count,
             late_count: info.late_count,
+            let_go_count: info.let_go_count,
         })
     }
 

@@ -165,6 +165,12 @@ pub enum ToWorker {
         /// The chunks, each run at most [`RUN_BLOCKS_MAX`](crate::RUN_BLOCKS_MAX) of them.
         chunks: Vec<BlockRun>,
     },
+    /// The answer to [`ToScheduler::ShortOfMemory`]: chunks to be dropped, which are made again when they are needed. None,
+    /// if nothing that is held there costs less to make than to spill.
+    Relief {
+        /// The chunks, each run at most [`RUN_BLOCKS_MAX`](crate::RUN_BLOCKS_MAX) of them.
+        chunks: Vec<BlockRun>,
+    },
     /// A job is over: forget its layers and tasks, and drop those of its chunks that are not listed.
     Forget {
         /// The job.
@@ -243,6 +249,13 @@ pub enum ToScheduler {
     ChunksLost {
         /// The chunks.
         chunks: Vec<ChunkId>,
+    },
+    /// The worker would have to spill: what could it drop instead? Answered once, by [`ToWorker::Relief`].
+    ShortOfMemory {
+        /// Bytes that it would spill.
+        short_bytes: u64,
+        /// What its disk takes and gives in a second.
+        disk_bytes_per_s: u64,
     },
     /// Sent at intervals; also a sign of life.
     Status(WorkerStatus),

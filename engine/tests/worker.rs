@@ -19,13 +19,18 @@ const JOB: JobId = JobId(1);
 struct Station {
     worker: Worker,
     now: Time,
+    /// The scheduler has nothing to let go, and says so at once.
+    answers: bool,
 }
 
 impl Station {
     fn new(slots: u32, budget_bytes: u64) -> Self {
         let worker = Worker::new(Config::new("worker", "here", slots, budget_bytes));
-        let now = Time::ZERO;
-        let mut station = Self { worker, now };
+        let mut station = Self {
+            worker,
+            now: Time::ZERO,
+            answers: true,
+        };
         station.tell(Event::Connected { session: SESSION });
         station.welcome(SESSION, 0);
         station
@@ -44,6 +49,9 @@ impl Station {
         let mut commands = Vec::new();
         self.worker.handle(self.now, event, &mut commands);
         self.worker.check_invariants().expect("the books agree");
+        if self.answers && asks(&commands) {
+            commands.extend(self.hear(ToWorker::Relief { chunks: Vec::new() }));
+        }
         commands
     }
 
@@ -104,6 +112,21 @@ impl Station {
         let outcome = Ok(finished());
         self.tell(Event::Computed { run, outcome })
     }
+}
+
+/// Whether the scheduler is asked what may be let go.
+fn asks(commands: &[Command]) -> bool {
+    let is_question = |command: &Command| {
+        let Command::Send { message, .. } = command else {
+            return false;
+        };
+        matches!(message, ToScheduler::ShortOfMemory { .. })
+    };
+    commands.iter().any(is_question)
+}
+
+fn spills(commands: &[Command]) -> bool {
+    commands.iter().any(|c| matches!(c, Command::Spill { .. }))
 }
 
 fn fetches(commands: &[Command]) -> Vec<RunId> {
@@ -228,16 +251,109 @@ fn a_disk_that_takes_nothing_is_asked_again_after_a_pause() {
     station.learn(&source(4));
     let runs = fetches(&station.lease(0, &[0, 1, 2, 3], 1));
     station.fetched(runs[0]);
-    let asks = |commands: &[Command]| commands.iter().any(|c| matches!(c, Command::Spill { .. }));
-    assert!(asks(&station.computed(runs[0])));
+    assert!(spills(&station.computed(runs[0])));
     let unchanged = Event::StoreChanged {
         memory_bytes: CHUNK_BYTES,
         spilled_bytes: 0,
     };
-    assert!(!asks(&station.tell(Event::SpillFailed)));
-    assert!(!asks(&station.tell(unchanged.clone())));
+    assert!(!spills(&station.tell(Event::SpillFailed)));
+    assert!(!spills(&station.tell(unchanged.clone())));
     station.now = station.now + 1_000_000;
-    assert!(asks(&station.tell(unchanged)));
+    assert!(spills(&station.tell(unchanged)));
+}
+
+#[test]
+fn what_may_be_let_go_is_asked_before_anything_is_spilled() {
+    let mut station = Station::new(1, CHUNK_BYTES + CHUNK_BYTES / 2);
+    station.answers = false;
+    station.learn(&source(4));
+    station.tell(Event::DiskMeasured { bytes_per_s: 12_345 });
+    let runs = fetches(&station.lease(0, &[0, 1], 1));
+    station.fetched(runs[0]);
+    let commands = station.computed(runs[0]);
+    let question = ToScheduler::ShortOfMemory {
+        short_bytes: CHUNK_BYTES / 2,
+        disk_bytes_per_s: 12_345,
+    };
+    let message = |c: &Command| matches!(c, Command::Send { message, .. } if *message == question);
+    let asked = commands.iter().position(message).expect("the scheduler is asked");
+    let reported = commands
+        .iter()
+        .position(|c| !reports(std::slice::from_ref(c)).is_empty());
+    assert!(
+        reported.is_some_and(|at| at < asked),
+        "it knows of the chunk before"
+    );
+    assert!(!spills(&commands) && fetches(&commands).is_empty());
+    // It lets the chunk go.
+    let commands = station.hear(ToWorker::Relief {
+        chunks: vec![task(JOB, 0, 0).into()],
+    });
+    let chunks = vec![task(JOB, 0, 0)];
+    assert!(commands.contains(&Command::Drop { chunks }), "{commands:?}");
+    assert!(!asks(&commands) && !spills(&commands) && fetches(&commands).is_empty());
+    assert_eq!(station.worker.inventory(), []);
+    let dropped = Event::StoreChanged {
+        memory_bytes: 0,
+        spilled_bytes: 0,
+    };
+    assert_eq!(fetches(&station.tell(dropped)).len(), 1);
+}
+
+#[test]
+fn where_nothing_may_be_let_go_the_disk_is_used_and_nobody_asked_for_a_while() {
+    let mut station = Station::new(1, CHUNK_BYTES + CHUNK_BYTES / 2);
+    station.answers = false;
+    station.learn(&source(4));
+    let runs = fetches(&station.lease(0, &[0, 1], 1));
+    station.fetched(runs[0]);
+    assert!(asks(&station.computed(runs[0])));
+    let nothing = ToWorker::Relief { chunks: Vec::new() };
+    assert!(spills(&station.hear(nothing)));
+    let held = Event::StoreChanged {
+        memory_bytes: CHUNK_BYTES,
+        spilled_bytes: 0,
+    };
+    let commands = station.tell(held.clone());
+    assert!(spills(&commands) && !asks(&commands));
+    station.now = station.now + 10_000;
+    assert!(asks(&station.tell(held)));
+}
+
+#[test]
+fn an_answer_that_was_lost_with_its_connection_is_not_waited_for() {
+    let mut station = Station::new(1, CHUNK_BYTES + CHUNK_BYTES / 2);
+    station.answers = false;
+    station.learn(&source(4));
+    let runs = fetches(&station.lease(0, &[0, 1], 1));
+    station.fetched(runs[0]);
+    assert!(asks(&station.computed(runs[0])));
+    station.tell(Event::Disconnected { session: SESSION });
+    let session = SessionId(2);
+    station.tell(Event::Connected { session });
+    station.welcome(session, 0);
+    let layer = source(4);
+    let spec = LayerSpec {
+        job: JOB,
+        id: LayerId(0),
+        layer: layer.layer(LayerId(0)).clone(),
+        sources: Vec::new(),
+        deliver: false,
+    };
+    let message = ToWorker::Layer(Arc::new(spec));
+    station.tell(Event::Message { session, message });
+    let lease = Lease {
+        job: JOB,
+        layer: LayerId(0),
+        tasks: vec![TaskRun {
+            first: 1,
+            count: 1,
+            attempt: 2,
+        }],
+        holders: Vec::new(),
+    };
+    let message = ToWorker::Lease(lease);
+    assert!(asks(&station.tell(Event::Message { session, message })));
 }
 
 #[test]

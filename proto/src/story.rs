@@ -88,6 +88,12 @@ pub enum Happening {
         /// Whether it had been finished, and its chunk was lost.
         was_finished: bool,
     },
+    /// The chunk of a finished task was dropped, since its worker was short of memory and it costs less to make again than to
+    /// spill.
+    LetGo {
+        /// The task.
+        task: TaskId,
+    },
     /// A worker connected.
     Joined {
         /// The worker.
@@ -154,6 +160,7 @@ impl Happening {
                 attempt,
                 was_finished,
             },
+            &Observation::ChunkLetGo { task, .. } => Self::LetGo { task },
             Observation::WorkerJoined {
                 worker,
                 name,
@@ -178,6 +185,7 @@ impl Happening {
             Self::Leased { task, .. }
             | Self::Finished { task, .. }
             | Self::Failed { task, .. }
+            | Self::LetGo { task }
             | Self::Reset { task, .. } => Some(*task),
             Self::Joined { .. } | Self::Left { .. } => None,
         }
@@ -191,7 +199,7 @@ impl Happening {
             | Self::Failed { worker, .. }
             | Self::Joined { worker, .. }
             | Self::Left { worker, .. } => Some(*worker),
-            Self::Reset { .. } => None,
+            Self::Reset { .. } | Self::LetGo { .. } => None,
         }
     }
 
@@ -201,7 +209,7 @@ impl Happening {
             Self::Failed { message, .. } => message.len(),
             Self::Joined { name, address, .. } => name.len() + address.len(),
             Self::Left { why, .. } => why.as_ref().map_or(0, |why| why.len()),
-            Self::Leased { .. } | Self::Finished { .. } | Self::Reset { .. } => 0,
+            Self::Leased { .. } | Self::Finished { .. } | Self::Reset { .. } | Self::LetGo { .. } => 0,
         }
     }
 }
@@ -252,6 +260,7 @@ impl From<Happening> for v1::story_entry::Event {
                 attempt,
                 was_finished,
             }),
+            Happening::LetGo { task } => Self::LetGo(task.into()),
             Happening::Joined {
                 worker,
                 name,
@@ -320,6 +329,7 @@ impl TryFrom<v1::story_entry::Event> for Happening {
                 attempt: reset.attempt,
                 was_finished: reset.was_finished,
             },
+            Event::LetGo(of) => Self::LetGo { task: of.into() },
             Event::Joined(joined) => Self::Joined {
                 worker: WorkerId(joined.worker),
                 name: joined.name.into(),

@@ -82,6 +82,9 @@ impl fmt::Display for Told<'_> {
             Happening::Reset {
                 was_finished: true, ..
             } => f.write_str("its chunk was lost; it runs again"),
+            Happening::LetGo { .. } => {
+                f.write_str("its chunk was dropped to save memory; it runs again when somebody needs it")
+            }
             Happening::Reset { attempt, .. } => write!(f, "attempt {} is void", attempt + 1),
             Happening::Joined { name, address, .. } => write!(f, "connected as {name} at {address}"),
             Happening::Left { why: None, .. } => f.write_str("left, as it had said"),

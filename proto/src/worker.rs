@@ -87,6 +87,13 @@ impl From<ToScheduler> for v1::WorkerMessage {
             ToScheduler::Reports(reports) => Message::Reports(reports::pack(reports)),
             ToScheduler::Computing { tasks } => Message::Computing(chunk_list(tasks)),
             ToScheduler::ChunksLost { chunks } => Message::ChunksLost(chunk_list(chunks)),
+            ToScheduler::ShortOfMemory {
+                short_bytes,
+                disk_bytes_per_s,
+            } => Message::ShortOfMemory(v1::ShortOfMemory {
+                short_bytes,
+                disk_bytes_per_s,
+            }),
             ToScheduler::Status(status) => Message::Status(status.into()),
             ToScheduler::Retire { deadline_us } => Message::Retire(v1::Retire { deadline_us }),
             ToScheduler::Copied(reports) => Message::Copied(v1::Copied {
@@ -109,6 +116,10 @@ impl TryFrom<v1::WorkerMessage> for ToScheduler {
             Message::Reports(packed) => ToScheduler::Reports(reports::unpack(packed)?),
             Message::Computing(list) => ToScheduler::Computing { tasks: chunks(list) },
             Message::ChunksLost(list) => ToScheduler::ChunksLost { chunks: chunks(list) },
+            Message::ShortOfMemory(short) => ToScheduler::ShortOfMemory {
+                short_bytes: short.short_bytes,
+                disk_bytes_per_s: short.disk_bytes_per_s,
+            },
             Message::Status(status) => ToScheduler::Status(status.into()),
             Message::Retire(retire) => ToScheduler::Retire {
                 deadline_us: retire.deadline_us,
@@ -347,6 +358,7 @@ impl From<ToWorker> for v1::SchedulerMessage {
             ToWorker::Lease(lease) => Message::Lease(lease.into()),
             ToWorker::Revoke { tasks } => Message::Revoke(chunk_list(tasks)),
             ToWorker::Release { chunks } => Message::Release(run_list(chunks)),
+            ToWorker::Relief { chunks } => Message::Relief(run_list(chunks)),
             ToWorker::Forget { job } => Message::Forget(v1::Forget { job: job.0 }),
             ToWorker::Retire { deadline_us } => Message::Retire(v1::Retire { deadline_us }),
             ToWorker::Stay => Message::Stay(v1::Stay {}),
@@ -381,6 +393,7 @@ impl TryFrom<v1::SchedulerMessage> for ToWorker {
             Message::Lease(lease) => ToWorker::Lease(lease.try_into()?),
             Message::Revoke(list) => ToWorker::Revoke { tasks: chunks(list) },
             Message::Release(list) => ToWorker::Release { chunks: runs(list)? },
+            Message::Relief(list) => ToWorker::Relief { chunks: runs(list)? },
             Message::Forget(forget) => ToWorker::Forget {
                 job: JobId(forget.job),
             },
@@ -620,6 +633,10 @@ mod tests {
             chunks: vec![run(5, 1), run(64, RUN_BLOCKS_MAX)],
         };
         assert_eq!(told(release.clone()).unwrap(), release);
+        let relief = ToWorker::Relief {
+            chunks: vec![run(7, 1)],
+        };
+        assert_eq!(told(relief.clone()).unwrap(), relief);
         assert_eq!(told(lease(7, 9)).unwrap(), lease(7, 9));
         let times = |us| TaskTimes {
             compute_us: us,

@@ -284,6 +284,7 @@ impl Actor {
                     peak_bytes: u64::try_from(self.engine.peak_bytes()).unwrap_or(u64::MAX),
                     finished_count: self.finished_count,
                     late_count: self.engine.late_count(),
+                    let_go_count: self.engine.let_go_count(),
                 });
                 return;
             }

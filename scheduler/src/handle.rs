@@ -107,6 +107,9 @@ pub struct Info {
     pub finished_count: u64,
     /// What workers said too late for it to have a meaning, since the scheduler began: it was dropped.
     pub late_count: u64,
+    /// Chunks that workers short of memory dropped, since they cost less to make again than to spill; since the scheduler
+    /// began.
+    pub let_go_count: u64,
 }
 
 /// A way to the scheduler's actor. Clones are cheap; the actor ends when the last one is dropped.

@@ -42,6 +42,7 @@ pub(crate) fn observe(observation: &Observation) {
         Observation::TaskReset {
             task, was_finished, ..
         } => debug!(%task, was_finished, "task must run again"),
+        Observation::ChunkLetGo { task, .. } => debug!(%task, "chunk let go, to be made again when needed"),
         Observation::WorkerJoined { .. }
         | Observation::WorkerStatus { .. }
         | Observation::TasksLeased { .. }
@@ -157,6 +158,8 @@ pub(crate) fn record(
             attempt,
             message,
         },
-        Observation::TaskReset { task, attempt, .. } => Record::TaskReset { task, attempt },
+        Observation::TaskReset { task, attempt, .. } | Observation::ChunkLetGo { task, attempt } => {
+            Record::TaskReset { task, attempt }
+        }
     })
 }

@@ -119,6 +119,7 @@ impl v1::cluster_server::Cluster for ClusterService {
             peak_bytes: info.peak_bytes,
             finished_count: info.finished_count,
             late_count: info.late_count,
+            let_go_count: info.let_go_count,
         }))
     }
     async fn why(&self, request: Request<v1::WhyRequest>) -> Result<Response<v1::WhyReply>, Status> {

@@ -17,6 +17,7 @@ use crate::{
     profile::{Nuisance, Temper},
     restart::Resume,
     rng::{Rng, Stream, mix_all},
+    twice::generate_twice,
     value::Values,
     world::{Happening, Story, World},
 };
@@ -165,10 +166,20 @@ impl World {
         let wishes = self.is_choosy.then(|| Rng::of(seed, Stream::Wish, number));
         let about_job = mix_all(&[number, 77]);
         let calls = self.grows && Rng::of(seed, Stream::Wish, about_job).chance(600);
-        let generated = generate(&mut rng, &bases, &mut next_key, limits, wishes, calls);
+        let generated = if self.needs_arrays_twice(number) {
+            generate_twice(&mut rng, limits.blocks.unwrap_or(u64::MAX))
+        } else {
+            generate(&mut rng, &bases, &mut next_key, limits, wishes, calls)
+        };
         let client = self.somebody(number);
         self.next_job = self.next_job.max(number + 1);
         self.submit_generated(JobId(number), client, generated);
+    }
+
+    /// Whether the job of a number needs an array twice that is larger than memory.
+    fn needs_arrays_twice(&self, number: u64) -> bool {
+        let chance = |number, per_mille| Rng::of(self.case.seed, Stream::Twice, number).chance(per_mille);
+        chance(0, 200) && chance(number + 1, 300)
     }
 
     /// A client that is here; a new one if none is left.

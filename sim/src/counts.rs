@@ -19,6 +19,8 @@ pub struct Counts {
     pub retired: u64,
     /// Finished tasks that had to run again.
     pub remade: u64,
+    /// Chunks that were let go instead of spilled.
+    pub let_go: u64,
     /// Reports that came too late to count.
     pub late: u64,
     /// Connections that the scheduler ended.
@@ -68,6 +70,7 @@ impl Counts {
         self.copies += other.copies;
         self.retired += other.retired;
         self.remade += other.remade;
+        self.let_go += other.let_go;
         self.late += other.late;
         self.closed += other.closed;
         self.restarts += other.restarts;
@@ -82,14 +85,15 @@ impl fmt::Display for Counts {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
-            "{} events, {} tasks of {} jobs, {} workers retired without loss, {} chunks copied, {} made again, {} late \
-             reports, {} faults",
+            "{} events, {} tasks of {} jobs, {} workers retired without loss, {} chunks copied, {} made again, {} let go, \
+             {} late reports, {} faults",
             self.events,
             self.tasks,
             self.jobs,
             self.retired,
             self.copies,
             self.remade,
+            self.let_go,
             self.late,
             self.fault_count()
         )

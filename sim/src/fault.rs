@@ -18,6 +18,8 @@ use crate::{
     world::{HEARTBEAT_US, Happening, Story, TIMEOUT_US, World},
 };
 
+/// What workers may believe of their disks, bytes a second: too slow for anything, as quick as tasks, no cost at all.
+const DISKS: [u64; 3] = [1, 1 << 22, u64::MAX];
 /// How long a worker may take to leave, microseconds.
 const DEADLINES_US: [u64; 4] = [1_000, 20_000, 200_000, 5_000_000];
 /// How far a clock jumps, microseconds: seconds, minutes, hours.
@@ -69,6 +71,7 @@ impl World {
             config.resources.push(Resource { name, count });
         }
         config.heartbeat_us = HEARTBEAT_US;
+        config.disk_bytes_per_s = *Rng::of(self.case.seed, Stream::Disk, origin).pick(&DISKS);
         config.scheduler_timeout_us = TIMEOUT_US;
         config.sabotage = self.case.sabotage;
         self.addresses.insert(address, at);

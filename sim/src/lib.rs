@@ -41,6 +41,7 @@ mod rng;
 mod scheduler;
 mod shrink;
 mod story;
+mod twice;
 mod value;
 mod world;
 

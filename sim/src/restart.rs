@@ -52,7 +52,7 @@ pub(crate) struct Runs {
     /// The wait for workers was not over when this was last looked at.
     is_restoring: bool,
     /// Chunks that are with the workers of the run before or with their clients, as those have said.
-    there: BTreeSet<ChunkId>,
+    pub(crate) there: BTreeSet<ChunkId>,
     /// All workers that may have something are awaited.
     all_awaited: bool,
     /// Some process ended before it had taken down all workers: what those had may have been begun again.

@@ -28,6 +28,10 @@ pub(crate) enum Stream {
     Restart,
     /// What the layers of a job ask of workers, and what a worker process offers.
     Wish,
+    /// What a worker process believes of its disk. By its origin.
+    Disk,
+    /// Which jobs need an array twice. By their number.
+    Twice,
 }
 
 /// A seeded source of numbers (SplitMix64): the same seed gives the same story.

@@ -139,6 +139,10 @@ impl World {
             Observation::TaskReset {
                 was_finished: true, ..
             } => self.counts.remade += 1,
+            Observation::ChunkLetGo { task, .. } => {
+                self.counts.let_go += 1;
+                self.runs.there.remove(&task);
+            }
             Observation::WorkerReleased { worker, chunks_lost } => {
                 self.check_released(worker, chunks_lost);
             }

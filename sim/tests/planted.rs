@@ -86,6 +86,8 @@ found_by! {
     tell_blocks_once: TellBlocksOnce = 136,
     forget_failed_blocks: ForgetFailedBlocks = 76,
     forget_let_go: ForgetLetGo = 136,
+    let_go_awaited: LetGoAwaited = 2,
+    forget_what_was_let_go: ForgetWhatWasLetGo = 15,
 }
 
 #[test]

@@ -85,3 +85,10 @@ fn a_worker_that_was_not_written_down_is_not_waited_for() {
 fn a_job_that_is_over_hands_on_what_stands_on_its_walk() {
     simulate(&Case::new(60_000_751)).unwrap_or_else(|failed| panic!("{failed}"));
 }
+
+/// A block was cancelled while its chunk was held for others. The chunk was lost, and could not be made again: its inputs were
+/// held for ever.
+#[test]
+fn a_lost_chunk_of_a_block_that_was_cancelled_needs_no_inputs() {
+    simulate(&Case::new(51_791)).unwrap_or_else(|failed| panic!("{failed}"));
+}

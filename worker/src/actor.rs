@@ -72,9 +72,10 @@ enum Input {
         run: RunId,
         chunk: Option<Chunk>,
     },
-    /// Chunks were moved to disk, all that were to be or not.
+    /// Chunks were moved to disk, all that were to be or not; and what the disk does in a second, if it was measured.
     Spilled {
         took_all: bool,
+        bytes_per_s: Option<u64>,
     },
     Refused(String),
     Leave {
@@ -337,8 +338,14 @@ impl Actor {
                 }
                 self.events.push_back(Event::Computed { run, outcome });
             }
-            Input::Spilled { took_all } => {
+            Input::Spilled {
+                took_all,
+                bytes_per_s,
+            } => {
                 self.is_spilling = false;
+                if let Some(bytes_per_s) = bytes_per_s {
+                    self.events.push_back(Event::DiskMeasured { bytes_per_s });
+                }
                 if !took_all {
                     self.events.push_back(Event::SpillFailed);
                 }
@@ -560,9 +567,14 @@ impl Actor {
         debug!(target_bytes, "spilling");
         let (store, inbox) = (self.fetcher.store.clone(), self.inbox.clone());
         self.tasks.spawn(async move {
-            let spill = tokio::task::spawn_blocking(move || store.spill_to(target_bytes));
-            let took_all = spill.await.unwrap_or(false);
-            let _ = inbox.send(Input::Spilled { took_all }).await;
+            let spill =
+                tokio::task::spawn_blocking(move || (store.spill_to(target_bytes), store.disk_bytes_per_s()));
+            let (took_all, bytes_per_s) = spill.await.unwrap_or_default();
+            let spilled = Input::Spilled {
+                took_all,
+                bytes_per_s,
+            };
+            let _ = inbox.send(spilled).await;
         });
     }
 }

@@ -182,6 +182,11 @@ impl ChunkStore {
         true
     }
 
+    /// What the disk takes of chunks in a second, as far as it was measured.
+    pub(crate) fn disk_bytes_per_s(&self) -> Option<u64> {
+        self.disk.bytes_per_s()
+    }
+
     fn memory_to_disk(&self, id: ChunkId, spilled: SpilledChunk) {
         // It may have been dropped while it was written; then its place is given back.
         let Some(mut entry) = self.chunks.get_mut(&id) else {

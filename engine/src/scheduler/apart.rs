@@ -189,6 +189,10 @@ impl Scheduler {
         let was_kept = record.pin_count(task.block) > 0;
         let apart = record.apart.as_mut().expect("the caller looked");
         if apart.failed.contains_key(&task.block) {
+            // Its chunk had been there all the same, and was lost: it needs no inputs any more.
+            if record.finished.insert(task.block) {
+                self.inputs_spared(task.into());
+            }
             return;
         }
         let failed = Failed {

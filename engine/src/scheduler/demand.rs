@@ -288,6 +288,7 @@ impl Scheduler {
         let is_one = tasks.count == 1;
         if is_one {
             self.unfinish(task);
+            self.is_no_longer_let_go(task);
         }
         let too_many = self.input_count(task) > TASK_INPUTS_MAX;
         let mut missing = 0;
@@ -382,7 +383,7 @@ impl Scheduler {
         (block + 1) * fan_in > input.map.source_grid().block_count()
     }
 
-    fn input_count(&self, task: TaskId) -> u64 {
+    pub(super) fn input_count(&self, task: TaskId) -> u64 {
         let inputs = self.layer(task.job, task.layer).inputs.iter();
         inputs
             .map(|input| input.map.source_count(task.block))

@@ -237,6 +237,7 @@ impl Scheduler {
             }
             let fed_by = self.fed_by(job);
             let record = self.jobs.remove(&job).expect("looked up above");
+            self.awaited_later -= record.layers.iter().map(|layer| layer.let_go.len()).sum::<u64>();
             self.forgotten.push(job);
             debug_assert!(
                 record

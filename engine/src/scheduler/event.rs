@@ -291,6 +291,14 @@ pub enum Observation {
         /// Whether it had been finished.
         was_finished: bool,
     },
+    /// The chunk of a finished task is let go, since its worker is short of memory and it costs less to make again than to
+    /// spill; it is made again when somebody needs it.
+    ChunkLetGo {
+        /// The task.
+        task: TaskId,
+        /// The attempt that had made it, counted from 0.
+        attempt: u32,
+    },
 }
 
 impl Observation {

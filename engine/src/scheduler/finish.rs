@@ -247,7 +247,10 @@ impl Scheduler {
         let Some(record) = self.task_mut(task) else { return };
         match &mut record.state {
             TaskState::Waiting { missing: 1 } => self.waiting_to_ready(task.into()),
-            TaskState::Waiting { missing } => *missing -= 1,
+            TaskState::Waiting { missing } => {
+                *missing -= 1;
+                self.ask_for_what_was_let_go(task);
+            }
             // It had all it needed when it was leased, and reports by itself what it could not fetch.
             TaskState::Ready | TaskState::Leased { .. } => {}
         }
@@ -272,6 +275,7 @@ impl Scheduler {
                         layer
                             .tasks
                             .update(alike.first, count, |record| record.state = state.clone());
+                        alike.each().for_each(|task| self.ask_for_what_was_let_go(task));
                     }
                 }
                 Some(TaskState::Ready | TaskState::Leased { .. }) | None => {}

@@ -156,6 +156,11 @@ impl Scheduler {
         self.copy_to(worker, chunk).is_some()
     }
 
+    /// Whether somebody was told to copy the chunk and has not answered.
+    pub(super) fn is_being_copied(&self, chunk: ChunkId) -> bool {
+        self.retires.by_chunk.contains_key(&chunk)
+    }
+
     pub(super) fn copies_under_way(&self) -> usize {
         self.retires.copies.len()
     }

@@ -202,8 +202,10 @@ impl Scheduler {
                 if booked != missing || missing == 0 {
                     return Err(format!("{task} waits for {booked} inputs, {missing} are missing"));
                 }
+                let waits_for_more = absent.clone().any(|c| !self.is_let_go(c));
                 let forgotten = absent
                     .filter(|&c| self.is_absent(c))
+                    .filter(|&c| !(waits_for_more && self.is_let_go(c)))
                     .find(|chunk| !coming.contains(chunk));
                 if let Some(chunk) = forgotten {
                     return Err(format!("{task} waits for {chunk}, which nobody will make"));

@@ -68,6 +68,10 @@ impl Scheduler {
                 }
             }
             ToScheduler::ChunksLost { chunks } => self.on_chunks_lost(worker, chunks),
+            ToScheduler::ShortOfMemory {
+                short_bytes,
+                disk_bytes_per_s,
+            } => self.on_short_of_memory(worker, short_bytes, disk_bytes_per_s),
             ToScheduler::Status(status) => {
                 if let Some(record) = self.workers.get_mut(&worker) {
                     record.status = status;

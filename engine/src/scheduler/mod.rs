@@ -25,6 +25,7 @@ mod membership;
 mod rank;
 mod record;
 mod recovery;
+mod relief;
 mod restore;
 mod retire;
 mod roster;
@@ -153,6 +154,10 @@ pub struct Scheduler {
     peak_bytes: u128,
     /// What workers said too late for it to have a meaning.
     late_count: u64,
+    /// Chunks that were let go instead of spilled.
+    let_go_count: u64,
+    /// Those that waiting tasks will ask for again; some may be asked for already.
+    awaited_later: u64,
     /// Tasks of workers that vanished and may come back.
     departed: BTreeMap<WorkerId, loss::Departed>,
     /// The job that demanded something last.
@@ -206,6 +211,8 @@ impl Scheduler {
             in_hand_bytes: 0,
             peak_bytes: 0,
             late_count: 0,
+            let_go_count: 0,
+            awaited_later: 0,
             departed: BTreeMap::new(),
             last_walked: None,
             last_served: None,
@@ -352,6 +359,11 @@ impl Scheduler {
     /// were dropped.
     pub fn late_count(&self) -> u64 {
         self.late_count
+    }
+
+    /// Chunks that workers short of memory dropped, since they cost less to make again than to spill; since the beginning.
+    pub fn let_go_count(&self) -> u64 {
+        self.let_go_count
     }
 
     /// Number of connected workers.

@@ -151,6 +151,8 @@ pub(super) struct LayerRecord {
     pub(super) chunks: BlockTable<ChunkRecord>,
     /// Tasks that need their inputs no more. In a job that is over these are all but the live ones.
     pub(super) finished: BlockSet,
+    /// Chunks that were let go although tasks wait with them: those ask for them when they have all else.
+    pub(super) let_go: BlockSet,
     /// The names under which clients keep the layer's chunks.
     pub(super) pins: BTreeSet<Key>,
     /// Of a layer whose blocks stand for themselves what has become of them.
@@ -317,6 +319,11 @@ impl Holders {
 
     pub(super) fn len(&self) -> usize {
         self.iter().count()
+    }
+
+    /// Whether nobody but this worker holds the chunk.
+    pub(super) fn are_only(&self, worker: WorkerId) -> bool {
+        self.others.is_none() && self.contains(worker)
     }
 
     /// Adds a worker that is not among them.

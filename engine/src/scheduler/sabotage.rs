@@ -136,4 +136,8 @@ defects! {
     ForgetFailedBlocks,
     /// What a client that comes back says of blocks that it has let go is not heard.
     ForgetLetGo,
+    /// Tasks that wait with a chunk are not told that it is let go.
+    LetGoAwaited,
+    /// A task that has all but what was let go does not ask for it.
+    ForgetWhatWasLetGo,
 }

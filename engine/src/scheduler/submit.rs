@@ -183,6 +183,7 @@ impl Scheduler {
                 is_rare: layer.function().is_some_and(|name| !self.is_known_to_all(name)),
                 choosy_ready: Default::default(),
                 finished: BlockSet::new(count),
+                let_go: BlockSet::new(count),
                 pins: Default::default(),
                 delivered: None,
                 attempts: BlockTable::new(count),

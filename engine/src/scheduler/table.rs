@@ -219,7 +219,7 @@ impl<T: Clone + Default + PartialEq> BlockTable<T> {
     }
 
     /// All values, by rising block.
-    pub(super) fn iter(&self) -> impl Iterator<Item = (u64, &T)> {
+    pub(super) fn iter(&self) -> impl DoubleEndedIterator<Item = (u64, &T)> {
         self.pages
             .iter()
             .flat_map(|(number, page)| (0..64).filter_map(move |at| Some((number * 64 + at, page.get(at)?))))
@@ -540,7 +540,7 @@ impl<P> Pages<P> {
         }
     }
 
-    fn iter(&self) -> impl Iterator<Item = (u64, &P)> {
+    fn iter(&self) -> impl DoubleEndedIterator<Item = (u64, &P)> {
         let (dense, sparse) = match self {
             Pages::Dense(pages) => (pages.as_slice(), Vec::new()),
             Pages::Sparse(pages) => {
@@ -549,9 +549,10 @@ impl<P> Pages<P> {
                 (&[][..], pages)
             }
         };
-        let dense = (0..)
-            .zip(dense)
-            .filter_map(|(number, page)| Some((number, page.as_ref()?)));
+        let dense = dense
+            .iter()
+            .enumerate()
+            .filter_map(|(number, page)| Some((number as u64, page.as_ref()?)));
         dense.chain(sparse)
     }
 }

@@ -58,6 +58,11 @@ pub enum Event {
     },
     /// The disk took no more chunks. What could not be moved there stays in memory.
     SpillFailed,
+    /// So much went to disk in a second when chunks were last spilled.
+    DiskMeasured {
+        /// The rate.
+        bytes_per_s: u64,
+    },
     /// Chunks could not be read back from disk.
     ChunksLost {
         /// The chunks.

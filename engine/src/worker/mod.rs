@@ -12,6 +12,7 @@ mod computing;
 mod copy;
 mod event;
 mod invariants;
+mod relief;
 mod retire;
 mod run;
 
@@ -32,6 +33,8 @@ use crate::{
 
 /// Pause after the disk took nothing, microseconds.
 const SPILL_PAUSE_US: u64 = 1_000_000;
+/// What a disk is taken to do in a second as long as nobody measured it.
+const DISK_BYTES_PER_S: u64 = 1 << 30;
 
 /// The worker's settings.
 #[derive(Debug, Clone)]
@@ -50,6 +53,8 @@ pub struct Config {
     pub functions: Vec<Arc<str>>,
     /// Tasks that may be fetched or fetching beside those that compute.
     pub prefetch_count_max: usize,
+    /// What its disk takes and gives in a second, until that was measured.
+    pub disk_bytes_per_s: u64,
     /// Microseconds between two signs of life.
     pub heartbeat_us: u64,
     /// Microseconds after which a silent scheduler is given up.
@@ -69,6 +74,7 @@ impl Config {
             resources: Vec::new(),
             functions: Vec::new(),
             prefetch_count_max: slots as usize + 2,
+            disk_bytes_per_s: DISK_BYTES_PER_S,
             heartbeat_us: 500_000,
             scheduler_timeout_us: 30_000_000,
             sabotage: Sabotage::None,
@@ -115,6 +121,7 @@ pub struct Worker {
     overdrawn_until: Time,
     retiring: Option<retire::Retiring>,
     copies: copy::Copies,
+    relief: relief::Relief,
     left: bool,
     out: Vec<Command>,
 }
@@ -218,6 +225,7 @@ impl Worker {
             next_heartbeat: Time::ZERO,
             retiring: None,
             copies: copy::Copies::default(),
+            relief: relief::Relief::default(),
             out: Vec::new(),
         }
     }
@@ -237,11 +245,13 @@ impl Worker {
                 spilled_bytes,
             } => {
                 self.spilling_to = None;
+                self.relief.store_changed();
                 self.memory_bytes = memory_bytes;
                 self.spilled_bytes = spilled_bytes;
                 self.spill_overflow();
             }
             Event::SpillFailed => self.no_spill_until = self.now + SPILL_PAUSE_US,
+            Event::DiskMeasured { bytes_per_s } => self.on_disk_measured(bytes_per_s),
             Event::ChunksLost { chunks } => self.on_chunks_lost(chunks),
             Event::CopyFetched { run, bytes } => self.copying_to_held(run, bytes),
             Event::CopyFailed { run } => self.copying_to_failed(run),
@@ -344,6 +354,7 @@ impl Worker {
         self.reports_due = None;
         self.computing = computing::Computing::default();
         self.forget_copies();
+        self.forget_relief();
         self.retire_alone();
     }
 
@@ -383,6 +394,7 @@ impl Worker {
                 }
                 self.out.push(Command::Drop { chunks });
             }
+            ToWorker::Relief { chunks } => self.on_relief(&chunks),
             ToWorker::Forget { job } => self.on_forget(job),
             ToWorker::Retire { deadline_us } => self.on_asked_to_retire(deadline_us),
             ToWorker::Stay => self.on_stay(),

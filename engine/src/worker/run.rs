@@ -154,7 +154,7 @@ impl Worker {
             let active = self.runs.len() > self.queue.len();
             let in_use = self.memory_bytes.saturating_add(self.reserved_bytes);
             if in_use.saturating_add(needed) > self.config.budget_bytes {
-                self.ask_to_spill(needed);
+                self.make_room(needed);
                 if active || self.waits_for_room() {
                     return;
                 }
@@ -171,21 +171,29 @@ impl Worker {
         if self.memory_bytes == 0 || self.config.sabotage == Sabotage::BeginWhileSpilling {
             return false;
         }
-        self.spilling_to.is_some() || self.now < self.overdrawn_until
+        self.spilling_to.is_some() || self.awaits_relief() || self.now < self.overdrawn_until
     }
 
     /// Moves to disk what is too much: results may be larger than anybody knew.
     pub(super) fn spill_overflow(&mut self) {
         let in_use = self.memory_bytes.saturating_add(self.reserved_bytes);
         if in_use > self.config.budget_bytes {
-            self.ask_to_spill(0);
+            self.make_room(0);
         }
     }
 
-    /// Makes room for a task, unless so much is being made already.
-    fn ask_to_spill(&mut self, needed: u64) {
+    /// Makes room for a task, unless so much is being made already: by what may be let go, then by the disk.
+    fn make_room(&mut self, needed: u64) {
         let rest = self.config.budget_bytes.saturating_sub(self.reserved_bytes);
         let target_bytes = rest.saturating_sub(needed);
+        if self.memory_bytes <= target_bytes || self.ask_for_relief(target_bytes) {
+            return;
+        }
+        self.order_spill(target_bytes);
+    }
+
+    /// Has chunks moved to disk until those in memory take so many bytes at most.
+    pub(super) fn order_spill(&mut self, target_bytes: u64) {
         let may_ask = self.memory_bytes > target_bytes && self.now >= self.no_spill_until;
         if may_ask && self.spilling_to.is_none_or(|asked| asked > target_bytes) {
             self.spilling_to = Some(target_bytes);

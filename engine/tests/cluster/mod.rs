@@ -33,6 +33,8 @@ pub struct Leased {
 pub struct Cluster {
     pub scheduler: Scheduler,
     pub now: Time,
+    /// What each task takes.
+    pub compute_us: u64,
     sessions: BTreeMap<WorkerId, SessionId>,
     workers: BTreeMap<SessionId, WorkerId>,
     next_session: u64,
@@ -54,6 +56,7 @@ impl Cluster {
         Self {
             scheduler: Scheduler::new(config),
             now: Time::ZERO,
+            compute_us: 1000,
             sessions: BTreeMap::new(),
             workers: BTreeMap::new(),
             next_session: 1,
@@ -222,6 +225,20 @@ impl Cluster {
         lists.collect::<Vec<_>>().concat()
     }
 
+    /// The chunks that a worker may drop instead of spilling them; what else it was told is left.
+    pub fn relief(&mut self, worker: WorkerId) -> Vec<Vec<TaskId>> {
+        let mut answers = Vec::new();
+        let inbox = self.inbox.entry(worker).or_default();
+        inbox.retain(|message| {
+            let ToWorker::Relief { chunks } = message else {
+                return true;
+            };
+            answers.push(chunks.iter().flat_map(BlockRun::each).collect());
+            false
+        });
+        answers
+    }
+
     pub fn report(&mut self, worker: WorkerId, leased: Leased, outcome: Result<Finished, Failure>) {
         let session = self.session(worker);
         self.report_on(session, leased, outcome);
@@ -233,7 +250,7 @@ impl Cluster {
             attempt: leased.attempt,
             outcome,
             times: TaskTimes {
-                compute_us: 1000,
+                compute_us: self.compute_us,
                 ..TaskTimes::default()
             },
             others: Vec::new(),
@@ -371,6 +388,20 @@ impl Plans {
             vec![Input { source, map }],
             |_| {},
         );
+        self
+    }
+
+    /// A task for each chunk of an array, which also needs the array's total: it is needed twice.
+    pub fn anomaly(mut self, count: u64) -> Self {
+        let array = self.layer("array", count, Vec::new(), |_| {});
+        let all = |layer| Input {
+            source: Source::Layer(layer),
+            map: InputMap::Product(vec![AxisWindow::All]),
+        };
+        let parts = self.layer("parts", count, vec![aligned(Source::Layer(array))], |_| {});
+        let total = self.layer("total", 1, vec![all(parts)], |_| {});
+        let inputs = vec![aligned(Source::Layer(array)), all(total)];
+        self.layer("anomaly", count, inputs, |_| {});
         self
     }
 

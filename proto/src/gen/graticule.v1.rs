@@ -263,7 +263,7 @@ pub struct Version {
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct WorkerMessage {
-    #[prost(oneof = "worker_message::Message", tags = "1, 2, 3, 4, 5, 6, 7")]
+    #[prost(oneof = "worker_message::Message", tags = "1, 2, 3, 4, 5, 6, 7, 8")]
     pub message: ::core::option::Option<worker_message::Message>,
 }
 /// Nested message and enum types in `WorkerMessage`.
@@ -285,7 +285,18 @@ pub mod worker_message {
         /// All tasks that compute now.
         #[prost(message, tag = "7")]
         Computing(super::ChunkList),
+        #[prost(message, tag = "8")]
+        ShortOfMemory(super::ShortOfMemory),
     }
+}
+/// A worker would have to spill: what could it drop instead?
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ShortOfMemory {
+    #[prost(uint64, tag = "1")]
+    pub short_bytes: u64,
+    /// What its disk takes and gives in a second.
+    #[prost(uint64, tag = "2")]
+    pub disk_bytes_per_s: u64,
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct Announce {
@@ -576,7 +587,7 @@ pub struct BlockRunList {
 pub struct SchedulerMessage {
     #[prost(
         oneof = "scheduler_message::Message",
-        tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12"
+        tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13"
     )]
     pub message: ::core::option::Option<scheduler_message::Message>,
 }
@@ -608,6 +619,9 @@ pub mod scheduler_message {
         Leave(super::Leave),
         #[prost(message, tag = "12")]
         Copy(super::Copy),
+        /// Chunks to be dropped, which are made again when they are needed: the answer to `ShortOfMemory`.
+        #[prost(message, tag = "13")]
+        Relief(super::BlockRunList),
     }
 }
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
@@ -1016,6 +1030,9 @@ pub struct InfoReply {
     /// What workers said too late for it to have a meaning: it was dropped.
     #[prost(uint64, tag = "8")]
     pub late_count: u64,
+    /// Chunks that workers short of memory dropped, since they cost less to make again than to spill.
+    #[prost(uint64, tag = "9")]
+    pub let_go_count: u64,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct WorkerInfo {
@@ -1241,7 +1258,7 @@ pub struct WorkerWhy {
 pub struct StoryEntry {
     #[prost(uint64, tag = "1")]
     pub at_us: u64,
-    #[prost(oneof = "story_entry::Event", tags = "2, 3, 4, 5, 6, 7")]
+    #[prost(oneof = "story_entry::Event", tags = "2, 3, 4, 5, 6, 7, 8")]
     pub event: ::core::option::Option<story_entry::Event>,
 }
 /// Nested message and enum types in `StoryEntry`.
@@ -1260,6 +1277,9 @@ pub mod story_entry {
         Joined(super::WorkerJoined),
         #[prost(message, tag = "7")]
         Left(super::WorkerLeft),
+        /// A finished task whose chunk was dropped, since it costs less to make again than to spill.
+        #[prost(message, tag = "8")]
+        LetGo(super::TaskId),
     }
 }
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]

@@ -26,6 +26,10 @@ use self::{
 
 /// Bytes after which the next file is begun.
 const SEGMENT_BYTES: u64 = 256 << 20;
+/// Bytes of chunks after which half of what was measured before is forgotten.
+const RATE_BYTES: f64 = 256e6;
+/// Bytes of chunks below which nothing is said of the disk's rate.
+const RATE_BYTES_MIN: f64 = 4e6;
 /// How long a disk that took nothing is left in peace, doubled each time up to the second.
 const RESTS: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(30));
 
@@ -40,6 +44,8 @@ pub(crate) struct SpillLog {
 struct Writer {
     segment: Option<Arc<Segment>>,
     next_segment: u64,
+    /// What it took of late: bytes of chunks, however small they became, and how long that was.
+    taken: (f64, Duration),
     /// Set while the disk takes nothing: until when it is left in peace, and how long that was.
     resting: Option<(Instant, Duration)>,
 }
@@ -69,6 +75,12 @@ impl SpillLog {
         }
     }
 
+    /// Bytes of chunks that go to disk in a second, if enough were written to tell.
+    pub(crate) fn bytes_per_s(&self) -> Option<u64> {
+        let (bytes, time) = self.writer.lock().unwrap_or_else(PoisonError::into_inner).taken;
+        (bytes >= RATE_BYTES_MIN).then(|| (bytes / time.as_secs_f64().max(1e-6)) as u64)
+    }
+
     /// Writes a chunk. One writes at a time.
     ///
     /// # Errors
@@ -83,7 +95,11 @@ impl SpillLog {
                 "the disk took nothing a moment ago",
             ));
         }
+        let begun = Instant::now();
         let written = writer.append(&self.path, chunk);
+        if written.is_ok() {
+            writer.note_taken(chunk.nbytes(), begun.elapsed());
+        }
         match (&written, writer.resting) {
             (Ok(_), Some(_)) => {
                 info!(folder = %self.path.display(), "chunks can be spilled again");
@@ -104,6 +120,15 @@ impl SpillLog {
 }
 
 impl Writer {
+    /// Adds to what the disk took; what is long ago counts less and less.
+    fn note_taken(&mut self, bytes: u64, took: Duration) {
+        let (before, time) = self.taken;
+        self.taken = (before + bytes as f64, time + took);
+        if self.taken.0 > RATE_BYTES {
+            self.taken = (self.taken.0 / 2.0, self.taken.1 / 2);
+        }
+    }
+
     fn append(&mut self, folder: &Path, chunk: &Chunk) -> io::Result<SpilledChunk> {
         let segment = match &self.segment {
             Some(segment) if segment.len() < SEGMENT_BYTES => segment.clone(),

@@ -1,7 +1,5 @@
 //! Does a run stay within what was told of its memory beforehand, and how near does it come?
 
-use std::path::Path;
-
 use anyhow::Context;
 use graticule_array::{Array, LowerOptions};
 use graticule_client::{Client, LocalOptions, open_zarr};
@@ -10,7 +8,7 @@ use serde_json::json;
 use super::{
     super::Verdict,
     Args, digest,
-    programs::{Data, PROGRAMS},
+    programs::{Data, PROGRAMS, write_zarr},
 };
 use crate::processes::SpillFolder;
 
@@ -22,14 +20,15 @@ const BOUND_TARGET: f64 = 1.3;
 pub(super) async fn check(args: &Args, side: u64, verdict: &mut Verdict) -> anyhow::Result<()> {
     let folder = SpillFolder::new()?;
     let mut data = Vec::new();
-    for (name, step) in [("u.zarr", 0.01), ("v.zarr", 0.03)] {
+    for (name, step) in [("u.zarr", 0.01), ("v.zarr", 0.03), ("read.zarr", 0.02)] {
         let path = folder.path().join(name);
         write_zarr(&path, side, args.chunk, step)?;
         data.push(open_zarr(&path.display().to_string()).await?);
     }
     let data = Data {
-        v: data.pop().context("two were written")?,
-        u: data.pop().context("two were written")?,
+        read: data.pop().context("three were written")?,
+        v: data.pop().context("three were written")?,
+        u: data.pop().context("three were written")?,
         days: args.days,
         thickness: (args.chunk * args.chunk / side).max(1),
         columns: (args.chunk / 4).max(1),
@@ -72,26 +71,4 @@ async fn compare(args: &Args, result: &Array) -> anyhow::Result<(u64, u64)> {
         .context("nothing could be foretold of the plan; use larger chunks")?;
     digest(&client, result).await?;
     Ok((bound, client.info().await?.peak_bytes))
-}
-
-/// Writes a square matrix of waves as Zarr 2 without compression.
-fn write_zarr(folder: &Path, side: u64, chunk: u64, step: f64) -> anyhow::Result<()> {
-    std::fs::create_dir_all(folder).with_context(|| format!("cannot make {}", folder.display()))?;
-    let metadata = json!({
-        "zarr_format": 2, "shape": [side, side], "chunks": [chunk, chunk], "dtype": "<f8", "order": "C",
-        "compressor": null, "filters": null, "fill_value": 0.0,
-    });
-    std::fs::write(folder.join(".zarray"), metadata.to_string())?;
-    let count = side.div_ceil(chunk);
-    for row in 0..count {
-        for column in 0..count {
-            let values = (0..chunk).flat_map(|y| {
-                let y = ((row * chunk + y) as f64 * step).sin();
-                (0..chunk).map(move |x| y * ((column * chunk + x) as f64 * step / 2.0).cos())
-            });
-            let bytes: Vec<u8> = values.flat_map(f64::to_le_bytes).collect();
-            std::fs::write(folder.join(format!("{row}.{column}")), bytes)?;
-        }
-    }
-    Ok(())
 }

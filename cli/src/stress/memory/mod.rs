@@ -12,17 +12,20 @@ use std::{
 use anyhow::Context;
 use futures::StreamExt;
 use graticule_array::Array;
-use graticule_client::Client;
+use graticule_client::{Client, open_zarr};
 use graticule_plan::Digest;
 use graticule_worker::memory_bytes_for;
 use serde_json::json;
 
 use self::{
-    programs::{Data, PROGRAMS, wave},
+    programs::{Data, PROGRAMS, wave, write_zarr},
     watch::Watch,
 };
 use super::Verdict;
-use crate::{processes::Processes, values::parse_bytes};
+use crate::{
+    processes::{Processes, SpillFolder},
+    values::parse_bytes,
+};
 
 /// What the workers may hold together, as a part of the data: the first run is the one that the others must equal.
 const PARTS: [f64; 3] = [2.0, 0.5, 0.05];
@@ -53,10 +56,14 @@ pub(super) async fn run(args: &Args) -> anyhow::Result<Verdict> {
         broken: Vec::new(),
     };
     let side = ((args.data / 8) as f64).sqrt() as u64;
+    let folder = SpillFolder::new()?;
+    let files = folder.path().join("read.zarr");
+    write_zarr(&files, side, args.chunk, 0.02)?;
+    let read = open_zarr(&files.display().to_string()).await?;
     let mut expected: BTreeMap<&str, Vec<u8>> = BTreeMap::new();
     for part in PARTS {
         let budget = (args.data as f64 * part) as u64 / u64::from(args.workers);
-        let outcomes = round(args, side, budget, &mut verdict).await?;
+        let outcomes = round(args, side, budget, &read, &mut verdict).await?;
         for (name, digest) in outcomes {
             if *expected.entry(name).or_insert_with(|| digest.clone()) != digest {
                 verdict
@@ -74,6 +81,7 @@ async fn round(
     args: &Args,
     side: u64,
     budget: u64,
+    read: &Array,
     verdict: &mut Verdict,
 ) -> anyhow::Result<Vec<(&'static str, Vec<u8>)>> {
     let limit = memory_bytes_for(budget);
@@ -91,6 +99,7 @@ async fn round(
     let data = Data {
         u: kept.array().clone(),
         v: kept_v.array().clone(),
+        read: read.clone(),
         days: args.days,
         thickness: (args.chunk * args.chunk / side).max(1),
         columns: (args.chunk / 4).max(1),
@@ -114,6 +123,7 @@ async fn round(
         }
     }
     let peak = watch.stop();
+    let let_go = client.info().await?.let_go_count;
     let times: Vec<String> = seconds
         .iter()
         .map(|(name, s)| format!("{name} {s:.1} s"))
@@ -121,7 +131,8 @@ async fn round(
     let mib = |bytes: u64| bytes as f64 / f64::from(1 << 20);
     verdict.lines.push(format!(
         "{:.1} MiB for chunks and tasks of each worker: {:.1} s in all ({}); a worker's resident memory at most {:.1} \
-         of {:.1} MiB; {:.1} of its reserve of {:.1} MiB were taken",
+         of {:.1} MiB; {:.1} of its reserve of {:.1} MiB were taken; \
+         {let_go} chunks were let go instead of spilled",
         mib(budget),
         started.elapsed().as_secs_f64(),
         times.join(", "),
@@ -139,7 +150,7 @@ async fn round(
     }
     verdict.figures[format!("budget_{budget}")] = json!({
         "seconds": seconds, "resident_bytes_max": peak, "memory_bytes": limit, "reserve_bytes": limit - budget,
-        "reserve_taken_bytes": peak.saturating_sub(budget),
+        "let_go_count": let_go, "reserve_taken_bytes": peak.saturating_sub(budget),
     });
     Ok(digests)
 }

@@ -1,8 +1,12 @@
 //! What is computed of data that may not fit the workers.
 
+use std::path::Path;
+
+use anyhow::Context;
 use graticule_array::{Array, ArrayError, Chunks, Index, Over};
 use graticule_ops::ReduceKind;
 use graticule_plan::DType;
+use serde_json::json;
 
 /// What is computed of the data.
 pub(super) type Program = fn(&Data) -> Result<Array, ArrayError>;
@@ -11,6 +15,8 @@ pub(super) type Program = fn(&Data) -> Result<Array, ArrayError>;
 pub(super) struct Data {
     pub(super) u: Array,
     pub(super) v: Array,
+    /// Another one, in files.
+    pub(super) read: Array,
     /// Rows after which the seasons begin again.
     pub(super) days: u64,
     /// Of a pancake or a pencil of as many elements as a square chunk has.
@@ -19,9 +25,13 @@ pub(super) struct Data {
     pub(super) columns: u64,
 }
 
-pub(super) const PROGRAMS: [(&str, Program); 8] = [
+pub(super) const PROGRAMS: [(&str, Program); 9] = [
     ("mean", |d| d.u.mean(&Over::all())),
     ("anomaly", |d| d.u.subtract(d.u.mean(&Over::axis(0))?)),
+    // It is needed twice, and nobody keeps it: it is held, spilled, or let go and read again.
+    ("anomaly of files", |d| {
+        d.read.subtract(d.read.mean(&Over::axis(0))?)
+    }),
     ("vorticity", |d| {
         let dy = difference(&d.v, 0)?.slice(&[Index::Full, Index::range(1, i64::MAX)])?;
         let dx = difference(&d.u, 1)?.slice(&[Index::range(1, i64::MAX), Index::Full])?;
@@ -64,6 +74,28 @@ fn difference(x: &Array, axis: usize) -> Result<Array, ArrayError> {
         x.slice(&index)
     };
     along(Index::range(1, i64::MAX))?.subtract(along(Index::range(0, -1))?)
+}
+
+/// Writes a square matrix of waves as Zarr 2 without compression.
+pub(super) fn write_zarr(folder: &Path, side: u64, chunk: u64, step: f64) -> anyhow::Result<()> {
+    std::fs::create_dir_all(folder).with_context(|| format!("cannot make {}", folder.display()))?;
+    let metadata = json!({
+        "zarr_format": 2, "shape": [side, side], "chunks": [chunk, chunk], "dtype": "<f8", "order": "C",
+        "compressor": null, "filters": null, "fill_value": 0.0,
+    });
+    std::fs::write(folder.join(".zarray"), metadata.to_string())?;
+    let count = side.div_ceil(chunk);
+    for row in 0..count {
+        for column in 0..count {
+            let values = (0..chunk).flat_map(|y| {
+                let y = ((row * chunk + y) as f64 * step).sin();
+                (0..chunk).map(move |x| y * ((column * chunk + x) as f64 * step / 2.0).cos())
+            });
+            let bytes: Vec<u8> = values.flat_map(f64::to_le_bytes).collect();
+            std::fs::write(folder.join(format!("{row}.{column}")), bytes)?;
+        }
+    }
+    Ok(())
 }
 
 /// Waves along both axes, cut into squares.
