@@ -140,8 +140,22 @@ impl World {
         Rng::of(self.case.seed, Stream::Restart, self.runs.run * 1000 + nth)
     }
 
+    /// A job that was to be refused, for what it builds on went with a client that left, may be taken in after all: that the client
+    /// left is told only when all jobs are taken in again.
+    fn look_at_hopeless_again(&mut self) {
+        let standing = &self.journal.standing;
+        let is_there = |key: &Key| {
+            let kept = self.kept.get(key);
+            kept.is_some_and(|kept| standing.keys_of(kept.job).contains(key))
+        };
+        for job in self.jobs.values_mut().filter(|job| job.is_hopeless) {
+            job.is_hopeless = !job.generated.bases.iter().all(is_there);
+        }
+    }
+
     /// Of what clients have heard nothing may be lost; all else is as the journal has it.
     fn check_what_was_said(&mut self) {
+        self.look_at_hopeless_again();
         let mut broken = Vec::new();
         for (&id, job) in &mut self.jobs {
             if job.status == Status::Lost {

@@ -92,3 +92,10 @@ fn a_job_that_is_over_hands_on_what_stands_on_its_walk() {
 fn a_lost_chunk_of_a_block_that_was_cancelled_needs_no_inputs() {
     simulate(&Case::new(51_791)).unwrap_or_else(|failed| panic!("{failed}"));
 }
+
+/// A client left, and another one's job that builds on its results was refused; the scheduler's process ended before that was
+/// written down, and the next one took the job in: that is no mistake.
+#[test]
+fn a_job_that_was_to_be_refused_may_be_taken_in_after_a_restart() {
+    simulate(&Case::new(9_000_013_411)).unwrap_or_else(|failed| panic!("{failed}"));
+}
