@@ -4,7 +4,12 @@
 
 mod support;
 
-use support::{graticule, sample};
+use std::{
+    io::{BufRead, BufReader},
+    process::Stdio,
+};
+
+use support::{Process, graticule, sample};
 
 /// Checks that a command fails and says why.
 fn assert_refused(arguments: &[&str], code: i32, parts: &[&str]) {
@@ -148,4 +153,13 @@ fn the_demonstration_says_where_it_looked_for_its_data() {
     let data = folder.path().to_str().unwrap();
     let arguments = ["demo", "--no-dashboard", "--out", data, "--data", data];
     assert_refused(&arguments, 1, &["items.json"]);
+}
+
+#[test]
+fn a_worker_of_hardly_any_memory_says_how_much_it_should_have() {
+    let arguments = ["worker", "--scheduler", "grpc://127.0.0.1:9", "--memory", "40MiB"];
+    let mut worker = Process::spawn(graticule(&arguments).stderr(Stdio::piped()));
+    let said = BufReader::new(worker.0.stderr.take().unwrap()).lines();
+    let note = said.map(Result::unwrap).find(|line| line.contains("--memory"));
+    assert!(note.unwrap().contains("give it --memory 85.3 MiB or more"));
 }

@@ -4,10 +4,14 @@ mod config;
 
 use std::{process::ExitCode, time::Duration};
 
+use graticule_worker::memory_bytes_for;
+
 use crate::{signals::Interrupt, terminal};
 
 /// How long running tasks may take to end when nobody wants their results any more.
 const STOP_PATIENCE: Duration = Duration::from_secs(2);
+/// Bytes for chunks and tasks below which few tasks fit, and the process takes more than it was given.
+const LEDGER_BYTES_FEW: u64 = 16 << 20;
 
 pub(crate) use config::{Config, Resources};
 
@@ -21,6 +25,12 @@ pub(crate) async fn run(config: Config) -> anyhow::Result<ExitCode> {
         config.scheduler,
         terminal::bytes(served.budget_bytes)
     ))?;
+    if served.budget_bytes < LEDGER_BYTES_FEW {
+        terminal::note(&format!(
+            "so little memory is hardly enough for the process itself: give it --memory {} or more",
+            terminal::bytes(memory_bytes_for(LEDGER_BYTES_FEW))
+        ));
+    }
     tokio::select! {
         ended = served.ended() => {
             ended?;
