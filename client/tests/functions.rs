@@ -5,7 +5,7 @@
 use std::{
     sync::{
         Arc,
-        atomic::{AtomicU32, Ordering},
+        atomic::{AtomicU32, AtomicU64, Ordering},
         mpsc,
     },
     time::Duration,
@@ -284,6 +284,66 @@ async fn results_larger_than_anybody_said_go_to_disk_and_none_is_lost() {
     let lens: Vec<Future> = lens.collect();
     let lens = in_time(client.gather(&lens)).await.unwrap();
     assert!(lens.iter().all(|len| number(len) == 2 << 20));
+}
+
+/// Bytes that calls make at this moment, the most that they made together, and how many calls there were by then.
+#[derive(Debug, Default)]
+struct Making {
+    now: AtomicU64,
+    most: AtomicU64,
+    begun: AtomicU64,
+    done: AtomicU64,
+    /// Calls that began while no other had ended.
+    first: AtomicU64,
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_function_whose_results_are_large_is_tried_alone_and_stays_within_the_budget() {
+    const BUDGET: u64 = 48 << 20;
+    const LARGE: u64 = 12 << 20;
+    let making = Arc::new(Making::default());
+    let mut functions = registry();
+    let inside = making.clone();
+    functions.function("large", move |inputs| {
+        if inside.done.load(Ordering::SeqCst) == 0 {
+            inside.first.fetch_add(1, Ordering::SeqCst);
+        }
+        inside.begun.fetch_add(1, Ordering::SeqCst);
+        let now = inside.now.fetch_add(LARGE, Ordering::SeqCst) + LARGE;
+        inside.most.fetch_max(now, Ordering::SeqCst);
+        let value = vec![number(&inputs[0]) as u8; LARGE as usize];
+        inside.now.fetch_sub(LARGE, Ordering::SeqCst);
+        inside.done.fetch_add(1, Ordering::SeqCst);
+        Ok(Value::from(value))
+    });
+    let client = local_with(LocalOptions {
+        functions,
+        slots: Some(8),
+        budget_bytes: Some(BUDGET),
+        ..LocalOptions::default()
+    })
+    .await;
+    // In many batches, so that most are on their way before the first result is there.
+    let calls: Vec<Future> = (0..40_i64)
+        .map(|n| client.submit("large", [n]).unwrap())
+        .collect();
+    for call in &calls {
+        in_time(call.wait()).await.unwrap();
+    }
+    assert_eq!(making.first.load(Ordering::SeqCst), 1, "{making:?}");
+    assert_eq!(making.begun.load(Ordering::SeqCst), 40);
+    assert!(making.most.load(Ordering::SeqCst) <= BUDGET, "{making:?}");
+    wait_until("the worker says how it was", async || {
+        let status = client.info().await.unwrap().workers[0].status;
+        status.peak_bytes > 0 && status.reserved_bytes == 0
+    })
+    .await;
+    let peak = client.info().await.unwrap().workers[0].status.peak_bytes;
+    assert!(peak <= BUDGET, "{peak} of {BUDGET}");
+    let lens = calls.iter().map(|call| client.submit("len", [call]).unwrap());
+    let lens: Vec<Future> = lens.collect();
+    let lens = in_time(client.gather(&lens)).await.unwrap();
+    assert!(lens.iter().all(|len| number(len) == LARGE as i64));
 }
 
 #[tokio::test(flavor = "multi_thread")]

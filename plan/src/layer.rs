@@ -50,6 +50,9 @@ pub enum LayerKind {
     Calls {
         /// The name by which workers know the function; only those that do run it.
         function: Arc<str>,
+        /// Whoever calls it does not know how large results are: the bytes of an element are a guess, and the
+        /// scheduler learns better.
+        learns_size: bool,
     },
 }
 
@@ -112,8 +115,22 @@ impl Layer {
     /// The function that its tasks call, if they do.
     pub fn function(&self) -> Option<&Arc<str>> {
         match &self.kind {
-            LayerKind::Calls { function } => Some(function),
+            LayerKind::Calls { function, .. } => Some(function),
             LayerKind::Array => None,
+        }
+    }
+
+    /// The function that its tasks call, if the size of their results is learnt.
+    pub fn learns_size(&self) -> Option<&Arc<str>> {
+        match &self.kind {
+            LayerKind::Calls {
+                function,
+                learns_size: true,
+            } => Some(function),
+            LayerKind::Calls {
+                learns_size: false, ..
+            }
+            | LayerKind::Array => None,
         }
     }
 

@@ -150,6 +150,7 @@ impl From<&Layer> for v1::Layer {
             }
             .into(),
             function: layer.function().map(|name| name.to_string()).unwrap_or_default(),
+            learns_size: layer.learns_size().is_some(),
         }
     }
 }
@@ -163,6 +164,7 @@ impl TryFrom<v1::Layer> for Layer {
             v1::LayerKind::Array => LayerKind::Array,
             v1::LayerKind::Calls => LayerKind::Calls {
                 function: layer.function.into(),
+                learns_size: layer.learns_size,
             },
         };
         let inputs = layer.inputs.into_iter().map(Input::try_from);

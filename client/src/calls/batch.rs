@@ -121,7 +121,7 @@ impl Batcher {
         if draft.is_empty() {
             return;
         }
-        let drafted = draft.finish(&self.shared).expect("a batch is a small plan");
+        let drafted = draft.finish().expect("a batch is a small plan");
         let (answered, answer) = oneshot::channel();
         let submission = CallSubmission::new(drafted, args, answered);
         self.awaited = Some(answer);

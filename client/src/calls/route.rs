@@ -151,7 +151,6 @@ impl CallJobs {
         };
         for chunk in chunks {
             if let Some(call) = job.call(layer, chunk.block) {
-                call.session.calls().note_size(&call.function, chunk.bytes);
                 call.there(There {
                     job: id,
                     bytes: chunk.bytes,
@@ -177,7 +176,6 @@ impl CallJobs {
                 inline,
             } => {
                 if let Some(call) = job.call(*layer, *block) {
-                    call.session.calls().note_size(&call.function, *bytes);
                     call.there(There {
                         job: id,
                         bytes: *bytes,

@@ -365,7 +365,7 @@ impl Scheduler {
             .for_each(|entry| record.choosy_ready.push(entry));
     }
 
-    fn ready_blocks(&self, job: JobId, layer: LayerId) -> Vec<u64> {
+    pub(super) fn ready_blocks(&self, job: JobId, layer: LayerId) -> Vec<u64> {
         let tasks = self.layer(job, layer).tasks.iter();
         let ready = tasks.filter(|(_, task)| task.state == super::record::TaskState::Ready);
         ready.map(|(block, _)| block).collect()

@@ -124,6 +124,7 @@ impl Scheduler {
         });
         layer.measured.add(tasks.count, took_us);
         layer.finished.insert_run(tasks.first, tasks.count);
+        self.learn_size(tasks.job, tasks.layer, finished.bytes);
         self.out.push(Command::Observe(Observation::TasksFinished {
             tasks,
             worker,

@@ -30,6 +30,7 @@ mod restore;
 mod retire;
 mod roster;
 mod sabotage;
+mod sizes;
 mod snapshot;
 mod submit;
 mod table;
@@ -138,6 +139,8 @@ pub struct Scheduler {
     /// Layers with choosy tasks that are ready; some may be so no more.
     choosy: BTreeSet<(JobId, LayerId)>,
     choosy_ready_count: u64,
+    /// Functions whose results' sizes are learnt.
+    functions: sizes::Functions,
     /// Tasks demanded since one became ready.
     barren_count: u64,
     /// Leased tasks of all jobs.
@@ -203,6 +206,7 @@ impl Scheduler {
             ready_count: 0,
             choosy: BTreeSet::new(),
             choosy_ready_count: 0,
+            functions: sizes::Functions::default(),
             barren_count: 0,
             leased_count: 0,
             committed_bytes: 0,

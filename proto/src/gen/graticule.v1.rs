@@ -79,6 +79,9 @@ pub struct Layer {
     /// The name of the function that its tasks call.
     #[prost(string, tag = "16")]
     pub function: ::prost::alloc::string::String,
+    /// Bytes of an element are a guess: the scheduler learns how large results of the function are.
+    #[prost(bool, tag = "17")]
+    pub learns_size: bool,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Resource {
@@ -1194,6 +1197,8 @@ pub struct Ready {
     pub not_empty: u64,
     #[prost(uint64, tag = "7")]
     pub unfit: u64,
+    #[prost(bool, tag = "8")]
+    pub awaits_first: bool,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Leased {
