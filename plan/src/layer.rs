@@ -54,6 +54,12 @@ pub enum LayerKind {
         /// scheduler learns better.
         learns_size: bool,
     },
+    /// Values that their client hands to a worker, each for itself: nothing else can make them, so one that is lost with
+    /// all that hold it fails, with those that need it.
+    Values {
+        /// Workers that shall hold each.
+        replicas: u32,
+    },
 }
 
 /// A named, countable thing that a task occupies while it runs, such as `GPU`.
@@ -116,7 +122,7 @@ impl Layer {
     pub fn function(&self) -> Option<&Arc<str>> {
         match &self.kind {
             LayerKind::Calls { function, .. } => Some(function),
-            LayerKind::Array => None,
+            LayerKind::Array | LayerKind::Values { .. } => None,
         }
     }
 
@@ -130,7 +136,16 @@ impl Layer {
             LayerKind::Calls {
                 learns_size: false, ..
             }
-            | LayerKind::Array => None,
+            | LayerKind::Array
+            | LayerKind::Values { .. } => None,
+        }
+    }
+
+    /// How many workers shall hold each block, if these are values that a client hands over.
+    pub fn replicas(&self) -> Option<u32> {
+        match self.kind {
+            LayerKind::Values { replicas } => Some(replicas),
+            LayerKind::Calls { .. } | LayerKind::Array => None,
         }
     }
 

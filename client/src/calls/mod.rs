@@ -9,6 +9,7 @@ mod batch;
 mod draft;
 mod future;
 mod route;
+mod scatter;
 
 use std::sync::{
     Arc, Mutex, PoisonError,
@@ -17,11 +18,11 @@ use std::sync::{
 
 use futures::{StreamExt, TryStreamExt};
 use graticule_kernel::Value;
-use graticule_ops::VALUE_FUNCTION;
 use graticule_plan::Annotations;
 
 pub use arg::Arg;
 pub use future::Future;
+pub use scatter::ScatterOptions;
 
 pub(crate) use batch::{Call, start};
 pub(crate) use future::Promise;
@@ -276,28 +277,6 @@ impl Client {
         };
         self.session.call(call)?;
         Ok(Future::new(promise))
-    }
-
-    /// Puts values into the memory of the workers, for calls to share, and returns when they are there.
-    ///
-    /// The way is through the scheduler, which keeps them until the last clone of the future is dropped; so a value is not
-    /// lost with the workers that hold it, and takes at most 8 MiB.
-    ///
-    /// # Errors
-    /// [`ClientError::ValueTooLarge`]; as [`Client::submit`] and [`Future::wait`].
-    pub async fn scatter<V: Into<Value>>(
-        &self,
-        values: impl IntoIterator<Item = V>,
-    ) -> Result<Vec<Future>, ClientError> {
-        let (function, options) = (VALUE_FUNCTION.into(), Arc::new(CallOptions::default()));
-        let values = values.into_iter().map(|value| vec![Arg::Value(value.into())]);
-        let futures: Vec<Future> = values
-            .map(|value| self.call(&function, value, &options))
-            .collect::<Result<_, _>>()?;
-        for future in &futures {
-            future.wait().await?;
-        }
-        Ok(futures)
     }
 
     /// Waits for the results of calls and brings them here, in the order of the futures.

@@ -253,6 +253,7 @@ impl Scheduler {
             attempt,
         };
         leases.push(((worker, tasks.job, tasks.layer), run));
+        self.tell_value_awaited(tasks, worker);
     }
 
     /// Enters in the tasks' records that a worker has them: the attempt, the load of each, and whether the worker gets

@@ -34,6 +34,7 @@ mod sizes;
 mod snapshot;
 mod submit;
 mod table;
+mod values;
 mod why;
 mod why_answer;
 mod why_text;
@@ -175,6 +176,9 @@ pub struct Scheduler {
     /// Workers to be ranked anew.
     changed: Vec<WorkerId>,
     retires: retire::Retires,
+    spreads: values::Spreads,
+    /// Values that are held by fewer workers than they shall be.
+    thin: BTreeSet<ChunkId>,
     /// Workers of an earlier run are awaited.
     restoring: Option<restore::Restoring>,
     needs_left: restore::NeedsLeft,
@@ -226,6 +230,8 @@ impl Scheduler {
             ranks: rank::Ranks::default(),
             changed: Vec::new(),
             retires: retire::Retires::default(),
+            spreads: values::Spreads::new(),
+            thin: BTreeSet::new(),
             restoring: None,
             needs_left: restore::NeedsLeft::default(),
             releases: Vec::new(),
