@@ -149,7 +149,7 @@ impl StorePool {
     /// [`FetchError`]; [`FetchError::NotHeld`] if it does not wait for it.
     pub async fn put(&self, address: &Arc<str>, chunk: ChunkId, value: &Chunk) -> Result<(), FetchError> {
         let credits = self.credits.take(value.nbytes()).await;
-        let body = FrameBody::new(value.frames(), credits).as_request();
+        let body = FrameBody::new(value.frames(), credits).into_request();
         let patience = FRAME_TIMEOUT + Duration::from_millis(value.nbytes() / PUT_BYTES_PER_MS_MIN);
         self.send(address, chunk, body, patience)
             .await

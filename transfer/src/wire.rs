@@ -67,7 +67,7 @@ impl FrameBody {
     }
 
     /// The same as a request, which has no status behind it.
-    pub(crate) fn as_request(self) -> Self {
+    pub(crate) fn into_request(self) -> Self {
         Self {
             is_ended: self.pieces.is_empty(),
             has_status: false,
