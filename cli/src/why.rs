@@ -101,6 +101,7 @@ fn standing_json(standing: &Standing) -> Value {
             "isolated": workers.isolated,
             "not_empty": workers.not_empty,
             "unfit": workers.unfit,
+            "awaits_first": workers.awaits_first,
         }),
         Standing::Leased {
             worker,

@@ -83,7 +83,7 @@ impl JobFeed {
         let mut state = self.state();
         match event {
             // Of calls others hear.
-            JobEvent::Accepted | JobEvent::BlockFailed { .. } => {}
+            JobEvent::Accepted | JobEvent::BlockFailed { .. } | JobEvent::ValueAwaited { .. } => {}
             JobEvent::ChunkReady {
                 layer,
                 block,

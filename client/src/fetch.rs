@@ -36,4 +36,22 @@ impl Fetcher {
             }
         }
     }
+
+    /// Hands a value to the worker that waits for it.
+    ///
+    /// # Errors
+    /// What went wrong, for a person.
+    pub(crate) async fn put(&self, peer: &Peer, id: ChunkId, value: &Chunk) -> Result<(), String> {
+        match self {
+            #[cfg(feature = "local")]
+            Fetcher::Embedded(peers) => peers
+                .put(&peer.address, id, value.clone())
+                .await
+                .map_err(|error| error.to_string()),
+            Fetcher::Remote(pool) => pool
+                .put(&peer.address, id, value)
+                .await
+                .map_err(|error| error.to_string()),
+        }
+    }
 }

@@ -53,7 +53,7 @@ mod why;
 pub use arrays::{open_zarr, stack_array, zarr_array};
 #[cfg(feature = "bars")]
 pub use bars::Bars;
-pub use calls::{Arg, CallOptions, Future};
+pub use calls::{Arg, CallOptions, Future, ScatterOptions};
 pub use client::{Client, ClusterInfo};
 pub use error::ClientError;
 pub use explain::Explanation;

@@ -149,6 +149,14 @@ impl Session {
         self.calls.send(call).map_err(|_| closed())
     }
 
+    /// Hands in a plan of values.
+    ///
+    /// # Errors
+    /// [`ClientError::ConnectionLost`].
+    pub(crate) async fn submit_values(&self, submission: CallSubmission) -> Result<(), ClientError> {
+        self.request(Request::Call(submission)).await
+    }
+
     /// Lets go of a result of a call.
     pub(crate) fn let_go(&self, key: Key, block: u64) {
         let blocks = iter::once(block..block + 1).collect();

@@ -5,13 +5,15 @@
 use std::{
     sync::{
         Arc,
-        atomic::{AtomicU32, Ordering},
+        atomic::{AtomicU32, AtomicU64, Ordering},
         mpsc,
     },
     time::Duration,
 };
 
-use graticule_client::{Arg, CallOptions, Client, ClientError, Future, LocalOptions, Registry, Value};
+use graticule_client::{
+    Arg, CallOptions, Client, ClientError, Future, LocalOptions, Registry, ScatterOptions, Value,
+};
 use graticule_plan::Resource;
 use graticule_worker::{ServeOptions as WorkerServeOptions, WorkerOptions};
 
@@ -286,6 +288,66 @@ async fn results_larger_than_anybody_said_go_to_disk_and_none_is_lost() {
     assert!(lens.iter().all(|len| number(len) == 2 << 20));
 }
 
+/// Bytes that calls make at this moment, the most that they made together, and how many calls there were by then.
+#[derive(Debug, Default)]
+struct Making {
+    now: AtomicU64,
+    most: AtomicU64,
+    begun: AtomicU64,
+    done: AtomicU64,
+    /// Calls that began while no other had ended.
+    first: AtomicU64,
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_function_whose_results_are_large_is_tried_alone_and_stays_within_the_budget() {
+    const BUDGET: u64 = 48 << 20;
+    const LARGE: u64 = 12 << 20;
+    let making = Arc::new(Making::default());
+    let mut functions = registry();
+    let inside = making.clone();
+    functions.function("large", move |inputs| {
+        if inside.done.load(Ordering::SeqCst) == 0 {
+            inside.first.fetch_add(1, Ordering::SeqCst);
+        }
+        inside.begun.fetch_add(1, Ordering::SeqCst);
+        let now = inside.now.fetch_add(LARGE, Ordering::SeqCst) + LARGE;
+        inside.most.fetch_max(now, Ordering::SeqCst);
+        let value = vec![number(&inputs[0]) as u8; LARGE as usize];
+        inside.now.fetch_sub(LARGE, Ordering::SeqCst);
+        inside.done.fetch_add(1, Ordering::SeqCst);
+        Ok(Value::from(value))
+    });
+    let client = local_with(LocalOptions {
+        functions,
+        slots: Some(8),
+        budget_bytes: Some(BUDGET),
+        ..LocalOptions::default()
+    })
+    .await;
+    // In many batches, so that most are on their way before the first result is there.
+    let calls: Vec<Future> = (0..40_i64)
+        .map(|n| client.submit("large", [n]).unwrap())
+        .collect();
+    for call in &calls {
+        in_time(call.wait()).await.unwrap();
+    }
+    assert_eq!(making.first.load(Ordering::SeqCst), 1, "{making:?}");
+    assert_eq!(making.begun.load(Ordering::SeqCst), 40);
+    assert!(making.most.load(Ordering::SeqCst) <= BUDGET, "{making:?}");
+    wait_until("the worker says how it was", async || {
+        let status = client.info().await.unwrap().workers[0].status;
+        status.peak_bytes > 0 && status.reserved_bytes == 0
+    })
+    .await;
+    let peak = client.info().await.unwrap().workers[0].status.peak_bytes;
+    assert!(peak <= BUDGET, "{peak} of {BUDGET}");
+    let lens = calls.iter().map(|call| client.submit("len", [call]).unwrap());
+    let lens: Vec<Future> = lens.collect();
+    let lens = in_time(client.gather(&lens)).await.unwrap();
+    assert!(lens.iter().all(|len| number(len) == LARGE as i64));
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn countable_things_are_taken_by_no_more_calls_than_there_are() {
     let (now, most) = (Arc::new(AtomicU32::new(0)), Arc::new(AtomicU32::new(0)));
@@ -435,4 +497,130 @@ async fn calls_go_where_they_may_and_unknown_names_are_told_by_the_scheduler() {
     one.stop(PATIENCE).await;
     two.stop(PATIENCE).await;
     scheduler.shutdown().await;
+}
+
+/// So much that no message takes it, and more than goes at a time.
+fn large_value(seed: u8) -> Value {
+    let bytes: Vec<u8> = (0..20_u64 << 20)
+        .map(|n| (n.wrapping_mul(0x9e37_79b9) >> 13) as u8 ^ seed)
+        .collect();
+    Value::from(bytes)
+}
+
+fn check_sum(value: &Value) -> i64 {
+    let bytes = value.bytes().unwrap();
+    bytes.iter().fold(7, |sum: i64, &byte| {
+        sum.wrapping_mul(31).wrapping_add(i64::from(byte))
+    })
+}
+
+fn summing() -> Registry {
+    let mut functions = registry();
+    functions.function("check_sum", |inputs| Ok(Value::from(check_sum(&inputs[0]))));
+    functions
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn large_values_go_straight_to_the_embedded_worker_and_none_of_them_is_kept_by_the_client() {
+    let client = local(summing()).await;
+    let value = large_value(1);
+    let scattered = in_time(client.scatter([value.clone(), Value::from("small"), value.clone()]))
+        .await
+        .unwrap();
+    wait_until("held", async || held_bytes(&client).await >= 40 << 20).await;
+    let sums = [0, 2].map(|at: usize| client.submit("check_sum", [&scattered[at]]).unwrap());
+    for sum in sums {
+        assert_eq!(number(&in_time(sum.result()).await.unwrap()), check_sum(&value));
+    }
+    let back = in_time(client.gather(&scattered)).await.unwrap();
+    assert!(back[0] == value && back[2] == value && back[1].text() == Some("small"));
+    drop((scattered, back));
+    wait_until("released", async || held_bytes(&client).await < 20 << 20).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_value_that_is_lost_with_its_worker_fails_by_name_and_one_with_replicas_stays() {
+    let (scheduler, url) = scheduler().await;
+    let stays = worker(&url, "stays", summing()).await;
+    let goes = worker(&url, "goes", summing()).await;
+    let client = Client::connect(&url).await.unwrap();
+    wait_until("two workers", async || {
+        client.info().await.unwrap().workers.len() == 2
+    })
+    .await;
+    let value = large_value(2);
+    let twice = ScatterOptions::new().replicas(2);
+    let safe = in_time(client.scatter_with([value.clone()], &twice))
+        .await
+        .unwrap();
+    wait_until("both hold it", async || {
+        let workers = client.info().await.unwrap().workers;
+        workers
+            .iter()
+            .all(|worker| worker.status.memory_bytes >= 20 << 20)
+    })
+    .await;
+    let there = ScatterOptions::new().worker("goes");
+    let single = in_time(client.scatter_with([large_value(3)], &there))
+        .await
+        .unwrap();
+    let sum = client.submit("check_sum", &single).unwrap();
+    assert_eq!(
+        number(&in_time(sum.result()).await.unwrap()),
+        check_sum(&large_value(3))
+    );
+    // It is gone as if it were killed: nothing is handed over.
+    drop(goes);
+    wait_until("one worker", async || {
+        client.info().await.unwrap().workers.len() == 1
+    })
+    .await;
+    // Only workers of its name may hold the value, so its loss is told when one is there.
+    let goes = worker(&url, "goes", summing()).await;
+    let sum = client.submit("check_sum", &single).unwrap();
+    let told = in_time(sum.result()).await.unwrap_err().to_string();
+    assert!(
+        told.contains("scatter")
+            && told.contains("lost with all workers that held it")
+            && told.contains("replicas"),
+        "{told}"
+    );
+    let sum = client.submit("check_sum", &safe).unwrap();
+    assert_eq!(number(&in_time(sum.result()).await.unwrap()), check_sum(&value));
+    assert!(in_time(client.gather(&safe)).await.unwrap()[0] == value);
+    // The second copy is made again, on the worker that came.
+    wait_until("two copies again", async || {
+        let workers = client.info().await.unwrap().workers;
+        workers.len() == 2
+            && workers
+                .iter()
+                .all(|worker| worker.status.memory_bytes >= 20 << 20)
+    })
+    .await;
+    goes.stop(PATIENCE).await;
+    stays.stop(PATIENCE).await;
+    scheduler.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_value_larger_than_all_memory_is_refused_and_many_that_fit_one_by_one_are_spilled() {
+    let client = local_with(LocalOptions {
+        functions: summing(),
+        budget_bytes: Some(48 << 20),
+        ..LocalOptions::default()
+    })
+    .await;
+    let huge = Value::from(vec![1_u8; 64 << 20]);
+    let told = in_time(client.scatter([huge])).await.unwrap_err().to_string();
+    assert!(told.contains("64 MiB") && told.contains("--memory"), "{told}");
+    let scattered = in_time(client.scatter((0..5).map(large_value))).await.unwrap();
+    for (seed, future) in (0..).zip(&scattered) {
+        let sum = client.submit("check_sum", [future]).unwrap();
+        assert_eq!(
+            number(&in_time(sum.result()).await.unwrap()),
+            check_sum(&large_value(seed))
+        );
+    }
+    let status = client.info().await.unwrap().workers[0].status;
+    assert!(status.peak_bytes <= 48 << 20, "{}", status.peak_bytes);
 }

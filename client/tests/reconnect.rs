@@ -6,7 +6,7 @@ use std::{
     net::SocketAddr,
     path::Path,
     sync::{
-        Arc,
+        Arc, Condvar, Mutex,
         atomic::{AtomicU64, Ordering},
     },
     time::{Duration, Instant},
@@ -14,7 +14,7 @@ use std::{
 
 use futures::StreamExt;
 use graticule_array::{Array, Chunks, Index, Over};
-use graticule_client::{Client, ClientError, ConnectOptions, RunOptions};
+use graticule_client::{CallOptions, Client, ClientError, ConnectOptions, Registry, RunOptions, Value};
 use graticule_plan::DType;
 use graticule_scheduler::{ServeOptions, Served};
 use graticule_worker::{ServeOptions as WorkerServeOptions, WorkerOptions};
@@ -61,11 +61,16 @@ fn lasting(folder: &Path) -> ServeOptions {
 }
 
 async fn worker(url: &str) -> graticule_worker::Served {
+    worker_with(url, Registry::new()).await
+}
+
+async fn worker_with(url: &str, functions: Registry) -> graticule_worker::Served {
     let options = WorkerServeOptions {
         scheduler: url.into(),
         listen: ANYWHERE.into(),
         worker: WorkerOptions {
             slots: 2,
+            functions,
             ..WorkerOptions::default()
         },
     };
@@ -188,6 +193,94 @@ async fn what_is_asked_while_the_scheduler_is_away_is_done_when_it_is_back() {
     let want = want.compute(&table().sum(&Over::all()).unwrap()).await.unwrap();
     assert_eq!(sum, want);
     drop(kept);
+    wait_until("no job left", async || job_count(&url).await == 0).await;
+    worker.stop(PATIENCE).await;
+    scheduler.shutdown().await;
+}
+
+/// A gate that calls wait at until it is opened, and how many have come to it.
+#[derive(Debug, Default)]
+struct Gate {
+    is_open: Mutex<bool>,
+    opened: Condvar,
+    come: AtomicU64,
+}
+
+impl Gate {
+    fn pass(&self) {
+        self.come.fetch_add(1, Ordering::SeqCst);
+        let is_open = self.is_open.lock().unwrap();
+        drop(self.opened.wait_while(is_open, |is_open| !*is_open).unwrap());
+    }
+
+    fn open(&self) {
+        *self.is_open.lock().unwrap() = true;
+        self.opened.notify_all();
+    }
+}
+
+fn number(value: &Value) -> i64 {
+    value.number::<i64>().unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn calls_in_flight_outlive_cut_connections_and_a_restart_of_the_scheduler() {
+    let folder = tempfile::tempdir().unwrap();
+    let (scheduler, url) = serve(lasting(folder.path())).await;
+    let gate = Arc::new(Gate::default());
+    let mut functions = Registry::new();
+    let passed = gate.clone();
+    functions.function("gate", move |inputs| {
+        passed.pass();
+        Ok(inputs[0].clone())
+    });
+    functions.function("square", |inputs| Ok(Value::from(number(&inputs[0]).pow(2))));
+    functions.function("sum", |inputs| {
+        Ok(Value::from(inputs.iter().map(number).sum::<i64>()))
+    });
+    let worker = worker_with(&url, functions).await;
+    let wire = Wire::to(scheduler.address).await;
+    let client = Client::connect(&wire.url).await.unwrap();
+    let options = CallOptions::new().output_bytes(8);
+    let mut results = client.map_with("square", 0..100_i64, &options).unwrap();
+    let held = client.map_with("gate", 0..2_i64, &options).unwrap();
+    let last = results[99].clone();
+    let sums = held
+        .iter()
+        .map(|held| client.submit_with("sum", [held, &last], &options).unwrap());
+    results.extend(sums);
+    drop(last);
+    // Both are in flight, and what waits for them is known to the scheduler.
+    wait_until("calls at the gate", async || {
+        gate.come.load(Ordering::SeqCst) >= 2
+    })
+    .await;
+    for cut in 1..4 {
+        wire.cut();
+        // Said while nobody listens.
+        results.extend(client.map_with("square", 0..50_i64, &options).unwrap());
+        wait_until("another connection", async || {
+            wire.connected.load(Ordering::Relaxed) > cut
+        })
+        .await;
+    }
+    let address = scheduler.address;
+    scheduler.shutdown().await;
+    results.extend(client.map_with("square", 0..50_i64, &options).unwrap());
+    let (scheduler, _) = serve(ServeOptions {
+        listen: address,
+        ..lasting(folder.path())
+    })
+    .await;
+    results.push(client.submit_with("sum", &held, &options).unwrap());
+    gate.open();
+    let got = in_time(client.gather(&results)).await.unwrap();
+    let squares = |count: i64| (0..count).map(|n| n * n);
+    let mut want: Vec<i64> = squares(100).chain([99 * 99, 1 + 99 * 99]).collect();
+    (0..4).for_each(|_| want.extend(squares(50)));
+    want.push(1);
+    assert!(got.iter().map(number).eq(want));
+    drop((results, held));
     wait_until("no job left", async || job_count(&url).await == 0).await;
     worker.stop(PATIENCE).await;
     scheduler.shutdown().await;

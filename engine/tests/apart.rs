@@ -182,6 +182,7 @@ fn calls_of_higher_priority_go_first_whenever_they_came() {
         plan.layer("calls", 100, Vec::new(), |layer| {
             layer.kind = graticule_plan::LayerKind::Calls {
                 function: FUNCTION.into(),
+                learns_size: false,
             };
             layer.cost_ns = 1_000_000;
             layer.priority = priority;

@@ -50,6 +50,15 @@ pub enum LayerKind {
     Calls {
         /// The name by which workers know the function; only those that do run it.
         function: Arc<str>,
+        /// Whoever calls it does not know how large results are: the bytes of an element are a guess, and the
+        /// scheduler learns better.
+        learns_size: bool,
+    },
+    /// Values that their client hands to a worker, each for itself: nothing else can make them, so one that is lost with
+    /// all that hold it fails, with those that need it.
+    Values {
+        /// Workers that shall hold each.
+        replicas: u32,
     },
 }
 
@@ -112,8 +121,31 @@ impl Layer {
     /// The function that its tasks call, if they do.
     pub fn function(&self) -> Option<&Arc<str>> {
         match &self.kind {
-            LayerKind::Calls { function } => Some(function),
-            LayerKind::Array => None,
+            LayerKind::Calls { function, .. } => Some(function),
+            LayerKind::Array | LayerKind::Values { .. } => None,
+        }
+    }
+
+    /// The function that its tasks call, if the size of their results is learnt.
+    pub fn learns_size(&self) -> Option<&Arc<str>> {
+        match &self.kind {
+            LayerKind::Calls {
+                function,
+                learns_size: true,
+            } => Some(function),
+            LayerKind::Calls {
+                learns_size: false, ..
+            }
+            | LayerKind::Array
+            | LayerKind::Values { .. } => None,
+        }
+    }
+
+    /// How many workers shall hold each block, if these are values that a client hands over.
+    pub fn replicas(&self) -> Option<u32> {
+        match self.kind {
+            LayerKind::Values { replicas } => Some(replicas),
+            LayerKind::Calls { .. } | LayerKind::Array => None,
         }
     }
 

@@ -366,6 +366,11 @@ fn job_event(job: JobId, event: JobEvent) -> v1::client_event::Event {
             block,
             message: message.to_string(),
         }),
+        JobEvent::ValueAwaited { layer, block, peer } => Event::ValueAwaited(v1::ValueAwaited {
+            layer: layer.0,
+            block,
+            peer: Some((&peer).into()),
+        }),
         JobEvent::Problems(problems) => Event::Problems(v1::Problems {
             problems: problems.iter().map(|p| p.to_string()).collect(),
         }),
@@ -434,7 +439,7 @@ impl TryFrom<v1::ClientEvent> for FromCluster {
                 let event = job.event.ok_or(Malformed("an empty job event"))?;
                 FromCluster::Job {
                     job: JobId(job.job),
-                    event: from_job_event(event),
+                    event: from_job_event(event)?,
                 }
             }
             Event::Functions(functions) => FromCluster::Functions {
@@ -450,9 +455,17 @@ impl TryFrom<v1::ClientEvent> for FromCluster {
     }
 }
 
-fn from_job_event(event: v1::job_event::Event) -> JobEvent {
+fn from_job_event(event: v1::job_event::Event) -> Result<JobEvent, ProtoError> {
     use v1::job_event::Event;
-    match event {
+    Ok(match event {
+        Event::ValueAwaited(awaited) => JobEvent::ValueAwaited {
+            layer: LayerId(awaited.layer),
+            block: awaited.block,
+            peer: awaited
+                .peer
+                .ok_or(Malformed("a value is awaited by nobody"))?
+                .into(),
+        },
         Event::Accepted(_) => JobEvent::Accepted,
         Event::BlockFailed(failed) => JobEvent::BlockFailed {
             layer: LayerId(failed.layer),
@@ -468,5 +481,5 @@ fn from_job_event(event: v1::job_event::Event) -> JobEvent {
             message: failed.message.into(),
         },
         Event::Cancelled(_) => JobEvent::Cancelled,
-    }
+    })
 }

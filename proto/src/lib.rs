@@ -41,7 +41,10 @@ pub use ready::ReadyChunk;
 pub use resume::{ClientToken, Resume, ResumedJob};
 pub use story::{About, Answer, Happening};
 pub use subject::{Subject, SubjectError, worker_number};
-pub use transfer::{FETCH_PATH, Region, STORE_SERVICE, decode_fetch, encode_fetch};
+pub use transfer::{
+    FETCH_PATH, PUT_CHUNK, PUT_PATH, Region, STORE_SERVICE, decode_fetch, decode_put, encode_fetch,
+    encode_put,
+};
 pub use version::{check_version, version};
 
 /// The largest message that either end accepts. Side tables must fit in one.

@@ -147,9 +147,12 @@ impl From<&Layer> for v1::Layer {
             kind: match layer.kind {
                 LayerKind::Array => v1::LayerKind::Array,
                 LayerKind::Calls { .. } => v1::LayerKind::Calls,
+                LayerKind::Values { .. } => v1::LayerKind::Values,
             }
             .into(),
             function: layer.function().map(|name| name.to_string()).unwrap_or_default(),
+            learns_size: layer.learns_size().is_some(),
+            replicas: layer.replicas().unwrap_or_default(),
         }
     }
 }
@@ -163,6 +166,10 @@ impl TryFrom<v1::Layer> for Layer {
             v1::LayerKind::Array => LayerKind::Array,
             v1::LayerKind::Calls => LayerKind::Calls {
                 function: layer.function.into(),
+                learns_size: layer.learns_size,
+            },
+            v1::LayerKind::Values => LayerKind::Values {
+                replicas: layer.replicas,
             },
         };
         let inputs = layer.inputs.into_iter().map(Input::try_from);

@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use graticule_plan::{ChunkId, NDIM_MAX};
+use graticule_plan::{ChunkId, JobId, LayerId, NDIM_MAX};
 use prost::Message;
 
 use crate::{ProtoError, v1};
@@ -11,6 +11,27 @@ use crate::{ProtoError, v1};
 pub const STORE_SERVICE: &str = "graticule.v1.Store";
 /// The path of its method that gives regions of chunks.
 pub const FETCH_PATH: &str = "/graticule.v1.Store/Fetch";
+
+/// The path of its method that takes values in.
+pub const PUT_PATH: &str = "/graticule.v1.Store/Put";
+/// The metadata that names the chunk that a value is.
+pub const PUT_CHUNK: &str = "graticule-chunk";
+
+/// The name of a chunk in metadata.
+pub fn encode_put(chunk: ChunkId) -> String {
+    format!("{}.{}.{}", chunk.job.0, chunk.layer.0, chunk.block)
+}
+
+/// The chunk of a name in metadata.
+pub fn decode_put(name: &str) -> Option<ChunkId> {
+    let mut parts = name.split('.');
+    let chunk = ChunkId {
+        job: JobId(parts.next()?.parse().ok()?),
+        layer: LayerId(parts.next()?.parse().ok()?),
+        block: parts.next()?.parse().ok()?,
+    };
+    parts.next().is_none().then_some(chunk)
+}
 
 /// A box of elements: a range along each axis.
 pub type Region = Vec<Range<u64>>;
@@ -50,8 +71,6 @@ pub fn decode_fetch(message: &[u8]) -> Result<(ChunkId, Option<Region>), ProtoEr
 
 #[cfg(test)]
 mod tests {
-    use graticule_plan::{JobId, LayerId};
-
     use super::*;
 
     #[test]
@@ -65,6 +84,10 @@ mod tests {
         for asked in [None, Some(region)] {
             let message = encode_fetch(chunk, asked.as_deref());
             assert_eq!(decode_fetch(&message).ok(), Some((chunk, asked)));
+        }
+        assert_eq!(decode_put(&encode_put(chunk)), Some(chunk));
+        for wrong in ["", "1.2", "1.2.3.4", "1.x.3", "1.2.-3"] {
+            assert_eq!(decode_put(wrong), None);
         }
         assert!(decode_fetch(&[0xff]).is_err());
         assert!(decode_fetch(&[]).is_err());

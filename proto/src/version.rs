@@ -1,7 +1,7 @@
 use crate::{ProtoError, v1};
 
-const PROTOCOL: u32 = 6;
-const PLAN_FORMAT: u32 = 2;
+const PROTOCOL: u32 = 7;
+const PLAN_FORMAT: u32 = 3;
 const OPERATIONS: u32 = 1;
 
 /// What this build speaks.

@@ -68,6 +68,7 @@ fn standing(standing: Standing) -> v1::task_why::Standing {
             isolated: workers.isolated,
             not_empty: workers.not_empty,
             unfit: workers.unfit,
+            awaits_first: workers.awaits_first,
         }),
         Standing::Leased {
             worker,
@@ -120,6 +121,7 @@ fn from_standing(standing: v1::task_why::Standing) -> Result<Standing, ProtoErro
                 isolated: of.isolated,
                 not_empty: of.not_empty,
                 unfit: of.unfit,
+                awaits_first: of.awaits_first,
             },
         },
         From::Leased(of) => Standing::Leased {

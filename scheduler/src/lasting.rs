@@ -58,6 +58,7 @@ impl Actor {
             JobEvent::Accepted
             | JobEvent::ChunkReady { .. }
             | JobEvent::BlockFailed { .. }
+            | JobEvent::ValueAwaited { .. }
             | JobEvent::Problems(_)
             | JobEvent::NoWorkers => return,
         };

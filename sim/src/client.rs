@@ -434,9 +434,10 @@ impl World {
                 let is_known = matches!(before, Status::Accepted | Status::Finished);
                 (before, is_known && job.may_fail && job.is_apart(*layer))
             }
-            JobEvent::ChunkReady { .. } | JobEvent::Problems(_) | JobEvent::NoWorkers => {
-                (before, before == Status::Accepted)
-            }
+            JobEvent::ChunkReady { .. }
+            | JobEvent::ValueAwaited { .. }
+            | JobEvent::Problems(_)
+            | JobEvent::NoWorkers => (before, before == Status::Accepted),
             JobEvent::Accepted => (Status::Accepted, before == Status::Submitted),
             JobEvent::Finished => {
                 let complete = job.generated.plan.outputs().iter().all(|output| {
@@ -496,6 +497,7 @@ impl World {
             JobEvent::Accepted => Some(Status::Accepted),
             JobEvent::ChunkReady { .. }
             | JobEvent::BlockFailed { .. }
+            | JobEvent::ValueAwaited { .. }
             | JobEvent::Problems(_)
             | JobEvent::NoWorkers => None,
             end => Some(Status::of_end(end)),

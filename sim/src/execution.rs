@@ -1,9 +1,10 @@
 //! What becomes of a computation: how long it takes, whether it fails, what size its result has.
 
 use graticule_engine::{Failure, FailureKind, Finished, INLINE_BYTES_MAX, LayerSpec, worker::RunId};
-use graticule_plan::TaskId;
+use graticule_plan::{Layer, TaskId};
 
 use crate::{
+    oracle::secret_item_bytes,
     phase::Phase,
     profile::{Nuisance, Temper},
     rng::{Rng, Stream, mix_all},
@@ -192,10 +193,19 @@ impl World {
             bytes.collect::<bytes::Bytes>()
         });
         Finished {
-            bytes: spec.layer.output_bytes(task.block) * eighths / 8,
+            bytes: result_bytes(&spec.layer, task.block, eighths),
             inline: inline.filter(|b| b.len() <= INLINE_BYTES_MAX),
             problems: Vec::new(),
         }
+    }
+}
+
+/// What a result takes: where the plan knows it, so many eighths of that; else at most what was left out of the plan,
+/// since tasks that read more than a worker has are refused.
+fn result_bytes(layer: &Layer, block: u64, eighths: u64) -> u64 {
+    match layer.learns_size() {
+        None => layer.output_bytes(block) * eighths / 8,
+        Some(_) => layer.grid.block_len(block) * secret_item_bytes(layer) * eighths.min(8) / 8,
     }
 }
 

@@ -225,9 +225,15 @@ impl Maker {
                 .push(self.builder.table((salt % 3).to_le_bytes().to_vec()));
         }
         if self.calls {
+            let learns_size = salt.is_multiple_of(2);
             layer.kind = LayerKind::Calls {
                 function: FUNCTION.into(),
+                learns_size,
             };
+            if learns_size {
+                layer.body = Body::new([salt.to_le_bytes(), item_bytes.to_le_bytes()].concat());
+                layer.item_bytes = 1;
+            }
         }
         if let Some(wishes) = &mut self.wishes {
             if wishes.chance(350) {

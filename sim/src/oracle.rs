@@ -45,6 +45,14 @@ pub(crate) fn expect(layer: &Layer, sources: &[(&ChunkGrid, &Expected)]) -> Expe
 }
 
 /// The number that tells one simulated operation from another; it is the layer's body.
+/// Bytes of an element of a layer that keeps them secret from the scheduler.
+pub(crate) fn secret_item_bytes(layer: &Layer) -> u64 {
+    let bytes: [u8; 8] = layer.body.bytes[8..]
+        .try_into()
+        .expect("its body tells them behind the salt");
+    u64::from_le_bytes(bytes)
+}
+
 pub(crate) fn salt_of(layer: &Layer) -> u64 {
     let bytes: [u8; 8] = layer.body.bytes[..8].try_into().expect("bodies hold eight bytes");
     u64::from_le_bytes(bytes)

@@ -41,7 +41,8 @@ fn what_happens_before_a_fault_stays_as_it_was_when_the_fault_is_left_out() {
 #[test]
 fn a_failing_seed_is_made_smaller_and_fails_in_the_same_way() {
     let sabotage = Sabotage::CombineByArrival;
-    let found = (1..=500).find_map(|seed| simulate(&Case::new(seed).with_sabotage(sabotage)).err());
+    // The first seed of all fails in its first job, so that none can be left out.
+    let found = (2..=500).find_map(|seed| simulate(&Case::new(seed).with_sabotage(sabotage)).err());
     let failed = found.expect("the defect is found");
     let small = shrink(&failed.case).expect("the case fails");
     let again = simulate(&small.case).expect_err("the smaller case fails");

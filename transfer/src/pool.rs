@@ -8,7 +8,7 @@ use std::{
 
 use graticule_kernel::{Chunk, ChunkArrival};
 use graticule_plan::ChunkId;
-use graticule_proto::{FETCH_PATH, encode_fetch};
+use graticule_proto::{FETCH_PATH, PUT_CHUNK, PUT_PATH, encode_fetch, encode_put};
 use http_body::Body as _;
 use tonic::{
     Code, Status,
@@ -20,13 +20,15 @@ use tonic::{
 
 use crate::{
     Credits, FetchError, RECEIVE_BYTES_MAX,
-    wire::{FrameReader, OneMessage, enveloped},
+    wire::{FrameBody, FrameReader, OneMessage, enveloped},
 };
 
 /// How long a connection to a peer may take to open.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long a fetch may go without a frame.
 const FRAME_TIMEOUT: Duration = Duration::from_secs(60);
+/// The slowest way on which a value may be handed over, bytes in a millisecond.
+const PUT_BYTES_PER_MS_MIN: u64 = 1 << 10;
 /// The largest frame of HTTP/2 that a peer may send: each is a system call or two for it, and stays in this CPU's cache
 /// until it is copied.
 const HTTP_FRAME_BYTES_MAX: u32 = 256 << 10;
@@ -115,21 +117,8 @@ impl StorePool {
         {
             return Ok(chunk);
         }
-        self.receive(fetch).await.map_err(|status| match status.code() {
-            Code::NotFound => FetchError::NotHeld {
-                address: fetch.address.clone(),
-                chunk: fetch.chunk,
-            },
-            _ => {
-                // The next one opens another connection.
-                self.lock().remove(fetch.address);
-                FetchError::Broken {
-                    address: fetch.address.clone(),
-                    chunk: fetch.chunk,
-                    why: status.message().to_owned(),
-                }
-            }
-        })
+        let received = self.receive(fetch).await;
+        received.map_err(|status| self.fetch_error(fetch.address, fetch.chunk, &status))
     }
 
     async fn receive(&self, fetch: Fetch<'_>) -> Result<Chunk, Status> {
@@ -151,7 +140,68 @@ impl StorePool {
         {
             return Err(status);
         }
-        read_chunk(body).await
+        receive(body, true).await
+    }
+
+    /// Hands a value to a worker that waits for it, or will soon: see [`ChunkSource::give`](crate::ChunkSource::give).
+    ///
+    /// # Errors
+    /// [`FetchError`]; [`FetchError::NotHeld`] if it does not wait for it.
+    pub async fn put(&self, address: &Arc<str>, chunk: ChunkId, value: &Chunk) -> Result<(), FetchError> {
+        let credits = self.credits.take(value.nbytes()).await;
+        let body = FrameBody::new(value.frames(), credits).into_request();
+        let patience = FRAME_TIMEOUT + Duration::from_millis(value.nbytes() / PUT_BYTES_PER_MS_MIN);
+        self.send(address, chunk, body, patience)
+            .await
+            .map_err(|status| self.fetch_error(address, chunk, &status))
+    }
+
+    async fn send(
+        &self,
+        address: &Arc<str>,
+        chunk: ChunkId,
+        body: FrameBody,
+        patience: Duration,
+    ) -> Result<(), Status> {
+        let mut channel = self.channel(address)?;
+        let mut request = request_to(PUT_PATH, Body::new(body));
+        let name = http::HeaderValue::try_from(encode_put(chunk)).expect("digits and points");
+        request.headers_mut().insert(PUT_CHUNK, name);
+        let call = async {
+            let ready =
+                std::future::poll_fn(|context| GrpcService::<Body>::poll_ready(&mut channel, context));
+            ready.await.map_err(unreachable_peer)?;
+            let answer = GrpcService::call(&mut channel, request).await;
+            let (head, mut body) = answer.map_err(unreachable_peer)?.into_parts();
+            let mut status = Status::from_header_map(&head.headers);
+            while let Some(frame) =
+                std::future::poll_fn(|context| Pin::new(&mut body).poll_frame(context)).await
+            {
+                let trailers = frame?.into_trailers().ok();
+                status = status.or_else(|| trailers.as_ref().and_then(Status::from_header_map));
+            }
+            match status {
+                Some(status) if status.code() == Code::Ok => Ok(()),
+                Some(status) => Err(status),
+                None => Err(Status::data_loss("the answer ends too soon")),
+            }
+        };
+        let late = |_| Status::deadline_exceeded(format!("no answer within {} s", patience.as_secs()));
+        tokio::time::timeout(patience, call).await.map_err(late)?
+    }
+
+    fn fetch_error(&self, address: &Arc<str>, chunk: ChunkId, status: &Status) -> FetchError {
+        if status.code() == Code::NotFound {
+            let address = address.clone();
+            return FetchError::NotHeld { address, chunk };
+        }
+        // The next one opens another connection.
+        self.lock().remove(address);
+        FetchError::Broken {
+            address: address.clone(),
+            chunk,
+            why: status.message().to_owned(),
+        }
     }
 
     fn channel(&self, address: &Arc<str>) -> Result<Channel, Status> {
@@ -185,9 +235,13 @@ fn keep_freed_frames() {
 
 fn request(fetch: Fetch<'_>) -> http::Request<Body> {
     let message = enveloped(&encode_fetch(fetch.chunk, fetch.region));
-    let mut request = http::Request::new(Body::new(OneMessage(Some(message))));
+    request_to(FETCH_PATH, Body::new(OneMessage(Some(message))))
+}
+
+fn request_to(path: &'static str, body: Body) -> http::Request<Body> {
+    let mut request = http::Request::new(body);
     *request.method_mut() = http::Method::POST;
-    *request.uri_mut() = http::Uri::from_static(FETCH_PATH);
+    *request.uri_mut() = http::Uri::from_static(path);
     *request.version_mut() = http::Version::HTTP_2;
     let headers = request.headers_mut();
     headers.insert(http::header::TE, http::HeaderValue::from_static("trailers"));
@@ -196,8 +250,8 @@ fn request(fetch: Fetch<'_>) -> http::Request<Body> {
     request
 }
 
-/// Reads frames to their end, each byte to where it stays.
-async fn read_chunk(mut body: Body) -> Result<Chunk, Status> {
+/// Reads frames to their end, each byte to where it stays. A request has no status behind it.
+pub(crate) async fn receive(mut body: Body, has_status: bool) -> Result<Chunk, Status> {
     let (mut reader, mut arrival) = (FrameReader::default(), ChunkArrival::new());
     let mut status = None;
     loop {
@@ -212,7 +266,7 @@ async fn read_chunk(mut body: Body) -> Result<Chunk, Status> {
             Err(other) => status = other.trailers_ref().and_then(Status::from_header_map),
         }
     }
-    match status {
+    match status.or_else(|| (!has_status).then(|| Status::new(Code::Ok, ""))) {
         Some(status) if status.code() == Code::Ok && reader.is_whole() => arrival
             .finish()
             .map_err(|error| Status::data_loss(error.to_string())),

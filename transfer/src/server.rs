@@ -9,7 +9,7 @@ use std::{
 use bytes::{Bytes, BytesMut};
 use graticule_kernel::Chunk;
 use graticule_plan::ChunkId;
-use graticule_proto::{FETCH_PATH, STORE_SERVICE, decode_fetch};
+use graticule_proto::{FETCH_PATH, PUT_CHUNK, PUT_PATH, STORE_SERVICE, decode_fetch, decode_put};
 use http_body::Body as _;
 use tonic::{
     Code, Status,
@@ -21,6 +21,7 @@ use tonic::{
 
 use crate::{
     COPY_BYTES_MAX, Credits, SEND_BYTES_MAX,
+    pool::receive,
     wire::{FrameBody, request_message},
 };
 
@@ -50,6 +51,18 @@ pub trait ChunkSource: Send + Sync + 'static {
     /// The bytes that [`read`](Self::read) takes beside what the store has in memory: none for a whole chunk that lies
     /// there, or for one that is not held.
     fn copied_bytes(&self, chunk: ChunkId, region: Option<&[Range<u64>]>) -> u64;
+
+    /// Whether somebody waits for a value that a client hands over, or will soon.
+    async fn awaits(&self, chunk: ChunkId) -> bool {
+        let _ = chunk;
+        false
+    }
+
+    /// Gives a value to who waits for it; `false` if nobody does.
+    fn give(&self, chunk: ChunkId, value: Chunk) -> bool {
+        let _ = (chunk, value);
+        false
+    }
 
     /// A whole chunk, if it lies in memory.
     fn in_memory(&self, chunk: ChunkId) -> Option<Chunk>;
@@ -111,6 +124,24 @@ impl<S: ChunkSource> StoreService<S> {
     }
 }
 
+impl<S: ChunkSource> StoreService<S> {
+    /// Takes in a value that somebody waits for: whoever does has room for it.
+    async fn put(&self, request: http::Request<Body>) -> Result<FrameBody, Status> {
+        let named = request.headers().get(PUT_CHUNK);
+        let named = named.and_then(|name| decode_put(name.to_str().ok()?));
+        let chunk = named.ok_or_else(|| Status::invalid_argument("no chunk named"))?;
+        let unawaited = || Status::not_found(format!("nobody waits for {chunk} here"));
+        if !self.source.awaits(chunk).await {
+            return Err(unawaited());
+        }
+        let value = receive(request.into_body(), false).await?;
+        if !self.source.give(chunk, value) {
+            return Err(unawaited());
+        }
+        Ok(FrameBody::empty_answer())
+    }
+}
+
 /// A server that is set up for large answers.
 pub fn server() -> Server {
     Server::builder()
@@ -147,10 +178,10 @@ impl<S: ChunkSource> Service<http::Request<Body>> for StoreService<S> {
     fn call(&mut self, request: http::Request<Body>) -> Self::Future {
         let service = self.clone();
         Box::pin(async move {
-            let answer = if request.uri().path() == FETCH_PATH {
-                service.fetch(request).await
-            } else {
-                Err(Status::new(Code::Unimplemented, "no such method"))
+            let answer = match request.uri().path() {
+                FETCH_PATH => service.fetch(request).await,
+                PUT_PATH => service.put(request).await,
+                _ => Err(Status::new(Code::Unimplemented, "no such method")),
             };
             Ok(match answer {
                 Ok(frames) => {

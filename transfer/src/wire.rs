@@ -26,10 +26,11 @@ const FIELD_TAG: u8 = 0x0a;
 /// The longest length of a field in protobuf.
 const VARINT_BYTES_MAX: usize = 10;
 
-/// A response of frames whose bytes are handles on the chunk's own memory.
+/// A response or a request of frames whose bytes are handles on the chunk's own memory.
 pub(crate) struct FrameBody {
     pieces: VecDeque<Bytes>,
     is_ended: bool,
+    has_status: bool,
 }
 
 /// Data on its way. When all of a chunk has gone, or nobody wants it any more, its credits are given back.
@@ -61,6 +62,25 @@ impl FrameBody {
         Self {
             pieces,
             is_ended: false,
+            has_status: true,
+        }
+    }
+
+    /// The same as a request, which has no status behind it.
+    pub(crate) fn into_request(self) -> Self {
+        Self {
+            is_ended: self.pieces.is_empty(),
+            has_status: false,
+            ..self
+        }
+    }
+
+    /// An answer of one empty message.
+    pub(crate) fn empty_answer() -> Self {
+        Self {
+            pieces: VecDeque::from([enveloped(&[])]),
+            is_ended: false,
+            has_status: true,
         }
     }
 }
@@ -98,7 +118,7 @@ impl Body for FrameBody {
         if let Some(piece) = self.pieces.pop_front() {
             return Poll::Ready(Some(Ok(Frame::data(piece))));
         }
-        if std::mem::replace(&mut self.is_ended, true) {
+        if std::mem::replace(&mut self.is_ended, true) || !self.has_status {
             return Poll::Ready(None);
         }
         let mut trailers = HeaderMap::new();

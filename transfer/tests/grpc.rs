@@ -5,7 +5,7 @@ use std::{
     collections::BTreeMap,
     ops::Range,
     sync::{
-        Arc,
+        Arc, Mutex,
         atomic::{AtomicUsize, Ordering},
     },
 };
@@ -25,6 +25,8 @@ struct Gated {
     reading_max: AtomicUsize,
     /// What each read copies.
     copied_bytes: u64,
+    /// Values that are waited for, and those that came.
+    awaited: Mutex<BTreeMap<u64, Option<Chunk>>>,
 }
 
 #[async_trait::async_trait]
@@ -46,6 +48,16 @@ impl ChunkSource for Gated {
 
     fn copied_bytes(&self, _: ChunkId, _: Option<&[Range<u64>]>) -> u64 {
         self.copied_bytes
+    }
+
+    async fn awaits(&self, chunk: ChunkId) -> bool {
+        self.awaited.lock().unwrap().contains_key(&chunk.block)
+    }
+
+    fn give(&self, chunk: ChunkId, value: Chunk) -> bool {
+        let mut awaited = self.awaited.lock().unwrap();
+        let place = awaited.get_mut(&chunk.block).filter(|place| place.is_none());
+        place.map(|place| *place = Some(value)).is_some()
     }
 
     fn in_memory(&self, chunk: ChunkId) -> Option<Chunk> {
@@ -82,6 +94,7 @@ fn copied(count: u64, permits: usize, copied_bytes: u64) -> Arc<Gated> {
         gate: Semaphore::new(permits),
         reading: AtomicUsize::new(0),
         reading_max: AtomicUsize::new(0),
+        awaited: Mutex::default(),
     })
 }
 
@@ -229,4 +242,35 @@ async fn a_store_sends_no_more_than_it_has_credits_and_a_reader_that_goes_gives_
     assert!(!next.is_finished());
     drop(slow);
     assert_eq!(next.await.unwrap().unwrap(), chunk(1));
+}
+
+#[tokio::test]
+async fn a_value_is_put_where_it_is_awaited_once_and_nowhere_else() {
+    let source = gated(0, 0);
+    source.awaited.lock().unwrap().extend([(1, None), (2, None)]);
+    let address = serve(StoreService::new(source.clone())).await;
+    let pool = StorePool::new();
+    pool.put(&address, id(1), &chunk(1)).await.unwrap();
+    assert_eq!(source.awaited.lock().unwrap()[&1], Some(chunk(1)));
+    for block in [1, 3] {
+        let refused = pool.put(&address, id(block), &chunk(block)).await.unwrap_err();
+        assert!(matches!(refused, FetchError::NotHeld { .. }), "{refused}");
+    }
+    // A program of another kind may put one too, cut as it likes.
+    let encoded = chunk(2).encode();
+    let frames: Vec<v1::Frame> = encoded
+        .chunks(300_000)
+        .map(|data| v1::Frame {
+            data: data.to_vec().into(),
+        })
+        .collect();
+    let mut request = tonic::Request::new(tokio_stream::iter(frames.clone()));
+    request
+        .metadata_mut()
+        .insert(graticule_proto::PUT_CHUNK, "1.0.2".parse().unwrap());
+    let mut client = ordinary_client(&address).await;
+    client.put(request).await.unwrap();
+    assert_eq!(source.awaited.lock().unwrap()[&2], Some(chunk(2)));
+    let unnamed = client.put(tokio_stream::iter(frames)).await.unwrap_err();
+    assert_eq!(unnamed.code(), tonic::Code::InvalidArgument);
 }

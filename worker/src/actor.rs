@@ -97,6 +97,7 @@ impl Ready {
         match &self.prepared.work {
             Work::Run(_) => self.is_small && paces.stays(self.layer),
             Work::Call(call) => call.function.is_quick,
+            Work::Value(_) => true,
         }
     }
 }

@@ -17,6 +17,7 @@ use crate::{
 pub(crate) fn compute(prepared: Prepared, tables: &TableStore) -> (Option<Chunk>, Result<Finished, Failure>) {
     match prepared.work {
         Work::Run(inputs) => run_program(inputs, tables),
+        Work::Value(value) => finished(value, Vec::new(), true),
         Work::Call(call) => match call.run() {
             Ok(chunk) => finished(chunk, Vec::new(), true),
             Err(failure) => (None, Err(failure)),

@@ -38,6 +38,8 @@ pub(crate) struct Prepared {
 pub(crate) enum Work {
     Run(Inputs),
     Call(Call),
+    /// A value that its client has handed over.
+    Value(Chunk),
 }
 
 /// What a program runs on.
@@ -83,6 +85,14 @@ impl Fetcher {
         holders: Vec<ChunkHolders>,
     ) -> Result<Prepared, Failure> {
         let holders: BTreeMap<ChunkId, Vec<Peer>> = holders.into_iter().map(|h| (h.chunk, h.peers)).collect();
+        if layer.spec.layer.replicas().is_some() {
+            let (job, layer) = (layer.spec.job, layer.spec.id);
+            let value = self.store.uploads.wait_for(ChunkId { job, layer, block }).await;
+            let value = value.ok_or_else(|| permanent("another task waits for the same value"))?;
+            let fetched_bytes = value.nbytes();
+            let work = Work::Value(value);
+            return Ok(Prepared { work, fetched_bytes });
+        }
         if layer.spec.layer.function().is_some() {
             let (call, fetched_bytes) = self.prepare_call(layer, block, &holders).await?;
             let work = Work::Call(call);

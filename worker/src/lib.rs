@@ -26,6 +26,7 @@ mod server;
 mod spill;
 mod store;
 mod tables;
+mod uploads;
 
 pub use actor::{Worker, WorkerHandle};
 pub use connect::{Connector, GrpcConnector, LinkError, Session};

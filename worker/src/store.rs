@@ -17,6 +17,7 @@ use tracing::warn;
 use crate::{
     mixed::Mixed,
     spill::{SpillLog, SpilledChunk},
+    uploads::Uploads,
 };
 
 /// Copies above this size are not made on the runtime's threads.
@@ -47,6 +48,7 @@ pub enum StoreError {
 #[derive(Debug)]
 pub struct ChunkStore {
     chunks: DashMap<ChunkId, Entry, Mixed>,
+    pub(crate) uploads: Uploads,
     disk: SpillLog,
     disk_reads: Semaphore,
     clock: AtomicU64,
@@ -73,6 +75,7 @@ impl ChunkStore {
     pub fn new(parent: &Path, name: &str) -> Self {
         Self {
             chunks: DashMap::with_hasher(Mixed::default()),
+            uploads: Uploads::default(),
             disk: SpillLog::new(parent, name),
             disk_reads: Semaphore::new(DISK_READS_MAX),
             clock: AtomicU64::new(0),
@@ -243,6 +246,14 @@ impl ChunkSource for ChunkStore {
                 part.unwrap_or(entry.bytes)
             }
         }
+    }
+
+    async fn awaits(&self, chunk: ChunkId) -> bool {
+        self.uploads.is_awaited(chunk).await
+    }
+
+    fn give(&self, chunk: ChunkId, value: Chunk) -> bool {
+        self.uploads.give(chunk, value)
     }
 
     fn in_memory(&self, chunk: ChunkId) -> Option<Chunk> {

@@ -121,9 +121,9 @@ impl Batcher {
         if draft.is_empty() {
             return;
         }
-        let drafted = draft.finish(&self.shared).expect("a batch is a small plan");
+        let drafted = draft.finish().expect("a batch is a small plan");
         let (answered, answer) = oneshot::channel();
-        let submission = CallSubmission::new(drafted, args, answered);
+        let submission = CallSubmission::new(drafted, args, Some(answered));
         self.awaited = Some(answer);
         if let Err(mpsc::error::SendError(Request::Call(submission))) =
             self.requests.send(Request::Call(submission)).await

@@ -3,13 +3,13 @@
 use std::{collections::HashMap, sync::Arc};
 
 use graticule_kernel::Value;
-use graticule_ops::{Argument, Calls, InlineValue};
+use graticule_ops::{Argument, Calls, InlineValue, VALUE_FUNCTION};
 use graticule_plan::{
     AxisChunks, Body, ChunkGrid, Input, InputMap, Key, Layer, LayerId, LayerKind, Output, Plan, PlanBuilder,
     PlanError, Rows, Source,
 };
 
-use super::{Arg, CallOptions, Promise, Shared, future::Place};
+use super::{Arg, CallOptions, Promise, RESULT_BYTES_GUESS, future::Place};
 use crate::{ClientError, key};
 
 /// Layers that the calls of one layer may read; a single call may read more.
@@ -189,11 +189,11 @@ impl Draft {
     ///
     /// # Errors
     /// [`PlanError`] if there are more calls than a plan takes.
-    pub(crate) fn finish(self, shared: &Shared) -> Result<Drafted, PlanError> {
+    pub(crate) fn finish(self) -> Result<Drafted, PlanError> {
         let mut builder = PlanBuilder::new();
         let mut layers = Vec::with_capacity(self.layers.len());
         for draft in self.layers {
-            let (key, promises, layer) = draft.finish(shared)?;
+            let (key, promises, layer) = draft.finish()?;
             let layer = builder.layer(layer)?;
             builder.output(Output {
                 layer,
@@ -236,20 +236,24 @@ impl LayerDraft {
         })
     }
 
-    fn finish(self, shared: &Shared) -> Result<(Key, Vec<Arc<Promise>>, Layer), PlanError> {
+    fn finish(self) -> Result<(Key, Vec<Arc<Promise>>, Layer), PlanError> {
         let count = self.promises.len() as u64;
         let grid = ChunkGrid::new(vec![AxisChunks::regular(count, 1)?])?;
         let inputs = self.inputs.into_iter().map(|input| input.finish(count));
         let body = Body::new(self.calls.encode());
-        let bytes = self
+        // A value is given back as it is.
+        let is_value = *self.function == *VALUE_FUNCTION;
+        let known = self
             .options
             .output_bytes
-            .unwrap_or_else(|| shared.size_of(&self.function));
+            .or(is_value.then_some(self.value_bytes_max));
+        let bytes = known.unwrap_or(RESULT_BYTES_GUESS);
         let mut layer = Layer::new(&self.function, grid, bytes, body, inputs.collect());
-        layer.scratch_bytes = self.value_bytes_max;
+        layer.scratch_bytes = self.value_bytes_max.saturating_add(self.options.scratch_bytes);
         self.options.annotations.apply(&mut layer);
         layer.kind = LayerKind::Calls {
             function: self.function,
+            learns_size: known.is_none(),
         };
         Ok((self.key, self.promises, layer))
     }

@@ -2,7 +2,7 @@
 
 use std::{
     fmt,
-    sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, atomic::AtomicU64},
 };
 
 use bytes::Bytes;
@@ -30,6 +30,10 @@ pub(crate) struct Promise {
     place: OnceLock<Place>,
     state: Mutex<State>,
     changed: Notify,
+    /// Of a value that is scattered what workers do not have yet.
+    value: Mutex<Option<Chunk>>,
+    /// How often a worker was said to wait for it.
+    pub(super) asked_count: AtomicU64,
 }
 
 /// Where a call stands in the plan that carried it.
@@ -66,7 +70,28 @@ impl Promise {
             place: OnceLock::new(),
             state: Mutex::new(State::Pending),
             changed: Notify::new(),
+            value: Mutex::new(None),
+            asked_count: AtomicU64::new(0),
         }
+    }
+
+    /// With a value that workers are to take.
+    pub(super) fn with_value(mut self, value: Chunk) -> Self {
+        self.value = Mutex::new(Some(value));
+        self
+    }
+
+    pub(super) fn value(&self) -> Option<Chunk> {
+        self.value.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// The workers have it.
+    pub(super) fn forget_value(&self) {
+        *self.value.lock().unwrap_or_else(PoisonError::into_inner) = None;
+    }
+
+    pub(super) fn is_pending(&self) -> bool {
+        matches!(*self.state(), State::Pending)
     }
 
     fn state(&self) -> MutexGuard<'_, State> {

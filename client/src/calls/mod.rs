@@ -9,22 +9,20 @@ mod batch;
 mod draft;
 mod future;
 mod route;
+mod scatter;
 
-use std::{
-    collections::HashMap,
-    sync::{
-        Arc, Mutex, PoisonError,
-        atomic::{AtomicU64, Ordering},
-    },
+use std::sync::{
+    Arc, Mutex, PoisonError,
+    atomic::{AtomicU64, Ordering},
 };
 
 use futures::{StreamExt, TryStreamExt};
 use graticule_kernel::Value;
-use graticule_ops::VALUE_FUNCTION;
 use graticule_plan::Annotations;
 
 pub use arg::Arg;
 pub use future::Future;
+pub use scatter::ScatterOptions;
 
 pub(crate) use batch::{Call, start};
 pub(crate) use future::Promise;
@@ -36,10 +34,8 @@ use crate::{Client, ClientError};
 const CALLS_WAITING_MAX: u64 = 1 << 22;
 /// The most bytes of values that one call may carry along.
 pub(crate) const CALL_BYTES_MAX: u64 = 8 << 20;
-/// What a result is thought to take before one of its function's is known and where the caller says nothing.
+/// What a result is counted with where the caller says nothing, until the scheduler has learnt better.
 const RESULT_BYTES_GUESS: u64 = 16 << 10;
-/// Functions of which the size of results is remembered.
-const SIZES_COUNT_MAX: usize = 1024;
 /// Results that are fetched at a time.
 const GATHER_COUNT_MAX: usize = 64;
 
@@ -55,8 +51,11 @@ const GATHER_COUNT_MAX: usize = 64;
 pub struct CallOptions {
     /// Priority, retries, resources and workers. Calls of higher priority go first whenever they were submitted.
     pub annotations: Annotations,
-    /// The most bytes of a result, if that is known; else it is learnt from results of the same function.
+    /// The most bytes of a result, if that is known; else it is learnt from results of the same function, the first of
+    /// which is made with nothing beside it.
     pub output_bytes: Option<u64>,
+    /// The most bytes that the function uses beside its arguments and its result.
+    pub scratch_bytes: u64,
 }
 
 impl CallOptions {
@@ -99,6 +98,13 @@ impl CallOptions {
         self.output_bytes = Some(bytes);
         self
     }
+
+    /// With the most bytes that the function uses beside its arguments and its result.
+    #[must_use]
+    pub fn scratch_bytes(mut self, bytes: u64) -> Self {
+        self.scratch_bytes = bytes;
+        self
+    }
 }
 
 /// What the calls of one client have in common.
@@ -107,7 +113,6 @@ pub(crate) struct Shared {
     /// Calls that wait to be sent.
     waiting_count: AtomicU64,
     known: Mutex<Known>,
-    sizes: Mutex<HashMap<Arc<str>, u64>>,
 }
 
 /// The functions that workers can call, as far as that is known.
@@ -151,22 +156,6 @@ impl Shared {
                 .map(|name| name.to_string())
                 .collect(),
         })
-    }
-
-    /// Notes the size of a result.
-    pub(crate) fn note_size(&self, function: &Arc<str>, bytes: u64) {
-        let mut sizes = self.sizes.lock().unwrap_or_else(PoisonError::into_inner);
-        if sizes.len() < SIZES_COUNT_MAX || sizes.contains_key(function) {
-            let largest = sizes.entry(function.clone()).or_default();
-            *largest = bytes.max(*largest);
-        }
-    }
-
-    /// What a result of a function is thought to take at most.
-    fn size_of(&self, function: &Arc<str>) -> u64 {
-        let sizes = self.sizes.lock().unwrap_or_else(PoisonError::into_inner);
-        let largest = sizes.get(function).copied();
-        largest.map_or(RESULT_BYTES_GUESS, |bytes| (bytes + bytes / 2).max(1))
     }
 
     fn enter(&self) -> Result<(), ClientError> {
@@ -288,28 +277,6 @@ impl Client {
         };
         self.session.call(call)?;
         Ok(Future::new(promise))
-    }
-
-    /// Puts values into the memory of the workers, for calls to share, and returns when they are there.
-    ///
-    /// The way is through the scheduler, which keeps them until the last clone of the future is dropped; so a value is not
-    /// lost with the workers that hold it, and takes at most 8 MiB.
-    ///
-    /// # Errors
-    /// [`ClientError::ValueTooLarge`]; as [`Client::submit`] and [`Future::wait`].
-    pub async fn scatter<V: Into<Value>>(
-        &self,
-        values: impl IntoIterator<Item = V>,
-    ) -> Result<Vec<Future>, ClientError> {
-        let (function, options) = (VALUE_FUNCTION.into(), Arc::new(CallOptions::default()));
-        let values = values.into_iter().map(|value| vec![Arg::Value(value.into())]);
-        let futures: Vec<Future> = values
-            .map(|value| self.call(&function, value, &options))
-            .collect::<Result<_, _>>()?;
-        for future in &futures {
-            future.wait().await?;
-        }
-        Ok(futures)
     }
 
     /// Waits for the results of calls and brings them here, in the order of the futures.

@@ -6,7 +6,7 @@ use std::{
     sync::{Arc, Weak},
 };
 
-use graticule_plan::{JobId, Key, LayerId, Plan};
+use graticule_plan::{ChunkId, JobId, Key, LayerId, Plan};
 use graticule_proto::{ReadyChunk, ResumedJob, ToCluster, engine::scheduler::JobEvent};
 use tokio::sync::oneshot;
 use tracing::warn;
@@ -23,11 +23,11 @@ pub(crate) struct CallSubmission {
     /// The calls, and what they need: none of it may be let go before the scheduler knows the plan.
     promises: Vec<Vec<Arc<Promise>>>,
     _needed: Vec<Arg>,
-    _answered: oneshot::Sender<()>,
+    _answered: Option<oneshot::Sender<()>>,
 }
 
 impl CallSubmission {
-    pub(crate) fn new(drafted: Drafted, needed: Vec<Arg>, answered: oneshot::Sender<()>) -> Self {
+    pub(crate) fn new(drafted: Drafted, needed: Vec<Arg>, answered: Option<oneshot::Sender<()>>) -> Self {
         let counts = drafted
             .layers
             .iter()
@@ -151,7 +151,6 @@ impl CallJobs {
         };
         for chunk in chunks {
             if let Some(call) = job.call(layer, chunk.block) {
-                call.session.calls().note_size(&call.function, chunk.bytes);
                 call.there(There {
                     job: id,
                     bytes: chunk.bytes,
@@ -177,7 +176,6 @@ impl CallJobs {
                 inline,
             } => {
                 if let Some(call) = job.call(*layer, *block) {
-                    call.session.calls().note_size(&call.function, *bytes);
                     call.there(There {
                         job: id,
                         bytes: *bytes,
@@ -195,6 +193,12 @@ impl CallJobs {
                     call.fail(ClientError::Failed {
                         message: message.to_string(),
                     });
+                }
+            }
+            JobEvent::ValueAwaited { layer, block, peer } => {
+                if let Some(value) = job.call(*layer, *block) {
+                    let (job, layer, block) = (id, *layer, *block);
+                    value.value_awaited(ChunkId { job, layer, block }, peer.clone());
                 }
             }
             JobEvent::Problems(problems) => problems.iter().for_each(|problem| warn!("{problem}")),

@@ -167,12 +167,24 @@ impl Scheduler {
         for block in self.blocks_apart(job, layer, blocks) {
             let task = TaskId { job, layer, block };
             if !self.is_held(task) {
-                let message = self.tell_where(task, "it was cancelled");
+                let message = self.tell_where(task, self.why_cancelled(task));
                 self.drop_task(task);
                 self.fail_task(task, &message);
             }
         }
         self.finish_if_complete(job);
+    }
+
+    /// What is told of a block whose client does not want it made, to those that need it.
+    fn why_cancelled(&self, task: TaskId) -> &'static str {
+        let layer = self.layer(task.job, task.layer);
+        match layer.spec.layer.replicas() {
+            Some(_) if layer.attempts.contains(task.block) => {
+                "the value was lost with all workers that held it, and its client has it no more; scatter it again, to \
+                 more workers (replicas)"
+            }
+            Some(_) | None => "it was cancelled",
+        }
     }
 
     /// Why a block that stands for itself cannot be made, if so.
@@ -256,6 +268,7 @@ impl Scheduler {
             failed.extend(untold.map(|(&block, why)| (id(block), failed_text(layer, id(block), why))));
         }
         held.into_iter().for_each(|chunk| self.offer(chunk, None));
+        self.tell_values_again(job);
         for (task, message) in failed {
             let (layer, block) = (task.layer, task.block);
             let event = JobEvent::BlockFailed {
@@ -365,7 +378,7 @@ impl Scheduler {
             .for_each(|entry| record.choosy_ready.push(entry));
     }
 
-    fn ready_blocks(&self, job: JobId, layer: LayerId) -> Vec<u64> {
+    pub(super) fn ready_blocks(&self, job: JobId, layer: LayerId) -> Vec<u64> {
         let tasks = self.layer(job, layer).tasks.iter();
         let ready = tasks.filter(|(_, task)| task.state == super::record::TaskState::Ready);
         ready.map(|(block, _)| block).collect()

@@ -1,4 +1,4 @@
-//! Tasks that not every worker may run: they need countable things, or name the workers.
+//! Tasks that not every worker may run: they need countable things, name the workers, or are to run alone.
 //!
 //! They wait in queues of their own, a queue for each layer, so that none of them stands in the way of a task that any
 //! worker takes. A job has only so many of them ready at a time.
@@ -16,7 +16,7 @@ impl LayerRecord {
     /// Whether the layer's tasks run on some workers only, or take something countable.
     pub(super) fn is_choosy(&self) -> bool {
         let layer = &self.spec.layer;
-        self.is_rare || !layer.resources.is_empty() || !layer.workers.is_empty()
+        self.is_rare || self.is_untried || !layer.resources.is_empty() || !layer.workers.is_empty()
     }
 
     /// Whether a worker may run the layer's tasks when it has nothing else to do.
@@ -51,6 +51,7 @@ impl LayerRecord {
 impl Scheduler {
     /// Leases those of the choosy ready tasks for which a worker is free.
     pub(super) fn dispatch_choosy(&mut self, leases: &mut Leases) {
+        self.dispatch_untried(leases);
         let mut layers: Vec<(JobId, LayerId)> = self.choosy.iter().copied().collect();
         let priority = |&(job, layer): &(JobId, LayerId)| {
             let layers = self.jobs.get(&job).map(|record| &record.layers);
@@ -78,7 +79,7 @@ impl Scheduler {
     }
 
     /// The first task of a choosy layer's queue that still is ready.
-    fn top_choosy(&mut self, job: JobId, layer: LayerId) -> Option<ReadyRun> {
+    pub(super) fn top_choosy(&mut self, job: JobId, layer: LayerId) -> Option<ReadyRun> {
         let record = self
             .jobs
             .get_mut(&job)
@@ -92,7 +93,7 @@ impl Scheduler {
                 record.choosy_ready.take(1);
             }
         }
-        self.choosy.remove(&(job, layer));
+        self.list_apart(job, layer).remove(&(job, layer));
         None
     }
 

@@ -492,7 +492,8 @@ impl Scheduler {
         let forgotten = self.sabotage == Sabotage::ForgetRequeued && attempt > 0;
         if is_choosy {
             self.choosy_ready_count += count;
-            self.choosy.insert((task.job, task.layer));
+            self.list_apart(task.job, task.layer)
+                .insert((task.job, task.layer));
             self.layer_mut(task.job, task.layer).choosy_ready.push(ready);
         } else {
             self.ready_count += count;

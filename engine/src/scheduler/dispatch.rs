@@ -136,7 +136,8 @@ impl Scheduler {
         let layer = self.layer(task.job, task.layer);
         let task_us = layer.measured.mean_us(layer.spec.layer.cost_ns);
         let losses = layer.tasks.get(task.block).expect("a ready task").losses;
-        let alone = losses >= LOSSES_SUSPICIOUS && self.sabotage != Sabotage::BlameTogether;
+        let is_suspect = losses >= LOSSES_SUSPICIOUS && self.sabotage != Sabotage::BlameTogether;
+        let alone = is_suspect || layer.is_untried;
         self.each_input(task, |input| {
             let source = self.layer(input.job, input.layer);
             if let Some(record) = source.chunks.get(input.block) {
@@ -252,6 +253,7 @@ impl Scheduler {
             attempt,
         };
         leases.push(((worker, tasks.job, tasks.layer), run));
+        self.tell_value_awaited(tasks, worker);
     }
 
     /// Enters in the tasks' records that a worker has them: the attempt, the load of each, and whether the worker gets
@@ -259,6 +261,7 @@ impl Scheduler {
     fn begin_attempt(&mut self, tasks: BlockRun, worker: WorkerId) -> (u32, u32, bool) {
         let blames_together = self.sabotage == Sabotage::BlameTogether;
         let layer = self.layer_mut(tasks.job, tasks.layer);
+        let is_untried = layer.is_untried;
         let load_us = layer.measured.load_us(layer.spec.layer.cost_ns);
         let load_us = u32::try_from(load_us).unwrap_or(u32::MAX);
         layer.leased_count += tasks.count;
@@ -269,7 +272,7 @@ impl Scheduler {
             record.attempt += 1;
             record.load_us = load_us;
             attempt = record.attempt;
-            alone = record.losses >= LOSSES_SUSPICIOUS && !blames_together;
+            alone = is_untried || (record.losses >= LOSSES_SUSPICIOUS && !blames_together);
         });
         if attempt > 1 {
             for block in tasks.first..tasks.end() {

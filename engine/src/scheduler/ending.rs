@@ -238,6 +238,7 @@ impl Scheduler {
             let fed_by = self.fed_by(job);
             let record = self.jobs.remove(&job).expect("looked up above");
             self.awaited_later -= record.layers.iter().map(|layer| layer.let_go.len()).sum::<u64>();
+            self.leave_functions(job, &record.layers);
             self.forgotten.push(job);
             debug_assert!(
                 record

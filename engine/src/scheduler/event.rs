@@ -172,6 +172,15 @@ pub enum JobEvent {
         /// For a person: the cause, and where it happened.
         message: Arc<str>,
     },
+    /// A worker waits for a value that the client is to hand over. May come again, for another worker, after a loss.
+    ValueAwaited {
+        /// The layer.
+        layer: LayerId,
+        /// The block.
+        block: u64,
+        /// The worker that waits.
+        peer: Peer,
+    },
     /// Reads left something out: one sentence each.
     Problems(Vec<Arc<str>>),
     /// Nothing runs because no worker is connected.

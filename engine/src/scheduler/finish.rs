@@ -124,6 +124,7 @@ impl Scheduler {
         });
         layer.measured.add(tasks.count, took_us);
         layer.finished.insert_run(tasks.first, tasks.count);
+        self.learn_size(tasks.job, tasks.layer, finished.bytes);
         self.out.push(Command::Observe(Observation::TasksFinished {
             tasks,
             worker,
@@ -133,6 +134,7 @@ impl Scheduler {
             others,
         }));
         self.chunks_appear(tasks, worker, finished.bytes);
+        self.spread(tasks.head());
         let inline = finished.inline.filter(|b| b.len() <= INLINE_BYTES_MAX);
         let layer = self.layer(tasks.job, tasks.layer);
         if layer.delivered.is_some() || layer.apart.is_some() {

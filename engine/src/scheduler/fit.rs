@@ -2,7 +2,10 @@
 
 use graticule_plan::{JobId, TaskId};
 
-use super::{Scheduler, record::LayerRecord};
+use super::{
+    Scheduler,
+    record::{InputRecord, LayerRecord},
+};
 use crate::footprint::task_bytes;
 
 /// The most blocks of one layer that are looked at one by one when a job comes in; the rest when they are ready.
@@ -32,8 +35,7 @@ impl Scheduler {
             return None;
         }
         let largest = self.workers.values().map(|w| w.budget_bytes).max()?;
-        let maps = layer.inputs.iter().map(|input| &*input.map);
-        let needed = task_bytes(&layer.spec, maps, task.block);
+        let needed = self.known_bytes(task);
         if needed <= largest {
             return None;
         }
@@ -48,6 +50,36 @@ impl Scheduler {
             mib(largest)
         );
         Some(self.tell_where(task, &cause).to_string())
+    }
+}
+
+impl Scheduler {
+    /// The bytes of a task. What is only learnt from other results is no reason to refuse it: of such inputs those count
+    /// that are there, as large as they are.
+    fn known_bytes(&self, task: TaskId) -> u64 {
+        let layer = self.layer(task.job, task.layer);
+        let maps = layer.inputs.iter().map(|input| &*input.map);
+        let is_learnt = |layer: &LayerRecord| layer.spec.layer.learns_size().is_some();
+        let of_source = |input: &InputRecord| is_learnt(self.layer(input.job, input.layer));
+        if !is_learnt(layer) && !layer.inputs.iter().any(of_source) {
+            return task_bytes(&layer.spec, maps, task.block);
+        }
+        let mut spec = (*layer.spec).clone();
+        if is_learnt(layer) {
+            spec.layer.item_bytes = 0;
+        }
+        for (source, input) in spec.sources.iter_mut().zip(&layer.inputs) {
+            if of_source(input) {
+                source.item_bytes = 0;
+            }
+        }
+        let mut bytes = task_bytes(&spec, maps, task.block);
+        self.each_input(task, |input| {
+            let source = self.layer(input.job, input.layer);
+            let there = source.chunks.get(input.block).filter(|_| is_learnt(source));
+            bytes = bytes.saturating_add(there.map_or(0, |record| record.bytes));
+        });
+        bytes
     }
 }
 

@@ -72,7 +72,7 @@ impl Scheduler {
     }
 
     /// Workers that stay by the bytes that they have free, those with most on top.
-    fn rooms(&self) -> BinaryHeap<(u64, WorkerId)> {
+    pub(super) fn rooms(&self) -> BinaryHeap<(u64, WorkerId)> {
         let stays = self
             .workers
             .iter()
@@ -85,9 +85,13 @@ impl Scheduler {
         room.collect()
     }
 
-    fn book_copy(&mut self, copying: Copying) -> ChunkToCopy {
-        let copy = CopyId(self.retires.next_copy);
+    pub(super) fn next_copy(&mut self) -> CopyId {
         self.retires.next_copy += 1;
+        CopyId(self.retires.next_copy - 1)
+    }
+
+    fn book_copy(&mut self, copying: Copying) -> ChunkToCopy {
+        let copy = self.next_copy();
         let Copying {
             chunk,
             from,
@@ -166,7 +170,11 @@ impl Scheduler {
     }
 
     pub(super) fn on_copied(&mut self, worker: WorkerId, reports: Vec<CopyReport>) {
-        for CopyReport { copy, chunk, outcome } in reports {
+        for report in reports {
+            if self.on_spread(worker, &report) {
+                continue;
+            }
+            let CopyReport { copy, chunk, outcome } = report;
             let order = self.retires.copies.get(&copy);
             if order.is_none_or(|order| order.to != worker || order.chunk != chunk) {
                 self.stale_copy(worker, chunk, outcome.is_ok());

@@ -22,7 +22,7 @@ impl Scheduler {
     /// Tells the client that awaits a chunk that it is there.
     pub(super) fn offer(&mut self, chunk: ChunkId, inline: Option<Bytes>) {
         let layer = self.layer(chunk.job, chunk.layer);
-        if !layer.is_told(chunk.block) {
+        if !layer.is_told(chunk.block) || self.is_spreading(chunk) {
             return;
         }
         let Some(record) = layer.chunks.get(chunk.block) else {

@@ -44,6 +44,7 @@ impl Scheduler {
             self.check_over(job, &coming)?;
         }
         self.check_retirements()?;
+        self.check_functions()?;
         self.check_sums(&sums)
     }
 

@@ -49,6 +49,7 @@ impl Scheduler {
         }
         self.count_capacity();
         self.retiree_lost(worker);
+        self.forget_spreads_to(worker);
         let why = (!record.retiring).then_some(why);
         self.out
             .push(Command::Observe(Observation::WorkerLeft { worker, why }));
@@ -190,6 +191,8 @@ impl Scheduler {
         }
         if is_lost {
             self.chunk_lost(chunk);
+        } else {
+            self.spread(chunk);
         }
     }
 

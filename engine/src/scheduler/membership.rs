@@ -77,6 +77,7 @@ impl Scheduler {
                     record.status = status;
                 }
                 self.room_is_known(worker);
+                self.spread_thin();
                 self.out
                     .push(Command::Observe(Observation::WorkerStatus { worker, status }));
                 // Both sides must hear from each other, or neither would see a dead connection.

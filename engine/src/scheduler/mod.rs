@@ -30,9 +30,11 @@ mod restore;
 mod retire;
 mod roster;
 mod sabotage;
+mod sizes;
 mod snapshot;
 mod submit;
 mod table;
+mod values;
 mod why;
 mod why_answer;
 mod why_text;
@@ -138,6 +140,8 @@ pub struct Scheduler {
     /// Layers with choosy tasks that are ready; some may be so no more.
     choosy: BTreeSet<(JobId, LayerId)>,
     choosy_ready_count: u64,
+    /// Functions whose results' sizes are learnt.
+    functions: sizes::Functions,
     /// Tasks demanded since one became ready.
     barren_count: u64,
     /// Leased tasks of all jobs.
@@ -172,6 +176,9 @@ pub struct Scheduler {
     /// Workers to be ranked anew.
     changed: Vec<WorkerId>,
     retires: retire::Retires,
+    spreads: values::Spreads,
+    /// Values that are held by fewer workers than they shall be.
+    thin: BTreeSet<ChunkId>,
     /// Workers of an earlier run are awaited.
     restoring: Option<restore::Restoring>,
     needs_left: restore::NeedsLeft,
@@ -203,6 +210,7 @@ impl Scheduler {
             ready_count: 0,
             choosy: BTreeSet::new(),
             choosy_ready_count: 0,
+            functions: sizes::Functions::default(),
             barren_count: 0,
             leased_count: 0,
             committed_bytes: 0,
@@ -222,6 +230,8 @@ impl Scheduler {
             ranks: rank::Ranks::default(),
             changed: Vec::new(),
             retires: retire::Retires::default(),
+            spreads: values::Spreads::new(),
+            thin: BTreeSet::new(),
             restoring: None,
             needs_left: restore::NeedsLeft::default(),
             releases: Vec::new(),

@@ -159,6 +159,8 @@ pub(super) struct LayerRecord {
     pub(super) apart: Option<Box<Apart>>,
     /// Not every worker can call its function.
     pub(super) is_rare: bool,
+    /// Nobody knows how large its results are: see `sizes`.
+    pub(super) is_untried: bool,
     /// The blocks that the client has; `None` if it wants none.
     pub(super) delivered: Option<BlockSet>,
     /// The latest attempt of tasks that had more than one, or must run again, or were taken back from a worker: its
@@ -380,7 +382,7 @@ pub(super) struct WorkerRecord {
     /// It is listed among those that must be ranked anew.
     pub(super) rank_changed: bool,
     pub(super) retiring: bool,
-    /// It has one task that may have ended other workers, and gets nothing beside it.
+    /// It has one task that is to run alone and gets nothing beside it, or gets nothing more until it is empty for one.
     pub(super) isolated: bool,
 }
 

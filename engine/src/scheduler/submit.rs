@@ -2,13 +2,14 @@
 
 use std::{collections::BTreeSet, sync::Arc};
 
-use graticule_plan::{BlockMap, InputMap, JobId, LayerId, Plan, Source};
+use graticule_plan::{BlockMap, Input, InputMap, JobId, Layer, LayerId, Plan, Source};
 
 use super::{
     ClientId, Command, JobEvent, Observation, Scheduler,
     apart::Apart,
     demand, ledger,
     record::{Consumer, InputRecord, JobRecord, JobState, LayerRecord, Measured},
+    sizes,
     table::{BlockSet, BlockTable},
 };
 use crate::{InputSource, LayerSpec, PlanMemory};
@@ -51,6 +52,7 @@ impl Scheduler {
         };
         self.jobs.insert(job, record);
         self.running.insert(job);
+        self.enter_functions(job);
         self.connect_consumers(job);
         for output in plan.outputs() {
             let layer = self.layer_mut(job, output.layer);
@@ -87,11 +89,24 @@ impl Scheduler {
     }
 
     fn plan_memory(&self, plan: &Plan) -> PlanMemory {
-        PlanMemory::of(plan, |key| {
+        let held = |key| {
             let &(job, layer) = self.keys.get(&key)?;
-            let layer = &self.layer(job, layer).spec.layer;
+            Some(&self.layer(job, layer).spec.layer)
+        };
+        let mut memory = PlanMemory::of(plan, |key| {
+            let layer = held(key)?;
             Some((&layer.grid, layer.item_bytes))
-        })
+        });
+        // What grows as it is learnt has no bound beforehand.
+        let is_learnt = |input: &Input| match input.source {
+            Source::Held(key) => held(key).is_some_and(|layer| layer.learns_size().is_some()),
+            Source::Layer(_) => false,
+        };
+        let learns = |layer: &Layer| layer.learns_size().is_some() || layer.inputs.iter().any(is_learnt);
+        if plan.layers().iter().any(learns) {
+            memory.depth_first_bytes = None;
+        }
+        memory
     }
 
     /// Each output once, and each kept one under a name of its own.
@@ -126,11 +141,16 @@ impl Scheduler {
             return Err(format!("job {job} exists already"));
         }
         self.check_names(plan)?;
-        let record = |(id, layer): (LayerId, &graticule_plan::Layer)| {
+        let layers: Vec<Layer> = plan
+            .layers()
+            .iter()
+            .map(|layer| self.with_learnt_size(layer))
+            .collect();
+        let record = |(id, layer): (LayerId, &Layer)| {
             let (mut inputs, mut sources) = (Vec::new(), Vec::new());
             for (index, input) in layer.inputs.iter().enumerate() {
                 let (at, source) = match input.source {
-                    Source::Layer(source) => ((job, source), plan.layer(source)),
+                    Source::Layer(source) => ((job, source), &layers[source.0 as usize]),
                     Source::Held(key) => {
                         let at = *self.keys.get(&key).ok_or_else(|| {
                             format!(
@@ -165,15 +185,10 @@ impl Scheduler {
                 sources,
                 deliver,
             };
-            let is_uniform = spec.layer.output_bytes_max().checked_mul(count)
-                == spec.layer.grid.element_count().checked_mul(spec.layer.item_bytes);
-            let task_bytes_max = spec
-                .layer
-                .task_bytes_max(spec.sources.iter().map(|s| (&s.grid, s.item_bytes)));
             let keeps_neighbours = inputs.iter().all(|input| input.map.fan_in().is_some());
             Ok(LayerRecord {
-                task_bytes_max,
-                uniform_bytes: is_uniform.then(|| spec.layer.output_bytes_max()),
+                task_bytes_max: sizes::task_bytes_max(&spec),
+                uniform_bytes: sizes::uniform_bytes(layer, count),
                 spec: Arc::new(spec),
                 consumers: Vec::new(),
                 tasks: BlockTable::new(count).shared(keeps_neighbours && inputs.len() <= 1),
@@ -181,6 +196,7 @@ impl Scheduler {
                 inputs,
                 apart: layer.is_apart().then(|| Box::new(Apart::new(count))),
                 is_rare: layer.function().is_some_and(|name| !self.is_known_to_all(name)),
+                is_untried: self.is_untried(layer),
                 choosy_ready: Default::default(),
                 finished: BlockSet::new(count),
                 let_go: BlockSet::new(count),
@@ -193,7 +209,7 @@ impl Scheduler {
                 reset_count: 0,
             })
         };
-        plan.iter().map(record).collect()
+        (0..).map(LayerId).zip(&layers).map(record).collect()
     }
 
     /// Enters a new job's layers with those they read.

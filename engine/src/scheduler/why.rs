@@ -276,9 +276,10 @@ impl Scheduler {
     fn openings(&self, task: TaskId, record: &TaskRecord) -> Openings {
         let layer = self.layer(task.job, task.layer);
         let task_us = layer.measured.mean_us(layer.spec.layer.cost_ns);
-        let alone = record.losses >= LOSSES_SUSPICIOUS;
+        let alone = layer.is_untried || record.losses >= LOSSES_SUSPICIOUS;
         let mut openings = Openings {
             connected: self.workers.len() as u64,
+            awaits_first: layer.is_untried && self.tries_another(layer),
             ..Openings::default()
         };
         for worker in self.workers.values() {
@@ -301,7 +302,8 @@ impl Scheduler {
     }
 
     fn placement(&self, task: TaskId, worker: WorkerId, record: &TaskRecord) -> Placement {
-        if record.losses >= LOSSES_SUSPICIOUS {
+        let is_untried = self.layer(task.job, task.layer).is_untried;
+        if is_untried || record.losses >= LOSSES_SUSPICIOUS {
             return Placement::Alone;
         }
         let (mut by_worker, mut of_bytes) = (BTreeMap::<WorkerId, u64>::new(), 0_u64);

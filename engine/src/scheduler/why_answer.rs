@@ -200,12 +200,15 @@ pub struct Openings {
     pub full: u64,
     /// They leave.
     pub retiring: u64,
-    /// They try a task alone that may have ended other workers.
+    /// They run a task alone, or are emptied for one.
     pub isolated: u64,
-    /// They have something to do, and this task, which may have ended other workers, is to run alone.
+    /// They have something to do, and this task is to run alone: it may have ended other workers, or nobody knows how
+    /// large its result is.
     pub not_empty: u64,
     /// They are not among the workers that may run it, or lack what it needs, or others occupy that.
     pub unfit: u64,
+    /// Another call of its function runs first, since nobody knows how large the results are.
+    pub awaits_first: bool,
 }
 
 /// Why a task is on its worker, as far as that shows now.
@@ -227,7 +230,7 @@ pub enum Placement {
     },
     /// It reads no chunks, or none is where it was: it went to the worker with the fewest tasks at hand.
     Idlest,
-    /// Workers vanished while they had it, so it runs alone.
+    /// Workers vanished while they had it, or nobody knows how large its result is, so it runs alone.
     Alone,
 }
 
@@ -260,6 +263,6 @@ pub struct WorkerWhy {
     pub silent_us: u64,
     /// It leaves, and takes no more tasks.
     pub is_retiring: bool,
-    /// It tries a task alone that may have ended other workers.
+    /// It runs a task alone, or is emptied for one.
     pub is_isolated: bool,
 }

@@ -137,6 +137,9 @@ impl fmt::Display for Openings {
         if self.connected == 0 {
             return f.write_str("no worker is connected");
         }
+        if self.awaits_first {
+            return f.write_str("another call of its function runs first, to tell how large results are");
+        }
         let reasons = [
             (self.full, "has its queue full", "have their queues full"),
             (self.retiring, "leaves", "leave"),
@@ -145,11 +148,11 @@ impl fmt::Display for Openings {
                 "lacks what it asks for, or has it in use",
                 "lack what it asks for, or have it in use",
             ),
-            (self.isolated, "tries a suspect alone", "try suspects alone"),
+            (self.isolated, "runs one task alone", "run one task alone each"),
             (
                 self.not_empty,
-                "is busy, and this task is to run alone since workers vanished with it",
-                "are busy, and this task is to run alone since workers vanished with it",
+                "is busy, and this task is to run alone (workers vanished with it, or its result's size is unknown)",
+                "are busy, and this task is to run alone (workers vanished with it, or its result's size is unknown)",
             ),
         ];
         let reasons = reasons.into_iter().filter(|(count, ..)| *count > 0);
@@ -181,7 +184,7 @@ impl fmt::Display for Placement {
             ),
             Placement::Idlest => f.write_str("it had the fewest tasks at hand"),
             Placement::Alone => {
-                f.write_str("it was empty, and the task runs alone since workers vanished with it")
+                f.write_str("it was empty, and the task runs alone (workers vanished with it, or its result's size is unknown)")
             }
         }
     }
@@ -194,7 +197,7 @@ impl fmt::Display for WorkerWhy {
         write!(f, "worker {} ({}) at {}: ", self.worker, self.name, self.address)?;
         match (self.is_retiring, self.is_isolated, self.leased_count) {
             (true, ..) => f.write_str("leaves, and takes no more tasks")?,
-            (_, true, _) => f.write_str("tries a task alone that other workers vanished with")?,
+            (_, true, _) => f.write_str("runs one task alone, or is emptied for one")?,
             (.., 0) => f.write_str("has nothing to do")?,
             _ => f.write_str("works")?,
         }

@@ -421,7 +421,16 @@ impl Worker {
         self.tables.add(spec.job, spec.id, &spec.layer.tables);
         match LayerEntry::new(spec.clone()) {
             Ok(entry) => {
-                self.layers.insert((spec.job, spec.id), Arc::new(entry));
+                let entry = Arc::new(entry);
+                // Said again, it has better numbers: what has not begun goes by them.
+                if self.layers.insert((spec.job, spec.id), entry.clone()).is_some() {
+                    for run in &self.queue {
+                        let slot = self.runs.get_mut(run).expect("queued runs have a slot");
+                        if (slot.task.job, slot.task.layer) == (spec.job, spec.id) {
+                            slot.layer = entry.clone();
+                        }
+                    }
+                }
             }
             // Its tasks will be reported as failed when they are leased.
             Err(_) => {

@@ -433,7 +433,10 @@ impl Plans {
         });
         let (inputs, function) = (inputs.collect(), function.into());
         self.layer("calls", needs.len() as u64, inputs, |layer| {
-            layer.kind = LayerKind::Calls { function };
+            layer.kind = LayerKind::Calls {
+                function,
+                learns_size: false,
+            };
         });
         self.keep(key)
     }

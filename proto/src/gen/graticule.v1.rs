@@ -79,6 +79,12 @@ pub struct Layer {
     /// The name of the function that its tasks call.
     #[prost(string, tag = "16")]
     pub function: ::prost::alloc::string::String,
+    /// Bytes of an element are a guess: the scheduler learns how large results of the function are.
+    #[prost(bool, tag = "17")]
+    pub learns_size: bool,
+    /// How many workers shall hold each value.
+    #[prost(uint32, tag = "18")]
+    pub replicas: u32,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Resource {
@@ -227,6 +233,8 @@ pub enum LayerKind {
     Array = 0,
     /// Calls of a function, each for itself.
     Calls = 1,
+    /// Values that their client hands to a worker, each for itself.
+    Values = 2,
 }
 impl LayerKind {
     /// String value of the enum field names used in the ProtoBuf definition.
@@ -237,6 +245,7 @@ impl LayerKind {
         match self {
             Self::Array => "LAYER_KIND_ARRAY",
             Self::Calls => "LAYER_KIND_CALLS",
+            Self::Values => "LAYER_KIND_VALUES",
         }
     }
     /// Creates an enum from field names used in the ProtoBuf definition.
@@ -244,10 +253,13 @@ impl LayerKind {
         match value {
             "LAYER_KIND_ARRAY" => Some(Self::Array),
             "LAYER_KIND_CALLS" => Some(Self::Calls),
+            "LAYER_KIND_VALUES" => Some(Self::Values),
             _ => None,
         }
     }
 }
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct PutAnswer {}
 /// What both ends must have in common before 1.0: an exact match of each number.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Version {
@@ -897,7 +909,7 @@ pub struct Submitted {
 pub struct JobEvent {
     #[prost(uint64, tag = "1")]
     pub job: u64,
-    #[prost(oneof = "job_event::Event", tags = "3, 4, 5, 6, 7, 8, 9")]
+    #[prost(oneof = "job_event::Event", tags = "3, 4, 5, 6, 7, 8, 9, 10")]
     pub event: ::core::option::Option<job_event::Event>,
 }
 /// Nested message and enum types in `JobEvent`.
@@ -918,6 +930,8 @@ pub mod job_event {
         Accepted(super::JobAccepted),
         #[prost(message, tag = "9")]
         BlockFailed(super::BlockFailed),
+        #[prost(message, tag = "10")]
+        ValueAwaited(super::ValueAwaited),
     }
 }
 /// A block that stands for itself cannot be made.
@@ -929,6 +943,16 @@ pub struct BlockFailed {
     pub block: u64,
     #[prost(string, tag = "3")]
     pub message: ::prost::alloc::string::String,
+}
+/// A worker waits for a value: its client shall put it there.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ValueAwaited {
+    #[prost(uint32, tag = "1")]
+    pub layer: u32,
+    #[prost(uint64, tag = "2")]
+    pub block: u64,
+    #[prost(message, optional, tag = "3")]
+    pub peer: ::core::option::Option<Peer>,
 }
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct JobAccepted {}
@@ -1194,6 +1218,8 @@ pub struct Ready {
     pub not_empty: u64,
     #[prost(uint64, tag = "7")]
     pub unfit: u64,
+    #[prost(bool, tag = "8")]
+    pub awaits_first: bool,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Leased {
@@ -1964,6 +1990,23 @@ pub mod store_client {
                 .insert(GrpcMethod::new("graticule.v1.Store", "Fetch"));
             self.inner.server_streaming(req, path, codec).await
         }
+        /// A value that the worker waits for, encoded. Its chunk stands in the metadata `graticule-chunk`, as job, layer and
+        /// block with points between. NOT_FOUND if the worker does not wait for it.
+        pub async fn put(
+            &mut self,
+            request: impl tonic::IntoStreamingRequest<Message = super::Frame>,
+        ) -> std::result::Result<tonic::Response<super::PutAnswer>, tonic::Status> {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| tonic::Status::unknown(format!("Service was not ready: {}", e.into())))?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static("/graticule.v1.Store/Put");
+            let mut req = request.into_streaming_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("graticule.v1.Store", "Put"));
+            self.inner.client_streaming(req, path, codec).await
+        }
     }
 }
 /// Generated server implementations.
@@ -1988,6 +2031,12 @@ pub mod store_server {
             &self,
             request: tonic::Request<super::FetchRequest>,
         ) -> std::result::Result<tonic::Response<Self::FetchStream>, tonic::Status>;
+        /// A value that the worker waits for, encoded. Its chunk stands in the metadata `graticule-chunk`, as job, layer and
+        /// block with points between. NOT_FOUND if the worker does not wait for it.
+        async fn put(
+            &self,
+            request: tonic::Request<tonic::Streaming<super::Frame>>,
+        ) -> std::result::Result<tonic::Response<super::PutAnswer>, tonic::Status>;
     }
     /// Served by each worker.
     #[derive(Debug)]
@@ -2091,6 +2140,43 @@ pub mod store_server {
                                 max_encoding_message_size,
                             );
                         let res = grpc.server_streaming(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/graticule.v1.Store/Put" => {
+                    #[allow(non_camel_case_types)]
+                    struct PutSvc<T: Store>(pub Arc<T>);
+                    impl<T: Store> tonic::server::ClientStreamingService<super::Frame> for PutSvc<T> {
+                        type Response = super::PutAnswer;
+                        type Future = BoxFuture<tonic::Response<Self::Response>, tonic::Status>;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<tonic::Streaming<super::Frame>>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move { <T as Store>::put(&inner, request).await };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = PutSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.client_streaming(method, req).await;
                         Ok(res)
                     };
                     Box::pin(fut)

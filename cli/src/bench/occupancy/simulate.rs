@@ -327,7 +327,11 @@ impl<C: Fn() -> u64> Simulation<C> {
                     self.failure = Some(message.to_string());
                 }
                 JobEvent::Cancelled => self.failure = Some("cancelled".to_owned()),
-                JobEvent::Finished | JobEvent::Accepted | JobEvent::Problems(_) | JobEvent::NoWorkers => {}
+                JobEvent::Finished
+                | JobEvent::Accepted
+                | JobEvent::ValueAwaited { .. }
+                | JobEvent::Problems(_)
+                | JobEvent::NoWorkers => {}
             },
             Command::Send { .. } | Command::Close { .. } | Command::Observe(_) => {}
         }

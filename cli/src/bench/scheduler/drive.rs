@@ -207,7 +207,10 @@ impl Drive {
                     self.outcome = Some(Err(message.to_string()));
                 }
                 JobEvent::Cancelled => self.outcome = Some(Err("cancelled".to_owned())),
-                JobEvent::Accepted | JobEvent::Problems(_) | JobEvent::NoWorkers => {}
+                JobEvent::Accepted
+                | JobEvent::ValueAwaited { .. }
+                | JobEvent::Problems(_)
+                | JobEvent::NoWorkers => {}
             },
             Command::Send { .. } | Command::Close { .. } => {}
         }
