@@ -229,6 +229,17 @@ impl Array {
         binary(BinaryOp::Add, Operand::Typed(first), &scaled)
     }
 
+    /// 0, 1, and so on along an axis that is cut so.
+    pub(crate) fn counter(chunks: &AxisChunks) -> Array {
+        let op = Op::Arange { start: 0, step: 1 };
+        Array::new(
+            op,
+            vec![],
+            DType::Int64,
+            crate::infer::grid_of(vec![chunks.clone()]),
+        )
+    }
+
     pub(crate) fn full_grid(grid: &ChunkGrid, value: Scalar) -> Array {
         let op = if grid.ndim() == 0 {
             Op::Constant(value)

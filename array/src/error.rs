@@ -132,6 +132,62 @@ pub enum ArrayError {
         /// What was to be done.
         operation: &'static str,
     },
+    /// A shape that does not hold an array's elements.
+    #[error("cannot reshape array of size {size} into shape {}", signed_shape_text(.shape))]
+    Reshape {
+        /// The array's elements.
+        size: u64,
+        /// The shape as given.
+        shape: Vec<i64>,
+    },
+    /// More than one length of a shape left open, or one that is less than that.
+    #[error("can only specify one unknown dimension as -1, not shape {}", signed_shape_text(.shape))]
+    UnknownLength {
+        /// The shape as given.
+        shape: Vec<i64>,
+    },
+    /// Neither as many shifts as axes nor one of either.
+    #[error("{shifts} shifts for {axes} axes: give as many, or one of either")]
+    ShiftCount {
+        /// Shifts given.
+        shifts: usize,
+        /// Axes given.
+        axes: usize,
+    },
+    /// Not as many places as axes that are to be moved.
+    #[error("{source_count} source axes but {destination_count} destination axes")]
+    AxisPairs {
+        /// Axes to be moved.
+        source_count: usize,
+        /// Places given.
+        destination_count: usize,
+    },
+    /// An array with fewer axes than an operation needs.
+    #[error("{operation} needs at least {needed} axes, the array has {ndim}")]
+    TooFewAxes {
+        /// The operation.
+        operation: &'static str,
+        /// Axes needed.
+        needed: usize,
+        /// The array's number of axes.
+        ndim: usize,
+    },
+    /// Not one count for each element that is to be repeated.
+    #[error("{got} counts for {want} elements: give one for each, or one for all")]
+    RepeatCount {
+        /// Counts given.
+        got: usize,
+        /// Elements along the axis.
+        want: u64,
+    },
+    /// Parts of equal length that an axis does not have.
+    #[error("an axis of length {len} has no {count} equal parts")]
+    Sections {
+        /// The axis' length.
+        len: u64,
+        /// Parts asked for.
+        count: u64,
+    },
     /// A reduction of nothing that has no neutral element.
     #[error("zero-size array to reduction operation {operation} which has no identity")]
     EmptyReduction {
@@ -223,6 +279,17 @@ pub enum ArrayError {
     /// A grid that cannot be.
     #[error(transparent)]
     Plan(#[from] PlanError),
+}
+
+/// [`shape_text`] of lengths as they were given.
+fn signed_shape_text(shape: &[i64]) -> String {
+    match shape {
+        [only] => format!("({only},)"),
+        _ => format!(
+            "({})",
+            shape.iter().map(i64::to_string).collect::<Vec<_>>().join(",")
+        ),
+    }
 }
 
 /// A shape as NumPy prints it.

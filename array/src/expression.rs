@@ -62,6 +62,9 @@ pub(crate) enum Op {
     Squeeze(usize),
     /// Repeats axes of length 1 up to the node's shape.
     BroadcastTo,
+    /// The same elements in C order. For each axis of the operand the axis of the result whose blocks are made of its
+    /// blocks, one of one; `None` for an axis of one block.
+    Reshape(Vec<Option<usize>>),
     /// Operands one after another along an axis.
     Concatenate(usize),
     /// The same array in the node's chunks.
@@ -207,6 +210,7 @@ impl Op {
             Op::ExpandDims(_) => "expand_dims",
             Op::Squeeze(_) => "squeeze",
             Op::BroadcastTo => "broadcast_to",
+            Op::Reshape(_) => "reshape",
             Op::Concatenate(_) => "concatenate",
             Op::Rechunk => "rechunk",
             Op::Reduce(reduce) => return reduce.reduction.0.name(),

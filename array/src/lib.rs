@@ -26,6 +26,7 @@
 //! ```
 
 mod annotate;
+mod axes;
 mod chunking;
 mod creation;
 mod elementwise;
@@ -38,13 +39,16 @@ mod infer;
 mod lower;
 mod operand;
 mod origin;
+mod rearrange;
 mod reduce;
+mod reshape;
 pub mod rewrite;
 mod selection;
 mod shape;
 mod table;
 
 pub use annotate::annotate;
+pub use axes::Axes;
 pub use chunking::{AUTO_CHUNK_BYTES, Chunks};
 pub use creation::Element;
 pub use elementwise::{binary, broadcast_arrays, where_};
@@ -55,6 +59,7 @@ pub use graticule_plan::Annotations;
 pub use group::Groups;
 pub use lower::{HeldMeta, LowerOptions, Lowered, OutputMeta, Wanted, lower};
 pub use operand::Operand;
+pub use rearrange::{dstack, hstack, meshgrid, open_grid, result_type, vstack};
 pub use reduce::{Over, SPLIT_EVERY, WORKING_SET_BYTES};
 pub use selection::Index;
 pub use shape::{concatenate, stack};

@@ -1,6 +1,6 @@
 use graticule_plan::{ChunkGrid, DType};
 
-use crate::{Array, expression::Op};
+use crate::{Array, expression::Op, reshape::gcd};
 
 /// Where an array's elements come from, as far as planning a reduction over whole axes needs to know.
 #[derive(Debug, Clone)]
@@ -79,6 +79,7 @@ impl Origin {
             }
             Op::Held(_)
             | Op::Take { .. }
+            | Op::Reshape(_)
             | Op::Concatenate(_)
             | Op::Reduce(_)
             | Op::GroupReduce(_)
@@ -114,8 +115,4 @@ impl Origin {
         }
         all
     }
-}
-
-fn gcd(a: u64, b: u64) -> u64 {
-    if b == 0 { a } else { gcd(b, a % b) }
 }

@@ -4,7 +4,7 @@ use graticule_ops::AxisSelection;
 use graticule_plan::AxisChunks;
 
 use crate::{
-    Array, ArrayError,
+    Array, ArrayError, Axes,
     expression::Op,
     infer::{axis_index, from_lengths, slice_grid, with_axis},
 };
@@ -172,20 +172,21 @@ impl Array {
         )
     }
 
-    /// Reverses the order of the elements along `axis`.
+    /// Reverses the order of the elements along one axis or several.
     ///
     /// # Errors
-    /// [`ArrayError::AxisOutOfRange`].
-    pub fn flip(&self, axis: i64) -> Result<Array, ArrayError> {
-        let axis = axis_index(axis, self.ndim())?;
+    /// [`ArrayError::AxisOutOfRange`], [`ArrayError::RepeatedAxis`].
+    pub fn flip(&self, axes: impl Into<Axes>) -> Result<Array, ArrayError> {
         let mut selections: Vec<_> = self.shape().into_iter().map(AxisSelection::whole).collect();
-        let len = selections[axis].len;
-        if len > 0 {
-            selections[axis] = AxisSelection {
-                start: len - 1,
-                step: -1,
-                len,
-            };
+        for axis in axes.into().indices(self.ndim())? {
+            let len = selections[axis].len;
+            if len > 0 {
+                selections[axis] = AxisSelection {
+                    start: len - 1,
+                    step: -1,
+                    len,
+                };
+            }
         }
         Ok(self.select(&selections))
     }
@@ -197,8 +198,7 @@ impl Array {
     pub fn take(&self, indices: &[i64], axis: i64) -> Result<Array, ArrayError> {
         let axis = axis_index(axis, self.ndim())?;
         let own = &self.chunks().axes()[axis];
-        let positions = indices.iter().map(|&index| wrap(index, axis, own.len()));
-        let positions = positions.collect::<Result<Vec<u64>, _>>()?;
+        let positions = wrap_all(indices, axis, own.len())?;
         let chunks = take_axis(own, &positions);
         let grid = with_axis(self.chunks(), axis, chunks)?;
         let op = Op::Take {
@@ -294,7 +294,12 @@ fn slice_selection(
     })
 }
 
-fn wrap(index: i64, axis: usize, len: u64) -> Result<u64, ArrayError> {
+/// Positions along an axis, negative ones counted from the end.
+pub(crate) fn wrap_all(indices: &[i64], axis: usize, len: u64) -> Result<Vec<u64>, ArrayError> {
+    indices.iter().map(|&index| wrap(index, axis, len)).collect()
+}
+
+pub(crate) fn wrap(index: i64, axis: usize, len: u64) -> Result<u64, ArrayError> {
     let out = ArrayError::IndexOutOfRange { index, axis, len };
     let position = if index < 0 {
         i128::from(index) + i128::from(len)

@@ -130,6 +130,12 @@ pub(crate) fn movement(task: &Task<'_>, step: &Node, values: &Values) -> Result<
     match step {
         Node::Stride { x, steps } => each_part(operand(x), |part| stride_box(part, steps)),
         Node::Transpose { x, order } => each_part(operand(x), |part| transpose(part, order)),
+        Node::Reshape { x, axes } => {
+            let extents = shape::extents(axes, task.block_index).map_err(window_error)?;
+            let shape = shape::shape_of(&extents).map_err(window_error)?;
+            crate::program::check_ndim(shape.len()).map_err(window_error)?;
+            each_part(operand(x), |part| part.reshape(&shape))
+        }
         Node::Take {
             x,
             axis,

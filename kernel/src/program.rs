@@ -200,7 +200,11 @@ impl Task<'_> {
                 Some(chunk) => ready(nodes::reshape(step, chunk)),
                 None => Ok(Value::Lazy(lazy::describe(self, node, step, values)?)),
             },
-            Node::Stride { .. } | Node::Take { .. } | Node::Transpose { .. } | Node::Concatenate { .. } => {
+            Node::Stride { .. }
+            | Node::Take { .. }
+            | Node::Transpose { .. }
+            | Node::Concatenate { .. }
+            | Node::Reshape { .. } => {
                 for operand in step.operands() {
                     lazy::force(self, values, operand.0 as usize)?;
                 }
@@ -254,6 +258,7 @@ fn name(node: &Node) -> String {
         Node::Squeeze { .. } => "squeeze".into(),
         Node::BroadcastTo { .. } => "broadcast_to".into(),
         Node::Concatenate { .. } => "concatenate".into(),
+        Node::Reshape { .. } => "reshape".into(),
         Node::Reduce { reduction, stage, .. } => format!("{} {stage:?}", reduction.name()),
         Node::GroupReduce { reduction, stage, .. } => format!("group {} {stage:?}", reduction.name()),
     }

@@ -168,6 +168,16 @@ fn nodes_that_do_not_fit_their_operands_name_themselves() {
             ],
         ),
         (
+            "reshape",
+            vec![
+                input(DType::Float64),
+                Node::Reshape {
+                    x: NodeId(0),
+                    axes: vec![BlockAxis::Whole { len: 5 }],
+                },
+            ],
+        ),
+        (
             "concatenate",
             vec![input(DType::Float64), Node::Concatenate { xs: vec![], axis: 0 }],
         ),

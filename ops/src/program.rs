@@ -217,6 +217,13 @@ pub enum Node {
         /// Which step.
         stage: Stage,
     },
+    /// The same elements, in C order, in the shape that the axes have for the block.
+    Reshape {
+        /// Operand.
+        x: NodeId,
+        /// The block's extents.
+        axes: Vec<BlockAxis>,
+    },
 }
 
 impl Node {
@@ -237,7 +244,8 @@ impl Node {
             | Node::Squeeze { x, .. }
             | Node::BroadcastTo { x, .. }
             | Node::Reduce { x, .. }
-            | Node::GroupReduce { x, .. } => vec![*x],
+            | Node::GroupReduce { x, .. }
+            | Node::Reshape { x, .. } => vec![*x],
             Node::Binary { x, y, .. } => vec![*x, *y],
             Node::Where { condition, x, y } => vec![*condition, *x, *y],
             Node::Concatenate { xs, .. } => xs.clone(),
@@ -261,7 +269,8 @@ impl Node {
             | Node::Squeeze { x, .. }
             | Node::BroadcastTo { x, .. }
             | Node::Reduce { x, .. }
-            | Node::GroupReduce { x, .. } => *x = rename(*x),
+            | Node::GroupReduce { x, .. }
+            | Node::Reshape { x, .. } => *x = rename(*x),
             Node::Binary { x, y, .. } => {
                 *x = rename(*x);
                 *y = rename(*y);
@@ -279,7 +288,9 @@ impl Node {
     pub fn block_axes_mut(&mut self) -> Vec<&mut BlockAxis> {
         match self {
             Node::Read(read) => read.axes.iter_mut().collect(),
-            Node::Full { axes, .. } | Node::BroadcastTo { axes, .. } => axes.iter_mut().collect(),
+            Node::Full { axes, .. } | Node::BroadcastTo { axes, .. } | Node::Reshape { axes, .. } => {
+                axes.iter_mut().collect()
+            }
             Node::Arange { axis, .. } => vec![axis],
             Node::Take { extent, .. } | Node::GroupReduce { extent, .. } => vec![extent],
             Node::Reduce { positions, .. } => positions.iter_mut().collect(),

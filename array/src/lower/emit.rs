@@ -264,6 +264,10 @@ impl<'a> Emitter<'a> {
                 x: xs[0],
                 axes: self.axes(ix, placement),
             },
+            Op::Reshape(_) => ops::Node::Reshape {
+                x: xs[0],
+                axes: self.axes(ix, placement),
+            },
             Op::Concatenate(axis) => ops::Node::Concatenate { xs, axis: *axis },
             Op::Rechunk => return xs[0],
             Op::Reduce(reduce) => {

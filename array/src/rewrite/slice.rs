@@ -189,7 +189,7 @@ pub(super) fn slice_through(graph: &mut Graph, ix: NodeIx) -> bool {
                 vec![operand],
             );
         }
-        op if depends_on_order(op) => return slice_blocks(graph, ix, x, &selections),
+        op if goes_by_blocks(op) => return slice_blocks(graph, ix, x, &selections),
         Op::GroupReduce(group) => slice_groups(graph, ix, &node, group, &selections),
         Op::Reduce(reduce) => {
             let mut reduce = reduce.clone();
@@ -261,24 +261,31 @@ fn depends_on_order(op: &Op) -> bool {
     }
 }
 
-/// Whether a slice of a reduction leaves out blocks between others if it is cut finely, and so must not be.
+/// Whether a slice can leave out whole blocks only: the others are made as they are.
+fn goes_by_blocks(op: &Op) -> bool {
+    depends_on_order(op) || matches!(op, Op::Reshape(_))
+}
+
+/// Whether a slice of what goes by blocks leaves out blocks between others if it is cut finely, and so must not be.
 pub(super) fn must_stay_coarse(graph: &Graph, ix: NodeIx) -> bool {
     let Some((x, selections)) = sliced(graph, ix) else {
         return false;
     };
     let skips = |(s, chunks): (&AxisSelection, &AxisChunks)| s.step.unsigned_abs() > shortest(chunks);
-    depends_on_order(graph.op(x)) && selections.iter().zip(graph.grid(x).axes()).any(skips)
+    goes_by_blocks(graph.op(x)) && selections.iter().zip(graph.grid(x).axes()).any(skips)
 }
 
-/// Leaves out whole blocks of a reduction that a slice does not need; those that it needs keep their shape.
+/// Leaves out whole blocks that a slice of a reduction or of regrouped axes does not need; those that it needs keep
+/// their shape.
 fn slice_blocks(graph: &mut Graph, ix: NodeIx, x: NodeIx, selections: &[AxisSelection]) -> bool {
     let node = graph.node(x).clone();
     let (mut hull, mut rest) = (Vec::new(), selections.to_vec());
     let mut cuts = node.grid.axes().to_vec();
     let mut result = graph.grid(ix).axes().to_vec();
     let places = operand_axes(graph, x, 0);
+    let mut kept = vec![None; cuts.len()];
     for (axis, chunks) in node.grid.axes().iter().enumerate() {
-        // An axis that the reduction makes is one block.
+        // An axis that the operation makes is one block.
         if !places.contains(&Some(axis)) {
             hull.push(AxisSelection::whole(chunks.len()));
             continue;
@@ -286,6 +293,7 @@ fn slice_blocks(graph: &mut Graph, ix: NodeIx, x: NodeIx, selections: &[AxisSele
         let (a, b) = (rest[axis].start, rest[axis].element(rest[axis].len - 1));
         let (first, last) = (chunks.block_of(a.min(b)), chunks.block_of(a.max(b)));
         let (start, end) = (chunks.extent(first).start, chunks.extent(last).end);
+        kept[axis] = Some((first, last));
         hull.push(AxisSelection {
             start,
             step: 1,
@@ -305,10 +313,22 @@ fn slice_blocks(graph: &mut Graph, ix: NodeIx, x: NodeIx, selections: &[AxisSele
     let part = if is_all {
         x
     } else {
-        let inner = operand_selections(graph, x, 0, &hull);
-        let grid = grid_of(follow(graph, node.operands[0], &places, &cuts));
-        let dtype = graph.node(node.operands[0]).dtype;
-        let operand = graph.add(Op::Slice(inner), vec![node.operands[0]], dtype, grid);
+        // The operand's blocks of the same numbers.
+        let own = graph.grid(node.operands[0]).axes().iter().zip(&places);
+        let inner: Vec<AxisSelection> = own
+            .map(|(chunks, place)| match place.and_then(|axis| kept[axis]) {
+                Some((first, last)) => {
+                    let (start, end) = (chunks.extent(first).start, chunks.extent(last).end);
+                    AxisSelection {
+                        start,
+                        step: 1,
+                        len: end - start,
+                    }
+                }
+                None => AxisSelection::whole(chunks.len()),
+            })
+            .collect();
+        let operand = slice_of(graph, node.operands[0], &inner);
         graph.add(node.op, vec![operand], node.dtype, grid_of(cuts))
     };
     set_or_rechunk(graph, ix, Op::Slice(rest), vec![part], result);

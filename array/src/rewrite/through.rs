@@ -33,6 +33,7 @@ pub(crate) fn operand_axes(graph: &Graph, ix: NodeIx, position: usize) -> Vec<Op
             };
             (0..ndim).map(place).collect()
         }
+        Op::Reshape(followed) => followed.clone(),
         Op::Reduce(reduce) | Op::Finish(Reducer::Axes(reduce)) => {
             reduced_axes(&reduce.reduction.0.kind, &reduce.axes, reduce.keepdims, ndim)
         }

@@ -9,6 +9,7 @@ use proptest::prelude::*;
 use crate::{
     compare::{Near, check},
     inputs::{Random, Values, array, chunks, shape, tensor},
+    moves::rearrange,
 };
 
 /// An array and the Python expression that means the same.
@@ -71,7 +72,7 @@ impl Case {
             .pick(&self.values[self.values.len().saturating_sub(3)..])
             .clone();
         let y = random.pick(&self.values).clone();
-        let made = match random.below(15) {
+        let made = match random.below(17) {
             0 => cast(random, &x),
             1 => unary(random, &x),
             2 | 3 => pair(random, &x, &y),
@@ -83,6 +84,7 @@ impl Case {
             10 => join(random, &x, &y),
             11 | 12 => rechunk(random, &x),
             13 => reduce(random, &x),
+            14 | 15 => rearrange(random, &x, &y),
             _ => groups(random, &x),
         };
         // Shapes that do not fit and dtypes that have no such operation are tested elsewhere.
@@ -98,9 +100,10 @@ impl Case {
     }
 }
 
-type Made = Result<Option<Value>, ArrayError>;
+/// What a step made, and nothing where it makes no sense.
+pub(crate) type Made = Result<Option<Value>, ArrayError>;
 
-fn value(array: Array, python: String) -> Made {
+pub(crate) fn value(array: Array, python: String) -> Made {
     Ok(Some(Value { array, python }))
 }
 
@@ -270,7 +273,7 @@ fn take(random: &mut Random, x: &Value) -> Made {
 }
 
 /// An axis as the user may name it, and its length.
-fn some_axis(random: &mut Random, x: &Value) -> Option<(i64, i64)> {
+pub(crate) fn some_axis(random: &mut Random, x: &Value) -> Option<(i64, i64)> {
     let shape = x.array.shape();
     if shape.is_empty() {
         return None;

@@ -7,6 +7,7 @@ mod compose;
 mod errors;
 mod held;
 mod inputs;
+mod moves;
 mod operations;
 mod reductions;
 mod rewrites;
