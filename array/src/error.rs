@@ -172,6 +172,56 @@ pub enum ArrayError {
         /// The array's number of axes.
         ndim: usize,
     },
+    /// A size that is negative or beyond all arrays.
+    #[error("{what} must not be negative, but is {got}")]
+    Negative {
+        /// What it is.
+        what: &'static str,
+        /// As given.
+        got: i64,
+    },
+    /// An axis that is too short for an operation.
+    #[error("{operation} needs at least {needed} elements along axis {axis}, which has {len}")]
+    TooShort {
+        /// The operation.
+        operation: &'static str,
+        /// The axis.
+        axis: usize,
+        /// Elements needed.
+        needed: u64,
+        /// The axis' length.
+        len: u64,
+    },
+    /// Neither one spacing, nor one for each axis, nor one coordinate for each element.
+    #[error(
+        "gradient takes one spacing for all {axes} axes or one for each, with a coordinate for each element"
+    )]
+    Spacing {
+        /// Axes of the gradient.
+        axes: usize,
+    },
+    /// An order of the differences at the ends that is not there.
+    #[error("edge_order must be 1 or 2, not {order}")]
+    EdgeOrder {
+        /// As given.
+        order: u32,
+    },
+    /// Elements that a dtype would not hold as they are.
+    #[error("cannot put {from} elements into an array of {to}: convert them first")]
+    UnsafeCast {
+        /// The elements' dtype.
+        from: DType,
+        /// The array's.
+        to: DType,
+    },
+    /// Weights that do not fit what is averaged.
+    #[error("weights of shape {} for an array of shape {}: give one for each element, or one along each averaged axis", shape_text(.weights), shape_text(.shape))]
+    WeightShape {
+        /// The weights' shape.
+        weights: Vec<u64>,
+        /// The array's shape.
+        shape: Vec<u64>,
+    },
     /// Not one count for each element that is to be repeated.
     #[error("{got} counts for {want} elements: give one for each, or one for all")]
     RepeatCount {

@@ -51,6 +51,7 @@ impl Array {
     /// `len` elements along one axis from `start` on.
     pub(crate) fn part(&self, axis: usize, start: u64, len: u64) -> Array {
         let mut selections: Vec<_> = self.shape().into_iter().map(AxisSelection::whole).collect();
+        let start = if len == 0 { 0 } else { start };
         selections[axis] = AxisSelection { start, step: 1, len };
         self.select(&selections)
     }

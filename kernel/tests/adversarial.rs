@@ -468,7 +468,13 @@ fn node() -> impl Strategy<Value = Node> {
         (id(), proptest::collection::vec(axis(), 0..4)).prop_map(|(x, order)| Node::Transpose { x, order }),
         (id(), axis()).prop_map(|(x, axis)| Node::ExpandDims { x, axis }),
         (id(), axis()).prop_map(|(x, axis)| Node::Squeeze { x, axis }),
-        (id(), axes()).prop_map(|(x, axes)| Node::BroadcastTo { x, axes }),
+        (id(), axes(), any::<bool>()).prop_map(|(x, axes, repeats)| {
+            if repeats {
+                Node::BroadcastTo { x, axes }
+            } else {
+                Node::Reshape { x, axes }
+            }
+        }),
         (proptest::collection::vec(id(), 0..4), axis()).prop_map(|(xs, axis)| Node::Concatenate { xs, axis }),
         (
             id(),

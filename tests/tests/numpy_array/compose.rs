@@ -8,6 +8,7 @@ use proptest::prelude::*;
 
 use crate::{
     compare::{Near, check},
+    composed::composed,
     inputs::{Random, Values, array, chunks, shape, tensor},
     moves::rearrange,
 };
@@ -72,7 +73,7 @@ impl Case {
             .pick(&self.values[self.values.len().saturating_sub(3)..])
             .clone();
         let y = random.pick(&self.values).clone();
-        let made = match random.below(17) {
+        let made = match random.below(18) {
             0 => cast(random, &x),
             1 => unary(random, &x),
             2 | 3 => pair(random, &x, &y),
@@ -85,6 +86,7 @@ impl Case {
             11 | 12 => rechunk(random, &x),
             13 => reduce(random, &x),
             14 | 15 => rearrange(random, &x, &y),
+            16 => composed(random, &x, &y),
             _ => groups(random, &x),
         };
         // Shapes that do not fit and dtypes that have no such operation are tested elsewhere.

@@ -4,6 +4,7 @@
 
 mod compare;
 mod compose;
+mod composed;
 mod errors;
 mod held;
 mod inputs;
