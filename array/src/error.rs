@@ -222,6 +222,22 @@ pub enum ArrayError {
         /// The array's shape.
         shape: Vec<u64>,
     },
+    /// Neither one pair nor one for each axis.
+    #[error("{got} pairs of {what} for an array of dimension {ndim}: give one for each axis, or one for all")]
+    PadPairs {
+        /// What is given in pairs.
+        what: &'static str,
+        /// Pairs given.
+        got: usize,
+        /// The array's number of axes.
+        ndim: usize,
+    },
+    /// An axis without elements that is to be padded with some of them.
+    #[error("can't extend empty axis {axis} by its elements: pad it with a constant")]
+    PadEmpty {
+        /// The axis.
+        axis: usize,
+    },
     /// Not one count for each element that is to be repeated.
     #[error("{got} counts for {want} elements: give one for each, or one for all")]
     RepeatCount {

@@ -11,6 +11,7 @@ use crate::{
     composed::composed,
     inputs::{Random, Values, array, chunks, shape, tensor},
     moves::rearrange,
+    pads::pad,
 };
 
 /// An array and the Python expression that means the same.
@@ -73,7 +74,7 @@ impl Case {
             .pick(&self.values[self.values.len().saturating_sub(3)..])
             .clone();
         let y = random.pick(&self.values).clone();
-        let made = match random.below(18) {
+        let made = match random.below(19) {
             0 => cast(random, &x),
             1 => unary(random, &x),
             2 | 3 => pair(random, &x, &y),
@@ -87,6 +88,7 @@ impl Case {
             13 => reduce(random, &x),
             14 | 15 => rearrange(random, &x, &y),
             16 => composed(random, &x, &y),
+            17 => pad(random, &x),
             _ => groups(random, &x),
         };
         // Shapes that do not fit and dtypes that have no such operation are tested elsewhere.

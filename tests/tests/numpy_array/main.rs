@@ -10,5 +10,6 @@ mod held;
 mod inputs;
 mod moves;
 mod operations;
+mod pads;
 mod reductions;
 mod rewrites;
