@@ -33,6 +33,14 @@ impl Axes {
         }
     }
 
+    /// As [`Axes::indices`], where the same axis may stand several times.
+    pub(crate) fn in_order(&self, ndim: usize) -> Result<Vec<usize>, ArrayError> {
+        match &self.0 {
+            None => Ok((0..ndim).collect()),
+            Some(axes) => axes.iter().map(|&axis| axis_index(axis, ndim)).collect(),
+        }
+    }
+
     /// Number of axes that were given; `None` for all.
     pub(crate) fn count(&self) -> Option<usize> {
         self.0.as_ref().map(Vec::len)

@@ -238,6 +238,72 @@ pub enum ArrayError {
         /// The axis.
         axis: usize,
     },
+    /// Not one depth and one boundary for each axis.
+    #[error(
+        "{depths} depths and {boundaries} boundaries for an array of dimension {ndim}: give one of each for each axis"
+    )]
+    OverlapCount {
+        /// Depths given.
+        depths: usize,
+        /// Boundaries given.
+        boundaries: usize,
+        /// The array's number of axes.
+        ndim: usize,
+    },
+    /// A chunk that an overlap would take away whole.
+    #[error("chunk {block} of axis {axis} has {len} elements, of which {depth} are said to overlap")]
+    OverlapTooDeep {
+        /// The axis.
+        axis: usize,
+        /// The chunk's number along it.
+        block: u64,
+        /// Its elements along the axis.
+        len: u64,
+        /// Elements that would be taken away.
+        depth: u64,
+    },
+    /// Windows that an axis is too short for, or that are empty.
+    #[error("windows of {window} elements along axis {axis}, whose length is {len}")]
+    Window {
+        /// The axis.
+        axis: usize,
+        /// Elements of a window.
+        window: u64,
+        /// The axis' length.
+        len: u64,
+    },
+    /// Not one length of windows for each axis.
+    #[error("{windows} lengths of windows for {axes} axes")]
+    WindowCount {
+        /// Lengths given.
+        windows: usize,
+        /// Axes given.
+        axes: usize,
+    },
+    /// A reduction that has no meaning over a moving window.
+    #[error("{operation} is not there over moving windows")]
+    NotRolling {
+        /// The reduction.
+        operation: &'static str,
+    },
+    /// More elements asked for than a window has, or none.
+    #[error("min_periods must be within 1..={window}, not {min_periods}")]
+    MinPeriods {
+        /// As given.
+        min_periods: u64,
+        /// Elements of a window.
+        window: u64,
+    },
+    /// An axis that is no multiple of what shall become one element.
+    #[error("axis {axis} has {len} elements, no multiple of {factor}: leave the rest out with trim_excess")]
+    CoarsenLength {
+        /// The axis.
+        axis: usize,
+        /// The axis' length.
+        len: u64,
+        /// Elements that become one.
+        factor: u64,
+    },
     /// Not one count for each element that is to be repeated.
     #[error("{got} counts for {want} elements: give one for each, or one for all")]
     RepeatCount {

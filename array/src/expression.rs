@@ -65,6 +65,11 @@ pub(crate) enum Op {
     /// The same elements in C order. For each axis of the operand the axis of the result whose blocks are made of its
     /// blocks, one of one; `None` for an axis of one block.
     Reshape(Vec<Option<usize>>),
+    /// Along each axis that has intervals block `i` is made of elements `intervals[i].0..intervals[i].1` of the operand,
+    /// which may overlap with those of other blocks or leave some out between them; along the others cut as the operand.
+    Windows(Vec<Option<Intervals>>),
+    /// Windows of so many neighbours along an axis, along a new last one. Blocks are made of one block each.
+    Sliding { axis: usize, len: u64 },
     /// Operands one after another along an axis.
     Concatenate(usize),
     /// The same array in the node's chunks.
@@ -80,6 +85,9 @@ pub(crate) enum Op {
     /// All partials to the result.
     Finish(Reducer),
 }
+
+/// One interval of elements for each block.
+pub(crate) type Intervals = Arc<[(u64, u64)]>;
 
 /// A reduction over axes.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -211,6 +219,8 @@ impl Op {
             Op::Squeeze(_) => "squeeze",
             Op::BroadcastTo => "broadcast_to",
             Op::Reshape(_) => "reshape",
+            Op::Windows(_) => "windows",
+            Op::Sliding { .. } => "sliding",
             Op::Concatenate(_) => "concatenate",
             Op::Rechunk => "rechunk",
             Op::Reduce(reduce) => return reduce.reduction.0.name(),

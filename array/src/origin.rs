@@ -80,6 +80,8 @@ impl Origin {
             Op::Held(_)
             | Op::Take { .. }
             | Op::Reshape(_)
+            | Op::Windows(_)
+            | Op::Sliding { .. }
             | Op::Concatenate(_)
             | Op::Reduce(_)
             | Op::GroupReduce(_)

@@ -8,7 +8,7 @@ use graticule_plan::{DType, Digest};
 use crate::{
     Chunk, KernelError, Tensor, TensorMut, elementwise,
     lazy::reshaped,
-    movement::{each_part, stride_box, take, transpose},
+    movement::{each_part, sliding, stride_box, take, transpose},
     program::{Task, Values, single},
     shape,
     window::{concatenate, locate},
@@ -130,6 +130,7 @@ pub(crate) fn movement(task: &Task<'_>, step: &Node, values: &Values) -> Result<
     match step {
         Node::Stride { x, steps } => each_part(operand(x), |part| stride_box(part, steps)),
         Node::Transpose { x, order } => each_part(operand(x), |part| transpose(part, order)),
+        Node::Sliding { x, axis, len } => each_part(operand(x), |part| sliding(part, *axis, *len)),
         Node::Reshape { x, axes } => {
             let extents = shape::extents(axes, task.block_index).map_err(window_error)?;
             let shape = shape::shape_of(&extents).map_err(window_error)?;

@@ -204,7 +204,8 @@ impl Task<'_> {
             | Node::Take { .. }
             | Node::Transpose { .. }
             | Node::Concatenate { .. }
-            | Node::Reshape { .. } => {
+            | Node::Reshape { .. }
+            | Node::Sliding { .. } => {
                 for operand in step.operands() {
                     lazy::force(self, values, operand.0 as usize)?;
                 }
@@ -259,6 +260,7 @@ fn name(node: &Node) -> String {
         Node::BroadcastTo { .. } => "broadcast_to".into(),
         Node::Concatenate { .. } => "concatenate".into(),
         Node::Reshape { .. } => "reshape".into(),
+        Node::Sliding { .. } => "sliding".into(),
         Node::Reduce { reduction, stage, .. } => format!("{} {stage:?}", reduction.name()),
         Node::GroupReduce { reduction, stage, .. } => format!("group {} {stage:?}", reduction.name()),
     }

@@ -66,6 +66,14 @@ impl View {
         }
     }
 
+    /// Windows of `len` neighbours along an axis, at most as many as it has, along a new last one.
+    pub(crate) fn windowed(mut self, axis: usize, len: usize) -> Self {
+        self.shape[axis] -= len - 1;
+        self.shape.push(len);
+        self.strides.push(self.strides[axis]);
+        self
+    }
+
     /// Whether the elements lie in C order without gaps, from the tensor's first.
     pub(crate) fn is_contiguous(&self) -> bool {
         let mut want = 1isize;

@@ -178,6 +178,17 @@ fn nodes_that_do_not_fit_their_operands_name_themselves() {
             ],
         ),
         (
+            "sliding",
+            vec![
+                input(DType::Float64),
+                Node::Sliding {
+                    x: NodeId(0),
+                    axis: 0,
+                    len: u64::MAX,
+                },
+            ],
+        ),
+        (
             "concatenate",
             vec![input(DType::Float64), Node::Concatenate { xs: vec![], axis: 0 }],
         ),
@@ -467,7 +478,10 @@ fn node() -> impl Strategy<Value = Node> {
         }),
         (id(), proptest::collection::vec(axis(), 0..4)).prop_map(|(x, order)| Node::Transpose { x, order }),
         (id(), axis()).prop_map(|(x, axis)| Node::ExpandDims { x, axis }),
-        (id(), axis()).prop_map(|(x, axis)| Node::Squeeze { x, axis }),
+        (id(), axis(), 0..5u64).prop_map(|(x, axis, len)| match len {
+            0 | 1 => Node::Squeeze { x, axis },
+            _ => Node::Sliding { x, axis, len },
+        }),
         (id(), axes(), any::<bool>()).prop_map(|(x, axes, repeats)| {
             if repeats {
                 Node::BroadcastTo { x, axes }

@@ -224,6 +224,16 @@ pub enum Node {
         /// The block's extents.
         axes: Vec<BlockAxis>,
     },
+    /// The windows of so many neighbours along an axis, which becomes shorter by all but one of them; they lie along a
+    /// new last axis.
+    Sliding {
+        /// Operand.
+        x: NodeId,
+        /// The axis.
+        axis: usize,
+        /// Elements of a window, at least 1.
+        len: u64,
+    },
 }
 
 impl Node {
@@ -245,7 +255,8 @@ impl Node {
             | Node::BroadcastTo { x, .. }
             | Node::Reduce { x, .. }
             | Node::GroupReduce { x, .. }
-            | Node::Reshape { x, .. } => vec![*x],
+            | Node::Reshape { x, .. }
+            | Node::Sliding { x, .. } => vec![*x],
             Node::Binary { x, y, .. } => vec![*x, *y],
             Node::Where { condition, x, y } => vec![*condition, *x, *y],
             Node::Concatenate { xs, .. } => xs.clone(),
@@ -270,7 +281,8 @@ impl Node {
             | Node::BroadcastTo { x, .. }
             | Node::Reduce { x, .. }
             | Node::GroupReduce { x, .. }
-            | Node::Reshape { x, .. } => *x = rename(*x),
+            | Node::Reshape { x, .. }
+            | Node::Sliding { x, .. } => *x = rename(*x),
             Node::Binary { x, y, .. } => {
                 *x = rename(*x);
                 *y = rename(*y);

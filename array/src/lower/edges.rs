@@ -19,7 +19,13 @@ pub(super) type Placement = Vec<Option<usize>>;
 pub(super) fn is_blockwise(op: &Op) -> bool {
     !matches!(
         op,
-        Op::Slice(_) | Op::Take { .. } | Op::Concatenate(_) | Op::Rechunk | Op::Combine(..) | Op::Finish(_)
+        Op::Slice(_)
+            | Op::Take { .. }
+            | Op::Concatenate(_)
+            | Op::Rechunk
+            | Op::Windows(_)
+            | Op::Combine(..)
+            | Op::Finish(_)
     )
 }
 
@@ -93,6 +99,16 @@ pub(super) fn windows(
                     }
                 }
             }),
+            Op::Windows(axes) if axes[axis].is_some() => {
+                let intervals = axes[axis].clone().expect("just asked");
+                match place() {
+                    Some(out_axis) => Some(AxisWindow::Intervals { out_axis, intervals }),
+                    None => {
+                        let (start, end) = intervals[0];
+                        block_of_slice(source, start, 1, end - start)
+                    }
+                }
+            }
             Op::Combine(reducer, fans) => Some(match reducer.axes().iter().position(|&a| a == axis) {
                 Some(reduced) => {
                     let out_axis = place().expect("a combining step is a layer of its own");

@@ -268,6 +268,12 @@ impl<'a> Emitter<'a> {
                 x: xs[0],
                 axes: self.axes(ix, placement),
             },
+            Op::Windows(_) => return xs[0],
+            Op::Sliding { axis, len } => ops::Node::Sliding {
+                x: xs[0],
+                axis: *axis,
+                len: *len,
+            },
             Op::Concatenate(axis) => ops::Node::Concatenate { xs, axis: *axis },
             Op::Rechunk => return xs[0],
             Op::Reduce(reduce) => {

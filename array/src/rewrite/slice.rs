@@ -8,7 +8,7 @@ use super::{
     through::{follow, operand_axes},
 };
 use crate::{
-    expression::{GroupReduce, Op, Reduce, Reducing},
+    expression::{GroupReduce, Intervals, Op, Reduce, Reducing},
     graph::{Graph, Node, NodeIx},
     infer::{grid_of, shortest, slice_axis, slice_grid},
     selection::is_whole,
@@ -263,7 +263,7 @@ fn depends_on_order(op: &Op) -> bool {
 
 /// Whether a slice can leave out whole blocks only: the others are made as they are.
 fn goes_by_blocks(op: &Op) -> bool {
-    depends_on_order(op) || matches!(op, Op::Reshape(_))
+    depends_on_order(op) || matches!(op, Op::Reshape(_) | Op::Windows(_) | Op::Sliding { .. })
 }
 
 /// Whether a slice of what goes by blocks leaves out blocks between others if it is cut finely, and so must not be.
@@ -313,26 +313,66 @@ fn slice_blocks(graph: &mut Graph, ix: NodeIx, x: NodeIx, selections: &[AxisSele
     let part = if is_all {
         x
     } else {
-        // The operand's blocks of the same numbers.
-        let own = graph.grid(node.operands[0]).axes().iter().zip(&places);
-        let inner: Vec<AxisSelection> = own
-            .map(|(chunks, place)| match place.and_then(|axis| kept[axis]) {
-                Some((first, last)) => {
-                    let (start, end) = (chunks.extent(first).start, chunks.extent(last).end);
-                    AxisSelection {
-                        start,
-                        step: 1,
-                        len: end - start,
-                    }
-                }
-                None => AxisSelection::whole(chunks.len()),
-            })
-            .collect();
-        let operand = slice_of(graph, node.operands[0], &inner);
-        graph.add(node.op, vec![operand], node.dtype, grid_of(cuts))
+        part_of_blocks(graph, node, &places, &kept, grid_of(cuts))
     };
     set_or_rechunk(graph, ix, Op::Slice(rest), vec![part], result);
     true
+}
+
+/// The blocks of a node with numbers `first..=last` along the axes that have such, in a grid of their own.
+///
+/// `places` says where the axes of the operand are found in the node.
+fn part_of_blocks(
+    graph: &mut Graph,
+    node: Node,
+    places: &[Option<usize>],
+    kept: &[Option<(u64, u64)>],
+    grid: ChunkGrid,
+) -> NodeIx {
+    let Node {
+        mut op,
+        operands,
+        dtype,
+        ..
+    } = node;
+    let x = operands[0];
+    let mut inner = Vec::with_capacity(places.len());
+    for (axis, (chunks, place)) in graph.grid(x).axes().iter().zip(places).enumerate() {
+        let Some((first, last)) = place.and_then(|axis| kept[axis]) else {
+            inner.push(AxisSelection::whole(chunks.len()));
+            continue;
+        };
+        let (start, end) = match &mut op {
+            Op::Windows(axes) if axes[axis].is_some() => keep_intervals(&mut axes[axis], first, last),
+            // The operand's blocks of the same numbers.
+            _ => (chunks.extent(first).start, chunks.extent(last).end),
+        };
+        inner.push(AxisSelection {
+            start,
+            step: 1,
+            len: end - start,
+        });
+    }
+    let operand = slice_of(graph, x, &inner);
+    graph.add(op, vec![operand], dtype, grid)
+}
+
+/// Leaves intervals `first..=last`, counted from the first element that they need; gives the elements that they need.
+fn keep_intervals(intervals: &mut Option<Intervals>, first: u64, last: u64) -> (u64, u64) {
+    let all = intervals.as_ref().expect("the caller looked");
+    let kept = &all[first as usize..=last as usize];
+    let start = kept
+        .iter()
+        .map(|(start, _)| *start)
+        .min()
+        .expect("there is a first");
+    let end = kept.iter().map(|(_, end)| *end).max().expect("there is a first");
+    let moved = kept
+        .iter()
+        .map(|(low, high)| (low - start, high - start))
+        .collect();
+    *intervals = Some(moved);
+    (start, end)
 }
 
 /// What a selection of a node's result selects of an operand.

@@ -12,6 +12,7 @@ use crate::{
     inputs::{Random, Values, array, chunks, shape, tensor},
     moves::rearrange,
     pads::pad,
+    windows::windowed,
 };
 
 /// An array and the Python expression that means the same.
@@ -74,7 +75,7 @@ impl Case {
             .pick(&self.values[self.values.len().saturating_sub(3)..])
             .clone();
         let y = random.pick(&self.values).clone();
-        let made = match random.below(19) {
+        let made = match random.below(20) {
             0 => cast(random, &x),
             1 => unary(random, &x),
             2 | 3 => pair(random, &x, &y),
@@ -89,6 +90,7 @@ impl Case {
             14 | 15 => rearrange(random, &x, &y),
             16 => composed(random, &x, &y),
             17 => pad(random, &x),
+            18 => windowed(random, &x),
             _ => groups(random, &x),
         };
         // Shapes that do not fit and dtypes that have no such operation are tested elsewhere.

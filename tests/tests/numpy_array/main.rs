@@ -13,3 +13,4 @@ mod operations;
 mod pads;
 mod reductions;
 mod rewrites;
+mod windows;
