@@ -304,6 +304,28 @@ pub enum ArrayError {
         /// Elements that become one.
         factor: u64,
     },
+    /// Positions that are no integers.
+    #[error("positions must be integers, not {dtype}")]
+    PositionDType {
+        /// Their dtype.
+        dtype: DType,
+    },
+    /// Positions with other axes than what they are taken from.
+    #[error("positions have {positions} axes, the array has {ndim}")]
+    PositionAxes {
+        /// Axes of the positions.
+        positions: usize,
+        /// Axes of the array.
+        ndim: usize,
+    },
+    /// A mask that does not lie on the array's first axes.
+    #[error("a mask of shape {} does not fit an array of shape {}", shape_text(.mask), shape_text(.shape))]
+    MaskShape {
+        /// The mask's shape.
+        mask: Vec<u64>,
+        /// The array's shape.
+        shape: Vec<u64>,
+    },
     /// Not one count for each element that is to be repeated.
     #[error("{got} counts for {want} elements: give one for each, or one for all")]
     RepeatCount {

@@ -70,6 +70,8 @@ pub(crate) enum Op {
     Windows(Vec<Option<Intervals>>),
     /// Windows of so many neighbours along an axis, along a new last one. Blocks are made of one block each.
     Sliding { axis: usize, len: u64 },
+    /// Operands: an array of which the axis is one chunk, and positions along it, of the result's shape and chunks.
+    TakeAlong(usize),
     /// Operands one after another along an axis.
     Concatenate(usize),
     /// The same array in the node's chunks.
@@ -219,6 +221,7 @@ impl Op {
             Op::Squeeze(_) => "squeeze",
             Op::BroadcastTo => "broadcast_to",
             Op::Reshape(_) => "reshape",
+            Op::TakeAlong(_) => "take_along_axis",
             Op::Windows(_) => "windows",
             Op::Sliding { .. } => "sliding",
             Op::Concatenate(_) => "concatenate",

@@ -26,6 +26,7 @@
 //! ```
 
 mod annotate;
+mod assign;
 mod axes;
 mod chunking;
 mod coarsen;

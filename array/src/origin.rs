@@ -80,6 +80,7 @@ impl Origin {
             Op::Held(_)
             | Op::Take { .. }
             | Op::Reshape(_)
+            | Op::TakeAlong(_)
             | Op::Windows(_)
             | Op::Sliding { .. }
             | Op::Concatenate(_)

@@ -97,6 +97,24 @@ impl Array {
     /// [`ArrayError::TooManyIndices`], [`ArrayError::IndexOutOfRange`], [`ArrayError::ZeroStep`],
     /// [`ArrayError::SeveralEllipses`].
     pub fn slice(&self, index: &[Index]) -> Result<Array, ArrayError> {
+        let (selections, views) = self.selections(index)?;
+        let mut result = self.select(&selections);
+        let mut axis = 0;
+        for view in views {
+            match view {
+                View::Keep => axis += 1,
+                View::Drop => result = result.squeeze_axis(axis),
+                View::New => {
+                    result = result.expand_dims(axis as i64)?;
+                    axis += 1;
+                }
+            }
+        }
+        Ok(result)
+    }
+
+    /// What an index selects of each axis, and what becomes of the axes afterwards.
+    pub(crate) fn selections(&self, index: &[Index]) -> Result<(Vec<AxisSelection>, Vec<View>), ArrayError> {
         let ndim = self.ndim();
         let taken = index
             .iter()
@@ -127,19 +145,7 @@ impl Array {
         }
         let rest = ndim - selections.len();
         self.keep_axes(&mut selections, &mut views, rest);
-        let mut result = self.select(&selections);
-        let mut axis = 0;
-        for view in views {
-            match view {
-                View::Keep => axis += 1,
-                View::Drop => result = result.squeeze_axis(axis),
-                View::New => {
-                    result = result.expand_dims(axis as i64)?;
-                    axis += 1;
-                }
-            }
-        }
-        Ok(result)
+        Ok((selections, views))
     }
 
     fn keep_axes(&self, selections: &mut Vec<AxisSelection>, views: &mut Vec<View>, count: usize) {
@@ -238,9 +244,14 @@ impl Array {
     }
 }
 
-enum View {
+/// What becomes of an axis that was selected from, or that is new.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum View {
+    /// It stays.
     Keep,
+    /// It has one element and goes away.
     Drop,
+    /// It is new, of length 1.
     New,
 }
 

@@ -81,6 +81,16 @@ pub enum KernelError {
         /// NumPy's name of the reduction.
         name: String,
     },
+    /// A position that an axis lacks; NumPy raises `IndexError`.
+    #[error("index {index} is out of bounds for axis {axis} with size {len}")]
+    IndexOutOfRange {
+        /// The index as given.
+        index: i64,
+        /// The axis.
+        axis: usize,
+        /// The axis' length.
+        len: usize,
+    },
     /// An integer was to be raised to a negative power; NumPy raises `ValueError`.
     #[error("integers to negative integer powers are not allowed; cast to a float first")]
     NegativePower,

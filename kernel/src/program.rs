@@ -205,7 +205,8 @@ impl Task<'_> {
             | Node::Transpose { .. }
             | Node::Concatenate { .. }
             | Node::Reshape { .. }
-            | Node::Sliding { .. } => {
+            | Node::Sliding { .. }
+            | Node::TakeAlong { .. } => {
                 for operand in step.operands() {
                     lazy::force(self, values, operand.0 as usize)?;
                 }
@@ -261,6 +262,7 @@ fn name(node: &Node) -> String {
         Node::Concatenate { .. } => "concatenate".into(),
         Node::Reshape { .. } => "reshape".into(),
         Node::Sliding { .. } => "sliding".into(),
+        Node::TakeAlong { .. } => "take_along_axis".into(),
         Node::Reduce { reduction, stage, .. } => format!("{} {stage:?}", reduction.name()),
         Node::GroupReduce { reduction, stage, .. } => format!("group {} {stage:?}", reduction.name()),
     }

@@ -178,6 +178,17 @@ fn nodes_that_do_not_fit_their_operands_name_themselves() {
             ],
         ),
         (
+            "take along",
+            vec![
+                input(DType::Float64),
+                Node::TakeAlong {
+                    x: NodeId(0),
+                    positions: NodeId(0),
+                    axis: 0,
+                },
+            ],
+        ),
+        (
             "sliding",
             vec![
                 input(DType::Float64),

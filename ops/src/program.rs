@@ -234,6 +234,15 @@ pub enum Node {
         /// Elements of a window, at least 1.
         len: u64,
     },
+    /// The elements at positions along an axis, other ones for each row.
+    TakeAlong {
+        /// Operand, with all elements of the axis.
+        x: NodeId,
+        /// Positions, int64, of the result's shape; negative ones count from the end.
+        positions: NodeId,
+        /// The axis.
+        axis: usize,
+    },
 }
 
 impl Node {
@@ -258,6 +267,7 @@ impl Node {
             | Node::Reshape { x, .. }
             | Node::Sliding { x, .. } => vec![*x],
             Node::Binary { x, y, .. } => vec![*x, *y],
+            Node::TakeAlong { x, positions, .. } => vec![*x, *positions],
             Node::Where { condition, x, y } => vec![*condition, *x, *y],
             Node::Concatenate { xs, .. } => xs.clone(),
         }
@@ -286,6 +296,10 @@ impl Node {
             Node::Binary { x, y, .. } => {
                 *x = rename(*x);
                 *y = rename(*y);
+            }
+            Node::TakeAlong { x, positions, .. } => {
+                *x = rename(*x);
+                *positions = rename(*positions);
             }
             Node::Where { condition, x, y } => {
                 *condition = rename(*condition);

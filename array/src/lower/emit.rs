@@ -268,6 +268,11 @@ impl<'a> Emitter<'a> {
                 x: xs[0],
                 axes: self.axes(ix, placement),
             },
+            Op::TakeAlong(axis) => ops::Node::TakeAlong {
+                x: xs[0],
+                positions: xs[1],
+                axis: *axis,
+            },
             Op::Windows(_) => return xs[0],
             Op::Sliding { axis, len } => ops::Node::Sliding {
                 x: xs[0],

@@ -98,6 +98,7 @@ pub(super) fn rechunk_through(graph: &mut Graph, ix: NodeIx) -> bool {
             | Op::ExpandDims(_)
             | Op::Squeeze(_)
             | Op::BroadcastTo
+            | Op::TakeAlong(_)
     );
     if !passes || !graph.is_only_user(x, ix) {
         return false;

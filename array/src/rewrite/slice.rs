@@ -210,7 +210,7 @@ pub(super) fn slice_through(graph: &mut Graph, ix: NodeIx) -> bool {
 fn is_view(op: &Op) -> bool {
     matches!(
         op,
-        Op::Transpose(_) | Op::ExpandDims(_) | Op::Squeeze(_) | Op::BroadcastTo
+        Op::Transpose(_) | Op::ExpandDims(_) | Op::Squeeze(_) | Op::BroadcastTo | Op::TakeAlong(_)
     )
 }
 

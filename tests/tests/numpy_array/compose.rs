@@ -7,6 +7,7 @@ use graticule_plan::DType;
 use proptest::prelude::*;
 
 use crate::{
+    assign::assigned,
     compare::{Near, check},
     composed::composed,
     inputs::{Random, Values, array, chunks, shape, tensor},
@@ -75,7 +76,7 @@ impl Case {
             .pick(&self.values[self.values.len().saturating_sub(3)..])
             .clone();
         let y = random.pick(&self.values).clone();
-        let made = match random.below(20) {
+        let made = match random.below(21) {
             0 => cast(random, &x),
             1 => unary(random, &x),
             2 | 3 => pair(random, &x, &y),
@@ -91,6 +92,7 @@ impl Case {
             16 => composed(random, &x, &y),
             17 => pad(random, &x),
             18 => windowed(random, &x),
+            19 => assigned(random, &x, &y),
             _ => groups(random, &x),
         };
         // Shapes that do not fit and dtypes that have no such operation are tested elsewhere.
@@ -216,8 +218,20 @@ fn choose(random: &mut Random, x: &Value, y: &Value) -> Made {
 }
 
 fn slice(random: &mut Random, x: &Value) -> Made {
-    let (mut index, mut text) = (Vec::new(), Vec::new());
-    for len in x.array.shape() {
+    let (index, text) = random_index(random, &x.array);
+    if text.is_empty() {
+        return Ok(None);
+    }
+    value(
+        x.array.slice(&index)?,
+        format!("({})[{}]", x.python, text.join(", ")),
+    )
+}
+
+/// An index, and the texts of its parts.
+pub(crate) fn random_index(random: &mut Random, x: &Array) -> (Vec<Index>, Vec<String>) {
+    let (mut index, mut text): (Vec<Index>, Vec<String>) = (Vec::new(), Vec::new());
+    for len in x.shape() {
         let len = len as i64;
         let bound = |random: &mut Random| (!random.one_in(3)).then(|| random.within(-len - 1, len + 1));
         match random.below(6) {
@@ -248,13 +262,7 @@ fn slice(random: &mut Random, x: &Value) -> Made {
             }
         }
     }
-    if text.is_empty() {
-        return Ok(None);
-    }
-    value(
-        x.array.slice(&index)?,
-        format!("({})[{}]", x.python, text.join(", ")),
-    )
+    (index, text)
 }
 
 fn take(random: &mut Random, x: &Value) -> Made {
