@@ -4,7 +4,7 @@ use graticule_ops::{AxisSelection, Scalar};
 use graticule_plan::{AxisChunks, DType, Kind};
 
 use crate::{
-    Array, ArrayError, Index, Operand, concatenate,
+    Array, ArrayError, Index, Operand, Over, concatenate,
     expression::Op,
     infer::{axis_index, broadcast_shape, with_axis},
     selection::View,
@@ -46,6 +46,34 @@ impl Array {
         let grid = with_axis(x.chunks(), axis, positions.chunks().axes()[axis].clone())?;
         let operands = vec![x, positions.with_grid(&grid)];
         Ok(Array::new(Op::TakeAlong(axis), operands, self.dtype(), grid))
+    }
+
+    /// Takes the `offset`-th diagonals of the planes of two axes, along a new last axis: NumPy's `diagonal`.
+    ///
+    /// # Errors
+    /// [`ArrayError::TooFewAxes`], [`ArrayError::AxisOutOfRange`], [`ArrayError::RepeatedAxis`].
+    pub fn diagonal(&self, offset: i64, rows: i64, columns: i64) -> Result<Array, ArrayError> {
+        self.check_ndim("diagonal", 2)?;
+        let planes = self.moveaxis([rows, columns], [-2, -1])?;
+        let axis = planes.ndim() - 2;
+        let (height, width) = (planes.shape()[axis], planes.shape()[axis + 1]);
+        let outside = offset.unsigned_abs();
+        let (low, left) = if offset < 0 { (outside, 0) } else { (0, outside) };
+        let len = height.saturating_sub(low).min(width.saturating_sub(left));
+        let kept = planes.part(axis, low.min(height - len), len);
+        let kept = kept.part(axis + 1, left.min(width - len), len);
+        let mut along = vec![1; planes.ndim()];
+        along[axis] = -1;
+        let column = Array::counter(&kept.chunks().axes()[axis]).reshape(&along)?;
+        Ok(kept.take_along_axis(&column, -1)?.squeeze_axis(axis + 1))
+    }
+
+    /// Sums the `offset`-th diagonals of the planes of two axes.
+    ///
+    /// # Errors
+    /// As [`Array::diagonal`].
+    pub fn trace(&self, offset: i64, rows: i64, columns: i64) -> Result<Array, ArrayError> {
+        self.diagonal(offset, rows, columns)?.sum(&Over::axis(-1))
     }
 
     /// Takes the elements along an axis where a list says so; it may end before the axis does.

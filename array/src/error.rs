@@ -326,6 +326,14 @@ pub enum ArrayError {
         /// The array's shape.
         shape: Vec<u64>,
     },
+    /// Not one array for each condition.
+    #[error("{conditions} conditions for {choices} arrays to select from")]
+    SelectCount {
+        /// Conditions given.
+        conditions: usize,
+        /// Arrays given.
+        choices: usize,
+    },
     /// Not one count for each element that is to be repeated.
     #[error("{got} counts for {want} elements: give one for each, or one for all")]
     RepeatCount {

@@ -1,9 +1,9 @@
 //! Elementwise operations that are composed of others.
 
-use graticule_ops::Scalar;
+use graticule_ops::{BinaryOp, Scalar, UnaryOp};
 use graticule_plan::{DType, Kind};
 
-use crate::{Array, ArrayError, Operand, Over, where_};
+use crate::{Array, ArrayError, Operand, Over, binary, where_};
 
 /// Tells of each pair of elements whether they differ by at most `absolute + relative * |y|`.
 ///
@@ -30,6 +30,44 @@ pub fn isclose(
         return Ok(close);
     }
     close.bitwise_or(x.isnan()?.bitwise_and(float.isnan()?)?)
+}
+
+/// Takes each element of the first array whose condition is true there, or else `default`.
+///
+/// # Errors
+/// [`ArrayError::NoArrays`] without conditions, [`ArrayError::SelectCount`] if there are not as many arrays as conditions,
+/// [`ArrayError::Broadcast`].
+pub fn select(
+    conditions: &[Array],
+    choices: &[Array],
+    default: impl Into<Operand>,
+) -> Result<Array, ArrayError> {
+    if conditions.is_empty() {
+        return Err(ArrayError::NoArrays {
+            operation: "select among",
+        });
+    }
+    if conditions.len() != choices.len() {
+        return Err(ArrayError::SelectCount {
+            conditions: conditions.len(),
+            choices: choices.len(),
+        });
+    }
+    let default = default.into();
+    // All choices have a word in the dtype, whichever is taken.
+    let operands: Vec<Operand> = choices
+        .iter()
+        .map(Operand::from)
+        .chain([default.clone()])
+        .collect();
+    let dtype = crate::operand::common_dtype(&operands);
+    let last = default.into_array(dtype)?.astype(dtype)?;
+    let pairs = conditions.iter().zip(choices).rev();
+    let mut selected = last;
+    for (condition, choice) in pairs {
+        selected = where_(condition, choice.astype(dtype)?, selected)?;
+    }
+    Ok(selected)
 }
 
 /// Tells whether all pairs of elements are close, by [`isclose`].
@@ -127,13 +165,74 @@ impl Array {
     /// # Errors
     /// As [`binary`](crate::binary).
     pub fn logaddexp(&self, other: impl Into<Operand>) -> Result<Array, ArrayError> {
-        let other = other.into();
-        let larger = crate::binary(graticule_ops::BinaryOp::Maximum, self, other.clone())?;
-        let equal = self.equal(other.clone())?;
-        let distance = self.subtract(other)?.absolute()?.negative()?;
-        let sum = larger.add(distance.exp()?.log1p()?)?;
+        let (x, other) = (self.as_float()?, floating(other.into())?);
+        let larger = binary(BinaryOp::Maximum, &x, other.clone())?;
+        let equal = x.equal(other.clone())?;
+        let more = x.subtract(other)?.absolute()?.negative()?.exp()?.log1p()?;
         // Of two equal infinities the distance is NaN.
-        where_(equal, larger.add(std::f64::consts::LN_2)?, sum)
+        where_(equal, larger.add(std::f64::consts::LN_2)?, larger.add(more)?)
+    }
+
+    /// As [`Array::logaddexp`] of logarithms to base 2.
+    ///
+    /// # Errors
+    /// As [`binary`](crate::binary).
+    pub fn logaddexp2(&self, other: impl Into<Operand>) -> Result<Array, ArrayError> {
+        let (x, other) = (self.as_float()?, floating(other.into())?);
+        let larger = binary(BinaryOp::Maximum, &x, other.clone())?;
+        let equal = x.equal(other.clone())?;
+        let power = x.subtract(other)?.absolute()?.negative()?.exp2()?;
+        let more = power.log1p()?.multiply(std::f64::consts::LOG2_E)?;
+        where_(equal, larger.add(1.0)?, larger.add(more)?)
+    }
+
+    /// The array in the float dtype in which NumPy's functions of floats take it.
+    fn as_float(&self) -> Result<Array, ArrayError> {
+        let (float, _) = UnaryOp::Sqrt.dtypes(self.dtype())?;
+        self.astype(float)
+    }
+
+    /// Drops the sign of each element, as a float.
+    ///
+    /// # Errors
+    /// None today.
+    pub fn fabs(&self) -> Result<Array, ArrayError> {
+        self.as_float()?.absolute()
+    }
+
+    /// Raises to a power in float64.
+    ///
+    /// # Errors
+    /// As [`binary`](crate::binary).
+    pub fn float_power(&self, other: impl Into<Operand>) -> Result<Array, ArrayError> {
+        let power = match other.into() {
+            Operand::Array(other) => Operand::Array(other.astype(DType::Float64)?),
+            other => other,
+        };
+        self.astype(DType::Float64)?.power(power)
+    }
+
+    /// Gives `sin(pi x) / (pi x)`, and 1 at 0.
+    ///
+    /// # Errors
+    /// None today.
+    pub fn sinc(&self) -> Result<Array, ArrayError> {
+        let float = if self.dtype().is_float() {
+            self.clone()
+        } else {
+            self.astype(DType::Float64)?
+        };
+        // NumPy too takes a small number for 0.
+        let angle = where_(float.equal(0)?, 1e-20, float)?.multiply(std::f64::consts::PI)?;
+        angle.sin()?.divide(&angle)
+    }
+
+    /// Tells of each element whether it is a value, not NaN.
+    ///
+    /// # Errors
+    /// None today.
+    pub fn notnull(&self) -> Result<Array, ArrayError> {
+        self.isnan()?.logical_not()
     }
 
     /// Rounds each element towards zero.
@@ -152,4 +251,13 @@ impl Array {
         let other = other.into();
         Ok((self.floor_divide(other.clone())?, self.remainder(other)?))
     }
+}
+
+/// An operand in the float dtype in which NumPy's functions of floats take it; weak numbers stay weak.
+fn floating(operand: Operand) -> Result<Operand, ArrayError> {
+    Ok(match operand {
+        Operand::Array(array) => array.as_float()?.into(),
+        Operand::Typed(scalar) => Array::scalar(scalar).as_float()?.into(),
+        weak => weak,
+    })
 }

@@ -6,8 +6,16 @@ use graticule_plan::{AxisChunks, ChunkGrid};
 use crate::{
     Array, ArrayError, Axes,
     expression::Op,
-    infer::{axis_index, axis_indices, concatenate_axis, grid_of, with_axis},
+    infer::{axis_index, axis_indices, broadcast_shape, concatenate_axis, grid_of, with_axis},
 };
+
+/// The shape that arrays of all `shapes` broadcast to; of none, that of a single number.
+///
+/// # Errors
+/// [`ArrayError::Broadcast`].
+pub fn broadcast_shapes(shapes: &[Vec<u64>]) -> Result<Vec<u64>, ArrayError> {
+    broadcast_shape(shapes)
+}
 
 /// Joins arrays along an axis that they have.
 ///

@@ -129,6 +129,23 @@ impl Array {
         self.std(ddof, &over.clone().skipna())
     }
 
+    /// Takes percentiles, each within 0..=100, by linear interpolation; the result has a leading axis for them.
+    ///
+    /// # Errors
+    /// As [`Array::quantile`].
+    pub fn percentile(&self, qs: &[f64], over: &Over) -> Result<Array, ArrayError> {
+        let qs: Vec<f64> = qs.iter().map(|q| q / 100.0).collect();
+        self.quantile(&qs, over)
+    }
+
+    /// Takes percentiles. NaN is left out, as by [`Over::skipna`].
+    ///
+    /// # Errors
+    /// As [`Array::quantile`].
+    pub fn nanpercentile(&self, qs: &[f64], over: &Over) -> Result<Array, ArrayError> {
+        self.percentile(qs, &over.clone().skipna())
+    }
+
     /// Takes quantiles. NaN is left out, as by [`Over::skipna`].
     ///
     /// # Errors

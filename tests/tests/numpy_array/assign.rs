@@ -18,9 +18,10 @@ type Built = (Result<Array, ArrayError>, String);
 
 /// A step of a composition.
 pub(crate) fn assigned(random: &mut Random, x: &Value, y: &Value) -> Made {
-    let (built, python) = match random.below(3) {
+    let (built, python) = match random.below(4) {
         0 => put_slice(random, x, y),
         1 => put_mask(random, x, y),
+        2 => diagonal(random, x),
         _ => along(random, x, y),
     };
     value(built?, python)
@@ -70,6 +71,26 @@ fn put_mask(random: &mut Random, x: &Value, y: &Value) -> Built {
     (built, after(&x.python, &format!("{mask_text}, {number}")))
 }
 
+fn diagonal(random: &mut Random, x: &Value) -> Built {
+    let ndim = x.array.ndim() as i64;
+    let (offset, rows, columns) = (
+        random.within(-5, 5),
+        random.within(-ndim, ndim),
+        random.within(-ndim, ndim),
+    );
+    let arguments = format!("{}, {offset}, {rows}, {columns}", x.python);
+    if random.one_in(3) && !x.array.dtype().is_float() {
+        return (
+            x.array.trace(offset, rows, columns),
+            format!("np.trace({arguments})"),
+        );
+    }
+    (
+        x.array.diagonal(offset, rows, columns),
+        format!("np.diagonal({arguments})"),
+    )
+}
+
 /// Positions made of the array's own values, so that they depend on data.
 fn along(random: &mut Random, x: &Value, y: &Value) -> Built {
     let Some((axis, len)) = some_axis(random, x).filter(|(_, len)| *len > 0) else {
@@ -96,8 +117,9 @@ proptest! {
     fn assignments_are_numpys(seed in any::<u64>()) {
         let (mut random, case) = pair(seed, Values::Wild);
         let (x, y) = (&case.values[0], &case.values[1]);
-        let (built, python) = match random.below(3) {
+        let (built, python) = match random.below(4) {
             0 => put_mask(&mut random, x, y),
+            1 => diagonal(&mut random, x),
             _ => put_slice(&mut random, x, y),
         };
         check_built(built, &python, &case.inputs, &Near::Same).map_err(TestCaseError::fail)?;

@@ -1,6 +1,9 @@
 //! Operations that are composed of others: values, dtypes and errors are NumPy's.
 
-use graticule_array::{Array, ArrayError, Axes, Chunks, Over, Spacing, allclose, isclose};
+use graticule_array::{
+    Array, ArrayError, Axes, Chunks, Over, Spacing, allclose, broadcast_arrays, broadcast_shapes, isclose,
+    result_type, select,
+};
 use graticule_plan::DType;
 use proptest::prelude::*;
 
@@ -276,6 +279,17 @@ fn reductions_by_numpys_names_leave_nan_out() {
         let python = format!("np.{name}(np.array([2.0, np.nan, 1.0, 4.0]))");
         check_built(built, &python, &[], &Near::Ulps(2)).unwrap();
     }
+    let percentiles = x.nanpercentile(&[25.0, 60.0], &over);
+    let plain = x.percentile(&[30.0], &Over::all().skipna());
+    check_built(
+        plain,
+        "np.nanpercentile(np.array([2.0, np.nan, 1.0, 4.0]), [30])",
+        &[],
+        &Near::Same,
+    )
+    .unwrap();
+    let python = "np.nanpercentile(np.array([2.0, np.nan, 1.0, 4.0]), [25, 60])";
+    check_built(percentiles, python, &[], &Near::Same).unwrap();
     let quantiles = x.nanquantile(&[0.25], &over);
     check_built(
         quantiles,
@@ -284,4 +298,79 @@ fn reductions_by_numpys_names_leave_nan_out() {
         &Near::Same,
     )
     .unwrap();
+}
+
+proptest! {
+    #![proptest_config(config())]
+
+    #[test]
+    fn elementwise_compositions_are_numpys(seed in any::<u64>()) {
+        let (mut random, case) = pair(seed, Values::Tame);
+        let (x, y) = (&case.values[0], &case.values[1]);
+        let (a, p, q) = (&x.array, &x.python, &y.python);
+        // NumPy computes these in float16 for 8-bit integers, which Graticule lacks.
+        let is_small = a.dtype().size_bytes() == 1 || y.array.dtype().size_bytes() == 1;
+        let (built, python, near) = match random.below(8) {
+            0 => (a.fabs(), format!("np.fabs({p})"), Near::Same),
+            1 => (a.float_power(&y.array), format!("np.float_power({p}, {q})"), Near::Ulps(4)),
+            2 => (a.sinc(), format!("np.sinc({p})"), Near::Part(1e-6, format!("np.abs({p}) * 0 + 1.0"))),
+            3 => (a.notnull(), format!("~np.isnan({p})"), Near::Same),
+            4 => (a.divmod(&y.array).map(|both| both.0), format!("np.divmod({p}, {q})[0]"), Near::Same),
+            5 => (a.divmod(&y.array).map(|both| both.1), format!("np.divmod({p}, {q})[1]"), Near::Same),
+            6 => (a.fix(), format!("np.trunc({p})"), Near::Same),
+            _ => (a.logaddexp2(&y.array), format!("np.logaddexp2({p}, {q})"), Near::Ulps(8)),
+        };
+        if is_small && !python.contains("divmod") && !python.contains("power") {
+            return Ok(());
+        }
+        check_built(built, &python, &case.inputs, &near).map_err(TestCaseError::fail)?;
+    }
+
+    #[test]
+    fn selections_take_the_first_that_is_true(seed in any::<u64>()) {
+        let (mut random, case) = pair(seed, Values::Wild);
+        let (x, y) = (&case.values[0], &case.values[1]);
+        let number = random.within(0, 100);
+        let built = x.array.greater(0).and_then(|first| {
+            let second = y.array.greater(3)?;
+            select(&[first, second], &[x.array.clone(), y.array.clone()], number)
+        });
+        let python = format!("np.select([{0} > 0, {1} > 3], [{0}, {1}], {number})", x.python, y.python);
+        check_built(built, &python, &case.inputs, &Near::Same).map_err(TestCaseError::fail)?;
+        let all = broadcast_arrays(&[x.array.clone(), y.array.clone()]).map(|mut all| all.swap_remove(1));
+        let python = format!("np.broadcast_arrays({}, {})[1]", x.python, y.python);
+        if let Ok(shape) = broadcast_shapes(&[x.array.shape(), y.array.shape()]) {
+            prop_assert_eq!(shape, all.as_ref().unwrap().shape());
+        }
+        check_built(all, &python, &case.inputs, &Near::Same).map_err(TestCaseError::fail)?;
+    }
+}
+
+#[test]
+fn what_is_not_valid_is_nan() {
+    let mut random = Random::new(5);
+    for dtype in DType::ALL {
+        let x = crate::inputs::tensor(&mut random, dtype, &[6], Values::Tame);
+        let lazy = crate::inputs::array(&mut random, &x);
+        let built = lazy.greater(20).and_then(|mask| lazy.where_valid(mask));
+        let float = match dtype {
+            DType::Float64 => "float64",
+            _ if dtype.size_bytes() <= 2 || dtype == DType::Float32 => "float32",
+            _ => "float64",
+        };
+        let python = format!("np.where(x > 20, x.astype('{float}'), np.{float}(np.nan))");
+        check_built(built, &python, &[("x".to_owned(), x)], &Near::Same).unwrap();
+    }
+}
+
+#[test]
+fn arrays_like_others_have_their_shape_and_chunks() {
+    let x = Array::zeros(&[5, 3], &[Chunks::Size(2), Chunks::Whole], DType::Float32).unwrap();
+    let like = x.empty_like(Some(DType::Int8));
+    assert_eq!((like.chunks(), like.dtype()), (x.chunks(), DType::Int8));
+    let empty = Array::empty(&[5, 3], &[Chunks::Whole, Chunks::Whole], DType::Bool).unwrap();
+    assert_eq!((empty.shape(), empty.dtype()), (vec![5, 3], DType::Bool));
+    assert_eq!(result_type(&[like, empty, x.clone()]).unwrap(), DType::Float32);
+    assert!(select(&[], &[], 0).is_err());
+    assert!(select(&[x.isnan().unwrap()], &[], 0).is_err());
 }
