@@ -78,11 +78,11 @@ impl Array {
                 shape: shape.to_vec(),
             });
         }
-        let given = shape.iter().filter(|&&len| len >= 0);
-        let product = given.fold(Some(1u64), |product, &len| product?.checked_mul(len as u64));
+        let mut given = shape.iter().filter(|&&len| len >= 0);
+        let product = given.try_fold(1u64, |product, &len| product.checked_mul(len as u64));
         let product = product.ok_or_else(misfit)?;
         let has_open = shape.contains(&-1);
-        let open = if product == 0 { 0 } else { size / product };
+        let open = size.checked_div(product).unwrap_or(0);
         let fits = if has_open {
             product != 0 && open * product == size
         } else {
