@@ -7,7 +7,7 @@ use graticule_plan::{AxisChunks, ChunkGrid};
 
 use crate::{
     Array, ArrayError,
-    chunking::AUTO_CHUNK_BYTES,
+    chunking::{AUTO_CHUNK_BYTES, shrink},
     concatenate,
     creation::small,
     expression::Op,
@@ -22,8 +22,8 @@ impl Array {
     ///
     /// Neighbouring axes that become others are regrouped block by block: they are cut along the first of them alone,
     /// where whole rows of the old and of the new axes end together, so that no element moves from one chunk to another.
-    /// An array that is cut otherwise is rechunked first, into chunks of about as many elements. Where one such row takes
-    /// more than [`AUTO_CHUNK_BYTES`](crate::AUTO_CHUNK_BYTES), the array is put together from slices along the first axis.
+    /// An array that is cut otherwise is rechunked first, into chunks of about as many elements; the axes that stay are cut
+    /// finer where chunks would become too large by it. Where one row alone takes more than [`AUTO_CHUNK_BYTES`](crate::AUTO_CHUNK_BYTES), the array is put together from slices along the first axis.
     ///
     /// # Errors
     /// [`ArrayError::Reshape`] if the shape has another number of elements, [`ArrayError::UnknownLength`],
@@ -127,6 +127,7 @@ impl Array {
                 axes[to] = cuts[from].clone();
             }
         }
+        self.shrink_others(&groups, &mut cuts, &mut axes);
         let x = self.with_grid(&ChunkGrid::new(cuts)?);
         Ok(Array::new(
             Op::Reshape(followed),
@@ -134,6 +135,26 @@ impl Array {
             self.dtype(),
             ChunkGrid::new(axes)?,
         ))
+    }
+
+    /// Cuts the axes that stay as they are finer where regrouping made the chunks larger than they were and than
+    /// [`AUTO_CHUNK_BYTES`].
+    fn shrink_others(&self, groups: &[Group], cuts: &mut [AxisChunks], axes: &mut [AxisChunks]) {
+        let item_bytes = self.dtype().size_bytes();
+        let bytes = |cuts: &[AxisChunks]| {
+            let chunk = cuts.iter().map(AxisChunks::chunk_max);
+            chunk.fold(item_bytes, u64::saturating_mul)
+        };
+        let limit = AUTO_CHUNK_BYTES.max(bytes(self.chunks().axes()));
+        if bytes(cuts) <= limit {
+            return;
+        }
+        let kept: Vec<&Group> = groups.iter().filter(|group| !group.changes()).collect();
+        let free: Vec<usize> = kept.iter().map(|group| group.from.start).collect();
+        shrink(cuts, &free, &self.0.origin.tile, item_bytes, limit);
+        for group in kept {
+            axes[group.to.start] = cuts[group.from.start].clone();
+        }
     }
 
     /// The array with the axes of one group regrouped, put together from slices along the first of them; `None` where

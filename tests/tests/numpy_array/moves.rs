@@ -269,6 +269,30 @@ fn rows_beyond_a_chunk_are_regrouped_in_parts() {
     );
 }
 
+/// Axes that stay are cut finer rather than that chunks grow without bound.
+#[test]
+fn regrouping_keeps_chunks_within_what_they_take_by_themselves() {
+    use graticule_array::{AUTO_CHUNK_BYTES, Chunks};
+    use graticule_plan::DType;
+
+    let cuts = [
+        Chunks::Size(1),
+        Chunks::Size(1),
+        Chunks::Size(4096),
+        Chunks::Size(4096),
+    ];
+    let stack = Array::zeros(&[500, 12, 10_980, 10_980], &cuts, DType::Float32).unwrap();
+    let merged = stack.reshape(&[6000, 10_980, 10_980]).unwrap();
+    let chunk: u64 = merged
+        .chunks()
+        .axes()
+        .iter()
+        .map(|axis| axis.chunk_max())
+        .product();
+    assert!(chunk * 4 <= AUTO_CHUNK_BYTES, "{merged:?}");
+    assert_eq!(merged.chunks().axes()[0].chunk_max(), 12);
+}
+
 #[test]
 fn regrouping_moves_nothing_between_chunks_where_rows_end_together() {
     use graticule_array::{Chunks, LowerOptions, Wanted, lower};
