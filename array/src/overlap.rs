@@ -1,7 +1,7 @@
 //! Chunks that share elements with their neighbours.
 
 use graticule_ops::Scalar;
-use graticule_plan::AxisChunks;
+use graticule_plan::{AxisChunks, ChunkGrid};
 
 use crate::{
     Array, ArrayError, Pad,
@@ -150,7 +150,7 @@ impl Array {
             }
             None => Ok(chunks.clone()),
         });
-        let grid = graticule_plan::ChunkGrid::new(axes.collect::<Result<_, ArrayError>>()?)?;
+        let grid = ChunkGrid::new(axes.collect::<Result<_, ArrayError>>()?)?;
         Ok(Array::new(
             Op::Windows(intervals),
             vec![self.clone()],
@@ -159,24 +159,10 @@ impl Array {
         ))
     }
 
-    /// Windows of so many neighbours along `axis`, along a new last axis; the axis is then cut as `cuts` says, or finer
-    /// where a chunk would be too large.
+    /// Windows of so many neighbours along `axis`, along a new axis behind it; the axis is then cut as `cuts` says.
     ///
     /// The window fits the axis, and `cuts` are of the length that remains.
-    pub(crate) fn sliding(&self, axis: usize, window: u64, cuts: AxisChunks) -> Result<Array, ArrayError> {
-        let mut axes = self.chunks().axes().to_vec();
-        axes[axis] = cuts;
-        axes.push(AxisChunks::whole(window));
-        let (tile, item_bytes) = (vec![1; axes.len()], self.dtype().size_bytes());
-        crate::chunking::shrink(
-            &mut axes,
-            &[axis],
-            &tile,
-            item_bytes,
-            crate::chunking::AUTO_CHUNK_BYTES,
-        );
-        let grid = graticule_plan::ChunkGrid::new(axes)?;
-        let cuts = &grid.axes()[axis];
+    pub(crate) fn sliding(&self, axis: usize, window: u64, cuts: &AxisChunks) -> Result<Array, ArrayError> {
         let wide = if cuts.count() == 1 {
             let whole = AxisChunks::whole(self.shape()[axis]);
             self.with_grid(&with_axis(self.chunks(), axis, whole)?)
@@ -189,8 +175,11 @@ impl Array {
             intervals[axis] = Some((0..cuts.count()).map(wide).collect());
             self.windows(intervals)?
         };
+        let mut axes = wide.chunks().axes().to_vec();
+        axes[axis] = cuts.clone();
+        axes.insert(axis + 1, AxisChunks::whole(window));
         let op = Op::Sliding { axis, len: window };
-        Ok(Array::new(op, vec![wide], self.dtype(), grid))
+        Ok(Array::new(op, vec![wide], self.dtype(), ChunkGrid::new(axes)?))
     }
 }
 

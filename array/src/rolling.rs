@@ -1,10 +1,11 @@
 //! Moving windows, and reductions over them.
 
 use graticule_ops::{ReduceKind, Scalar};
-use graticule_plan::{AxisChunks, DType};
+use graticule_plan::DType;
 
 use crate::{
     Array, ArrayError, Axes, Over, Pad,
+    chunking::{AUTO_CHUNK_BYTES, shrink},
     infer::{axis_index, from_lengths, grid_of, slice_axis},
     where_,
 };
@@ -60,7 +61,7 @@ impl Array {
     /// Windows of so many neighbours along axes, each along a new last axis: NumPy's function.
     ///
     /// The windows are made chunk by chunk, in chunks of at most [`AUTO_CHUNK_BYTES`](crate::AUTO_CHUNK_BYTES) where cutting
-    /// along the windowed axis allows; a reduction over them is done by the same task.
+    /// allows. To reduce them there is [`Array::rolling`], which never has them in memory.
     ///
     /// # Errors
     /// [`ArrayError::Window`], [`ArrayError::WindowCount`], [`ArrayError::AxisOutOfRange`], [`ArrayError::Plan`] above the
@@ -90,8 +91,16 @@ impl Array {
             step: 1,
             len: len - window + 1,
         };
-        let cuts: AxisChunks = slice_axis(&self.chunks().axes()[axis], kept);
-        self.sliding(axis, window, cuts)
+        let mut cuts = self.chunks().axes().to_vec();
+        cuts[axis] = slice_axis(&cuts[axis], kept);
+        // Each element stands in the result as often as a window is long.
+        let (tile, free) = (&self.0.origin.tile, (0..self.ndim()).collect::<Vec<_>>());
+        let item_bytes = self.dtype().size_bytes().saturating_mul(window);
+        shrink(&mut cuts, &free, tile, item_bytes, AUTO_CHUNK_BYTES);
+        let along = cuts[axis].clone();
+        cuts[axis] = self.chunks().axes()[axis].clone();
+        let windows = self.with_grid(&grid_of(cuts)).sliding(axis, window, &along)?;
+        windows.moveaxis(axis as i64 + 1, -1)
     }
 
     /// Reduces windows that move along an axis; the result has this array's shape and chunks.
@@ -147,8 +156,13 @@ impl Array {
         let mut cuts = self.chunks().axes().to_vec();
         cuts[axis] = from_lengths(&lengths);
         let padded = padded.with_grid(&grid_of(cuts));
-        let windows = padded.sliding(axis, window, self.chunks().axes()[axis].clone())?;
-        let over = Over::axis(-1).skipna();
+        let windows = padded.sliding(axis, window, &self.chunks().axes()[axis])?;
+        let over = Over::axis(axis as i64 + 1);
+        if needed == window && kind != Count {
+            // Whatever is missing is NaN, and makes the result NaN.
+            return Ok(windows.reduce(kind, &over)?.with_grid(self.chunks()));
+        }
+        let over = over.skipna();
         let made = windows.reduce(kind, &over)?;
         let is_enough = windows.count(&over)?.greater_equal(needed as i64)?;
         Ok(where_(is_enough, made, f64::NAN)?.with_grid(self.chunks()))

@@ -1,6 +1,6 @@
 //! Nodes that move elements and compute nothing.
 
-use crate::{Chunk, KernelError, Tensor, TensorMut, program::check_ndim, view::View};
+use crate::{Chunk, KernelError, Tensor, TensorMut, view::View};
 
 /// Every `step`-th element along each axis, from the first one, or from the last one backwards.
 ///
@@ -30,22 +30,6 @@ pub(crate) fn transpose(x: &Tensor, order: &[usize]) -> Result<Tensor, KernelErr
         )));
     }
     copy_view(x, &View::of(x).permuted(order))
-}
-
-/// The windows of `len` neighbours along an axis, along a new last one.
-///
-/// # Errors
-/// [`KernelError::Window`] if the axis is not there or shorter than a window.
-pub(crate) fn sliding(x: &Tensor, axis: usize, len: u64) -> Result<Tensor, KernelError> {
-    let fits = |have: &usize| u64::try_from(*have).is_ok_and(|have| (1..=have).contains(&len));
-    if !x.shape().get(axis).is_some_and(fits) {
-        let shape = x.shape();
-        return Err(KernelError::Window(format!(
-            "windows of {len} along axis {axis} of shape {shape:?}"
-        )));
-    }
-    check_ndim(x.ndim() + 1).map_err(KernelError::Window)?;
-    copy_view(x, &View::of(x).windowed(axis, len as usize))
 }
 
 /// The elements at `positions` along an axis.

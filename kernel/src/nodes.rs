@@ -8,7 +8,7 @@ use graticule_plan::{DType, Digest};
 use crate::{
     Chunk, KernelError, Tensor, TensorMut, elementwise,
     lazy::reshaped,
-    movement::{each_part, sliding, stride_box, take, take_along, transpose},
+    movement::{each_part, stride_box, take, take_along, transpose},
     program::{Task, Values, single},
     shape,
     window::{concatenate, locate},
@@ -130,7 +130,6 @@ pub(crate) fn movement(task: &Task<'_>, step: &Node, values: &Values) -> Result<
     match step {
         Node::Stride { x, steps } => each_part(operand(x), |part| stride_box(part, steps)),
         Node::Transpose { x, order } => each_part(operand(x), |part| transpose(part, order)),
-        Node::Sliding { x, axis, len } => each_part(operand(x), |part| sliding(part, *axis, *len)),
         Node::TakeAlong { x, positions, axis } => {
             let positions = single(operand(positions))?;
             each_part(operand(x), |part| take_along(part, positions, *axis))

@@ -195,7 +195,8 @@ impl Task<'_> {
             | Node::Unary { .. }
             | Node::Binary { .. }
             | Node::Where { .. }
-            | Node::BroadcastTo { .. } => Ok(Value::Lazy(lazy::describe(self, node, step, values)?)),
+            | Node::BroadcastTo { .. }
+            | Node::Sliding { .. } => Ok(Value::Lazy(lazy::describe(self, node, step, values)?)),
             Node::ExpandDims { x, .. } | Node::Squeeze { x, .. } => match values.ready(x.0 as usize) {
                 Some(chunk) => ready(nodes::reshape(step, chunk)),
                 None => Ok(Value::Lazy(lazy::describe(self, node, step, values)?)),
@@ -205,7 +206,6 @@ impl Task<'_> {
             | Node::Transpose { .. }
             | Node::Concatenate { .. }
             | Node::Reshape { .. }
-            | Node::Sliding { .. }
             | Node::TakeAlong { .. } => {
                 for operand in step.operands() {
                     lazy::force(self, values, operand.0 as usize)?;

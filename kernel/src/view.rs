@@ -26,6 +26,7 @@ impl View {
     }
 
     /// A tensor over an index space in which axis `i` walks along the tensor's axis `axes[i]`, or repeats for `None`.
+    /// Two axes may walk along the same one: that is a window that moves along it.
     pub(crate) fn mapped(tensor: &Tensor, shape: &[usize], axes: &[Option<usize>]) -> Self {
         let own = strides(tensor.shape());
         let stride = |axis: &Option<usize>| match axis {
@@ -64,14 +65,6 @@ impl View {
             strides: order.iter().map(|&axis| self.strides[axis]).collect(),
             offset: self.offset,
         }
-    }
-
-    /// Windows of `len` neighbours along an axis, at most as many as it has, along a new last one.
-    pub(crate) fn windowed(mut self, axis: usize, len: usize) -> Self {
-        self.shape[axis] -= len - 1;
-        self.shape.push(len);
-        self.strides.push(self.strides[axis]);
-        self
     }
 
     /// Whether the elements lie in C order without gaps, from the tensor's first.

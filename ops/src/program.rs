@@ -225,7 +225,7 @@ pub enum Node {
         axes: Vec<BlockAxis>,
     },
     /// The windows of so many neighbours along an axis, which becomes shorter by all but one of them; they lie along a
-    /// new last axis.
+    /// new axis behind it.
     Sliding {
         /// Operand.
         x: NodeId,

@@ -143,6 +143,7 @@ fn stored(nodes: &[Node]) -> Vec<bool> {
                 | Node::BroadcastTo { .. }
                 | Node::ExpandDims { .. }
                 | Node::Squeeze { .. }
+                | Node::Sliding { .. }
         )
     };
     let mut stored: Vec<bool> = nodes.iter().map(|node| !is_lazy(node)).collect();
@@ -153,7 +154,8 @@ fn stored(nodes: &[Node]) -> Vec<bool> {
     for node in nodes.iter().filter(|node| !is_lazy(node)) {
         let moves = !matches!(node, Node::Reduce { .. } | Node::GroupReduce { .. });
         for x in node.operands().into_iter().map(|x| x.0 as usize) {
-            stored[x] |= moves || users[x] > 1;
+            let is_view = matches!(nodes[x], Node::Sliding { .. });
+            stored[x] |= moves || (users[x] > 1 && !is_view);
         }
     }
     stored

@@ -33,6 +33,9 @@ pub(crate) fn operand_axes(graph: &Graph, ix: NodeIx, position: usize) -> Vec<Op
             };
             (0..ndim).map(place).collect()
         }
+        Op::Sliding { axis: windowed, .. } => (0..ndim)
+            .map(|axis| Some(axis + usize::from(axis > *windowed)))
+            .collect(),
         Op::TakeAlong(taken) if position == 0 => {
             (0..ndim).map(|axis| (axis != *taken).then_some(axis)).collect()
         }
