@@ -4,9 +4,11 @@ use graticule_ops::{AxisSelection, Scalar};
 use graticule_plan::{AxisChunks, DType, Kind};
 
 use crate::{
-    Array, ArrayError, Index, Operand, Over, concatenate,
+    Array, ArrayError, Index, Operand, Over, WORKING_SET_BYTES,
+    chunking::shrink,
+    concatenate,
     expression::Op,
-    infer::{axis_index, broadcast_shape, with_axis},
+    infer::{axis_index, broadcast_shape, grid_of, with_axis},
     selection::View,
     where_,
 };
@@ -14,7 +16,9 @@ use crate::{
 impl Array {
     /// Takes elements along an axis at positions that differ from row to row, as `argsort` gives them.
     ///
-    /// The axis is brought into one chunk first; the positions may be cut along it. Shapes broadcast along the other axes.
+    /// The axis is brought into one chunk first, with the others cut so that a chunk takes
+    /// [`WORKING_SET_BYTES`](crate::WORKING_SET_BYTES) at most; the positions may be cut along it. Shapes broadcast along the
+    /// other axes.
     ///
     /// # Errors
     /// [`ArrayError::PositionDType`], [`ArrayError::PositionAxes`], [`ArrayError::Broadcast`],
@@ -41,8 +45,19 @@ impl Array {
         let x = self.broadcast_to(&shape)?;
         shape[axis] = count;
         let positions = positions.astype(DType::Int64)?.broadcast_to(&shape)?;
-        // Cut as the array is along the other axes, and as the positions are along this one.
-        let x = x.with_grid(&with_axis(x.chunks(), axis, AxisChunks::whole(len))?);
+        // Cut as the array is along the other axes, or finer, and as the positions are along this one.
+        let mut whole = x.chunks().axes().to_vec();
+        whole[axis] = AxisChunks::whole(len);
+        let others: Vec<usize> = (0..x.ndim()).filter(|other| *other != axis).collect();
+        let item_bytes = self.dtype().size_bytes();
+        shrink(
+            &mut whole,
+            &others,
+            &x.0.origin.tile,
+            item_bytes,
+            WORKING_SET_BYTES,
+        );
+        let x = x.with_grid(&grid_of(whole));
         let grid = with_axis(x.chunks(), axis, positions.chunks().axes()[axis].clone())?;
         let operands = vec![x, positions.with_grid(&grid)];
         Ok(Array::new(Op::TakeAlong(axis), operands, self.dtype(), grid))

@@ -226,7 +226,7 @@ proptest! {
         ],
         dtypes in [select(DType::ALL.to_vec()), select(DType::ALL.to_vec())],
         thin in any::<u8>(),
-        steps in proptest::collection::vec((0u8..11, any::<[u16; 3]>()), 1..10),
+        steps in proptest::collection::vec((0u8..12, any::<[u16; 3]>()), 1..10),
         kind in proptest::option::of(select(kinds())),
         axes in any::<u8>(),
         grouped in any::<bool>(),
