@@ -105,7 +105,11 @@ impl Builder {
                 // Windows of one element, or one window of all: the same elements once the other axis is gone.
                 let axis = b % shape.len();
                 let len = shape[axis];
-                let (window, gone) = if c % 2 == 0 { (1, axis + 1) } else { (len, axis) };
+                let (window, gone) = if c.is_multiple_of(2) {
+                    (1, axis + 1)
+                } else {
+                    (len, axis)
+                };
                 if window > len || window == 0 {
                     return;
                 }
