@@ -5,10 +5,11 @@ use graticule_plan::{AxisChunks, ChunkGrid};
 
 use super::{
     rechunk::is_cheap_read,
+    regroup::{is_regrouped, part_of_blocks},
     through::{follow, operand_axes},
 };
 use crate::{
-    expression::{GroupReduce, Intervals, Op, Reduce, Reducing},
+    expression::{GroupReduce, Op, Reduce, Reducing},
     graph::{Graph, Node, NodeIx},
     infer::{grid_of, shortest, slice_axis, slice_grid},
     selection::is_whole,
@@ -240,7 +241,7 @@ fn slice_operands(
 }
 
 /// A slice of `x` cut where `x` is.
-fn slice_of(graph: &mut Graph, x: NodeIx, selections: &[AxisSelection]) -> NodeIx {
+pub(super) fn slice_of(graph: &mut Graph, x: NodeIx, selections: &[AxisSelection]) -> NodeIx {
     if is_whole(selections, &graph.grid(x).shape()) {
         return x;
     }
@@ -263,7 +264,7 @@ fn depends_on_order(op: &Op) -> bool {
 
 /// Whether a slice can leave out whole blocks only: the others are made as they are.
 fn goes_by_blocks(op: &Op) -> bool {
-    depends_on_order(op) || matches!(op, Op::Reshape(_) | Op::Windows(_) | Op::Sliding { .. })
+    depends_on_order(op) || is_regrouped(op)
 }
 
 /// Whether a slice of what goes by blocks leaves out blocks between others if it is cut finely, and so must not be.
@@ -283,9 +284,8 @@ fn slice_blocks(graph: &mut Graph, ix: NodeIx, x: NodeIx, selections: &[AxisSele
     let mut cuts = node.grid.axes().to_vec();
     let mut result = graph.grid(ix).axes().to_vec();
     let places = operand_axes(graph, x, 0);
-    let mut kept = vec![None; cuts.len()];
     for (axis, chunks) in node.grid.axes().iter().enumerate() {
-        // An axis that the operation makes is one block.
+        // An axis that the reduction makes is one block.
         if !places.contains(&Some(axis)) {
             hull.push(AxisSelection::whole(chunks.len()));
             continue;
@@ -293,7 +293,6 @@ fn slice_blocks(graph: &mut Graph, ix: NodeIx, x: NodeIx, selections: &[AxisSele
         let (a, b) = (rest[axis].start, rest[axis].element(rest[axis].len - 1));
         let (first, last) = (chunks.block_of(a.min(b)), chunks.block_of(a.max(b)));
         let (start, end) = (chunks.extent(first).start, chunks.extent(last).end);
-        kept[axis] = Some((first, last));
         hull.push(AxisSelection {
             start,
             step: 1,
@@ -312,67 +311,17 @@ fn slice_blocks(graph: &mut Graph, ix: NodeIx, x: NodeIx, selections: &[AxisSele
     }
     let part = if is_all {
         x
+    } else if is_regrouped(&node.op) {
+        part_of_blocks(graph, x, &hull, grid_of(cuts))
     } else {
-        part_of_blocks(graph, node, &places, &kept, grid_of(cuts))
+        let inner = operand_selections(graph, x, 0, &hull);
+        let grid = grid_of(follow(graph, node.operands[0], &places, &cuts));
+        let dtype = graph.node(node.operands[0]).dtype;
+        let operand = graph.add(Op::Slice(inner), vec![node.operands[0]], dtype, grid);
+        graph.add(node.op, vec![operand], node.dtype, grid_of(cuts))
     };
     set_or_rechunk(graph, ix, Op::Slice(rest), vec![part], result);
     true
-}
-
-/// The blocks of a node with numbers `first..=last` along the axes that have such, in a grid of their own.
-///
-/// `places` says where the axes of the operand are found in the node.
-fn part_of_blocks(
-    graph: &mut Graph,
-    node: Node,
-    places: &[Option<usize>],
-    kept: &[Option<(u64, u64)>],
-    grid: ChunkGrid,
-) -> NodeIx {
-    let Node {
-        mut op,
-        operands,
-        dtype,
-        ..
-    } = node;
-    let x = operands[0];
-    let mut inner = Vec::with_capacity(places.len());
-    for (axis, (chunks, place)) in graph.grid(x).axes().iter().zip(places).enumerate() {
-        let Some((first, last)) = place.and_then(|axis| kept[axis]) else {
-            inner.push(AxisSelection::whole(chunks.len()));
-            continue;
-        };
-        let (start, end) = match &mut op {
-            Op::Windows(axes) if axes[axis].is_some() => keep_intervals(&mut axes[axis], first, last),
-            // The operand's blocks of the same numbers.
-            _ => (chunks.extent(first).start, chunks.extent(last).end),
-        };
-        inner.push(AxisSelection {
-            start,
-            step: 1,
-            len: end - start,
-        });
-    }
-    let operand = slice_of(graph, x, &inner);
-    graph.add(op, vec![operand], dtype, grid)
-}
-
-/// Leaves intervals `first..=last`, counted from the first element that they need; gives the elements that they need.
-fn keep_intervals(intervals: &mut Option<Intervals>, first: u64, last: u64) -> (u64, u64) {
-    let all = intervals.as_ref().expect("the caller looked");
-    let kept = &all[first as usize..=last as usize];
-    let start = kept
-        .iter()
-        .map(|(start, _)| *start)
-        .min()
-        .expect("there is a first");
-    let end = kept.iter().map(|(_, end)| *end).max().expect("there is a first");
-    let moved = kept
-        .iter()
-        .map(|(low, high)| (low - start, high - start))
-        .collect();
-    *intervals = Some(moved);
-    (start, end)
 }
 
 /// What a selection of a node's result selects of an operand.
