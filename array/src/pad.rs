@@ -66,6 +66,7 @@ impl Array {
 
     fn check_pad(&self, widths: &[(u64, u64)], mode: &Pad) -> Result<(), ArrayError> {
         if let Pad::Maximum(Some(0)) | Pad::Minimum(Some(0)) = mode
+            && self.size() > 0
             && self.ndim() > 0
         {
             return Err(ArrayError::EmptyReduction {

@@ -95,8 +95,8 @@ pub(crate) fn check(
         }
         (Err(KernelError::Empty { .. } | KernelError::AllNan { .. }), Err(Raised { .. })) => Ok(()),
         // NumPy's median stumbles over several axes of an array without elements.
-        (Ok(got), Err(raised))
-            if got.is_empty() && raised.message.contains("cannot reshape array of size 0") =>
+        (Ok(_), Err(raised))
+            if python.contains("median(") && raised.message.contains("cannot reshape array of size 0") =>
         {
             Ok(())
         }

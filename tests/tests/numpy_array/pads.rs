@@ -105,7 +105,7 @@ proptest! {
             true => (Pad::Reflect(true), "reflect"),
             false => (Pad::Symmetric(true), "symmetric"),
         };
-        let (widths, width_text) = widths(&mut random, x.array.ndim(), 11);
+        let (widths, width_text) = widths(&mut random, x.array.ndim(), 6);
         let python = format!("np.pad({}, {width_text}, mode='{text}', reflect_type='odd')", x.python);
         check_built(x.array.pad(&widths, &mode), &python, &case.inputs, &Near::Same)
             .map_err(TestCaseError::fail)?;
