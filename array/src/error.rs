@@ -26,6 +26,12 @@ pub enum ArrayError {
         /// The array's number of axes.
         ndim: usize,
     },
+    /// No axis was named where there are several.
+    #[error("an axis must be given for an array of dimension {ndim}")]
+    AxisMissing {
+        /// The array's number of axes.
+        ndim: usize,
+    },
     /// The same axis twice.
     #[error("axis {axis} is named twice")]
     RepeatedAxis {

@@ -4,10 +4,10 @@ use std::{
     sync::Arc,
 };
 
-use graticule_ops::{AxisSelection, BinaryOp, ReduceKind, Reduction, Scalar, UnaryOp};
+use graticule_ops::{AxisSelection, BinaryOp, ReduceKind, Reduction, Scalar, Scan, UnaryOp};
 use graticule_plan::{Annotations, ChunkGrid, DType, Digest, Key};
 
-use crate::{annotate, error::shape_text, origin::Origin};
+use crate::{annotate, error::shape_text, origin::Origin, scan::ScanPart};
 
 /// A lazy chunked array: an expression that knows its shape, dtype and chunks, and computes nothing.
 ///
@@ -70,6 +70,8 @@ pub(crate) enum Op {
     Reduce(Reduce),
     /// A reduction by groups along an axis, likewise.
     GroupReduce(GroupReduce),
+    /// A scan along an axis: in one step where the axis is one block, else in parts.
+    Scan(Scan, ScanPart),
     /// Each block to a partial. Made by lowering only, as are the two below.
     Partial(Reducer),
     /// Neighbouring partials to one, so many along each of the reducer's axes.
@@ -211,6 +213,7 @@ impl Op {
             Op::Rechunk => "rechunk",
             Op::Reduce(reduce) => return reduce.reduction.0.name(),
             Op::GroupReduce(group) => return format!("groupby-{}", group.reduction.0.name()),
+            Op::Scan(scan, part) => return part.name(scan),
             Op::Partial(reducer) => return format!("{}-partial", reducer.name()),
             Op::Combine(reducer, _) => return format!("{}-combine", reducer.name()),
             Op::Finish(reducer) => return reducer.name(),

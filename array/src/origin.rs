@@ -82,6 +82,7 @@ impl Origin {
             | Op::Concatenate(_)
             | Op::Reduce(_)
             | Op::GroupReduce(_)
+            | Op::Scan(..)
             | Op::Partial(_)
             | Op::Combine(..)
             | Op::Finish(_) => Self {

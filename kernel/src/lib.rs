@@ -40,6 +40,7 @@ mod nodes;
 mod program;
 mod reader;
 mod reduce;
+mod scan;
 mod shape;
 mod simd;
 mod tensor;

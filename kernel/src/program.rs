@@ -4,7 +4,7 @@ use graticule_plan::NDIM_MAX;
 use crate::{
     Chunk, KernelError, Reader, Tables, Tensor, Window,
     lazy::{self, Meta},
-    nodes, reduce,
+    nodes, reduce, scan,
 };
 
 /// The most nodes of a program.
@@ -207,6 +207,7 @@ impl Task<'_> {
                 ready(nodes::movement(self, step, values))
             }
             Node::Reduce { .. } | Node::GroupReduce { .. } => ready(reduce::node(self, node, step, values)),
+            Node::Scan(step) => ready(scan::node(self, node, step, values)),
         }
     }
 
@@ -256,6 +257,7 @@ fn name(node: &Node) -> String {
         Node::Concatenate { .. } => "concatenate".into(),
         Node::Reduce { reduction, stage, .. } => format!("{} {stage:?}", reduction.name()),
         Node::GroupReduce { reduction, stage, .. } => format!("group {} {stage:?}", reduction.name()),
+        Node::Scan(step) => step.scan.name().into(),
     }
 }
 

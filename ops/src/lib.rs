@@ -30,6 +30,7 @@ mod program;
 mod promotion;
 mod reduce;
 mod scalar;
+mod scan;
 mod source;
 
 pub use calls::{Argument, Calls, InlineValue, VALUE_FUNCTION};
@@ -39,6 +40,7 @@ pub use program::{BlockAxis, Node, NodeId, Program};
 pub use promotion::{can_hold, promote, promote_weak};
 pub use reduce::{PartKind, ReduceKind, Reduction, Stage};
 pub use scalar::Scalar;
+pub use scan::{Scan, ScanKind, ScanStep};
 pub use source::{
     ArraySource, AxisSelection, Grid, InlineArray, OnError, RasterAsset, RasterStack, Read, Resampling,
     ZarrArray, decode_table, encode_table,

@@ -3,7 +3,7 @@ use std::ops::Range;
 use graticule_plan::{AxisChunks, DType, Digest};
 use serde::{Deserialize, Serialize};
 
-use crate::{BinaryOp, OpsError, Read, Reduction, Scalar, Stage, UnaryOp};
+use crate::{BinaryOp, OpsError, Read, Reduction, Scalar, ScanStep, Stage, UnaryOp};
 
 /// A node's position in its program.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -217,6 +217,8 @@ pub enum Node {
         /// Which step.
         stage: Stage,
     },
+    /// A step of a scan along an axis.
+    Scan(ScanStep),
 }
 
 impl Node {
@@ -241,6 +243,7 @@ impl Node {
             Node::Binary { x, y, .. } => vec![*x, *y],
             Node::Where { condition, x, y } => vec![*condition, *x, *y],
             Node::Concatenate { xs, .. } => xs.clone(),
+            Node::Scan(step) => step.operands(),
         }
     }
 
@@ -272,6 +275,7 @@ impl Node {
                 *y = rename(*y);
             }
             Node::Concatenate { xs, .. } => xs.iter_mut().for_each(|x| *x = rename(*x)),
+            Node::Scan(step) => step.operands_mut().for_each(|x| *x = rename(*x)),
         }
     }
 

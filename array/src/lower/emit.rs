@@ -274,6 +274,7 @@ impl<'a> Emitter<'a> {
                 let inner = operand_placement(graph, ix, 0, placement);
                 self.reduce_groups(group, graph.operand(ix, 0), &inner, xs[0], Stage::Whole)
             }
+            Op::Scan(scan, part) => ops::Node::Scan(part.step(*scan, xs)),
             Op::Partial(reducer) => {
                 self.step(reducer, graph.operand(ix, 0), placement, xs[0], Stage::Partial)
             }

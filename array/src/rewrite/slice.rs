@@ -11,6 +11,7 @@ use crate::{
     expression::{GroupReduce, Op, Reduce, Reducing},
     graph::{Graph, Node, NodeIx},
     infer::{grid_of, shortest, slice_axis, slice_grid},
+    scan::ScanPart,
     selection::is_whole,
 };
 
@@ -189,6 +190,16 @@ pub(super) fn slice_through(graph: &mut Graph, ix: NodeIx) -> bool {
                 vec![operand],
             );
         }
+        // Its lines do not know of each other.
+        Op::Scan(scan, ScanPart::Whole { skip: 0 })
+            if is_whole(
+                &selections[scan.axis..=scan.axis],
+                &graph.grid(x).shape()[scan.axis..],
+            ) =>
+        {
+            let grid = slice_grid(&node.grid, &selections);
+            slice_operands(graph, ix, x, node.op.clone(), &selections, grid);
+        }
         op if depends_on_order(op) => return slice_blocks(graph, ix, x, &selections),
         Op::GroupReduce(group) => slice_groups(graph, ix, &node, group, &selections),
         Op::Reduce(reduce) => {
@@ -249,8 +260,11 @@ fn slice_of(graph: &mut Graph, x: NodeIx, selections: &[AxisSelection]) -> NodeI
 }
 
 /// Whether the result's last bits depend on the order in which elements are taken, which is the kernel's choice by the
-/// shape of a block.
+/// shape of a block, or in which blocks are.
 fn depends_on_order(op: &Op) -> bool {
+    if matches!(op, Op::Scan(..)) {
+        return true;
+    }
     let (Op::Reduce(Reduce { reduction, .. }) | Op::GroupReduce(GroupReduce { reduction, .. })) = op else {
         return false;
     };
@@ -305,11 +319,28 @@ fn slice_blocks(graph: &mut Graph, ix: NodeIx, x: NodeIx, selections: &[AxisSele
     let part = if is_all {
         x
     } else {
-        let inner = operand_selections(graph, x, 0, &hull);
-        let grid = grid_of(follow(graph, node.operands[0], &places, &cuts));
+        let mut inner = operand_selections(graph, x, 0, &hull);
+        let mut axes = follow(graph, node.operands[0], &places, &cuts);
+        let op = match node.op {
+            // What stands before counts.
+            Op::Scan(scan, part) => {
+                let own = &graph.grid(node.operands[0]).axes()[scan.axis];
+                let (start, end) = (hull[scan.axis].start, hull[scan.axis].start + hull[scan.axis].len);
+                let chunks = &node.grid.axes()[scan.axis];
+                let (first, last) = (chunks.block_of(start), chunks.block_of(end - 1));
+                inner[scan.axis] = AxisSelection::whole(own.extent(part.skip() + last).end);
+                axes[scan.axis] = slice_axis(own, inner[scan.axis]);
+                let skip = part.skip() + first;
+                Op::Scan(scan, ScanPart::Whole { skip })
+            }
+            op => op,
+        };
         let dtype = graph.node(node.operands[0]).dtype;
-        let operand = graph.add(Op::Slice(inner), vec![node.operands[0]], dtype, grid);
-        graph.add(node.op, vec![operand], node.dtype, grid_of(cuts))
+        let operand = match is_whole(&inner, &graph.grid(node.operands[0]).shape()) {
+            true => node.operands[0],
+            false => graph.add(Op::Slice(inner), vec![node.operands[0]], dtype, grid_of(axes)),
+        };
+        graph.add(op, vec![operand], node.dtype, grid_of(cuts))
     };
     set_or_rechunk(graph, ix, Op::Slice(rest), vec![part], result);
     true

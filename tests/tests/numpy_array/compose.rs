@@ -1,6 +1,8 @@
 //! Random compositions of operations, as arrays and as NumPy expressions side by side.
 
-use graticule_array::{Array, ArrayError, Chunks, Index, Operand, Over, binary, concatenate, stack, where_};
+use graticule_array::{
+    Along, Array, ArrayError, Chunks, Index, Operand, Over, binary, concatenate, stack, where_,
+};
 use graticule_kernel::Tensor;
 use graticule_ops::{BinaryOp, ReduceKind, UnaryOp};
 use graticule_plan::DType;
@@ -71,7 +73,7 @@ impl Case {
             .pick(&self.values[self.values.len().saturating_sub(3)..])
             .clone();
         let y = random.pick(&self.values).clone();
-        let made = match random.below(15) {
+        let made = match random.below(16) {
             0 => cast(random, &x),
             1 => unary(random, &x),
             2 | 3 => pair(random, &x, &y),
@@ -83,6 +85,7 @@ impl Case {
             10 => join(random, &x, &y),
             11 | 12 => rechunk(random, &x),
             13 => reduce(random, &x),
+            14 => scan(random, &x),
             _ => groups(random, &x),
         };
         // Shapes that do not fit and dtypes that have no such operation are tested elsewhere.
@@ -407,6 +410,39 @@ fn reduce(random: &mut Random, x: &Value) -> Made {
         _ => format!("np.{nan}{}({python}, {text})", kind.name()),
     };
     value(array.reduce(kind, &over)?, call)
+}
+
+/// A scan without rounding.
+fn scan(random: &mut Random, x: &Value) -> Made {
+    let Value { array, python } = x;
+    let Some((axis, _)) = some_axis(random, x) else {
+        return Ok(None);
+    };
+    let (is_float, skipna) = (array.dtype().is_float(), random.one_in(2));
+    let (least, greatest) = match skipna {
+        true => ("fmin", "fmax"),
+        false => ("minimum", "maximum"),
+    };
+    match random.below(4) {
+        0 => value(
+            array.cumulative_min(axis, skipna)?,
+            format!("np.{least}.accumulate({python}, axis={axis})"),
+        ),
+        1 => value(
+            array.cumulative_max(axis, skipna)?,
+            format!("np.{greatest}.accumulate({python}, axis={axis})"),
+        ),
+        2 if is_float => value(array.ffill(axis, None)?, crate::scans::filled(python, axis, None)),
+        _ if is_float => Ok(None),
+        2 => value(
+            array.cumulative_prod(&Along::axis(axis))?,
+            format!("np.cumprod({python}, axis={axis})"),
+        ),
+        _ => value(
+            array.cumulative_sum(&Along::axis(axis))?,
+            format!("np.cumsum({python}, axis={axis})"),
+        ),
+    }
 }
 
 /// A reduction by groups, with each group spelled out for NumPy.

@@ -10,3 +10,4 @@ mod inputs;
 mod operations;
 mod reductions;
 mod rewrites;
+mod scans;
