@@ -32,6 +32,48 @@ pub enum ArrayError {
         /// The array's number of axes.
         ndim: usize,
     },
+    /// Axes to be summed over that are not of one length.
+    #[error("{operation} sums over axes of lengths {first} and {second}, which must be the same")]
+    Summed {
+        /// NumPy's name of the operation.
+        operation: &'static str,
+        /// The length in one array.
+        first: u64,
+        /// The length in the other.
+        second: u64,
+    },
+    /// Not as many axes of one array as of the other.
+    #[error("{first} axes of one array go with {second} of the other; as many are needed")]
+    AxisCount {
+        /// Axes of one array.
+        first: usize,
+        /// Axes of the other.
+        second: usize,
+    },
+    /// A single number where an axis is needed.
+    #[error("{operation} needs arrays of at least one axis; multiply by a number instead")]
+    NoAxes {
+        /// NumPy's name of the operation.
+        operation: &'static str,
+    },
+    /// An array of more or fewer axes than the operation takes.
+    #[error("{operation} takes arrays of dimension {want}, not {ndim}")]
+    Dimension {
+        /// NumPy's name of the operation.
+        operation: &'static str,
+        /// The array's number of axes.
+        ndim: usize,
+        /// The number that is needed.
+        want: usize,
+    },
+    /// Subscripts of `einsum` that do not fit its arrays.
+    #[error("einsum {subscripts:?}: {why}")]
+    Einsum {
+        /// As given.
+        subscripts: String,
+        /// What does not fit.
+        why: String,
+    },
     /// The same axis twice.
     #[error("axis {axis} is named twice")]
     RepeatedAxis {

@@ -4,7 +4,7 @@ use std::{
     sync::Arc,
 };
 
-use graticule_ops::{AxisSelection, BinaryOp, ReduceKind, Reduction, Scalar, Scan, UnaryOp};
+use graticule_ops::{AxisSelection, BinaryOp, Contraction, ReduceKind, Reduction, Scalar, Scan, UnaryOp};
 use graticule_plan::{Annotations, ChunkGrid, DType, Digest, Key};
 
 use crate::{annotate, error::shape_text, origin::Origin, scan::ScanPart};
@@ -70,6 +70,12 @@ pub(crate) enum Op {
     Reduce(Reduce),
     /// A reduction by groups along an axis, likewise.
     GroupReduce(GroupReduce),
+    /// Sums of products. Of each summed pair of axes that `split` names, the result has an axis at its end with an
+    /// element for each block, and the sums go over one block.
+    Contract {
+        contraction: Contraction,
+        split: Vec<usize>,
+    },
     /// A scan along an axis: in one step where the axis is one block, else in parts.
     Scan(Scan, ScanPart),
     /// Each block to a partial. Made by lowering only, as are the two below.
@@ -213,6 +219,7 @@ impl Op {
             Op::Rechunk => "rechunk",
             Op::Reduce(reduce) => return reduce.reduction.0.name(),
             Op::GroupReduce(group) => return format!("groupby-{}", group.reduction.0.name()),
+            Op::Contract { .. } => "contract",
             Op::Scan(scan, part) => return part.name(scan),
             Op::Partial(reducer) => return format!("{}-partial", reducer.name()),
             Op::Combine(reducer, _) => return format!("{}-combine", reducer.name()),

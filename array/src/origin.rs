@@ -83,6 +83,7 @@ impl Origin {
             | Op::Reduce(_)
             | Op::GroupReduce(_)
             | Op::Scan(..)
+            | Op::Contract { .. }
             | Op::Partial(_)
             | Op::Combine(..)
             | Op::Finish(_) => Self {

@@ -223,7 +223,7 @@ impl Array {
     }
 
     /// The positions along an axis, as an array that broadcasts with this one and is cut alike.
-    fn positions(&self, axis: usize) -> Result<Array, ArrayError> {
+    pub(crate) fn positions(&self, axis: usize) -> Result<Array, ArrayError> {
         let cuts = self.chunks().axes()[axis].clone();
         let op = Op::Arange { start: 0, step: 1 };
         let counter = Array::new(op, vec![], DType::Int64, grid_of(vec![cuts]));

@@ -30,6 +30,7 @@
 mod arrival;
 mod buffer;
 mod chunk;
+mod contract;
 mod element;
 mod elementwise;
 mod error;

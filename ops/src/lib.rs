@@ -24,6 +24,7 @@
 //! ```
 
 mod calls;
+mod contract;
 mod elementwise;
 mod error;
 mod program;
@@ -34,6 +35,7 @@ mod scan;
 mod source;
 
 pub use calls::{Argument, Calls, InlineValue, VALUE_FUNCTION};
+pub use contract::{Contract, Contraction, Side};
 pub use elementwise::{BinaryOp, UnaryOp};
 pub use error::OpsError;
 pub use program::{BlockAxis, Node, NodeId, Program};

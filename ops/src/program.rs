@@ -3,7 +3,7 @@ use std::ops::Range;
 use graticule_plan::{AxisChunks, DType, Digest};
 use serde::{Deserialize, Serialize};
 
-use crate::{BinaryOp, OpsError, Read, Reduction, Scalar, ScanStep, Stage, UnaryOp};
+use crate::{BinaryOp, Contract, OpsError, Read, Reduction, Scalar, ScanStep, Stage, UnaryOp};
 
 /// A node's position in its program.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -219,6 +219,8 @@ pub enum Node {
     },
     /// A step of a scan along an axis.
     Scan(ScanStep),
+    /// A sum of products over axes that two arrays share.
+    Contract(Contract),
 }
 
 impl Node {
@@ -240,7 +242,7 @@ impl Node {
             | Node::BroadcastTo { x, .. }
             | Node::Reduce { x, .. }
             | Node::GroupReduce { x, .. } => vec![*x],
-            Node::Binary { x, y, .. } => vec![*x, *y],
+            Node::Binary { x, y, .. } | Node::Contract(Contract { x, y, .. }) => vec![*x, *y],
             Node::Where { condition, x, y } => vec![*condition, *x, *y],
             Node::Concatenate { xs, .. } => xs.clone(),
             Node::Scan(step) => step.operands(),
@@ -265,7 +267,7 @@ impl Node {
             | Node::BroadcastTo { x, .. }
             | Node::Reduce { x, .. }
             | Node::GroupReduce { x, .. } => *x = rename(*x),
-            Node::Binary { x, y, .. } => {
+            Node::Binary { x, y, .. } | Node::Contract(Contract { x, y, .. }) => {
                 *x = rename(*x);
                 *y = rename(*y);
             }

@@ -274,6 +274,15 @@ impl<'a> Emitter<'a> {
                 let inner = operand_placement(graph, ix, 0, placement);
                 self.reduce_groups(group, graph.operand(ix, 0), &inner, xs[0], Stage::Whole)
             }
+            Op::Contract { contraction, .. } => {
+                let ndim = |position: usize| graph.grid(node.operands[position]).ndim();
+                ops::Node::Contract(ops::Contract {
+                    x: xs[0],
+                    y: xs[1],
+                    ndims: (ndim(0), ndim(1)),
+                    contraction: contraction.clone(),
+                })
+            }
             Op::Scan(scan, part) => ops::Node::Scan(part.step(*scan, xs)),
             Op::Partial(reducer) => {
                 self.step(reducer, graph.operand(ix, 0), placement, xs[0], Stage::Partial)

@@ -4,7 +4,7 @@ use graticule_ops::AxisSelection;
 use graticule_plan::ChunkGrid;
 
 use super::{
-    slice::must_stay_coarse,
+    blocks::must_stay_coarse,
     through::{follow, operand_axes},
 };
 use crate::{

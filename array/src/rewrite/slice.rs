@@ -1,21 +1,22 @@
 //! Rewrites that move slices towards the reads.
 
 use graticule_ops::{AxisSelection, ReduceKind};
-use graticule_plan::{AxisChunks, ChunkGrid};
+use graticule_plan::ChunkGrid;
 
 use super::{
+    blocks::{depends_on_order, slice_blocks},
     rechunk::is_cheap_read,
     through::{follow, operand_axes},
 };
 use crate::{
-    expression::{GroupReduce, Op, Reduce, Reducing},
+    expression::{GroupReduce, Op, Reducing},
     graph::{Graph, Node, NodeIx},
-    infer::{grid_of, shortest, slice_axis, slice_grid},
+    infer::{grid_of, slice_axis, slice_grid},
     scan::ScanPart,
     selection::is_whole,
 };
 
-fn sliced(graph: &Graph, ix: NodeIx) -> Option<(NodeIx, Vec<AxisSelection>)> {
+pub(super) fn sliced(graph: &Graph, ix: NodeIx) -> Option<(NodeIx, Vec<AxisSelection>)> {
     match graph.op(ix) {
         Op::Slice(selections) => Some((graph.operand(ix, 0), selections.clone())),
         _ => None,
@@ -70,7 +71,7 @@ pub(super) fn slice_into_read(graph: &mut Graph, ix: NodeIx) -> bool {
 }
 
 /// Makes `ix` the operation, in other chunks than its own if need be.
-fn set_or_rechunk(graph: &mut Graph, ix: NodeIx, op: Op, operands: Vec<NodeIx>, grid: ChunkGrid) {
+pub(super) fn set_or_rechunk(graph: &mut Graph, ix: NodeIx, op: Op, operands: Vec<NodeIx>, grid: ChunkGrid) {
     if grid == *graph.grid(ix) {
         return graph.set(ix, op, operands);
     }
@@ -259,95 +260,8 @@ fn slice_of(graph: &mut Graph, x: NodeIx, selections: &[AxisSelection]) -> NodeI
     graph.add(Op::Slice(selections.to_vec()), vec![x], dtype, grid)
 }
 
-/// Whether the result's last bits depend on the order in which elements are taken, which is the kernel's choice by the
-/// shape of a block, or in which blocks are.
-fn depends_on_order(op: &Op) -> bool {
-    if matches!(op, Op::Scan(..)) {
-        return true;
-    }
-    let (Op::Reduce(Reduce { reduction, .. }) | Op::GroupReduce(GroupReduce { reduction, .. })) = op else {
-        return false;
-    };
-    match reduction.0.kind {
-        ReduceKind::Sum | ReduceKind::Prod => reduction.0.dtype.is_float(),
-        ReduceKind::Mean | ReduceKind::Var { .. } | ReduceKind::Std { .. } => true,
-        _ => false,
-    }
-}
-
-/// Whether a slice of a reduction leaves out blocks between others if it is cut finely, and so must not be.
-pub(super) fn must_stay_coarse(graph: &Graph, ix: NodeIx) -> bool {
-    let Some((x, selections)) = sliced(graph, ix) else {
-        return false;
-    };
-    let skips = |(s, chunks): (&AxisSelection, &AxisChunks)| s.step.unsigned_abs() > shortest(chunks);
-    depends_on_order(graph.op(x)) && selections.iter().zip(graph.grid(x).axes()).any(skips)
-}
-
-/// Leaves out whole blocks of a reduction that a slice does not need; those that it needs keep their shape.
-fn slice_blocks(graph: &mut Graph, ix: NodeIx, x: NodeIx, selections: &[AxisSelection]) -> bool {
-    let node = graph.node(x).clone();
-    let (mut hull, mut rest) = (Vec::new(), selections.to_vec());
-    let mut cuts = node.grid.axes().to_vec();
-    let mut result = graph.grid(ix).axes().to_vec();
-    let places = operand_axes(graph, x, 0);
-    for (axis, chunks) in node.grid.axes().iter().enumerate() {
-        // An axis that the reduction makes is one block.
-        if !places.contains(&Some(axis)) {
-            hull.push(AxisSelection::whole(chunks.len()));
-            continue;
-        }
-        let (a, b) = (rest[axis].start, rest[axis].element(rest[axis].len - 1));
-        let (first, last) = (chunks.block_of(a.min(b)), chunks.block_of(a.max(b)));
-        let (start, end) = (chunks.extent(first).start, chunks.extent(last).end);
-        hull.push(AxisSelection {
-            start,
-            step: 1,
-            len: end - start,
-        });
-        rest[axis].start -= start;
-        cuts[axis] = slice_axis(chunks, hull[axis]);
-        // Elements further apart than a block is long would skip some.
-        if rest[axis].step.unsigned_abs() > shortest(chunks) {
-            result[axis] = AxisChunks::whole(rest[axis].len);
-        }
-    }
-    let (result, is_all) = (grid_of(result), is_whole(&hull, &node.grid.shape()));
-    if is_all && result == *graph.grid(ix) {
-        return false;
-    }
-    let part = if is_all {
-        x
-    } else {
-        let mut inner = operand_selections(graph, x, 0, &hull);
-        let mut axes = follow(graph, node.operands[0], &places, &cuts);
-        let op = match node.op {
-            // What stands before counts.
-            Op::Scan(scan, part) => {
-                let own = &graph.grid(node.operands[0]).axes()[scan.axis];
-                let (start, end) = (hull[scan.axis].start, hull[scan.axis].start + hull[scan.axis].len);
-                let chunks = &node.grid.axes()[scan.axis];
-                let (first, last) = (chunks.block_of(start), chunks.block_of(end - 1));
-                inner[scan.axis] = AxisSelection::whole(own.extent(part.skip() + last).end);
-                axes[scan.axis] = slice_axis(own, inner[scan.axis]);
-                let skip = part.skip() + first;
-                Op::Scan(scan, ScanPart::Whole { skip })
-            }
-            op => op,
-        };
-        let dtype = graph.node(node.operands[0]).dtype;
-        let operand = match is_whole(&inner, &graph.grid(node.operands[0]).shape()) {
-            true => node.operands[0],
-            false => graph.add(Op::Slice(inner), vec![node.operands[0]], dtype, grid_of(axes)),
-        };
-        graph.add(op, vec![operand], node.dtype, grid_of(cuts))
-    };
-    set_or_rechunk(graph, ix, Op::Slice(rest), vec![part], result);
-    true
-}
-
 /// What a selection of a node's result selects of an operand.
-fn operand_selections(
+pub(super) fn operand_selections(
     graph: &Graph,
     x: NodeIx,
     position: usize,

@@ -73,7 +73,7 @@ impl Case {
             .pick(&self.values[self.values.len().saturating_sub(3)..])
             .clone();
         let y = random.pick(&self.values).clone();
-        let made = match random.below(16) {
+        let made = match random.below(17) {
             0 => cast(random, &x),
             1 => unary(random, &x),
             2 | 3 => pair(random, &x, &y),
@@ -86,6 +86,7 @@ impl Case {
             11 | 12 => rechunk(random, &x),
             13 => reduce(random, &x),
             14 => scan(random, &x),
+            15 => product(random, &x, &y),
             _ => groups(random, &x),
         };
         // Shapes that do not fit and dtypes that have no such operation are tested elsewhere.
@@ -443,6 +444,30 @@ fn scan(random: &mut Random, x: &Value) -> Made {
             format!("np.cumsum({python}, axis={axis})"),
         ),
     }
+}
+
+/// A sum of products of integers over an axis; with itself where the lengths differ.
+fn product(random: &mut Random, x: &Value, y: &Value) -> Made {
+    let (Some((axis, len)), Some((other, other_len))) = (some_axis(random, x), some_axis(random, y)) else {
+        return Ok(None);
+    };
+    if x.array.dtype().is_float() || y.array.dtype().is_float() || x.array.ndim() + y.array.ndim() > 5 {
+        return Ok(None);
+    }
+    if len != other_len {
+        let (array, python) = (&x.array, &x.python);
+        return value(
+            array.tensordot(array, &[axis], &[axis])?,
+            format!("np.tensordot({python}, {python}, axes=([{axis}], [{axis}]))"),
+        );
+    }
+    value(
+        x.array.tensordot(&y.array, &[axis], &[other])?,
+        format!(
+            "np.tensordot({}, {}, axes=([{axis}], [{other}]))",
+            x.python, y.python
+        ),
+    )
 }
 
 /// A reduction by groups, with each group spelled out for NumPy.

@@ -8,6 +8,7 @@ mod errors;
 mod held;
 mod inputs;
 mod operations;
+mod products;
 mod reductions;
 mod rewrites;
 mod scans;
