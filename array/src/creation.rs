@@ -244,7 +244,11 @@ pub(crate) fn small(value: i128, dtype: DType) -> Scalar {
     Scalar::from_int(value, dtype).expect("every dtype holds 0 and 1")
 }
 
-fn grid_of_chunks(shape: &[u64], chunks: &[Chunks], dtype: DType) -> Result<ChunkGrid, ArrayError> {
+pub(crate) fn grid_of_chunks(
+    shape: &[u64],
+    chunks: &[Chunks],
+    dtype: DType,
+) -> Result<ChunkGrid, ArrayError> {
     let whole = ChunkGrid::new(shape.iter().map(|&len| AxisChunks::whole(len)).collect())?;
     let cut = Array::full_grid(&whole, small(0, dtype)).rechunk(chunks)?;
     Ok(cut.chunks().clone())

@@ -74,6 +74,14 @@ pub enum ArrayError {
         /// What does not fit.
         why: String,
     },
+    /// Random numbers that cannot be.
+    #[error("{distribution}: {why}")]
+    Random {
+        /// NumPy's name of the distribution.
+        distribution: &'static str,
+        /// What does not fit, and what would.
+        why: String,
+    },
     /// The same axis twice.
     #[error("axis {axis} is named twice")]
     RepeatedAxis {

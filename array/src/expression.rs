@@ -4,7 +4,9 @@ use std::{
     sync::Arc,
 };
 
-use graticule_ops::{AxisSelection, BinaryOp, Contraction, ReduceKind, Reduction, Scalar, Scan, UnaryOp};
+use graticule_ops::{
+    AxisSelection, BinaryOp, Contraction, Distribution, ReduceKind, Reduction, Scalar, Scan, UnaryOp,
+};
 use graticule_plan::{Annotations, ChunkGrid, DType, Digest, Key};
 
 use crate::{annotate, error::shape_text, origin::Origin, scan::ScanPart};
@@ -42,6 +44,8 @@ pub(crate) enum Op {
     Full(Scalar),
     /// `start + step * k`, exact integers.
     Arange { start: i64, step: i64 },
+    /// Random numbers.
+    Random(Randoms),
     /// Conversion to the node's dtype.
     Cast,
     /// An operation on each element.
@@ -84,6 +88,17 @@ pub(crate) enum Op {
     Combine(Reducer, Vec<u64>),
     /// All partials to the result.
     Finish(Reducer),
+}
+
+/// Which random numbers an array has.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(crate) struct Randoms {
+    pub(crate) seed: u64,
+    pub(crate) stream: u32,
+    pub(crate) distribution: Distribution,
+    /// The shape in which a number's place counts, and the elements of it that the array has.
+    pub(crate) shape: Arc<[u64]>,
+    pub(crate) selection: Vec<AxisSelection>,
 }
 
 /// A reduction over axes.
@@ -205,6 +220,7 @@ impl Op {
             Op::Constant(_) => "constant",
             Op::Full(_) => "full",
             Op::Arange { .. } => "arange",
+            Op::Random(randoms) => randoms.distribution.name(),
             Op::Cast => "astype",
             Op::Unary(op) => op.name(),
             Op::Binary(op) => op.name(),

@@ -52,6 +52,11 @@ impl Origin {
                 tile: free(),
                 is_read: true,
             },
+            Op::Random(_) => Self {
+                element_bytes: dtype.size_bytes(),
+                tile: free(),
+                is_read: true,
+            },
             Op::Cast | Op::Unary(_) | Op::Binary(_) | Op::Where => Self::elementwise(operands, ndim),
             Op::Slice(selection) => {
                 let tile = inner().iter().zip(selection);

@@ -39,6 +39,7 @@ mod lazy;
 mod movement;
 mod nodes;
 mod program;
+mod random;
 mod reader;
 mod reduce;
 mod scan;

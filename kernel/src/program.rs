@@ -4,7 +4,7 @@ use graticule_plan::NDIM_MAX;
 use crate::{
     Chunk, KernelError, Reader, Tables, Tensor, Window, contract,
     lazy::{self, Meta},
-    nodes, reduce, scan,
+    nodes, random, reduce, scan,
 };
 
 /// The most nodes of a program.
@@ -207,6 +207,7 @@ impl Task<'_> {
                 ready(nodes::movement(self, step, values))
             }
             Node::Reduce { .. } | Node::GroupReduce { .. } => ready(reduce::node(self, node, step, values)),
+            Node::Random(step) => ready(random::node(self, node, step)),
             Node::Contract(step) => ready(contract::node(self, node, step, values)),
             Node::Scan(step) => ready(scan::node(self, node, step, values)),
         }
@@ -259,6 +260,7 @@ fn name(node: &Node) -> String {
         Node::Reduce { reduction, stage, .. } => format!("{} {stage:?}", reduction.name()),
         Node::GroupReduce { reduction, stage, .. } => format!("group {} {stage:?}", reduction.name()),
         Node::Scan(step) => step.scan.name().into(),
+        Node::Random(step) => step.distribution.name().into(),
         Node::Contract(_) => "contract".into(),
     }
 }

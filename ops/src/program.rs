@@ -3,7 +3,7 @@ use std::ops::Range;
 use graticule_plan::{AxisChunks, DType, Digest};
 use serde::{Deserialize, Serialize};
 
-use crate::{BinaryOp, Contract, OpsError, Read, Reduction, Scalar, ScanStep, Stage, UnaryOp};
+use crate::{BinaryOp, Contract, OpsError, Random, Read, Reduction, Scalar, ScanStep, Stage, UnaryOp};
 
 /// A node's position in its program.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -217,6 +217,8 @@ pub enum Node {
         /// Which step.
         stage: Stage,
     },
+    /// Random numbers.
+    Random(Random),
     /// A step of a scan along an axis.
     Scan(ScanStep),
     /// A sum of products over axes that two arrays share.
@@ -231,7 +233,8 @@ impl Node {
             | Node::Read(_)
             | Node::Constant { .. }
             | Node::Full { .. }
-            | Node::Arange { .. } => vec![],
+            | Node::Arange { .. }
+            | Node::Random(_) => vec![],
             Node::Cast { x, .. }
             | Node::Unary { x, .. }
             | Node::Stride { x, .. }
@@ -256,7 +259,8 @@ impl Node {
             | Node::Read(_)
             | Node::Constant { .. }
             | Node::Full { .. }
-            | Node::Arange { .. } => {}
+            | Node::Arange { .. }
+            | Node::Random(_) => {}
             Node::Cast { x, .. }
             | Node::Unary { x, .. }
             | Node::Stride { x, .. }
@@ -287,6 +291,7 @@ impl Node {
             Node::Read(read) => read.axes.iter_mut().collect(),
             Node::Full { axes, .. } | Node::BroadcastTo { axes, .. } => axes.iter_mut().collect(),
             Node::Arange { axis, .. } => vec![axis],
+            Node::Random(random) => random.axes.iter_mut().collect(),
             Node::Take { extent, .. } | Node::GroupReduce { extent, .. } => vec![extent],
             Node::Reduce { positions, .. } => positions.iter_mut().collect(),
             _ => vec![],

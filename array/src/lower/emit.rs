@@ -220,6 +220,15 @@ impl<'a> Emitter<'a> {
                 dtype: node.dtype,
                 axis: self.axes(ix, placement).remove(0),
             },
+            Op::Random(randoms) => ops::Node::Random(ops::Random {
+                seed: randoms.seed,
+                stream: randoms.stream,
+                distribution: randoms.distribution,
+                dtype: node.dtype,
+                shape: randoms.shape.to_vec(),
+                selection: randoms.selection.clone(),
+                axes: self.axes(ix, placement),
+            }),
             Op::Cast => ops::Node::Cast {
                 x: xs[0],
                 dtype: node.dtype,

@@ -80,6 +80,7 @@ fn node_ps(node: &Node) -> u64 {
             R::Median | R::Quantile { .. } => SELECT_PS,
             _ => 2 * PASS_PS,
         },
+        Node::Random(_) => FUNCTION_PS,
         Node::Scan(_) => 2 * PASS_PS,
         _ => PASS_PS,
     }

@@ -51,6 +51,12 @@ pub(super) fn slice_into_read(graph: &mut Graph, ix: NodeIx) -> bool {
             }
             op
         }
+        Op::Random(randoms) if may_slice(graph, x) => {
+            let mut randoms = randoms.clone();
+            let pairs = randoms.selection.iter_mut().zip(&selections);
+            pairs.for_each(|(outer, inner)| *outer = outer.then(*inner));
+            Op::Random(randoms)
+        }
         Op::Full(value) => Op::Full(*value),
         Op::Arange { start, step } => {
             let AxisSelection {

@@ -9,6 +9,7 @@ mod held;
 mod inputs;
 mod operations;
 mod products;
+mod random;
 mod reductions;
 mod rewrites;
 mod scans;
