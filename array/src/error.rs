@@ -82,6 +82,20 @@ pub enum ArrayError {
         /// What does not fit, and what would.
         why: String,
     },
+    /// Edges of bins that are not in order.
+    #[error("edges of bins must {why}")]
+    Edges {
+        /// What they must do.
+        why: &'static str,
+    },
+    /// Numbers that are no integers where only integers will do.
+    #[error("{operation} takes integers, not {dtype}; cast them first")]
+    Integers {
+        /// NumPy's name of the operation.
+        operation: &'static str,
+        /// The array's dtype.
+        dtype: DType,
+    },
     /// The same axis twice.
     #[error("axis {axis} is named twice")]
     RepeatedAxis {

@@ -5,7 +5,8 @@ use std::{
 };
 
 use graticule_ops::{
-    AxisSelection, BinaryOp, Contraction, Distribution, ReduceKind, Reduction, Scalar, Scan, UnaryOp,
+    AxisSelection, BinaryOp, Binning, Contraction, Distribution, ReduceKind, Reduction, Scalar, Scan,
+    SearchKind, Sorting, UnaryOp,
 };
 use graticule_plan::{Annotations, ChunkGrid, DType, Digest, Key};
 
@@ -74,6 +75,13 @@ pub(crate) enum Op {
     Reduce(Reduce),
     /// A reduction by groups along an axis, likewise.
     GroupReduce(GroupReduce),
+    /// Lines along an axis sorted, each within one block.
+    Sort(Sorting),
+    /// Operands: a sorted array of one block, and what is looked up in it.
+    Search(SearchKind),
+    /// Each block to counts: an element for it along each axis, and an axis of the bins. Operands: numbers, and maybe
+    /// weights.
+    Count(Binning),
     /// Sums of products. Of each summed pair of axes that `split` names, the result has an axis at its end with an
     /// element for each block, and the sums go over one block.
     Contract {
@@ -235,6 +243,11 @@ impl Op {
             Op::Rechunk => "rechunk",
             Op::Reduce(reduce) => return reduce.reduction.0.name(),
             Op::GroupReduce(group) => return format!("groupby-{}", group.reduction.0.name()),
+            Op::Sort(Sorting { count: Some(_), .. }) => "topk",
+            Op::Sort(Sorting { positions: true, .. }) => "argsort",
+            Op::Sort(_) => "sort",
+            Op::Search(kind) => kind.name(),
+            Op::Count(_) => "bincount",
             Op::Contract { .. } => "contract",
             Op::Scan(scan, part) => return part.name(scan),
             Op::Partial(reducer) => return format!("{}-partial", reducer.name()),

@@ -38,6 +38,7 @@ mod group;
 mod infer;
 mod lower;
 mod operand;
+mod order;
 mod origin;
 mod products;
 mod random;

@@ -88,6 +88,9 @@ impl Origin {
             | Op::Reduce(_)
             | Op::GroupReduce(_)
             | Op::Scan(..)
+            | Op::Sort(_)
+            | Op::Search(_)
+            | Op::Count(_)
             | Op::Contract { .. }
             | Op::Partial(_)
             | Op::Combine(..)

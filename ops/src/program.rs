@@ -3,7 +3,10 @@ use std::ops::Range;
 use graticule_plan::{AxisChunks, DType, Digest};
 use serde::{Deserialize, Serialize};
 
-use crate::{BinaryOp, Contract, OpsError, Random, Read, Reduction, Scalar, ScanStep, Stage, UnaryOp};
+use crate::{
+    BinaryOp, Contract, Count, OpsError, Random, Read, Reduction, Scalar, ScanStep, Search, Sort, Stage,
+    UnaryOp,
+};
 
 /// A node's position in its program.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -221,6 +224,12 @@ pub enum Node {
     Random(Random),
     /// A step of a scan along an axis.
     Scan(ScanStep),
+    /// Lines sorted.
+    Sort(Sort),
+    /// Elements looked up in a sorted array.
+    Search(Search),
+    /// How often each number occurs.
+    Count(Count),
     /// A sum of products over axes that two arrays share.
     Contract(Contract),
 }
@@ -244,7 +253,10 @@ impl Node {
             | Node::Squeeze { x, .. }
             | Node::BroadcastTo { x, .. }
             | Node::Reduce { x, .. }
+            | Node::Sort(Sort { x, .. })
             | Node::GroupReduce { x, .. } => vec![*x],
+            Node::Search(search) => vec![search.sorted, search.x],
+            Node::Count(count) => [Some(count.x), count.weights].into_iter().flatten().collect(),
             Node::Binary { x, y, .. } | Node::Contract(Contract { x, y, .. }) => vec![*x, *y],
             Node::Where { condition, x, y } => vec![*condition, *x, *y],
             Node::Concatenate { xs, .. } => xs.clone(),
@@ -270,7 +282,16 @@ impl Node {
             | Node::Squeeze { x, .. }
             | Node::BroadcastTo { x, .. }
             | Node::Reduce { x, .. }
+            | Node::Sort(Sort { x, .. })
             | Node::GroupReduce { x, .. } => *x = rename(*x),
+            Node::Search(search) => {
+                search.sorted = rename(search.sorted);
+                search.x = rename(search.x);
+            }
+            Node::Count(count) => {
+                count.x = rename(count.x);
+                count.weights = count.weights.map(rename);
+            }
             Node::Binary { x, y, .. } | Node::Contract(Contract { x, y, .. }) => {
                 *x = rename(*x);
                 *y = rename(*y);

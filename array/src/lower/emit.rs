@@ -283,6 +283,21 @@ impl<'a> Emitter<'a> {
                 let inner = operand_placement(graph, ix, 0, placement);
                 self.reduce_groups(group, graph.operand(ix, 0), &inner, xs[0], Stage::Whole)
             }
+            Op::Sort(sorting) => ops::Node::Sort(ops::Sort {
+                x: xs[0],
+                sorting: *sorting,
+                len_max: graph.grid(node.operands[0]).axes()[sorting.axis].chunk_max(),
+            }),
+            Op::Search(kind) => ops::Node::Search(ops::Search {
+                sorted: xs[0],
+                x: xs[1],
+                kind: *kind,
+            }),
+            Op::Count(binning) => ops::Node::Count(ops::Count {
+                x: xs[0],
+                weights: xs.get(1).copied(),
+                binning: *binning,
+            }),
             Op::Contract { contraction, .. } => {
                 let ndim = |position: usize| graph.grid(node.operands[position]).ndim();
                 ops::Node::Contract(ops::Contract {

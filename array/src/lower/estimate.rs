@@ -13,11 +13,12 @@ pub(super) struct Estimate {
     pub(super) cost_ns: u64,
 }
 
-/// Picoseconds to decode a byte, to pass over a byte in cache, to do a hard function, to select among elements.
+/// Picoseconds to decode a byte, to pass over a byte in cache, to do a hard function, to select among elements, to sort them.
 const DECODE_PS: u64 = 1_500;
 const PASS_PS: u64 = 100;
 const FUNCTION_PS: u64 = 1_500;
 const SELECT_PS: u64 = 1_000;
+const SORT_PS: u64 = 4_000;
 /// To multiply two numbers and add the product.
 const PRODUCT_PS: f64 = 100.0;
 /// Bytes of the elements of a product, where it does not matter much.
@@ -80,6 +81,8 @@ fn node_ps(node: &Node) -> u64 {
             R::Median | R::Quantile { .. } => SELECT_PS,
             _ => 2 * PASS_PS,
         },
+        Node::Sort(_) => SORT_PS,
+        Node::Search(_) => FUNCTION_PS,
         Node::Random(_) => FUNCTION_PS,
         Node::Scan(_) => 2 * PASS_PS,
         _ => PASS_PS,
@@ -200,6 +203,8 @@ fn own_scratch(node: usize, nodes: &[Node], bytes: &[u64]) -> u64 {
             let column = elements.div_ceil(results).saturating_mul(2);
             elements.min(column.saturating_add(TILE_BYTES))
         }
+        // A line, and positions in it.
+        Node::Sort(sort) => sort.len_max.saturating_mul(16),
         Node::Contract(Contract {
             x,
             y,

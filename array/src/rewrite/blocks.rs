@@ -1,6 +1,6 @@
 //! Rewrites that leave out whole blocks of what must not be cut finer.
 
-use graticule_ops::{AxisSelection, ReduceKind};
+use graticule_ops::{AxisSelection, ReduceKind, Sorting};
 use graticule_plan::AxisChunks;
 
 use super::{
@@ -18,7 +18,7 @@ use crate::{
 /// Whether the result's last bits depend on the order in which elements are taken, which is the kernel's choice by the
 /// shape of a block, or in which blocks are.
 pub(super) fn depends_on_order(op: &Op) -> bool {
-    if matches!(op, Op::Scan(..) | Op::Contract { .. }) {
+    if matches!(op, Op::Scan(..) | Op::Contract { .. } | Op::Sort(_)) {
         return true;
     }
     let (Op::Reduce(Reduce { reduction, .. }) | Op::GroupReduce(GroupReduce { reduction, .. })) = op else {
@@ -96,13 +96,14 @@ fn made_axes(graph: &Graph, x: NodeIx) -> Vec<usize> {
     let known: Vec<Option<usize>> = (0..node.operands.len())
         .flat_map(|position| operand_axes(graph, x, position))
         .collect();
-    let parts = match &node.op {
-        Op::Contract { split, .. } => split.len(),
-        _ => 0,
+    let ndim = node.grid.ndim();
+    let own = match &node.op {
+        Op::Contract { split, .. } => ndim - split.len()..ndim,
+        Op::Sort(sorting) => sorting.axis..sorting.axis + 1,
+        _ => 0..0,
     };
-    let own = node.grid.ndim() - parts;
-    (0..node.grid.ndim())
-        .filter(|axis| *axis >= own || !known.contains(&Some(*axis)))
+    (0..ndim)
+        .filter(|axis| own.contains(axis) || !known.contains(&Some(*axis)))
         .collect()
 }
 
@@ -126,6 +127,10 @@ fn operand(
             let last = part.skip() + chunks.block_of(start + len - 1);
             inner[scan.axis] = AxisSelection::whole(own.axes()[scan.axis].extent(last).end);
             axes[scan.axis] = slice_axis(&own.axes()[scan.axis], inner[scan.axis]);
+        }
+        Op::Sort(Sorting { axis, .. }) => {
+            inner[*axis] = AxisSelection::whole(own.axes()[*axis].len());
+            axes[*axis] = own.axes()[*axis].clone();
         }
         Op::Contract { contraction, .. } => {
             for pair in &contraction.summed {

@@ -216,7 +216,7 @@ pub(super) fn slice_through(graph: &mut Graph, ix: NodeIx) -> bool {
             let grid = slice_grid(&node.grid, &selections);
             slice_operands(graph, ix, x, op, &selections, grid);
         }
-        op if op.is_elementwise() || is_view(op) => {
+        op if op.is_elementwise() || is_view(op) || matches!(op, Op::Search(_)) => {
             let grid = graph.grid(ix).clone();
             slice_operands(graph, ix, x, node.op.clone(), &selections, grid);
         }

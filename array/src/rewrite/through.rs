@@ -43,6 +43,7 @@ pub(crate) fn operand_axes(graph: &Graph, ix: NodeIx, position: usize) -> Vec<Op
                 .map(|axis| (axis != group.axis).then_some(axis + lead))
                 .collect()
         }
+        Op::Search(_) if position == 0 => vec![None],
         Op::Contract { contraction, split } => {
             let side = if position == 0 { Side::Left } else { Side::Right };
             let ndim = |position: usize| graph.grid(node.operands[position]).ndim();

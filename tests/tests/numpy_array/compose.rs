@@ -73,7 +73,7 @@ impl Case {
             .pick(&self.values[self.values.len().saturating_sub(3)..])
             .clone();
         let y = random.pick(&self.values).clone();
-        let made = match random.below(17) {
+        let made = match random.below(18) {
             0 => cast(random, &x),
             1 => unary(random, &x),
             2 | 3 => pair(random, &x, &y),
@@ -87,6 +87,7 @@ impl Case {
             13 => reduce(random, &x),
             14 => scan(random, &x),
             15 => product(random, &x, &y),
+            16 => sort(random, &x),
             _ => groups(random, &x),
         };
         // Shapes that do not fit and dtypes that have no such operation are tested elsewhere.
@@ -468,6 +469,30 @@ fn product(random: &mut Random, x: &Value, y: &Value) -> Made {
             x.python, y.python
         ),
     )
+}
+
+/// Sorted lines, positions that sort them, or the place of each element among others.
+fn sort(random: &mut Random, x: &Value) -> Made {
+    let Value { array, python } = x;
+    let Some((axis, _)) = some_axis(random, x) else {
+        return Ok(None);
+    };
+    match random.below(3) {
+        0 => value(
+            array.sort(axis, false)?,
+            format!("np.sort({python}, axis={axis})"),
+        ),
+        1 => value(
+            array.argsort(axis, false)?,
+            format!("np.argsort({python}, axis={axis}, stable=True)"),
+        ),
+        _ => value(
+            array.topk(2, axis)?,
+            format!(
+                "np.flip(np.sort({python}, axis={axis}), {axis}).take(range(min(2, np.shape({python})[{axis}])), {axis})"
+            ),
+        ),
+    }
 }
 
 /// A reduction by groups, with each group spelled out for NumPy.

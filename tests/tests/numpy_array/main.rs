@@ -8,6 +8,7 @@ mod errors;
 mod held;
 mod inputs;
 mod operations;
+mod order;
 mod products;
 mod random;
 mod reductions;
