@@ -41,7 +41,69 @@ pub(crate) fn sort(
     Ok(with_element!(x.dtype(), T => sorted::<T>(x, step.sorting))?.into())
 }
 
-fn sorted<T: Reducible>(x: &Tensor, sorting: Sorting) -> Result<Tensor, KernelError> {
+/// A type whose elements sort as keys, which compare in one step: NaN is the greatest.
+trait Keyed: Reducible {
+    type Key: Ord + Copy;
+
+    fn key(self) -> Self::Key;
+    /// The element of a key; any NaN for that of NaN.
+    fn of_key(key: Self::Key) -> Self;
+    /// The same for elements that are equal.
+    fn equal_key(self) -> Self::Key;
+}
+
+macro_rules! keyed {
+    ($($type:ty),*) => {$(
+        impl Keyed for $type {
+            type Key = Self;
+
+            fn key(self) -> Self {
+                self
+            }
+
+            fn of_key(key: Self) -> Self {
+                key
+            }
+
+            fn equal_key(self) -> Self {
+                self
+            }
+        }
+    )*};
+}
+
+keyed!(bool, i8, i16, i32, i64, u8, u16, u32, u64);
+
+macro_rules! keyed_floats {
+    ($($type:ty, $int:ty, $unsigned:ty);*) => {$(
+        impl Keyed for $type {
+            type Key = $int;
+
+            fn key(self) -> $int {
+                if self.is_nan() {
+                    return <$int>::MAX;
+                }
+                let bits = self.to_bits() as $int;
+                // Of negative numbers the greater magnitude is the lesser.
+                bits ^ ((bits >> (<$int>::BITS - 1)) as $unsigned >> 1) as $int
+            }
+
+            fn of_key(key: $int) -> Self {
+                let bits = key ^ ((key >> (<$int>::BITS - 1)) as $unsigned >> 1) as $int;
+                Self::from_bits(bits as $unsigned)
+            }
+
+            /// Adding 0 drops the sign of zero.
+            fn equal_key(self) -> $int {
+                (self + 0.0).key()
+            }
+        }
+    )*};
+}
+
+keyed_floats!(f32, i32, u32; f64, i64, u64);
+
+fn sorted<T: Keyed>(x: &Tensor, sorting: Sorting) -> Result<Tensor, KernelError> {
     let Sorting {
         axis,
         descending,
@@ -53,7 +115,6 @@ fn sorted<T: Reducible>(x: &Tensor, sorting: Sorting) -> Result<Tensor, KernelEr
     let mut shape = x.shape().to_vec();
     shape[axis] = kept;
     let inner: usize = shape[axis + 1..].iter().product();
-    let directed = |x: T, y: T| if descending { order(y, x) } else { order(x, y) };
     let dtype = if positions { DType::Int64 } else { x.dtype() };
     let mut out = TensorMut::zeros(dtype, &shape)?;
     if shape.contains(&0) {
@@ -61,32 +122,33 @@ fn sorted<T: Reducible>(x: &Tensor, sorting: Sorting) -> Result<Tensor, KernelEr
     }
     let outer: usize = shape[..axis].iter().product();
     let elements = T::slice(x.bytes());
-    let (mut line, mut places): (Vec<T>, Vec<usize>) = (Vec::new(), Vec::new());
+    let mut keys: Vec<T::Key> = Vec::new();
+    let mut places: Vec<(T::Key, usize)> = Vec::new();
     for number in 0..outer * inner {
         let (block, column) = (number / inner, number % inner);
-        line.clear();
-        line.extend((0..len).map(|k| elements[(block * len + k) * inner + column]));
+        let line = (0..len).map(|k| elements[(block * len + k) * inner + column]);
         let at = |k: usize| (block * kept + k) * inner + column;
         if positions {
             places.clear();
-            places.extend(0..len);
+            places.extend(line.map(T::equal_key).zip(0..));
             // A tie goes to the first, so that no two are equal and the quicker sort is as good as a stable one.
-            keep_first(&mut places, kept, |&a, &b| {
-                directed(line[a], line[b]).then(a.cmp(&b))
-            });
+            match descending {
+                true => keep_first(&mut places, kept, |a, b| b.0.cmp(&a.0).then(a.1.cmp(&b.1))),
+                false => keep_first(&mut places, kept, Ord::cmp),
+            }
             let out = out.slice_mut::<i64>();
-            places
-                .iter()
-                .take(kept)
-                .enumerate()
-                .for_each(|(k, &place)| out[at(k)] = place as i64);
+            let first = places.iter().take(kept).enumerate();
+            first.for_each(|(k, &(_, place))| out[at(k)] = place as i64);
         } else {
-            keep_first(&mut line, kept, |&x, &y| directed(x, y));
+            keys.clear();
+            keys.extend(line.map(T::key));
+            match descending {
+                true => keep_first(&mut keys, kept, |a, b| b.cmp(a)),
+                false => keep_first(&mut keys, kept, Ord::cmp),
+            }
             let out = out.slice_mut::<T>();
-            line.iter()
-                .take(kept)
-                .enumerate()
-                .for_each(|(k, &element)| out[at(k)] = element);
+            let first = keys.iter().take(kept).enumerate();
+            first.for_each(|(k, &key)| out[at(k)] = T::of_key(key));
         }
     }
     Ok(out.freeze())

@@ -3,6 +3,8 @@
 //! Each line along the axis is taken from its first element to its last, so that a result's bits depend on the blocks
 //! along the axis alone.
 
+use std::ops::Range;
+
 use graticule_ops::{Scan, ScanKind, ScanStep};
 
 use crate::{
@@ -240,69 +242,90 @@ impl Lines<'_> {
             shape[self.axis] = 1;
         }
         let inner: usize = shape[self.axis + 1..].iter().product();
-        let outer: usize = shape[..self.axis].iter().product();
         let mut made = TensorMut::zeros(O::DTYPE, &shape)?;
         if made.shape().contains(&0) {
             return Ok(made.freeze());
         }
-        let len = shape[self.axis];
-        let target = made.slice_mut::<O>();
+        let size = shape[self.axis] * inner;
         let mut strip: Vec<F::State> = Vec::with_capacity(STRIP_LEN.min(inner));
-        for line in 0..outer {
+        for (line, target) in made.slice_mut::<O>().chunks_exact_mut(size).enumerate() {
+            if inner == 1 {
+                self.write_line::<T, F, O>(line, target, &out);
+                continue;
+            }
             for first in (0..inner).step_by(STRIP_LEN) {
                 let columns = first..inner.min(first + STRIP_LEN);
-                strip.clear();
-                strip.resize(columns.len(), F::start());
-                for states in self.states {
-                    let states = rows::<F::State>(states, self.axis, line, inner);
-                    for row in states {
-                        let pairs = strip.iter_mut().zip(&row[columns.clone()]);
-                        pairs.for_each(|(state, &other)| *state = F::join(*state, other));
-                    }
-                }
-                let target = &mut target[line * len * inner..(line + 1) * len * inner];
-                let Some(x) = self.x else {
-                    target[columns]
-                        .iter_mut()
-                        .zip(&strip)
-                        .for_each(|(place, &state)| *place = out(state));
-                    continue;
-                };
-                let elements = rows::<T>(x, self.axis, line, inner);
-                if self.to_state {
-                    for row in elements {
-                        let pairs = strip.iter_mut().zip(&row[columns.clone()]);
-                        pairs.for_each(|(state, &x)| *state = F::step(*state, x));
-                    }
-                    target[columns]
-                        .iter_mut()
-                        .zip(&strip)
-                        .for_each(|(place, &state)| *place = out(state));
-                    continue;
-                }
-                for (row, places) in elements.zip(target.chunks_exact_mut(inner)) {
-                    let pairs = strip
-                        .iter_mut()
-                        .zip(&row[columns.clone()])
-                        .zip(&mut places[columns.clone()]);
-                    pairs.for_each(|((state, &x), place)| {
-                        *state = F::step(*state, x);
-                        *place = out(*state);
-                    });
-                }
+                self.write_strip::<T, F, O>(line, (columns, inner), &mut strip, target, &out);
             }
         }
         Ok(made.freeze())
     }
+
+    /// [`write`](Self::write) of a line whose elements are neighbours.
+    fn write_line<T: Reducible, F: Running<T>, O: Element>(
+        &self,
+        line: usize,
+        target: &mut [O],
+        out: &impl Fn(F::State) -> O,
+    ) {
+        let mut state = F::start();
+        for states in self.states {
+            let states = elements::<F::State>(states, self.axis, line, 1);
+            state = states.iter().fold(state, |state, &other| F::join(state, other));
+        }
+        let x = self.x.map_or(&[][..], |x| elements::<T>(x, self.axis, line, 1));
+        if self.to_state {
+            target[0] = out(x.iter().fold(state, |state, &x| F::step(state, x)));
+            return;
+        }
+        for (place, &x) in target.iter_mut().zip(x) {
+            state = F::step(state, x);
+            *place = out(state);
+        }
+    }
+
+    /// [`write`](Self::write) of neighbouring lines, whose elements at one place along the axis lie side by side.
+    fn write_strip<T: Reducible, F: Running<T>, O: Element>(
+        &self,
+        line: usize,
+        (columns, inner): (Range<usize>, usize),
+        strip: &mut Vec<F::State>,
+        target: &mut [O],
+        out: &impl Fn(F::State) -> O,
+    ) {
+        strip.clear();
+        strip.resize(columns.len(), F::start());
+        for states in self.states {
+            for row in elements::<F::State>(states, self.axis, line, inner).chunks_exact(inner) {
+                let pairs = strip.iter_mut().zip(&row[columns.clone()]);
+                pairs.for_each(|(state, &other)| *state = F::join(*state, other));
+            }
+        }
+        let x = self
+            .x
+            .map_or(&[][..], |x| elements::<T>(x, self.axis, line, inner));
+        if self.to_state {
+            for row in x.chunks_exact(inner) {
+                let pairs = strip.iter_mut().zip(&row[columns.clone()]);
+                pairs.for_each(|(state, &x)| *state = F::step(*state, x));
+            }
+            let places = target[columns].iter_mut().zip(strip);
+            places.for_each(|(place, state)| *place = out(*state));
+            return;
+        }
+        for (row, places) in x.chunks_exact(inner).zip(target.chunks_exact_mut(inner)) {
+            let pairs = strip.iter_mut().zip(&row[columns.clone()]);
+            let pairs = pairs.zip(&mut places[columns.clone()]);
+            pairs.for_each(|((state, &x), place)| {
+                *state = F::step(*state, x);
+                *place = out(*state);
+            });
+        }
+    }
 }
 
-/// The rows of a tensor across its axis, for one position along the axes before it.
-fn rows<'a, T: Element>(
-    tensor: &'a Tensor,
-    axis: usize,
-    line: usize,
-    inner: usize,
-) -> impl Iterator<Item = &'a [T]> + use<'a, T> {
+/// The elements at one position along the axes before a tensor's axis: rows of `inner` across it.
+fn elements<T: Element>(tensor: &Tensor, axis: usize, line: usize, inner: usize) -> &[T] {
     let size = tensor.shape()[axis] * inner;
-    T::slice(tensor.bytes())[line * size..(line + 1) * size].chunks_exact(inner)
+    &T::slice(tensor.bytes())[line * size..(line + 1) * size]
 }
