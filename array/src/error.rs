@@ -26,6 +26,76 @@ pub enum ArrayError {
         /// The array's number of axes.
         ndim: usize,
     },
+    /// No axis was named where there are several.
+    #[error("an axis must be given for an array of dimension {ndim}")]
+    AxisMissing {
+        /// The array's number of axes.
+        ndim: usize,
+    },
+    /// Axes to be summed over that are not of one length.
+    #[error("{operation} sums over axes of lengths {first} and {second}, which must be the same")]
+    Summed {
+        /// NumPy's name of the operation.
+        operation: &'static str,
+        /// The length in one array.
+        first: u64,
+        /// The length in the other.
+        second: u64,
+    },
+    /// Not as many axes of one array as of the other.
+    #[error("{first} axes of one array go with {second} of the other; as many are needed")]
+    AxisCount {
+        /// Axes of one array.
+        first: usize,
+        /// Axes of the other.
+        second: usize,
+    },
+    /// A single number where an axis is needed.
+    #[error("{operation} needs arrays of at least one axis; multiply by a number instead")]
+    NoAxes {
+        /// NumPy's name of the operation.
+        operation: &'static str,
+    },
+    /// An array of more or fewer axes than the operation takes.
+    #[error("{operation} takes arrays of dimension {want}, not {ndim}")]
+    Dimension {
+        /// NumPy's name of the operation.
+        operation: &'static str,
+        /// The array's number of axes.
+        ndim: usize,
+        /// The number that is needed.
+        want: usize,
+    },
+    /// Subscripts of `einsum` that do not fit its arrays.
+    #[error("einsum {subscripts:?}: {why}")]
+    Einsum {
+        /// As given.
+        subscripts: String,
+        /// What does not fit.
+        why: String,
+    },
+    /// Random numbers that cannot be.
+    #[error("{distribution}: {why}")]
+    Random {
+        /// NumPy's name of the distribution.
+        distribution: &'static str,
+        /// What does not fit, and what would.
+        why: String,
+    },
+    /// Edges of bins that are not in order.
+    #[error("edges of bins must {why}")]
+    Edges {
+        /// What they must do.
+        why: &'static str,
+    },
+    /// Numbers that are no integers where only integers will do.
+    #[error("{operation} takes integers, not {dtype}; cast them first")]
+    Integers {
+        /// NumPy's name of the operation.
+        operation: &'static str,
+        /// The array's dtype.
+        dtype: DType,
+    },
     /// The same axis twice.
     #[error("axis {axis} is named twice")]
     RepeatedAxis {

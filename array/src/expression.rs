@@ -4,10 +4,13 @@ use std::{
     sync::Arc,
 };
 
-use graticule_ops::{AxisSelection, BinaryOp, ReduceKind, Reduction, Scalar, UnaryOp};
+use graticule_ops::{
+    AxisSelection, BinaryOp, Binning, Contraction, Distribution, ReduceKind, Reduction, Scalar, Scan,
+    SearchKind, Sorting, UnaryOp,
+};
 use graticule_plan::{Annotations, ChunkGrid, DType, Digest, Key};
 
-use crate::{annotate, error::shape_text, origin::Origin};
+use crate::{annotate, error::shape_text, origin::Origin, scan::ScanPart};
 
 /// A lazy chunked array: an expression that knows its shape, dtype and chunks, and computes nothing.
 ///
@@ -42,6 +45,8 @@ pub(crate) enum Op {
     Full(Scalar),
     /// `start + step * k`, exact integers.
     Arange { start: i64, step: i64 },
+    /// Random numbers.
+    Random(Randoms),
     /// Conversion to the node's dtype.
     Cast,
     /// An operation on each element.
@@ -80,6 +85,21 @@ pub(crate) enum Op {
     Reduce(Reduce),
     /// A reduction by groups along an axis, likewise.
     GroupReduce(GroupReduce),
+    /// Lines along an axis sorted, each within one block.
+    Sort(Sorting),
+    /// Operands: a sorted array of one block, and what is looked up in it.
+    Search(SearchKind),
+    /// Each block to counts: an element for it along each axis, and an axis of the bins. Operands: numbers, and maybe
+    /// weights.
+    Count(Binning),
+    /// Sums of products. Of each summed pair of axes that `split` names, the result has an axis at its end with an
+    /// element for each block, and the sums go over one block.
+    Contract {
+        contraction: Contraction,
+        split: Vec<usize>,
+    },
+    /// A scan along an axis: in one step where the axis is one block, else in parts.
+    Scan(Scan, ScanPart),
     /// Each block to a partial. Made by lowering only, as are the two below.
     Partial(Reducer),
     /// Neighbouring partials to one, so many along each of the reducer's axes.
@@ -90,6 +110,17 @@ pub(crate) enum Op {
 
 /// One interval of elements for each block.
 pub(crate) type Intervals = Arc<[(u64, u64)]>;
+
+/// Which random numbers an array has.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(crate) struct Randoms {
+    pub(crate) seed: u64,
+    pub(crate) stream: u32,
+    pub(crate) distribution: Distribution,
+    /// The shape in which a number's place counts, and the elements of it that the array has.
+    pub(crate) shape: Arc<[u64]>,
+    pub(crate) selection: Vec<AxisSelection>,
+}
 
 /// A reduction over axes.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -210,6 +241,7 @@ impl Op {
             Op::Constant(_) => "constant",
             Op::Full(_) => "full",
             Op::Arange { .. } => "arange",
+            Op::Random(randoms) => randoms.distribution.name(),
             Op::Cast => "astype",
             Op::Unary(op) => op.name(),
             Op::Binary(op) => op.name(),
@@ -228,6 +260,13 @@ impl Op {
             Op::Rechunk => "rechunk",
             Op::Reduce(reduce) => return reduce.reduction.0.name(),
             Op::GroupReduce(group) => return format!("groupby-{}", group.reduction.0.name()),
+            Op::Sort(Sorting { count: Some(_), .. }) => "topk",
+            Op::Sort(Sorting { positions: true, .. }) => "argsort",
+            Op::Sort(_) => "sort",
+            Op::Search(kind) => kind.name(),
+            Op::Count(_) => "bincount",
+            Op::Contract { .. } => "contract",
+            Op::Scan(scan, part) => return part.name(scan),
             Op::Partial(reducer) => return format!("{}-partial", reducer.name()),
             Op::Combine(reducer, _) => return format!("{}-combine", reducer.name()),
             Op::Finish(reducer) => return reducer.name(),

@@ -52,6 +52,11 @@ impl Origin {
                 tile: free(),
                 is_read: true,
             },
+            Op::Random(_) => Self {
+                element_bytes: dtype.size_bytes(),
+                tile: free(),
+                is_read: true,
+            },
             Op::Cast | Op::Unary(_) | Op::Binary(_) | Op::Where => Self::elementwise(operands, ndim),
             Op::Slice(selection) => {
                 let tile = inner().iter().zip(selection);
@@ -86,6 +91,11 @@ impl Origin {
             | Op::Concatenate(_)
             | Op::Reduce(_)
             | Op::GroupReduce(_)
+            | Op::Scan(..)
+            | Op::Sort(_)
+            | Op::Search(_)
+            | Op::Count(_)
+            | Op::Contract { .. }
             | Op::Partial(_)
             | Op::Combine(..)
             | Op::Finish(_) => Self {

@@ -2,9 +2,9 @@ use graticule_ops::{Node, NodeId, Program};
 use graticule_plan::NDIM_MAX;
 
 use crate::{
-    Chunk, KernelError, Reader, Tables, Tensor, Window,
+    Chunk, KernelError, Reader, Tables, Tensor, Window, contract, count,
     lazy::{self, Meta},
-    nodes, reduce,
+    nodes, order, random, reduce, scan,
 };
 
 /// The most nodes of a program.
@@ -213,6 +213,12 @@ impl Task<'_> {
                 ready(nodes::movement(self, step, values))
             }
             Node::Reduce { .. } | Node::GroupReduce { .. } => ready(reduce::node(self, node, step, values)),
+            Node::Sort(step) => ready(order::sort(self, node, step, values)),
+            Node::Search(step) => ready(order::search(self, node, step, values)),
+            Node::Count(step) => ready(count::node(self, node, step, values)),
+            Node::Random(step) => ready(random::node(self, node, step)),
+            Node::Contract(step) => ready(contract::node(self, node, step, values)),
+            Node::Scan(step) => ready(scan::node(self, node, step, values)),
         }
     }
 
@@ -265,6 +271,12 @@ fn name(node: &Node) -> String {
         Node::TakeAlong { .. } => "take_along_axis".into(),
         Node::Reduce { reduction, stage, .. } => format!("{} {stage:?}", reduction.name()),
         Node::GroupReduce { reduction, stage, .. } => format!("group {} {stage:?}", reduction.name()),
+        Node::Scan(step) => step.scan.name().into(),
+        Node::Random(step) => step.distribution.name().into(),
+        Node::Sort(_) => "sort".into(),
+        Node::Search(step) => step.kind.name().into(),
+        Node::Count(_) => "bincount".into(),
+        Node::Contract(_) => "contract".into(),
     }
 }
 
