@@ -229,6 +229,17 @@ impl Array {
         binary(BinaryOp::Add, Operand::Typed(first), &scaled)
     }
 
+    /// 0, 1, and so on along an axis that is cut so.
+    pub(crate) fn counter(chunks: &AxisChunks) -> Array {
+        let op = Op::Arange { start: 0, step: 1 };
+        Array::new(
+            op,
+            vec![],
+            DType::Int64,
+            crate::infer::grid_of(vec![chunks.clone()]),
+        )
+    }
+
     pub(crate) fn full_grid(grid: &ChunkGrid, value: Scalar) -> Array {
         let op = if grid.ndim() == 0 {
             Op::Constant(value)
@@ -244,7 +255,11 @@ pub(crate) fn small(value: i128, dtype: DType) -> Scalar {
     Scalar::from_int(value, dtype).expect("every dtype holds 0 and 1")
 }
 
-fn grid_of_chunks(shape: &[u64], chunks: &[Chunks], dtype: DType) -> Result<ChunkGrid, ArrayError> {
+pub(crate) fn grid_of_chunks(
+    shape: &[u64],
+    chunks: &[Chunks],
+    dtype: DType,
+) -> Result<ChunkGrid, ArrayError> {
     let whole = ChunkGrid::new(shape.iter().map(|&len| AxisChunks::whole(len)).collect())?;
     let cut = Array::full_grid(&whole, small(0, dtype)).rechunk(chunks)?;
     Ok(cut.chunks().clone())

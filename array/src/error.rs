@@ -26,6 +26,76 @@ pub enum ArrayError {
         /// The array's number of axes.
         ndim: usize,
     },
+    /// No axis was named where there are several.
+    #[error("an axis must be given for an array of dimension {ndim}")]
+    AxisMissing {
+        /// The array's number of axes.
+        ndim: usize,
+    },
+    /// Axes to be summed over that are not of one length.
+    #[error("{operation} sums over axes of lengths {first} and {second}, which must be the same")]
+    Summed {
+        /// NumPy's name of the operation.
+        operation: &'static str,
+        /// The length in one array.
+        first: u64,
+        /// The length in the other.
+        second: u64,
+    },
+    /// Not as many axes of one array as of the other.
+    #[error("{first} axes of one array go with {second} of the other; as many are needed")]
+    AxisCount {
+        /// Axes of one array.
+        first: usize,
+        /// Axes of the other.
+        second: usize,
+    },
+    /// A single number where an axis is needed.
+    #[error("{operation} needs arrays of at least one axis; multiply by a number instead")]
+    NoAxes {
+        /// NumPy's name of the operation.
+        operation: &'static str,
+    },
+    /// An array of more or fewer axes than the operation takes.
+    #[error("{operation} takes arrays of dimension {want}, not {ndim}")]
+    Dimension {
+        /// NumPy's name of the operation.
+        operation: &'static str,
+        /// The array's number of axes.
+        ndim: usize,
+        /// The number that is needed.
+        want: usize,
+    },
+    /// Subscripts of `einsum` that do not fit its arrays.
+    #[error("einsum {subscripts:?}: {why}")]
+    Einsum {
+        /// As given.
+        subscripts: String,
+        /// What does not fit.
+        why: String,
+    },
+    /// Random numbers that cannot be.
+    #[error("{distribution}: {why}")]
+    Random {
+        /// NumPy's name of the distribution.
+        distribution: &'static str,
+        /// What does not fit, and what would.
+        why: String,
+    },
+    /// Edges of bins that are not in order.
+    #[error("edges of bins must {why}")]
+    Edges {
+        /// What they must do.
+        why: &'static str,
+    },
+    /// Numbers that are no integers where only integers will do.
+    #[error("{operation} takes integers, not {dtype}; cast them first")]
+    Integers {
+        /// NumPy's name of the operation.
+        operation: &'static str,
+        /// The array's dtype.
+        dtype: DType,
+    },
     /// The same axis twice.
     #[error("axis {axis} is named twice")]
     RepeatedAxis {
@@ -132,6 +202,224 @@ pub enum ArrayError {
         /// What was to be done.
         operation: &'static str,
     },
+    /// A shape that does not hold an array's elements.
+    #[error("cannot reshape array of size {size} into shape {}", signed_shape_text(.shape))]
+    Reshape {
+        /// The array's elements.
+        size: u64,
+        /// The shape as given.
+        shape: Vec<i64>,
+    },
+    /// More than one length of a shape left open, or one that is less than that.
+    #[error("can only specify one unknown dimension as -1, not shape {}", signed_shape_text(.shape))]
+    UnknownLength {
+        /// The shape as given.
+        shape: Vec<i64>,
+    },
+    /// Neither as many shifts as axes nor one of either.
+    #[error("{shifts} shifts for {axes} axes: give as many, or one of either")]
+    ShiftCount {
+        /// Shifts given.
+        shifts: usize,
+        /// Axes given.
+        axes: usize,
+    },
+    /// Not as many places as axes that are to be moved.
+    #[error("{source_count} source axes but {destination_count} destination axes")]
+    AxisPairs {
+        /// Axes to be moved.
+        source_count: usize,
+        /// Places given.
+        destination_count: usize,
+    },
+    /// An array with fewer axes than an operation needs.
+    #[error("{operation} needs at least {needed} axes, the array has {ndim}")]
+    TooFewAxes {
+        /// The operation.
+        operation: &'static str,
+        /// Axes needed.
+        needed: usize,
+        /// The array's number of axes.
+        ndim: usize,
+    },
+    /// A size that is negative or beyond all arrays.
+    #[error("{what} must not be negative, but is {got}")]
+    Negative {
+        /// What it is.
+        what: &'static str,
+        /// As given.
+        got: i64,
+    },
+    /// An axis that is too short for an operation.
+    #[error("{operation} needs at least {needed} elements along axis {axis}, which has {len}")]
+    TooShort {
+        /// The operation.
+        operation: &'static str,
+        /// The axis.
+        axis: usize,
+        /// Elements needed.
+        needed: u64,
+        /// The axis' length.
+        len: u64,
+    },
+    /// Neither one spacing, nor one for each axis, nor one coordinate for each element.
+    #[error(
+        "gradient takes one spacing for all {axes} axes or one for each, with a coordinate for each element"
+    )]
+    Spacing {
+        /// Axes of the gradient.
+        axes: usize,
+    },
+    /// An order of the differences at the ends that is not there.
+    #[error("edge_order must be 1 or 2, not {order}")]
+    EdgeOrder {
+        /// As given.
+        order: u32,
+    },
+    /// Elements that a dtype would not hold as they are.
+    #[error("cannot put {from} elements into an array of {to}: convert them first")]
+    UnsafeCast {
+        /// The elements' dtype.
+        from: DType,
+        /// The array's.
+        to: DType,
+    },
+    /// Weights that do not fit what is averaged.
+    #[error("weights of shape {} for an array of shape {}: give one for each element, or one along each averaged axis", shape_text(.weights), shape_text(.shape))]
+    WeightShape {
+        /// The weights' shape.
+        weights: Vec<u64>,
+        /// The array's shape.
+        shape: Vec<u64>,
+    },
+    /// Neither one pair nor one for each axis.
+    #[error("{got} pairs of {what} for an array of dimension {ndim}: give one for each axis, or one for all")]
+    PadPairs {
+        /// What is given in pairs.
+        what: &'static str,
+        /// Pairs given.
+        got: usize,
+        /// The array's number of axes.
+        ndim: usize,
+    },
+    /// An axis without elements that is to be padded with some of them.
+    #[error("can't extend empty axis {axis} by its elements: pad it with a constant")]
+    PadEmpty {
+        /// The axis.
+        axis: usize,
+    },
+    /// Not one depth and one boundary for each axis.
+    #[error(
+        "{depths} depths and {boundaries} boundaries for an array of dimension {ndim}: give one of each for each axis"
+    )]
+    OverlapCount {
+        /// Depths given.
+        depths: usize,
+        /// Boundaries given.
+        boundaries: usize,
+        /// The array's number of axes.
+        ndim: usize,
+    },
+    /// A chunk that an overlap would take away whole.
+    #[error("chunk {block} of axis {axis} has {len} elements, of which {depth} are said to overlap")]
+    OverlapTooDeep {
+        /// The axis.
+        axis: usize,
+        /// The chunk's number along it.
+        block: u64,
+        /// Its elements along the axis.
+        len: u64,
+        /// Elements that would be taken away.
+        depth: u64,
+    },
+    /// Windows that an axis is too short for, or that are empty.
+    #[error("windows of {window} elements along axis {axis}, whose length is {len}")]
+    Window {
+        /// The axis.
+        axis: usize,
+        /// Elements of a window.
+        window: u64,
+        /// The axis' length.
+        len: u64,
+    },
+    /// Not one length of windows for each axis.
+    #[error("{windows} lengths of windows for {axes} axes")]
+    WindowCount {
+        /// Lengths given.
+        windows: usize,
+        /// Axes given.
+        axes: usize,
+    },
+    /// A reduction that has no meaning over a moving window.
+    #[error("{operation} is not there over moving windows")]
+    NotRolling {
+        /// The reduction.
+        operation: &'static str,
+    },
+    /// More elements asked for than a window has, or none.
+    #[error("min_periods must be within 1..={window}, not {min_periods}")]
+    MinPeriods {
+        /// As given.
+        min_periods: u64,
+        /// Elements of a window.
+        window: u64,
+    },
+    /// An axis that is no multiple of what shall become one element.
+    #[error("axis {axis} has {len} elements, no multiple of {factor}: leave the rest out with trim_excess")]
+    CoarsenLength {
+        /// The axis.
+        axis: usize,
+        /// The axis' length.
+        len: u64,
+        /// Elements that become one.
+        factor: u64,
+    },
+    /// Positions that are no integers.
+    #[error("positions must be integers, not {dtype}")]
+    PositionDType {
+        /// Their dtype.
+        dtype: DType,
+    },
+    /// Positions with other axes than what they are taken from.
+    #[error("positions have {positions} axes, the array has {ndim}")]
+    PositionAxes {
+        /// Axes of the positions.
+        positions: usize,
+        /// Axes of the array.
+        ndim: usize,
+    },
+    /// A mask that does not lie on the array's first axes.
+    #[error("a mask of shape {} does not fit an array of shape {}", shape_text(.mask), shape_text(.shape))]
+    MaskShape {
+        /// The mask's shape.
+        mask: Vec<u64>,
+        /// The array's shape.
+        shape: Vec<u64>,
+    },
+    /// Not one array for each condition.
+    #[error("{conditions} conditions for {choices} arrays to select from")]
+    SelectCount {
+        /// Conditions given.
+        conditions: usize,
+        /// Arrays given.
+        choices: usize,
+    },
+    /// Not one count for each element that is to be repeated.
+    #[error("{got} counts for {want} elements: give one for each, or one for all")]
+    RepeatCount {
+        /// Counts given.
+        got: usize,
+        /// Elements along the axis.
+        want: u64,
+    },
+    /// Parts of equal length that an axis does not have.
+    #[error("an axis of length {len} has no {count} equal parts")]
+    Sections {
+        /// The axis' length.
+        len: u64,
+        /// Parts asked for.
+        count: u64,
+    },
     /// A reduction of nothing that has no neutral element.
     #[error("zero-size array to reduction operation {operation} which has no identity")]
     EmptyReduction {
@@ -223,6 +511,17 @@ pub enum ArrayError {
     /// A grid that cannot be.
     #[error(transparent)]
     Plan(#[from] PlanError),
+}
+
+/// [`shape_text`] of lengths as they were given.
+fn signed_shape_text(shape: &[i64]) -> String {
+    match shape {
+        [only] => format!("({only},)"),
+        _ => format!(
+            "({})",
+            shape.iter().map(i64::to_string).collect::<Vec<_>>().join(",")
+        ),
+    }
 }
 
 /// A shape as NumPy prints it.

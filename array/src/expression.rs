@@ -4,10 +4,13 @@ use std::{
     sync::Arc,
 };
 
-use graticule_ops::{AxisSelection, BinaryOp, ReduceKind, Reduction, Scalar, UnaryOp};
+use graticule_ops::{
+    AxisSelection, BinaryOp, Binning, Contraction, Distribution, ReduceKind, Reduction, Scalar, Scan,
+    SearchKind, Sorting, UnaryOp,
+};
 use graticule_plan::{Annotations, ChunkGrid, DType, Digest, Key};
 
-use crate::{annotate, error::shape_text, origin::Origin};
+use crate::{annotate, error::shape_text, origin::Origin, scan::ScanPart};
 
 /// A lazy chunked array: an expression that knows its shape, dtype and chunks, and computes nothing.
 ///
@@ -42,6 +45,8 @@ pub(crate) enum Op {
     Full(Scalar),
     /// `start + step * k`, exact integers.
     Arange { start: i64, step: i64 },
+    /// Random numbers.
+    Random(Randoms),
     /// Conversion to the node's dtype.
     Cast,
     /// An operation on each element.
@@ -62,6 +67,16 @@ pub(crate) enum Op {
     Squeeze(usize),
     /// Repeats axes of length 1 up to the node's shape.
     BroadcastTo,
+    /// The same elements in C order. For each axis of the operand the axis of the result whose blocks are made of its
+    /// blocks, one of one; `None` for an axis of one block.
+    Reshape(Vec<Option<usize>>),
+    /// Along each axis that has intervals block `i` is made of elements `intervals[i].0..intervals[i].1` of the operand,
+    /// which may overlap with those of other blocks or leave some out between them; along the others cut as the operand.
+    Windows(Vec<Option<Intervals>>),
+    /// Windows of so many neighbours along an axis, along a new one behind it. Blocks are made of one block each.
+    Sliding { axis: usize, len: u64 },
+    /// Operands: an array of which the axis is one chunk, and positions along it, of the result's shape and chunks.
+    TakeAlong(usize),
     /// Operands one after another along an axis.
     Concatenate(usize),
     /// The same array in the node's chunks.
@@ -70,12 +85,41 @@ pub(crate) enum Op {
     Reduce(Reduce),
     /// A reduction by groups along an axis, likewise.
     GroupReduce(GroupReduce),
+    /// Lines along an axis sorted, each within one block.
+    Sort(Sorting),
+    /// Operands: a sorted array of one block, and what is looked up in it.
+    Search(SearchKind),
+    /// Each block to counts: an element for it along each axis, and an axis of the bins. Operands: numbers, and maybe
+    /// weights.
+    Count(Binning),
+    /// Sums of products. Of each summed pair of axes that `split` names, the result has an axis at its end with an
+    /// element for each block, and the sums go over one block.
+    Contract {
+        contraction: Contraction,
+        split: Vec<usize>,
+    },
+    /// A scan along an axis: in one step where the axis is one block, else in parts.
+    Scan(Scan, ScanPart),
     /// Each block to a partial. Made by lowering only, as are the two below.
     Partial(Reducer),
     /// Neighbouring partials to one, so many along each of the reducer's axes.
     Combine(Reducer, Vec<u64>),
     /// All partials to the result.
     Finish(Reducer),
+}
+
+/// One interval of elements for each block.
+pub(crate) type Intervals = Arc<[(u64, u64)]>;
+
+/// Which random numbers an array has.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(crate) struct Randoms {
+    pub(crate) seed: u64,
+    pub(crate) stream: u32,
+    pub(crate) distribution: Distribution,
+    /// The shape in which a number's place counts, and the elements of it that the array has.
+    pub(crate) shape: Arc<[u64]>,
+    pub(crate) selection: Vec<AxisSelection>,
 }
 
 /// A reduction over axes.
@@ -197,6 +241,7 @@ impl Op {
             Op::Constant(_) => "constant",
             Op::Full(_) => "full",
             Op::Arange { .. } => "arange",
+            Op::Random(randoms) => randoms.distribution.name(),
             Op::Cast => "astype",
             Op::Unary(op) => op.name(),
             Op::Binary(op) => op.name(),
@@ -207,10 +252,21 @@ impl Op {
             Op::ExpandDims(_) => "expand_dims",
             Op::Squeeze(_) => "squeeze",
             Op::BroadcastTo => "broadcast_to",
+            Op::Reshape(_) => "reshape",
+            Op::TakeAlong(_) => "take_along_axis",
+            Op::Windows(_) => "windows",
+            Op::Sliding { .. } => "sliding",
             Op::Concatenate(_) => "concatenate",
             Op::Rechunk => "rechunk",
             Op::Reduce(reduce) => return reduce.reduction.0.name(),
             Op::GroupReduce(group) => return format!("groupby-{}", group.reduction.0.name()),
+            Op::Sort(Sorting { count: Some(_), .. }) => "topk",
+            Op::Sort(Sorting { positions: true, .. }) => "argsort",
+            Op::Sort(_) => "sort",
+            Op::Search(kind) => kind.name(),
+            Op::Count(_) => "bincount",
+            Op::Contract { .. } => "contract",
+            Op::Scan(scan, part) => return part.name(scan),
             Op::Partial(reducer) => return format!("{}-partial", reducer.name()),
             Op::Combine(reducer, _) => return format!("{}-combine", reducer.name()),
             Op::Finish(reducer) => return reducer.name(),

@@ -1,6 +1,6 @@
 use graticule_plan::{ChunkGrid, DType};
 
-use crate::{Array, expression::Op};
+use crate::{Array, expression::Op, reshape::gcd};
 
 /// Where an array's elements come from, as far as planning a reduction over whole axes needs to know.
 #[derive(Debug, Clone)]
@@ -52,6 +52,11 @@ impl Origin {
                 tile: free(),
                 is_read: true,
             },
+            Op::Random(_) => Self {
+                element_bytes: dtype.size_bytes(),
+                tile: free(),
+                is_read: true,
+            },
             Op::Cast | Op::Unary(_) | Op::Binary(_) | Op::Where => Self::elementwise(operands, ndim),
             Op::Slice(selection) => {
                 let tile = inner().iter().zip(selection);
@@ -79,9 +84,18 @@ impl Origin {
             }
             Op::Held(_)
             | Op::Take { .. }
+            | Op::Reshape(_)
+            | Op::TakeAlong(_)
+            | Op::Windows(_)
+            | Op::Sliding { .. }
             | Op::Concatenate(_)
             | Op::Reduce(_)
             | Op::GroupReduce(_)
+            | Op::Scan(..)
+            | Op::Sort(_)
+            | Op::Search(_)
+            | Op::Count(_)
+            | Op::Contract { .. }
             | Op::Partial(_)
             | Op::Combine(..)
             | Op::Finish(_) => Self {
@@ -114,8 +128,4 @@ impl Origin {
         }
         all
     }
-}
-
-fn gcd(a: u64, b: u64) -> u64 {
-    if b == 0 { a } else { gcd(b, a % b) }
 }

@@ -4,7 +4,7 @@ use graticule_ops::AxisSelection;
 use graticule_plan::AxisChunks;
 
 use crate::{
-    Array, ArrayError,
+    Array, ArrayError, Axes,
     expression::Op,
     infer::{axis_index, from_lengths, slice_grid, with_axis},
 };
@@ -97,6 +97,24 @@ impl Array {
     /// [`ArrayError::TooManyIndices`], [`ArrayError::IndexOutOfRange`], [`ArrayError::ZeroStep`],
     /// [`ArrayError::SeveralEllipses`].
     pub fn slice(&self, index: &[Index]) -> Result<Array, ArrayError> {
+        let (selections, views) = self.selections(index)?;
+        let mut result = self.select(&selections);
+        let mut axis = 0;
+        for view in views {
+            match view {
+                View::Keep => axis += 1,
+                View::Drop => result = result.squeeze_axis(axis),
+                View::New => {
+                    result = result.expand_dims(axis as i64)?;
+                    axis += 1;
+                }
+            }
+        }
+        Ok(result)
+    }
+
+    /// What an index selects of each axis, and what becomes of the axes afterwards.
+    pub(crate) fn selections(&self, index: &[Index]) -> Result<(Vec<AxisSelection>, Vec<View>), ArrayError> {
         let ndim = self.ndim();
         let taken = index
             .iter()
@@ -127,19 +145,7 @@ impl Array {
         }
         let rest = ndim - selections.len();
         self.keep_axes(&mut selections, &mut views, rest);
-        let mut result = self.select(&selections);
-        let mut axis = 0;
-        for view in views {
-            match view {
-                View::Keep => axis += 1,
-                View::Drop => result = result.squeeze_axis(axis),
-                View::New => {
-                    result = result.expand_dims(axis as i64)?;
-                    axis += 1;
-                }
-            }
-        }
-        Ok(result)
+        Ok((selections, views))
     }
 
     fn keep_axes(&self, selections: &mut Vec<AxisSelection>, views: &mut Vec<View>, count: usize) {
@@ -172,20 +178,21 @@ impl Array {
         )
     }
 
-    /// Reverses the order of the elements along `axis`.
+    /// Reverses the order of the elements along one axis or several.
     ///
     /// # Errors
-    /// [`ArrayError::AxisOutOfRange`].
-    pub fn flip(&self, axis: i64) -> Result<Array, ArrayError> {
-        let axis = axis_index(axis, self.ndim())?;
+    /// [`ArrayError::AxisOutOfRange`], [`ArrayError::RepeatedAxis`].
+    pub fn flip(&self, axes: impl Into<Axes>) -> Result<Array, ArrayError> {
         let mut selections: Vec<_> = self.shape().into_iter().map(AxisSelection::whole).collect();
-        let len = selections[axis].len;
-        if len > 0 {
-            selections[axis] = AxisSelection {
-                start: len - 1,
-                step: -1,
-                len,
-            };
+        for axis in axes.into().indices(self.ndim())? {
+            let len = selections[axis].len;
+            if len > 0 {
+                selections[axis] = AxisSelection {
+                    start: len - 1,
+                    step: -1,
+                    len,
+                };
+            }
         }
         Ok(self.select(&selections))
     }
@@ -197,8 +204,7 @@ impl Array {
     pub fn take(&self, indices: &[i64], axis: i64) -> Result<Array, ArrayError> {
         let axis = axis_index(axis, self.ndim())?;
         let own = &self.chunks().axes()[axis];
-        let positions = indices.iter().map(|&index| wrap(index, axis, own.len()));
-        let positions = positions.collect::<Result<Vec<u64>, _>>()?;
+        let positions = wrap_all(indices, axis, own.len())?;
         let chunks = take_axis(own, &positions);
         let grid = with_axis(self.chunks(), axis, chunks)?;
         let op = Op::Take {
@@ -238,9 +244,14 @@ impl Array {
     }
 }
 
-enum View {
+/// What becomes of an axis that was selected from, or that is new.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum View {
+    /// It stays.
     Keep,
+    /// It has one element and goes away.
     Drop,
+    /// It is new, of length 1.
     New,
 }
 
@@ -294,7 +305,12 @@ fn slice_selection(
     })
 }
 
-fn wrap(index: i64, axis: usize, len: u64) -> Result<u64, ArrayError> {
+/// Positions along an axis, negative ones counted from the end.
+pub(crate) fn wrap_all(indices: &[i64], axis: usize, len: u64) -> Result<Vec<u64>, ArrayError> {
+    indices.iter().map(|&index| wrap(index, axis, len)).collect()
+}
+
+pub(crate) fn wrap(index: i64, axis: usize, len: u64) -> Result<u64, ArrayError> {
     let out = ArrayError::IndexOutOfRange { index, axis, len };
     let position = if index < 0 {
         i128::from(index) + i128::from(len)

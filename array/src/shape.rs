@@ -4,10 +4,18 @@ use graticule_ops::promote;
 use graticule_plan::{AxisChunks, ChunkGrid};
 
 use crate::{
-    Array, ArrayError,
+    Array, ArrayError, Axes,
     expression::Op,
-    infer::{axis_index, axis_indices, concatenate_axis, grid_of, with_axis},
+    infer::{axis_index, axis_indices, broadcast_shape, concatenate_axis, grid_of, with_axis},
 };
+
+/// The shape that arrays of all `shapes` broadcast to; of none, that of a single number.
+///
+/// # Errors
+/// [`ArrayError::Broadcast`].
+pub fn broadcast_shapes(shapes: &[Vec<u64>]) -> Result<Vec<u64>, ArrayError> {
+    broadcast_shape(shapes)
+}
 
 /// Joins arrays along an axis that they have.
 ///
@@ -109,15 +117,31 @@ impl Array {
         self.permuted((0..self.ndim()).rev().collect())
     }
 
-    /// Moves an axis to another place; the others keep their order.
+    /// Moves axes to other places; the others keep their order.
     ///
     /// # Errors
-    /// [`ArrayError::AxisOutOfRange`].
-    pub fn moveaxis(&self, source: i64, destination: i64) -> Result<Array, ArrayError> {
+    /// [`ArrayError::AxisOutOfRange`], [`ArrayError::RepeatedAxis`], [`ArrayError::AxisPairs`] if there are not as many
+    /// places as axes.
+    pub fn moveaxis(
+        &self,
+        source: impl Into<Axes>,
+        destination: impl Into<Axes>,
+    ) -> Result<Array, ArrayError> {
         let ndim = self.ndim();
-        let (source, destination) = (axis_index(source, ndim)?, axis_index(destination, ndim)?);
-        let mut order: Vec<usize> = (0..ndim).filter(|&axis| axis != source).collect();
-        order.insert(destination, source);
+        let (source, destination) = (source.into(), destination.into());
+        let (from, to) = (source.indices(ndim)?, destination.indices(ndim)?);
+        if from.len() != to.len() {
+            return Err(ArrayError::AxisPairs {
+                source_count: from.len(),
+                destination_count: to.len(),
+            });
+        }
+        let mut order: Vec<usize> = (0..ndim).filter(|axis| !from.contains(axis)).collect();
+        let mut pairs: Vec<(usize, usize)> = to.into_iter().zip(from).collect();
+        pairs.sort_unstable();
+        pairs
+            .into_iter()
+            .for_each(|(place, axis)| order.insert(place, axis));
         Ok(self.permuted(order))
     }
 
@@ -145,12 +169,24 @@ impl Array {
         Array::new(Op::Transpose(order), vec![self.clone()], self.dtype(), grid)
     }
 
-    /// Adds an axis of length 1 at position `axis` of the result.
+    /// Adds axes of length 1 at the given positions of the result.
     ///
     /// # Errors
-    /// [`ArrayError::AxisOutOfRange`], [`ArrayError::Plan`] above the largest number of axes.
-    pub fn expand_dims(&self, axis: i64) -> Result<Array, ArrayError> {
-        let axis = axis_index(axis, self.ndim() + 1)?;
+    /// [`ArrayError::AxisOutOfRange`], [`ArrayError::RepeatedAxis`], [`ArrayError::Plan`] above the largest number of
+    /// axes.
+    pub fn expand_dims(&self, axes: impl Into<Axes>) -> Result<Array, ArrayError> {
+        let axes = axes.into();
+        let Some(count) = axes.count() else {
+            return Ok(self.clone());
+        };
+        let mut places = axes.indices(self.ndim() + count)?;
+        places.sort_unstable();
+        places
+            .into_iter()
+            .try_fold(self.clone(), |array, axis| array.expanded(axis))
+    }
+
+    fn expanded(&self, axis: usize) -> Result<Array, ArrayError> {
         let mut axes = self.chunks().axes().to_vec();
         axes.insert(axis, AxisChunks::whole(1));
         let grid = ChunkGrid::new(axes)?;

@@ -1,7 +1,7 @@
 //! What plans of arrays take in memory, before they run.
 #![allow(clippy::unwrap_used)]
 
-use graticule_array::{Array, Chunks, Index, LowerOptions, Lowered, Over, Wanted, lower};
+use graticule_array::{Along, Array, Chunks, Index, LowerOptions, Lowered, Over, Wanted, lower};
 use graticule_plan::DType;
 
 /// A square of so many chunks along each side, of 64 x 64 numbers each. It is its own transpose.
@@ -40,5 +40,16 @@ fn plans_too_large_to_walk_have_a_bound_that_is_not_far_from_the_walk() {
         let bound = plan.depth_first_bytes_max().unwrap();
         let data = 10_000 * 10_000 * 64 * 64 * 8;
         assert!(bound < data / 500, "{name}: {bound} bytes of {data}");
+    }
+}
+
+#[test]
+fn of_a_running_sum_little_more_is_held_than_the_states_of_a_row_of_chunks() {
+    let side = 24;
+    for axis in [0, 1] {
+        let sum = square(side).cumulative_sum(&Along::axis(axis)).unwrap();
+        let walked = lowered(&sum).depth_first_bytes(1 << 20).unwrap();
+        let data = side * side * 64 * 64 * 8;
+        assert!(walked < data / 10, "axis {axis}: {walked} bytes of {data}");
     }
 }

@@ -81,6 +81,26 @@ pub enum KernelError {
         /// NumPy's name of the reduction.
         name: String,
     },
+    /// A position that an axis lacks; NumPy raises `IndexError`.
+    #[error("index {index} is out of bounds for axis {axis} with size {len}")]
+    IndexOutOfRange {
+        /// The index as given.
+        index: i64,
+        /// The axis.
+        axis: usize,
+        /// The axis' length.
+        len: usize,
+    },
+    /// A number that was to be counted has no bin; NumPy makes the result longer, or raises `ValueError` below 0.
+    #[error(
+        "{number} is not within 0..{count}: say a greater length, or leave out or clip what lies outside"
+    )]
+    NoSuchBin {
+        /// The number.
+        number: i64,
+        /// Number of bins.
+        count: u64,
+    },
     /// An integer was to be raised to a negative power; NumPy raises `ValueError`.
     #[error("integers to negative integer powers are not allowed; cast to a float first")]
     NegativePower,

@@ -31,7 +31,7 @@ pub(crate) fn describe(
     let made = match step {
         Node::Full { value, axes } => block_shape(task, axes).map(|shape| (value.dtype(), shape)),
         Node::BroadcastTo { x, axes } => broadcast_to(task, values, *x, axes),
-        Node::ExpandDims { x, .. } | Node::Squeeze { x, .. } => {
+        Node::ExpandDims { x, .. } | Node::Squeeze { x, .. } | Node::Sliding { x, .. } => {
             let meta = values.meta(*x);
             single(&meta).and_then(|dtype| Ok((dtype, reshaped(step, &meta.shape)?)))
         }
@@ -67,13 +67,25 @@ fn broadcast_to(
     Ok((single(&meta)?, shape))
 }
 
-/// The shape that `ExpandDims` or `Squeeze` make of another.
+/// The shape that `ExpandDims`, `Squeeze` or `Sliding` make of another.
 pub(crate) fn reshaped(step: &Node, shape: &[usize]) -> Result<Vec<usize>, String> {
     let mut shape = shape.to_vec();
     match step {
         Node::ExpandDims { axis, .. } if *axis <= shape.len() => shape.insert(*axis, 1),
         Node::Squeeze { axis, .. } if shape.get(*axis) == Some(&1) => {
             shape.remove(*axis);
+        }
+        Node::Sliding { axis, len, .. } => {
+            let window = usize::try_from(*len).ok().filter(|len| *len > 0);
+            let have = shape
+                .get(*axis)
+                .zip(window)
+                .filter(|(have, window)| *have >= window);
+            let Some((have, window)) = have else {
+                return Err(format!("windows of {len} along axis {axis} of shape {shape:?}"));
+            };
+            shape[*axis] = have - (window - 1);
+            shape.insert(axis + 1, window);
         }
         Node::ExpandDims { axis, .. } | Node::Squeeze { axis, .. } => {
             return Err(format!("axis {axis} of shape {shape:?}"));
@@ -164,12 +176,17 @@ pub(crate) fn group(
     node: usize,
     order: &[usize],
 ) -> Result<Group, KernelError> {
-    if values.users[node].len() == 1 && !matches!(task.program.nodes[node], Node::Full { .. }) {
+    let is_only_user = values.users[node].len() == 1;
+    // Windows are looked at anew by each user: in memory they would take all their elements several times.
+    let is_view = matches!(task.program.nodes[node], Node::Sliding { .. });
+    if (is_only_user || is_view) && !matches!(task.program.nodes[node], Node::Full { .. }) {
         while matches!(values.values[node], Value::Lazy(_)) {
             match members(task.program, values, node) {
                 Ok(members) => {
                     let group = compile(task, values, &members, order)?;
-                    release(task.program, values, &members);
+                    if is_only_user {
+                        release(task.program, values, &members);
+                    }
                     return Ok(group);
                 }
                 Err(needed) => needed
@@ -253,7 +270,9 @@ fn compile(
         let step = &task.program.nodes[member];
         let operand_axes = axes_before(step, &axes[k]);
         let ndim = match step {
-            Node::ExpandDims { x, .. } | Node::Squeeze { x, .. } => values.meta(*x).shape.len(),
+            Node::ExpandDims { x, .. } | Node::Squeeze { x, .. } | Node::Sliding { x, .. } => {
+                values.meta(*x).shape.len()
+            }
             _ => values.meta(NodeId(member as u32)).shape.len(),
         };
         let mut args = Vec::new();
@@ -348,6 +367,7 @@ fn axes_before(step: &Node, axes: &[Option<usize>]) -> Vec<Option<usize>> {
             std::cmp::Ordering::Equal => None,
             std::cmp::Ordering::Greater => Some(axis - 1),
         },
+        (Node::Sliding { axis: windowed, .. }, Some(axis)) => Some(axis - usize::from(axis > *windowed)),
         (Node::Squeeze { axis: gone, .. }, Some(axis)) => Some(axis + usize::from(axis >= *gone)),
         (_, axis) => axis,
     };

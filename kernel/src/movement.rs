@@ -46,6 +46,75 @@ pub(crate) fn take(x: &Tensor, axis: usize, positions: &[usize]) -> Result<Tenso
     Ok(out.freeze())
 }
 
+/// The elements at `positions`, other ones for each row: NumPy's `take_along_axis`.
+///
+/// # Errors
+/// [`KernelError::IndexOutOfRange`]; [`KernelError::Window`] if the positions are not int64 or their shape differs along
+/// another axis.
+pub(crate) fn take_along(x: &Tensor, positions: &Tensor, axis: usize) -> Result<Tensor, KernelError> {
+    let fits = |(k, (a, b)): (usize, (&usize, &usize))| k == axis || a == b;
+    let same = axis < x.ndim()
+        && x.ndim() == positions.ndim()
+        && x.shape().iter().zip(positions.shape()).enumerate().all(fits);
+    let Some(list) = positions.as_slice::<i64>().filter(|_| same) else {
+        return Err(KernelError::Window(format!(
+            "positions {} of shape {:?} along axis {axis} of shape {:?}",
+            positions.dtype(),
+            positions.shape(),
+            x.shape()
+        )));
+    };
+    let len = x.shape()[axis];
+    let wrapped = |&index: &i64| {
+        let from_end = if index < 0 {
+            index.wrapping_add_unsigned(len as u64)
+        } else {
+            index
+        };
+        usize::try_from(from_end)
+            .ok()
+            .filter(|position| *position < len)
+            .ok_or(KernelError::IndexOutOfRange { index, axis, len })
+    };
+    let places = list.iter().map(wrapped).collect::<Result<Vec<usize>, _>>()?;
+    let mut out = TensorMut::zeros(x.dtype(), positions.shape())?;
+    let inner: usize = x.shape()[axis + 1..].iter().product();
+    let rows = Rows {
+        inner,
+        taken: positions.shape()[axis],
+        len,
+    };
+    let (source, target) = (x.bytes(), out.trusted_bytes_mut());
+    match x.dtype().size_bytes() {
+        1 => rows.gather::<u8>(source, &places, target),
+        2 => rows.gather::<u16>(source, &places, target),
+        4 => rows.gather::<u32>(source, &places, target),
+        _ => rows.gather::<u64>(source, &places, target),
+    }
+    Ok(out.freeze())
+}
+
+/// How rows lie beside an axis that is gathered from.
+struct Rows {
+    /// Elements behind one step along the axis.
+    inner: usize,
+    /// Positions along the axis of the result.
+    taken: usize,
+    /// Elements along the axis of the source.
+    len: usize,
+}
+
+impl Rows {
+    fn gather<T: bytemuck::Pod>(&self, source: &[u8], places: &[usize], target: &mut [u8]) {
+        let (source, target): (&[T], &mut [T]) =
+            (bytemuck::cast_slice(source), bytemuck::cast_slice_mut(target));
+        for (k, (place, &position)) in target.iter_mut().zip(places).enumerate() {
+            let (row, column) = (k / self.inner / self.taken, k % self.inner);
+            *place = source[(row * self.len + position) * self.inner + column];
+        }
+    }
+}
+
 /// Applies `f` to each part.
 pub(crate) fn each_part(
     chunk: &Chunk,

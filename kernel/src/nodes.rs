@@ -8,7 +8,7 @@ use graticule_plan::{DType, Digest};
 use crate::{
     Chunk, KernelError, Tensor, TensorMut, elementwise,
     lazy::reshaped,
-    movement::{each_part, stride_box, take, transpose},
+    movement::{each_part, stride_box, take, take_along, transpose},
     program::{Task, Values, single},
     shape,
     window::{concatenate, locate},
@@ -130,6 +130,19 @@ pub(crate) fn movement(task: &Task<'_>, step: &Node, values: &Values) -> Result<
     match step {
         Node::Stride { x, steps } => each_part(operand(x), |part| stride_box(part, steps)),
         Node::Transpose { x, order } => each_part(operand(x), |part| transpose(part, order)),
+        Node::TakeAlong { x, positions, axis } => {
+            let positions = single(operand(positions))?;
+            each_part(operand(x), |part| take_along(part, positions, *axis))
+        }
+        Node::Reshape { x, axes } => {
+            let extents = shape::extents(axes, task.block_index).map_err(window_error)?;
+            let shape = shape::shape_of(&extents).map_err(window_error)?;
+            crate::program::check_ndim(shape.len()).map_err(window_error)?;
+            each_part(operand(x), |part| {
+                let misfit = |_| window_error(format!("shape {:?} to {shape:?}", part.shape()));
+                part.reshape(&shape).map_err(misfit)
+            })
+        }
         Node::Take {
             x,
             axis,

@@ -2,9 +2,9 @@ use graticule_ops::{Node, NodeId, Program};
 use graticule_plan::NDIM_MAX;
 
 use crate::{
-    Chunk, KernelError, Reader, Tables, Tensor, Window,
+    Chunk, KernelError, Reader, Tables, Tensor, Window, contract, count,
     lazy::{self, Meta},
-    nodes, reduce,
+    nodes, order, random, reduce, scan,
 };
 
 /// The most nodes of a program.
@@ -195,18 +195,30 @@ impl Task<'_> {
             | Node::Unary { .. }
             | Node::Binary { .. }
             | Node::Where { .. }
-            | Node::BroadcastTo { .. } => Ok(Value::Lazy(lazy::describe(self, node, step, values)?)),
+            | Node::BroadcastTo { .. }
+            | Node::Sliding { .. } => Ok(Value::Lazy(lazy::describe(self, node, step, values)?)),
             Node::ExpandDims { x, .. } | Node::Squeeze { x, .. } => match values.ready(x.0 as usize) {
                 Some(chunk) => ready(nodes::reshape(step, chunk)),
                 None => Ok(Value::Lazy(lazy::describe(self, node, step, values)?)),
             },
-            Node::Stride { .. } | Node::Take { .. } | Node::Transpose { .. } | Node::Concatenate { .. } => {
+            Node::Stride { .. }
+            | Node::Take { .. }
+            | Node::Transpose { .. }
+            | Node::Concatenate { .. }
+            | Node::Reshape { .. }
+            | Node::TakeAlong { .. } => {
                 for operand in step.operands() {
                     lazy::force(self, values, operand.0 as usize)?;
                 }
                 ready(nodes::movement(self, step, values))
             }
             Node::Reduce { .. } | Node::GroupReduce { .. } => ready(reduce::node(self, node, step, values)),
+            Node::Sort(step) => ready(order::sort(self, node, step, values)),
+            Node::Search(step) => ready(order::search(self, node, step, values)),
+            Node::Count(step) => ready(count::node(self, node, step, values)),
+            Node::Random(step) => ready(random::node(self, node, step)),
+            Node::Contract(step) => ready(contract::node(self, node, step, values)),
+            Node::Scan(step) => ready(scan::node(self, node, step, values)),
         }
     }
 
@@ -254,8 +266,17 @@ fn name(node: &Node) -> String {
         Node::Squeeze { .. } => "squeeze".into(),
         Node::BroadcastTo { .. } => "broadcast_to".into(),
         Node::Concatenate { .. } => "concatenate".into(),
+        Node::Reshape { .. } => "reshape".into(),
+        Node::Sliding { .. } => "sliding".into(),
+        Node::TakeAlong { .. } => "take_along_axis".into(),
         Node::Reduce { reduction, stage, .. } => format!("{} {stage:?}", reduction.name()),
         Node::GroupReduce { reduction, stage, .. } => format!("group {} {stage:?}", reduction.name()),
+        Node::Scan(step) => step.scan.name().into(),
+        Node::Random(step) => step.distribution.name().into(),
+        Node::Sort(_) => "sort".into(),
+        Node::Search(step) => step.kind.name().into(),
+        Node::Count(_) => "bincount".into(),
+        Node::Contract(_) => "contract".into(),
     }
 }
 

@@ -26,6 +26,7 @@ impl View {
     }
 
     /// A tensor over an index space in which axis `i` walks along the tensor's axis `axes[i]`, or repeats for `None`.
+    /// Two axes may walk along the same one: that is a window that moves along it.
     pub(crate) fn mapped(tensor: &Tensor, shape: &[usize], axes: &[Option<usize>]) -> Self {
         let own = strides(tensor.shape());
         let stride = |axis: &Option<usize>| match axis {

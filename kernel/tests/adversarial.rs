@@ -168,6 +168,38 @@ fn nodes_that_do_not_fit_their_operands_name_themselves() {
             ],
         ),
         (
+            "reshape",
+            vec![
+                input(DType::Float64),
+                Node::Reshape {
+                    x: NodeId(0),
+                    axes: vec![BlockAxis::Whole { len: 5 }],
+                },
+            ],
+        ),
+        (
+            "take along",
+            vec![
+                input(DType::Float64),
+                Node::TakeAlong {
+                    x: NodeId(0),
+                    positions: NodeId(0),
+                    axis: 0,
+                },
+            ],
+        ),
+        (
+            "sliding",
+            vec![
+                input(DType::Float64),
+                Node::Sliding {
+                    x: NodeId(0),
+                    axis: 0,
+                    len: u64::MAX,
+                },
+            ],
+        ),
+        (
             "concatenate",
             vec![input(DType::Float64), Node::Concatenate { xs: vec![], axis: 0 }],
         ),
@@ -457,8 +489,17 @@ fn node() -> impl Strategy<Value = Node> {
         }),
         (id(), proptest::collection::vec(axis(), 0..4)).prop_map(|(x, order)| Node::Transpose { x, order }),
         (id(), axis()).prop_map(|(x, axis)| Node::ExpandDims { x, axis }),
-        (id(), axis()).prop_map(|(x, axis)| Node::Squeeze { x, axis }),
-        (id(), axes()).prop_map(|(x, axes)| Node::BroadcastTo { x, axes }),
+        (id(), axis(), 0..5u64).prop_map(|(x, axis, len)| match len {
+            0 | 1 => Node::Squeeze { x, axis },
+            _ => Node::Sliding { x, axis, len },
+        }),
+        (id(), axes(), any::<bool>()).prop_map(|(x, axes, repeats)| {
+            if repeats {
+                Node::BroadcastTo { x, axes }
+            } else {
+                Node::Reshape { x, axes }
+            }
+        }),
         (proptest::collection::vec(id(), 0..4), axis()).prop_map(|(xs, axis)| Node::Concatenate { xs, axis }),
         (
             id(),

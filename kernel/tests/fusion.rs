@@ -101,6 +101,30 @@ impl Builder {
                 let keep: Vec<i64> = shape.iter().map(|_| 1).collect();
                 self.push(Node::Stride { x, steps: keep }, dtype, shape);
             }
+            10 if !shape.is_empty() && shape.len() < 5 => {
+                // Windows of one element, or one window of all: the same elements once the other axis is gone.
+                let axis = b % shape.len();
+                let len = shape[axis];
+                let (window, gone) = if c.is_multiple_of(2) {
+                    (1, axis + 1)
+                } else {
+                    (len, axis)
+                };
+                if window > len || window == 0 {
+                    return;
+                }
+                let mut windows = shape.clone();
+                windows[axis] = len - (window - 1);
+                windows.insert(axis + 1, window);
+                let node = Node::Sliding {
+                    x,
+                    axis,
+                    len: window as u64,
+                };
+                let view = self.push(node, dtype, windows);
+                let same = self.push(Node::Squeeze { x: view, axis: gone }, dtype, shape);
+                self.binary(same, x, BinaryOp::Equal);
+            }
             _ => {
                 let value = Scalar::from_int((b % 2) as i128, dtype).unwrap();
                 self.push(Node::Constant { value }, dtype, vec![]);
@@ -206,7 +230,7 @@ proptest! {
         ],
         dtypes in [select(DType::ALL.to_vec()), select(DType::ALL.to_vec())],
         thin in any::<u8>(),
-        steps in proptest::collection::vec((0u8..11, any::<[u16; 3]>()), 1..10),
+        steps in proptest::collection::vec((0u8..12, any::<[u16; 3]>()), 1..10),
         kind in proptest::option::of(select(kinds())),
         axes in any::<u8>(),
         grouped in any::<bool>(),

@@ -24,21 +24,29 @@
 //! ```
 
 mod calls;
+mod contract;
 mod elementwise;
 mod error;
+mod order;
 mod program;
 mod promotion;
+mod random;
 mod reduce;
 mod scalar;
+mod scan;
 mod source;
 
 pub use calls::{Argument, Calls, InlineValue, VALUE_FUNCTION};
+pub use contract::{Contract, Contraction, Side};
 pub use elementwise::{BinaryOp, UnaryOp};
 pub use error::OpsError;
+pub use order::{Binning, Count, Search, SearchKind, Sort, Sorting};
 pub use program::{BlockAxis, Node, NodeId, Program};
 pub use promotion::{can_hold, promote, promote_weak};
+pub use random::{Distribution, POISSON_MEAN_MAX, Random};
 pub use reduce::{PartKind, ReduceKind, Reduction, Stage};
 pub use scalar::Scalar;
+pub use scan::{Scan, ScanKind, ScanStep};
 pub use source::{
     ArraySource, AxisSelection, Grid, InlineArray, OnError, RasterAsset, RasterStack, Read, Resampling,
     ZarrArray, decode_table, encode_table,

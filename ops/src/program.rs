@@ -3,7 +3,10 @@ use std::ops::Range;
 use graticule_plan::{AxisChunks, DType, Digest};
 use serde::{Deserialize, Serialize};
 
-use crate::{BinaryOp, OpsError, Read, Reduction, Scalar, Stage, UnaryOp};
+use crate::{
+    BinaryOp, Contract, Count, OpsError, Random, Read, Reduction, Scalar, ScanStep, Search, Sort, Stage,
+    UnaryOp,
+};
 
 /// A node's position in its program.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -217,6 +220,44 @@ pub enum Node {
         /// Which step.
         stage: Stage,
     },
+    /// Random numbers.
+    Random(Random),
+    /// A step of a scan along an axis.
+    Scan(ScanStep),
+    /// Lines sorted.
+    Sort(Sort),
+    /// Elements looked up in a sorted array.
+    Search(Search),
+    /// How often each number occurs.
+    Count(Count),
+    /// A sum of products over axes that two arrays share.
+    Contract(Contract),
+    /// The same elements, in C order, in the shape that the axes have for the block.
+    Reshape {
+        /// Operand.
+        x: NodeId,
+        /// The block's extents.
+        axes: Vec<BlockAxis>,
+    },
+    /// The windows of so many neighbours along an axis, which becomes shorter by all but one of them; they lie along a
+    /// new axis behind it.
+    Sliding {
+        /// Operand.
+        x: NodeId,
+        /// The axis.
+        axis: usize,
+        /// Elements of a window, at least 1.
+        len: u64,
+    },
+    /// The elements at positions along an axis, other ones for each row.
+    TakeAlong {
+        /// Operand, with all elements of the axis.
+        x: NodeId,
+        /// Positions, int64, of the result's shape; negative ones count from the end.
+        positions: NodeId,
+        /// The axis.
+        axis: usize,
+    },
 }
 
 impl Node {
@@ -227,7 +268,8 @@ impl Node {
             | Node::Read(_)
             | Node::Constant { .. }
             | Node::Full { .. }
-            | Node::Arange { .. } => vec![],
+            | Node::Arange { .. }
+            | Node::Random(_) => vec![],
             Node::Cast { x, .. }
             | Node::Unary { x, .. }
             | Node::Stride { x, .. }
@@ -237,10 +279,17 @@ impl Node {
             | Node::Squeeze { x, .. }
             | Node::BroadcastTo { x, .. }
             | Node::Reduce { x, .. }
-            | Node::GroupReduce { x, .. } => vec![*x],
-            Node::Binary { x, y, .. } => vec![*x, *y],
+            | Node::Sort(Sort { x, .. })
+            | Node::GroupReduce { x, .. }
+            | Node::Reshape { x, .. }
+            | Node::Sliding { x, .. } => vec![*x],
+            Node::Search(search) => vec![search.sorted, search.x],
+            Node::Count(count) => [Some(count.x), count.weights].into_iter().flatten().collect(),
+            Node::Binary { x, y, .. } | Node::Contract(Contract { x, y, .. }) => vec![*x, *y],
+            Node::TakeAlong { x, positions, .. } => vec![*x, *positions],
             Node::Where { condition, x, y } => vec![*condition, *x, *y],
             Node::Concatenate { xs, .. } => xs.clone(),
+            Node::Scan(step) => step.operands(),
         }
     }
 
@@ -251,7 +300,8 @@ impl Node {
             | Node::Read(_)
             | Node::Constant { .. }
             | Node::Full { .. }
-            | Node::Arange { .. } => {}
+            | Node::Arange { .. }
+            | Node::Random(_) => {}
             Node::Cast { x, .. }
             | Node::Unary { x, .. }
             | Node::Stride { x, .. }
@@ -261,10 +311,25 @@ impl Node {
             | Node::Squeeze { x, .. }
             | Node::BroadcastTo { x, .. }
             | Node::Reduce { x, .. }
-            | Node::GroupReduce { x, .. } => *x = rename(*x),
-            Node::Binary { x, y, .. } => {
+            | Node::Sort(Sort { x, .. })
+            | Node::GroupReduce { x, .. }
+            | Node::Reshape { x, .. }
+            | Node::Sliding { x, .. } => *x = rename(*x),
+            Node::Search(search) => {
+                search.sorted = rename(search.sorted);
+                search.x = rename(search.x);
+            }
+            Node::Count(count) => {
+                count.x = rename(count.x);
+                count.weights = count.weights.map(rename);
+            }
+            Node::Binary { x, y, .. } | Node::Contract(Contract { x, y, .. }) => {
                 *x = rename(*x);
                 *y = rename(*y);
+            }
+            Node::TakeAlong { x, positions, .. } => {
+                *x = rename(*x);
+                *positions = rename(*positions);
             }
             Node::Where { condition, x, y } => {
                 *condition = rename(*condition);
@@ -272,6 +337,7 @@ impl Node {
                 *y = rename(*y);
             }
             Node::Concatenate { xs, .. } => xs.iter_mut().for_each(|x| *x = rename(*x)),
+            Node::Scan(step) => step.operands_mut().for_each(|x| *x = rename(*x)),
         }
     }
 
@@ -279,8 +345,11 @@ impl Node {
     pub fn block_axes_mut(&mut self) -> Vec<&mut BlockAxis> {
         match self {
             Node::Read(read) => read.axes.iter_mut().collect(),
-            Node::Full { axes, .. } | Node::BroadcastTo { axes, .. } => axes.iter_mut().collect(),
+            Node::Full { axes, .. } | Node::BroadcastTo { axes, .. } | Node::Reshape { axes, .. } => {
+                axes.iter_mut().collect()
+            }
             Node::Arange { axis, .. } => vec![axis],
+            Node::Random(random) => random.axes.iter_mut().collect(),
             Node::Take { extent, .. } | Node::GroupReduce { extent, .. } => vec![extent],
             Node::Reduce { positions, .. } => positions.iter_mut().collect(),
             _ => vec![],

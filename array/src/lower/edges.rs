@@ -1,5 +1,6 @@
 //! What a block of a result needs of each operand.
 
+use graticule_ops::Scan;
 use graticule_plan::{AxisChunks, AxisWindow, Rows};
 
 use crate::{
@@ -7,6 +8,7 @@ use crate::{
     graph::{Graph, NodeIx},
     infer::same_cuts,
     rewrite::operand_axes,
+    scan::ScanPart,
     selection::is_whole,
 };
 
@@ -17,10 +19,17 @@ pub(super) type Placement = Vec<Option<usize>>;
 
 /// Whether a block needs exactly one block of the operand, so that the operand may be computed in the same task.
 pub(super) fn is_blockwise(op: &Op) -> bool {
-    !matches!(
-        op,
-        Op::Slice(_) | Op::Take { .. } | Op::Concatenate(_) | Op::Rechunk | Op::Combine(..) | Op::Finish(_)
-    )
+    match op {
+        Op::Slice(_)
+        | Op::Take { .. }
+        | Op::Concatenate(_)
+        | Op::Rechunk
+        | Op::Windows(_)
+        | Op::Combine(..)
+        | Op::Finish(_) => false,
+        Op::Scan(_, part) => part.is_blockwise(),
+        _ => true,
+    }
 }
 
 /// Where the axes of an operand are placed, if those of the node are placed so. For blockwise operations.
@@ -93,6 +102,16 @@ pub(super) fn windows(
                     }
                 }
             }),
+            Op::Windows(axes) if axes[axis].is_some() => {
+                let intervals = axes[axis].clone().expect("just asked");
+                match place() {
+                    Some(out_axis) => Some(AxisWindow::Intervals { out_axis, intervals }),
+                    None => {
+                        let (start, end) = intervals[0];
+                        block_of_slice(source, start, 1, end - start)
+                    }
+                }
+            }
             Op::Combine(reducer, fans) => Some(match reducer.axes().iter().position(|&a| a == axis) {
                 Some(reduced) => {
                     let out_axis = place().expect("a combining step is a layer of its own");
@@ -103,6 +122,10 @@ pub(super) fn windows(
                 }
                 None => aligned(source, place()),
             }),
+            Op::Scan(scan, part) if scan.axis == axis => {
+                scan_window(graph, ix, position, (scan, part), place())
+            }
+            Op::Scan(..) => Some(aligned(source, place())),
             Op::Finish(reducer) => Some(finish_window(graph, ix, reducer, axis, source, placement)),
             _ => Some(recut(source, &node.grid.axes()[axis], place())),
         };
@@ -167,6 +190,30 @@ fn finish_window(
     }
     let place = operand_axes(graph, ix, 0)[axis].and_then(|axis| placement[axis]);
     aligned(source, place)
+}
+
+/// The elements or states that a part of a scan takes along its axis.
+fn scan_window(
+    graph: &Graph,
+    ix: NodeIx,
+    position: usize,
+    (scan, part): (&Scan, &ScanPart),
+    place: Option<usize>,
+) -> Option<AxisWindow> {
+    let out_axis = place?;
+    let count = graph.grid(ix).axes()[scan.axis].count();
+    let source = &graph.grid(graph.operand(ix, position)).axes()[scan.axis];
+    Some(
+        match part.intervals(position, graph.node(ix).operands.len(), count) {
+            Some(intervals) => AxisWindow::Intervals { out_axis, intervals },
+            None if part.skip() == 0 => aligned(source, place),
+            None => AxisWindow::Affine {
+                out_axis,
+                start: i64::try_from(source.extent(part.skip()).start).expect("axes are shorter than 2^63"),
+                step: 1,
+            },
+        },
+    )
 }
 
 /// The source blocks that each block of a list of positions needs.

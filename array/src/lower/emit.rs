@@ -220,6 +220,15 @@ impl<'a> Emitter<'a> {
                 dtype: node.dtype,
                 axis: self.axes(ix, placement).remove(0),
             },
+            Op::Random(randoms) => ops::Node::Random(ops::Random {
+                seed: randoms.seed,
+                stream: randoms.stream,
+                distribution: randoms.distribution,
+                dtype: node.dtype,
+                shape: randoms.shape.to_vec(),
+                selection: randoms.selection.clone(),
+                axes: self.axes(ix, placement),
+            }),
             Op::Cast => ops::Node::Cast {
                 x: xs[0],
                 dtype: node.dtype,
@@ -264,6 +273,21 @@ impl<'a> Emitter<'a> {
                 x: xs[0],
                 axes: self.axes(ix, placement),
             },
+            Op::Reshape(_) => ops::Node::Reshape {
+                x: xs[0],
+                axes: self.axes(ix, placement),
+            },
+            Op::TakeAlong(axis) => ops::Node::TakeAlong {
+                x: xs[0],
+                positions: xs[1],
+                axis: *axis,
+            },
+            Op::Windows(_) => return xs[0],
+            Op::Sliding { axis, len } => ops::Node::Sliding {
+                x: xs[0],
+                axis: *axis,
+                len: *len,
+            },
             Op::Concatenate(axis) => ops::Node::Concatenate { xs, axis: *axis },
             Op::Rechunk => return xs[0],
             Op::Reduce(reduce) => {
@@ -274,6 +298,31 @@ impl<'a> Emitter<'a> {
                 let inner = operand_placement(graph, ix, 0, placement);
                 self.reduce_groups(group, graph.operand(ix, 0), &inner, xs[0], Stage::Whole)
             }
+            Op::Sort(sorting) => ops::Node::Sort(ops::Sort {
+                x: xs[0],
+                sorting: *sorting,
+                len_max: graph.grid(node.operands[0]).axes()[sorting.axis].chunk_max(),
+            }),
+            Op::Search(kind) => ops::Node::Search(ops::Search {
+                sorted: xs[0],
+                x: xs[1],
+                kind: *kind,
+            }),
+            Op::Count(binning) => ops::Node::Count(ops::Count {
+                x: xs[0],
+                weights: xs.get(1).copied(),
+                binning: *binning,
+            }),
+            Op::Contract { contraction, .. } => {
+                let ndim = |position: usize| graph.grid(node.operands[position]).ndim();
+                ops::Node::Contract(ops::Contract {
+                    x: xs[0],
+                    y: xs[1],
+                    ndims: (ndim(0), ndim(1)),
+                    contraction: contraction.clone(),
+                })
+            }
+            Op::Scan(scan, part) => ops::Node::Scan(part.step(*scan, xs)),
             Op::Partial(reducer) => {
                 self.step(reducer, graph.operand(ix, 0), placement, xs[0], Stage::Partial)
             }

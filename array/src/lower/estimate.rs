@@ -1,6 +1,6 @@
 //! What a task takes, as far as the plan can tell: upper bounds of bytes, a guess of time.
 
-use graticule_ops::{Node, Program, Stage};
+use graticule_ops::{Contract, Node, Program, Side, Stage};
 
 use super::emit::Body;
 use crate::expression::SourceTable;
@@ -13,11 +13,16 @@ pub(super) struct Estimate {
     pub(super) cost_ns: u64,
 }
 
-/// Picoseconds to decode a byte, to pass over a byte in cache, to do a hard function, to select among elements.
+/// Picoseconds to decode a byte, to pass over a byte in cache, to do a hard function, to select among elements, to sort them.
 const DECODE_PS: u64 = 1_500;
 const PASS_PS: u64 = 100;
 const FUNCTION_PS: u64 = 1_500;
 const SELECT_PS: u64 = 1_000;
+const SORT_PS: u64 = 4_000;
+/// To multiply two numbers and add the product.
+const PRODUCT_PS: f64 = 100.0;
+/// Bytes of the elements of a product, where it does not matter much.
+const ITEM_BYTES: f64 = 8.0;
 /// What a task costs that does nothing.
 const TASK_NS: u64 = 5_000;
 
@@ -39,6 +44,9 @@ impl Estimate {
                 _ => 0,
             };
             let operands = node.operands().into_iter().map(|x| body.bytes[x.0 as usize]);
+            if let Node::Contract(contract) = node {
+                work_ps = work_ps.saturating_add(product_ps(contract, bytes, &body.bytes));
+            }
             let passed = operands.fold(bytes, u64::saturating_add);
             let work = read
                 .saturating_mul(DECODE_PS)
@@ -73,8 +81,19 @@ fn node_ps(node: &Node) -> u64 {
             R::Median | R::Quantile { .. } => SELECT_PS,
             _ => 2 * PASS_PS,
         },
+        Node::Sort(_) => SORT_PS,
+        Node::Search(_) => FUNCTION_PS,
+        Node::Random(_) => FUNCTION_PS,
+        Node::Scan(_) => 2 * PASS_PS,
         _ => PASS_PS,
     }
+}
+
+/// Picoseconds for all products of a contraction: as many for each element of the result as there are summed ones.
+fn product_ps(Contract { x, y, .. }: &Contract, made: u64, bytes: &[u64]) -> u64 {
+    let [x, y] = [x, y].map(|x| bytes[x.0 as usize] as f64);
+    let summed = (x * y / (made.max(1) as f64) / ITEM_BYTES).sqrt();
+    (made as f64 / ITEM_BYTES * summed * PRODUCT_PS) as u64
 }
 
 /// The most stored bytes that a block of a read touches: whole tiles, and what lies between the elements of a step.
@@ -143,6 +162,7 @@ fn stored(nodes: &[Node]) -> Vec<bool> {
                 | Node::BroadcastTo { .. }
                 | Node::ExpandDims { .. }
                 | Node::Squeeze { .. }
+                | Node::Sliding { .. }
         )
     };
     let mut stored: Vec<bool> = nodes.iter().map(|node| !is_lazy(node)).collect();
@@ -153,7 +173,8 @@ fn stored(nodes: &[Node]) -> Vec<bool> {
     for node in nodes.iter().filter(|node| !is_lazy(node)) {
         let moves = !matches!(node, Node::Reduce { .. } | Node::GroupReduce { .. });
         for x in node.operands().into_iter().map(|x| x.0 as usize) {
-            stored[x] |= moves || users[x] > 1;
+            let is_view = matches!(nodes[x], Node::Sliding { .. });
+            stored[x] |= moves || (users[x] > 1 && !is_view);
         }
     }
     stored
@@ -161,6 +182,9 @@ fn stored(nodes: &[Node]) -> Vec<bool> {
 
 /// A tile of elements, which order statistics select in.
 const TILE_BYTES: u64 = 1 << 20;
+
+/// The most that a matrix product keeps of its operands in an order of its own.
+const PACKED_BYTES: u64 = 4 << 20;
 
 /// What a node needs beside operands and result.
 fn own_scratch(node: usize, nodes: &[Node], bytes: &[u64]) -> u64 {
@@ -180,6 +204,26 @@ fn own_scratch(node: usize, nodes: &[Node], bytes: &[u64]) -> u64 {
             let (elements, results) = (bytes[x.0 as usize], bytes[node].div_ceil(8).max(1));
             let column = elements.div_ceil(results).saturating_mul(2);
             elements.min(column.saturating_add(TILE_BYTES))
+        }
+        // A line, and positions in it.
+        Node::Sort(sort) => sort.len_max.saturating_mul(16),
+        Node::Contract(Contract {
+            x,
+            y,
+            ndims,
+            contraction,
+        }) => {
+            let (left, right) = (bytes[x.0 as usize], bytes[y.0 as usize]);
+            let copied = |side, ndim, bytes| {
+                if contraction.must_transpose(side, ndim) {
+                    bytes
+                } else {
+                    0
+                }
+            };
+            copied(Side::Left, ndims.0, left)
+                .saturating_add(copied(Side::Right, ndims.1, right))
+                .saturating_add(left.saturating_add(right).saturating_mul(2).min(PACKED_BYTES))
         }
         _ => 0,
     }

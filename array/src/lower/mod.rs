@@ -5,6 +5,7 @@ mod emit;
 mod estimate;
 mod place;
 mod recut;
+mod scan;
 mod tree;
 
 use std::{collections::BTreeMap, sync::Arc};
@@ -92,6 +93,7 @@ pub fn lower(wanted: &[(&Array, Wanted)], options: &LowerOptions) -> Result<Lowe
     let mut graph = Graph::new(&arrays);
     let mut rewritten = rewrite::run(&mut graph, &options.rewrites);
     tree::expand(&mut graph)?;
+    scan::expand(&mut graph)?;
     recut::expand(&mut graph, &options.rewrites, &mut rewritten)?;
     graph.sweep();
     let order = graph.topological();

@@ -4,7 +4,9 @@
 //! together. Each is on by default and can be switched off by name in
 //! [`LowerOptions`](crate::LowerOptions), which is how they are tested against plain evaluation.
 
+mod blocks;
 mod rechunk;
+mod regroup;
 mod simplify;
 mod slice;
 mod take;

@@ -4,7 +4,7 @@ use graticule_ops::AxisSelection;
 use graticule_plan::ChunkGrid;
 
 use super::{
-    slice::must_stay_coarse,
+    blocks::must_stay_coarse,
     through::{follow, operand_axes},
 };
 use crate::{
@@ -48,6 +48,7 @@ pub(super) fn rechunk_into_read(graph: &mut Graph, ix: NodeIx) -> bool {
         Op::Source { table, selection } => {
             graph.is_only_user(x, ix) && is_cheap_read(graph.grid(ix), graph.grid(x), table, selection)
         }
+        Op::Random(_) => graph.is_only_user(x, ix),
         Op::Full(_) | Op::Arange { .. } => true,
         _ => false,
     };
@@ -98,6 +99,7 @@ pub(super) fn rechunk_through(graph: &mut Graph, ix: NodeIx) -> bool {
             | Op::ExpandDims(_)
             | Op::Squeeze(_)
             | Op::BroadcastTo
+            | Op::TakeAlong(_)
     );
     if !passes || !graph.is_only_user(x, ix) {
         return false;

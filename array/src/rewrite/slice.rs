@@ -1,20 +1,22 @@
 //! Rewrites that move slices towards the reads.
 
 use graticule_ops::{AxisSelection, ReduceKind};
-use graticule_plan::{AxisChunks, ChunkGrid};
+use graticule_plan::ChunkGrid;
 
 use super::{
+    blocks::{goes_by_blocks, slice_blocks},
     rechunk::is_cheap_read,
     through::{follow, operand_axes},
 };
 use crate::{
-    expression::{GroupReduce, Op, Reduce, Reducing},
+    expression::{GroupReduce, Op, Reducing},
     graph::{Graph, Node, NodeIx},
-    infer::{grid_of, shortest, slice_axis, slice_grid},
+    infer::{grid_of, slice_axis, slice_grid},
+    scan::ScanPart,
     selection::is_whole,
 };
 
-fn sliced(graph: &Graph, ix: NodeIx) -> Option<(NodeIx, Vec<AxisSelection>)> {
+pub(super) fn sliced(graph: &Graph, ix: NodeIx) -> Option<(NodeIx, Vec<AxisSelection>)> {
     match graph.op(ix) {
         Op::Slice(selections) => Some((graph.operand(ix, 0), selections.clone())),
         _ => None,
@@ -49,6 +51,12 @@ pub(super) fn slice_into_read(graph: &mut Graph, ix: NodeIx) -> bool {
             }
             op
         }
+        Op::Random(randoms) if may_slice(graph, x) => {
+            let mut randoms = randoms.clone();
+            let pairs = randoms.selection.iter_mut().zip(&selections);
+            pairs.for_each(|(outer, inner)| *outer = outer.then(*inner));
+            Op::Random(randoms)
+        }
         Op::Full(value) => Op::Full(*value),
         Op::Arange { start, step } => {
             let AxisSelection {
@@ -69,7 +77,7 @@ pub(super) fn slice_into_read(graph: &mut Graph, ix: NodeIx) -> bool {
 }
 
 /// Makes `ix` the operation, in other chunks than its own if need be.
-fn set_or_rechunk(graph: &mut Graph, ix: NodeIx, op: Op, operands: Vec<NodeIx>, grid: ChunkGrid) {
+pub(super) fn set_or_rechunk(graph: &mut Graph, ix: NodeIx, op: Op, operands: Vec<NodeIx>, grid: ChunkGrid) {
     if grid == *graph.grid(ix) {
         return graph.set(ix, op, operands);
     }
@@ -189,7 +197,17 @@ pub(super) fn slice_through(graph: &mut Graph, ix: NodeIx) -> bool {
                 vec![operand],
             );
         }
-        op if depends_on_order(op) => return slice_blocks(graph, ix, x, &selections),
+        // Its lines do not know of each other.
+        Op::Scan(scan, ScanPart::Whole { skip: 0 })
+            if is_whole(
+                &selections[scan.axis..=scan.axis],
+                &graph.grid(x).shape()[scan.axis..],
+            ) =>
+        {
+            let grid = slice_grid(&node.grid, &selections);
+            slice_operands(graph, ix, x, node.op.clone(), &selections, grid);
+        }
+        op if goes_by_blocks(op) => return slice_blocks(graph, ix, x, &selections),
         Op::GroupReduce(group) => slice_groups(graph, ix, &node, group, &selections),
         Op::Reduce(reduce) => {
             let mut reduce = reduce.clone();
@@ -198,7 +216,7 @@ pub(super) fn slice_through(graph: &mut Graph, ix: NodeIx) -> bool {
             let grid = slice_grid(&node.grid, &selections);
             slice_operands(graph, ix, x, op, &selections, grid);
         }
-        op if op.is_elementwise() || is_view(op) => {
+        op if op.is_elementwise() || is_view(op) || matches!(op, Op::Search(_)) => {
             let grid = graph.grid(ix).clone();
             slice_operands(graph, ix, x, node.op.clone(), &selections, grid);
         }
@@ -210,7 +228,7 @@ pub(super) fn slice_through(graph: &mut Graph, ix: NodeIx) -> bool {
 fn is_view(op: &Op) -> bool {
     matches!(
         op,
-        Op::Transpose(_) | Op::ExpandDims(_) | Op::Squeeze(_) | Op::BroadcastTo
+        Op::Transpose(_) | Op::ExpandDims(_) | Op::Squeeze(_) | Op::BroadcastTo | Op::TakeAlong(_)
     )
 }
 
@@ -240,7 +258,7 @@ fn slice_operands(
 }
 
 /// A slice of `x` cut where `x` is.
-fn slice_of(graph: &mut Graph, x: NodeIx, selections: &[AxisSelection]) -> NodeIx {
+pub(super) fn slice_of(graph: &mut Graph, x: NodeIx, selections: &[AxisSelection]) -> NodeIx {
     if is_whole(selections, &graph.grid(x).shape()) {
         return x;
     }
@@ -248,75 +266,8 @@ fn slice_of(graph: &mut Graph, x: NodeIx, selections: &[AxisSelection]) -> NodeI
     graph.add(Op::Slice(selections.to_vec()), vec![x], dtype, grid)
 }
 
-/// Whether the result's last bits depend on the order in which elements are taken, which is the kernel's choice by the
-/// shape of a block.
-fn depends_on_order(op: &Op) -> bool {
-    let (Op::Reduce(Reduce { reduction, .. }) | Op::GroupReduce(GroupReduce { reduction, .. })) = op else {
-        return false;
-    };
-    match reduction.0.kind {
-        ReduceKind::Sum | ReduceKind::Prod => reduction.0.dtype.is_float(),
-        ReduceKind::Mean | ReduceKind::Var { .. } | ReduceKind::Std { .. } => true,
-        _ => false,
-    }
-}
-
-/// Whether a slice of a reduction leaves out blocks between others if it is cut finely, and so must not be.
-pub(super) fn must_stay_coarse(graph: &Graph, ix: NodeIx) -> bool {
-    let Some((x, selections)) = sliced(graph, ix) else {
-        return false;
-    };
-    let skips = |(s, chunks): (&AxisSelection, &AxisChunks)| s.step.unsigned_abs() > shortest(chunks);
-    depends_on_order(graph.op(x)) && selections.iter().zip(graph.grid(x).axes()).any(skips)
-}
-
-/// Leaves out whole blocks of a reduction that a slice does not need; those that it needs keep their shape.
-fn slice_blocks(graph: &mut Graph, ix: NodeIx, x: NodeIx, selections: &[AxisSelection]) -> bool {
-    let node = graph.node(x).clone();
-    let (mut hull, mut rest) = (Vec::new(), selections.to_vec());
-    let mut cuts = node.grid.axes().to_vec();
-    let mut result = graph.grid(ix).axes().to_vec();
-    let places = operand_axes(graph, x, 0);
-    for (axis, chunks) in node.grid.axes().iter().enumerate() {
-        // An axis that the reduction makes is one block.
-        if !places.contains(&Some(axis)) {
-            hull.push(AxisSelection::whole(chunks.len()));
-            continue;
-        }
-        let (a, b) = (rest[axis].start, rest[axis].element(rest[axis].len - 1));
-        let (first, last) = (chunks.block_of(a.min(b)), chunks.block_of(a.max(b)));
-        let (start, end) = (chunks.extent(first).start, chunks.extent(last).end);
-        hull.push(AxisSelection {
-            start,
-            step: 1,
-            len: end - start,
-        });
-        rest[axis].start -= start;
-        cuts[axis] = slice_axis(chunks, hull[axis]);
-        // Elements further apart than a block is long would skip some.
-        if rest[axis].step.unsigned_abs() > shortest(chunks) {
-            result[axis] = AxisChunks::whole(rest[axis].len);
-        }
-    }
-    let (result, is_all) = (grid_of(result), is_whole(&hull, &node.grid.shape()));
-    if is_all && result == *graph.grid(ix) {
-        return false;
-    }
-    let part = if is_all {
-        x
-    } else {
-        let inner = operand_selections(graph, x, 0, &hull);
-        let grid = grid_of(follow(graph, node.operands[0], &places, &cuts));
-        let dtype = graph.node(node.operands[0]).dtype;
-        let operand = graph.add(Op::Slice(inner), vec![node.operands[0]], dtype, grid);
-        graph.add(node.op, vec![operand], node.dtype, grid_of(cuts))
-    };
-    set_or_rechunk(graph, ix, Op::Slice(rest), vec![part], result);
-    true
-}
-
 /// What a selection of a node's result selects of an operand.
-fn operand_selections(
+pub(super) fn operand_selections(
     graph: &Graph,
     x: NodeIx,
     position: usize,

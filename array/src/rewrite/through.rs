@@ -1,11 +1,12 @@
 //! How axes of a result and of its operands belong together, for what moves through an operation.
 
-use graticule_ops::ReduceKind;
+use graticule_ops::{ReduceKind, Side};
 use graticule_plan::AxisChunks;
 
 use crate::{
     expression::{Op, Reducer},
     graph::{Graph, NodeIx},
+    products::contracted_axes,
 };
 
 /// Where axis `axis` of an operand is found in the result: at that axis, or nowhere (it is repeated, reduced, dropped).
@@ -33,6 +34,13 @@ pub(crate) fn operand_axes(graph: &Graph, ix: NodeIx, position: usize) -> Vec<Op
             };
             (0..ndim).map(place).collect()
         }
+        Op::Sliding { axis: windowed, .. } => (0..ndim)
+            .map(|axis| Some(axis + usize::from(axis > *windowed)))
+            .collect(),
+        Op::TakeAlong(taken) if position == 0 => {
+            (0..ndim).map(|axis| (axis != *taken).then_some(axis)).collect()
+        }
+        Op::Reshape(followed) => followed.clone(),
         Op::Reduce(reduce) | Op::Finish(Reducer::Axes(reduce)) => {
             reduced_axes(&reduce.reduction.0.kind, &reduce.axes, reduce.keepdims, ndim)
         }
@@ -41,6 +49,12 @@ pub(crate) fn operand_axes(graph: &Graph, ix: NodeIx, position: usize) -> Vec<Op
             (0..ndim)
                 .map(|axis| (axis != group.axis).then_some(axis + lead))
                 .collect()
+        }
+        Op::Search(_) if position == 0 => vec![None],
+        Op::Contract { contraction, split } => {
+            let side = if position == 0 { Side::Left } else { Side::Right };
+            let ndim = |position: usize| graph.grid(node.operands[position]).ndim();
+            contracted_axes(contraction, split, side, (ndim(0), ndim(1)))
         }
         _ => (0..ndim).map(Some).collect(),
     }

@@ -12,6 +12,8 @@ mod reducible;
 mod stage;
 mod visit;
 
+pub(crate) use reducible::Reducible;
+
 use graticule_ops::{BlockAxis, Node, NodeId, ReduceKind, Reduction, Stage};
 use graticule_plan::{DType, Kind};
 

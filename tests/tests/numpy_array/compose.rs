@@ -1,14 +1,21 @@
 //! Random compositions of operations, as arrays and as NumPy expressions side by side.
 
-use graticule_array::{Array, ArrayError, Chunks, Index, Operand, Over, binary, concatenate, stack, where_};
+use graticule_array::{
+    Along, Array, ArrayError, Chunks, Index, Operand, Over, binary, concatenate, stack, where_,
+};
 use graticule_kernel::Tensor;
 use graticule_ops::{BinaryOp, ReduceKind, UnaryOp};
 use graticule_plan::DType;
 use proptest::prelude::*;
 
 use crate::{
+    assign::assigned,
     compare::{Near, check},
+    composed::composed,
     inputs::{Random, Values, array, chunks, shape, tensor},
+    moves::rearrange,
+    pads::pad,
+    windows::windowed,
 };
 
 /// An array and the Python expression that means the same.
@@ -71,7 +78,7 @@ impl Case {
             .pick(&self.values[self.values.len().saturating_sub(3)..])
             .clone();
         let y = random.pick(&self.values).clone();
-        let made = match random.below(15) {
+        let made = match random.below(24) {
             0 => cast(random, &x),
             1 => unary(random, &x),
             2 | 3 => pair(random, &x, &y),
@@ -83,6 +90,14 @@ impl Case {
             10 => join(random, &x, &y),
             11 | 12 => rechunk(random, &x),
             13 => reduce(random, &x),
+            14 => scan(random, &x),
+            15 => product(random, &x, &y),
+            16 => sort(random, &x),
+            17 | 18 => rearrange(random, &x, &y),
+            19 => composed(random, &x, &y),
+            20 => pad(random, &x),
+            21 => windowed(random, &x),
+            22 => assigned(random, &x, &y),
             _ => groups(random, &x),
         };
         // Shapes that do not fit and dtypes that have no such operation are tested elsewhere.
@@ -98,9 +113,10 @@ impl Case {
     }
 }
 
-type Made = Result<Option<Value>, ArrayError>;
+/// What a step made, and nothing where it makes no sense.
+pub(crate) type Made = Result<Option<Value>, ArrayError>;
 
-fn value(array: Array, python: String) -> Made {
+pub(crate) fn value(array: Array, python: String) -> Made {
     Ok(Some(Value { array, python }))
 }
 
@@ -207,8 +223,20 @@ fn choose(random: &mut Random, x: &Value, y: &Value) -> Made {
 }
 
 fn slice(random: &mut Random, x: &Value) -> Made {
-    let (mut index, mut text) = (Vec::new(), Vec::new());
-    for len in x.array.shape() {
+    let (index, text) = random_index(random, &x.array);
+    if text.is_empty() {
+        return Ok(None);
+    }
+    value(
+        x.array.slice(&index)?,
+        format!("({})[{}]", x.python, text.join(", ")),
+    )
+}
+
+/// An index, and the texts of its parts.
+pub(crate) fn random_index(random: &mut Random, x: &Array) -> (Vec<Index>, Vec<String>) {
+    let (mut index, mut text): (Vec<Index>, Vec<String>) = (Vec::new(), Vec::new());
+    for len in x.shape() {
         let len = len as i64;
         let bound = |random: &mut Random| (!random.one_in(3)).then(|| random.within(-len - 1, len + 1));
         match random.below(6) {
@@ -239,13 +267,7 @@ fn slice(random: &mut Random, x: &Value) -> Made {
             }
         }
     }
-    if text.is_empty() {
-        return Ok(None);
-    }
-    value(
-        x.array.slice(&index)?,
-        format!("({})[{}]", x.python, text.join(", ")),
-    )
+    (index, text)
 }
 
 fn take(random: &mut Random, x: &Value) -> Made {
@@ -270,7 +292,7 @@ fn take(random: &mut Random, x: &Value) -> Made {
 }
 
 /// An axis as the user may name it, and its length.
-fn some_axis(random: &mut Random, x: &Value) -> Option<(i64, i64)> {
+pub(crate) fn some_axis(random: &mut Random, x: &Value) -> Option<(i64, i64)> {
     let shape = x.array.shape();
     if shape.is_empty() {
         return None;
@@ -407,6 +429,87 @@ fn reduce(random: &mut Random, x: &Value) -> Made {
         _ => format!("np.{nan}{}({python}, {text})", kind.name()),
     };
     value(array.reduce(kind, &over)?, call)
+}
+
+/// A scan without rounding.
+fn scan(random: &mut Random, x: &Value) -> Made {
+    let Value { array, python } = x;
+    let Some((axis, _)) = some_axis(random, x) else {
+        return Ok(None);
+    };
+    let (is_float, skipna) = (array.dtype().is_float(), random.one_in(2));
+    let (least, greatest) = match skipna {
+        true => ("fmin", "fmax"),
+        false => ("minimum", "maximum"),
+    };
+    match random.below(4) {
+        0 => value(
+            array.cumulative_min(axis, skipna)?,
+            format!("np.{least}.accumulate({python}, axis={axis})"),
+        ),
+        1 => value(
+            array.cumulative_max(axis, skipna)?,
+            format!("np.{greatest}.accumulate({python}, axis={axis})"),
+        ),
+        2 if is_float => value(array.ffill(axis, None)?, crate::scans::filled(python, axis, None)),
+        _ if is_float => Ok(None),
+        2 => value(
+            array.cumulative_prod(&Along::axis(axis))?,
+            format!("np.cumprod({python}, axis={axis})"),
+        ),
+        _ => value(
+            array.cumulative_sum(&Along::axis(axis))?,
+            format!("np.cumsum({python}, axis={axis})"),
+        ),
+    }
+}
+
+/// A sum of products of integers over an axis; with itself where the lengths differ.
+fn product(random: &mut Random, x: &Value, y: &Value) -> Made {
+    let (Some((axis, len)), Some((other, other_len))) = (some_axis(random, x), some_axis(random, y)) else {
+        return Ok(None);
+    };
+    if x.array.dtype().is_float() || y.array.dtype().is_float() || x.array.ndim() + y.array.ndim() > 5 {
+        return Ok(None);
+    }
+    if len != other_len {
+        let (array, python) = (&x.array, &x.python);
+        return value(
+            array.tensordot(array, &[axis], &[axis])?,
+            format!("np.tensordot({python}, {python}, axes=([{axis}], [{axis}]))"),
+        );
+    }
+    value(
+        x.array.tensordot(&y.array, &[axis], &[other])?,
+        format!(
+            "np.tensordot({}, {}, axes=([{axis}], [{other}]))",
+            x.python, y.python
+        ),
+    )
+}
+
+/// Sorted lines, positions that sort them, or the place of each element among others.
+fn sort(random: &mut Random, x: &Value) -> Made {
+    let Value { array, python } = x;
+    let Some((axis, _)) = some_axis(random, x) else {
+        return Ok(None);
+    };
+    match random.below(3) {
+        0 => value(
+            array.sort(axis, false)?,
+            format!("np.sort({python}, axis={axis})"),
+        ),
+        1 => value(
+            array.argsort(axis, false)?,
+            format!("np.argsort({python}, axis={axis}, stable=True)"),
+        ),
+        _ => value(
+            array.topk(2, axis)?,
+            format!(
+                "np.flip(np.sort({python}, axis={axis}), {axis}).take(range(min(2, np.shape({python})[{axis}])), {axis})"
+            ),
+        ),
+    }
 }
 
 /// A reduction by groups, with each group spelled out for NumPy.

@@ -2,11 +2,20 @@
 
 #![allow(clippy::unwrap_used)] // Helpers of tests fail as tests do.
 
+mod assign;
 mod compare;
 mod compose;
+mod composed;
 mod errors;
 mod held;
 mod inputs;
+mod moves;
 mod operations;
+mod order;
+mod pads;
+mod products;
+mod random;
 mod reductions;
 mod rewrites;
+mod scans;
+mod windows;

@@ -1,0 +1,216 @@
+//! Random numbers: the same in any chunks, and spread as they shall be.
+
+use graticule_array::{
+    Array, ArrayError, Chunks, Generator, Index, LowerOptions, Over, Wanted, lower, rewrite::Rewrites,
+};
+use graticule_kernel::Tensor;
+use graticule_plan::DType;
+use graticule_tests::numpy::Numpy;
+use proptest::prelude::*;
+
+use crate::{
+    compare::{result, same},
+    compose::config,
+    inputs::{Random, chunks, shape},
+};
+
+/// One of the generator's arrays.
+fn numbers(which: usize, random: &mut Generator, shape: &[u64], chunks: &[Chunks]) -> Array {
+    match which {
+        0 => random.random(shape, chunks, DType::Float64),
+        1 => random.random(shape, chunks, DType::Float32),
+        2 => random.normal(3.0, 0.5, shape, chunks),
+        3 => random.standard_normal(shape, chunks, DType::Float32),
+        4 => random.exponential(2.0, shape, chunks),
+        5 => random.integers(-5, 300, shape, chunks, DType::Int16),
+        6 => random.integers(0, 1 << 64, shape, chunks, DType::UInt64),
+        7 => random.poisson(2.5, shape, chunks),
+        _ => random.poisson(1000.0, shape, chunks),
+    }
+    .unwrap()
+}
+
+proptest! {
+    #![proptest_config(config())]
+
+    #[test]
+    fn numbers_are_the_same_in_any_chunks_and_slices(seed in any::<u64>(), which in 0..9usize) {
+        let mut random = Random::new(seed);
+        let shape: Vec<u64> = shape(&mut random).into_iter().map(|len| len as u64).collect();
+        let whole = numbers(which, &mut Generator::new(seed), &shape, &vec![Chunks::Whole; shape.len()]);
+        let cuts: Vec<Chunks> = shape.iter().map(|&len| chunks(&mut random, len)).collect();
+        let cut = numbers(which, &mut Generator::new(seed), &shape, &cuts);
+        let want = result(&whole, Rewrites::None).unwrap();
+        for rewrites in [Rewrites::None, Rewrites::All] {
+            same(&want, &result(&cut, rewrites).unwrap()).map_err(TestCaseError::fail)?;
+        }
+        let index: Vec<Index> = shape.iter().map(|_| {
+            let bound = |random: &mut Random| (!random.one_in(3)).then(|| random.within(-8, 8));
+            let (start, stop) = (bound(&mut random), bound(&mut random));
+            Index::Slice { start, stop, step: *random.pick(&[1, 2, -1, -3]) }
+        }).collect();
+        let sliced = cut.slice(&index).unwrap();
+        let plain = result(&sliced, Rewrites::None).unwrap();
+        same(&plain, &result(&sliced, Rewrites::All).unwrap()).map_err(TestCaseError::fail)?;
+        // What is left of one row is what stands in that row of all.
+        if !shape.contains(&0) && !shape.is_empty() {
+            let row = random.within(0, shape[0] as i64 - 1);
+            let of_whole = want.region(
+                &shape.iter().enumerate().map(|(axis, &len)| match axis {
+                    0 => row as u64..row as u64 + 1,
+                    _ => 0..len,
+                }).collect::<Vec<_>>(),
+            ).unwrap();
+            let row = cut.slice(&[Index::range(row, row + 1), Index::Ellipsis]).unwrap();
+            same(&of_whole, &result(&row, Rewrites::All).unwrap()).map_err(TestCaseError::fail)?;
+        }
+    }
+}
+
+/// Forty thousand numbers in several chunks.
+fn many(make: impl FnOnce(&mut Generator, &[u64], &[Chunks]) -> Result<Array, ArrayError>) -> Tensor {
+    let array = make(
+        &mut Generator::new(7),
+        &[200, 200],
+        &[Chunks::Size(64), Chunks::Size(150)],
+    )
+    .unwrap();
+    result(&array, Rewrites::All).unwrap()
+}
+
+/// The largest distance between the numbers' own distribution and the one that `python` says of sorted `x`.
+fn distance(numbers: &Tensor, python: &str) -> f64 {
+    let expression = format!(
+        "(lambda x: np.max(np.abs(({python}) - (np.arange(x.size) + 0.5) / x.size)))(np.sort(x, axis=None).astype('float64'))"
+    );
+    Numpy::shared()
+        .eval(&expression, &[("x", numbers)])
+        .unwrap()
+        .item(0)
+        .as_f64()
+}
+
+#[test]
+fn numbers_are_spread_as_they_shall_be() {
+    let normal = "np.vectorize(lambda v: 0.5 * (1 + __import__('math').erf(v / 2 ** 0.5)))";
+    // Kolmogorov's distance of as many numbers is above this once in ten thousand seeds.
+    let far = 2.2 / 200.0;
+    for (numbers, python) in [
+        (
+            many(|r, shape, chunks| r.random(shape, chunks, DType::Float64)),
+            "x".to_owned(),
+        ),
+        (
+            many(|r, shape, chunks| r.random(shape, chunks, DType::Float32)),
+            "x".to_owned(),
+        ),
+        (
+            many(|r, shape, chunks| r.uniform(-2.0, 3.0, shape, chunks)),
+            "(x + 2) / 5".to_owned(),
+        ),
+        (
+            many(|r, shape, chunks| r.normal(1.0, 4.0, shape, chunks)),
+            format!("{normal}((x - 1) / 4)"),
+        ),
+        (
+            many(|r, shape, chunks| r.standard_normal(shape, chunks, DType::Float32)),
+            format!("{normal}(x)"),
+        ),
+        (
+            many(|r, shape, chunks| r.exponential(3.0, shape, chunks)),
+            "1 - np.exp(-x / 3)".to_owned(),
+        ),
+        (
+            many(|r, shape, chunks| r.integers(0, 1 << 40, shape, chunks, DType::Int64)),
+            "x / 2 ** 40".to_owned(),
+        ),
+    ] {
+        let got = distance(&numbers, &python);
+        assert!(got < far, "{python}: {got}");
+    }
+}
+
+#[test]
+fn rare_events_are_as_often_as_poisson_says() {
+    for mean in [0.0, 0.3, 3.7, 9.99, 10.0, 45.0, 1e4] {
+        let numbers = many(|r, shape, chunks| r.poisson(mean, shape, chunks));
+        let logarithms = format!(
+            "(lambda k: k * np.log(max({mean}, 1e-300)) - {mean} - np.vectorize(__import__('math').lgamma)(k + 1.0))"
+        );
+        let cumulative = format!(
+            "(lambda x, p: np.max(np.abs(np.cumsum(np.bincount(x.ravel())) / x.size - np.cumsum(np.exp(p)))))\
+             (x, {logarithms}(np.arange(x.max() + 1)))"
+        );
+        let got = Numpy::shared().eval(&cumulative, &[("x", &numbers)]).unwrap();
+        let got = got.item(0).as_f64();
+        assert!(got < 2.2 / 200.0, "mean {mean}: {got}");
+    }
+}
+
+#[test]
+fn arrays_of_one_generator_differ_and_of_one_seed_are_the_same() {
+    let make = |random: &mut Generator| random.random(&[100], &[Chunks::Whole], DType::Float64).unwrap();
+    let mut random = Generator::new(1);
+    let [first, second] = [make(&mut random), make(&mut random)].map(|x| result(&x, Rewrites::All).unwrap());
+    assert!(same(&first, &second).is_err());
+    let again = result(&make(&mut Generator::new(1)), Rewrites::All).unwrap();
+    same(&first, &again).unwrap();
+    let other = result(&make(&mut Generator::new(2)), Rewrites::All).unwrap();
+    assert!(same(&first, &other).is_err());
+}
+
+#[test]
+fn numbers_are_made_by_the_tasks_that_take_them_in() {
+    let noise = Generator::new(1)
+        .normal(0.0, 1.0, &[100, 100], &[Chunks::Size(10), Chunks::Whole])
+        .unwrap();
+    let lowered = lower(
+        &[(&noise.mean(&Over::axis(1)).unwrap(), Wanted::Deliver)],
+        &LowerOptions::default(),
+    )
+    .unwrap();
+    assert_eq!(
+        (lowered.plan.layers().len(), lowered.plan.task_count()),
+        (1, 10),
+        "{}",
+        lowered.explain()
+    );
+}
+
+#[test]
+fn what_cannot_be_drawn_is_refused() {
+    let mut random = Generator::new(0);
+    let (shape, chunks) = (&[3][..], &[Chunks::Whole][..]);
+    for (built, python) in [
+        (
+            random.integers(3, 3, shape, chunks, DType::Int8),
+            "integers(3, 3, 3)",
+        ),
+        (
+            random.integers(0, 300, shape, chunks, DType::Int8),
+            "integers(0, 300, 3, dtype='int8')",
+        ),
+        (
+            random.integers(0, 3, shape, chunks, DType::Float64),
+            "integers(0, 3, 3, dtype='float64')",
+        ),
+        (
+            random.random(shape, chunks, DType::Int8),
+            "random(3, dtype='int8')",
+        ),
+        (random.normal(0.0, -1.0, shape, chunks), "normal(0, -1, 3)"),
+        (random.exponential(-1.0, shape, chunks), "exponential(-1, 3)"),
+        (random.poisson(-1.0, shape, chunks), "poisson(-1, 3)"),
+        (
+            random.uniform(0.0, f64::INFINITY, shape, chunks),
+            "uniform(0, np.inf, 3)",
+        ),
+    ] {
+        assert!(matches!(built, Err(ArrayError::Random { .. })), "{python}");
+        let python = format!("np.random.default_rng(0).{python}");
+        assert!(
+            Numpy::shared().eval(&python, &[]).is_err(),
+            "NumPy allows {python}"
+        );
+    }
+}
