@@ -62,10 +62,11 @@ pub(super) fn run(args: &Args) -> anyhow::Result<Report> {
             against(busy, BUSY_TARGET),
         ),
         format!(
-            "the engine takes {engine_us:.3} us a task and works {:.1} % of the time, in {} calls; all between the end of a \
+            "the engine takes {engine_us:.3} us a task and works {:.1} % of the time, in {} calls; {:.1} tasks are leased together on the average; all between the end of a \
              first round of tasks and the lease of the last, {:.2} s",
             engine_busy * 100.0,
             measured.calls,
+            measured.tasks_of_run(),
             measured.window_ns as f64 / 1e9,
         ),
     ];
@@ -79,6 +80,7 @@ pub(super) fn run(args: &Args) -> anyhow::Result<Report> {
         "engine_us": engine_us,
         "engine_share": engine_busy,
         "engine_calls": measured.calls,
+        "tasks_of_run": measured.tasks_of_run(),
         "window_seconds": measured.window_ns as f64 / 1e9,
     });
     Ok(Report { lines, figures })

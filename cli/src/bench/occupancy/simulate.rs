@@ -46,6 +46,8 @@ impl Cluster {
 pub(super) struct Measured {
     pub(super) window_ns: u64,
     pub(super) calls: u64,
+    /// Runs of neighbours that were leased.
+    runs: u64,
     tasks: u64,
     engine_ns: u64,
     /// Slots by the time that they were busy.
@@ -64,6 +66,11 @@ impl Measured {
 
     pub(super) fn engine_us(&self) -> f64 {
         self.engine_ns as f64 / 1e3 / self.tasks as f64
+    }
+
+    /// Tasks that are leased together.
+    pub(super) fn tasks_of_run(&self) -> f64 {
+        self.tasks as f64 / self.runs.max(1) as f64
     }
 
     pub(super) fn engine_share(&self) -> f64 {
@@ -103,6 +110,7 @@ pub(super) fn run(plan: Plan, cluster: Cluster, now_ns: impl Fn() -> u64) -> any
     Ok(Measured {
         window_ns: end.window_ns - begin.window_ns,
         calls: end.calls - begin.calls,
+        runs: end.runs - begin.runs,
         tasks: end.tasks - begin.tasks,
         engine_ns: end.engine_ns - begin.engine_ns,
         busy_ns: end.busy_ns - begin.busy_ns,
@@ -129,6 +137,7 @@ struct Simulation<C> {
     busy_ns: u128,
     busy_until_ns: u64,
     leased: u64,
+    runs: u64,
     ended: u64,
     failure: Option<String>,
 }
@@ -211,6 +220,7 @@ impl<C: Fn() -> u64> Simulation<C> {
             busy_ns: 0,
             busy_until_ns: 0,
             leased: 0,
+            runs: 0,
             ended: 0,
             failure: None,
         }
@@ -231,6 +241,7 @@ impl<C: Fn() -> u64> Simulation<C> {
         Measured {
             window_ns: self.now_ns,
             calls: self.calls,
+            runs: self.runs,
             tasks: self.ended,
             engine_ns: self.engine_ns,
             busy_ns: self.busy_ns,
@@ -309,6 +320,7 @@ impl<C: Fn() -> u64> Simulation<C> {
                 session,
                 message: ToWorker::Lease(lease),
             } => {
+                self.runs += lease.tasks.len() as u64;
                 self.leased += lease.tasks.iter().map(|run| run.count).sum::<u64>();
                 let (worker, lease) = (session.0 as usize, Box::new(lease));
                 self.plan(arrives_ns, Happening::Leased { worker, lease });
