@@ -117,8 +117,9 @@ impl Wire {
         };
         tokio::spawn(async move {
             while let Ok((mut near, _)) = listener.accept().await {
-                connected.fetch_add(1, Ordering::Relaxed);
+                // Before it is counted: who counts on it may cut it at once.
                 let mut cut = cut.subscribe();
+                connected.fetch_add(1, Ordering::Relaxed);
                 tokio::spawn(async move {
                     let mut far = TcpStream::connect(target).await.unwrap();
                     tokio::select! {
@@ -219,6 +220,15 @@ impl Gate {
     }
 }
 
+/// Opens a gate when a test ends, however: workers wait for what their threads compute.
+struct OpenedAtLast(Arc<Gate>);
+
+impl Drop for OpenedAtLast {
+    fn drop(&mut self) {
+        self.0.open();
+    }
+}
+
 fn number(value: &Value) -> i64 {
     value.number::<i64>().unwrap()
 }
@@ -228,6 +238,7 @@ async fn calls_in_flight_outlive_cut_connections_and_a_restart_of_the_scheduler(
     let folder = tempfile::tempdir().unwrap();
     let (scheduler, url) = serve(lasting(folder.path())).await;
     let gate = Arc::new(Gate::default());
+    let _opened = OpenedAtLast(gate.clone());
     let mut functions = Registry::new();
     let passed = gate.clone();
     functions.function("gate", move |inputs| {

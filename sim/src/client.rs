@@ -13,6 +13,7 @@ use crate::{
     disk::Reading,
     generate::{Base, Generated, Limits, generate, read_back},
     journal::Record,
+    oracle::real_item_bytes,
     phase::Phase,
     profile::{Nuisance, Temper},
     restart::Resume,
@@ -213,7 +214,7 @@ impl World {
                 let base = Base {
                     key,
                     grid: layer.grid.clone(),
-                    item_bytes: layer.item_bytes,
+                    item_bytes: real_item_bytes(layer),
                     expected: generated.expected[output.layer.0 as usize].clone(),
                 };
                 let kept = Kept {

@@ -44,7 +44,14 @@ pub(crate) fn expect(layer: &Layer, sources: &[(&ChunkGrid, &Expected)]) -> Expe
     }
 }
 
-/// The number that tells one simulated operation from another; it is the layer's body.
+/// Bytes of an element of a layer, which may keep them secret from the scheduler.
+pub(crate) fn real_item_bytes(layer: &Layer) -> u64 {
+    match layer.learns_size() {
+        Some(_) => secret_item_bytes(layer),
+        None => layer.item_bytes,
+    }
+}
+
 /// Bytes of an element of a layer that keeps them secret from the scheduler.
 pub(crate) fn secret_item_bytes(layer: &Layer) -> u64 {
     let bytes: [u8; 8] = layer.body.bytes[8..]
@@ -53,6 +60,7 @@ pub(crate) fn secret_item_bytes(layer: &Layer) -> u64 {
     u64::from_le_bytes(bytes)
 }
 
+/// The number that tells one simulated operation from another; it is the layer's body.
 pub(crate) fn salt_of(layer: &Layer) -> u64 {
     let bytes: [u8; 8] = layer.body.bytes[..8].try_into().expect("bodies hold eight bytes");
     u64::from_le_bytes(bytes)
