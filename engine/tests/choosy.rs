@@ -3,8 +3,10 @@
 mod cluster;
 
 use cluster::{Cluster, Plans};
-use graticule_engine::scheduler::{JobEvent, Standing};
-use graticule_plan::{Annotations, JobId, Layer, Plan, Resource, WorkerId};
+use graticule_engine::scheduler::{Config, JobEvent, Standing};
+use graticule_plan::{
+    Annotations, AxisWindow, Input, InputMap, JobId, Layer, LayerId, Output, Plan, Resource, Source, WorkerId,
+};
 
 fn on_gpus(count: u32) -> impl FnOnce(&mut Layer) {
     move |layer| Annotations::new().resource("GPU", count).apply(layer)
@@ -121,4 +123,36 @@ fn of_two_layers_that_need_a_thing_the_one_of_higher_priority_has_it_first() {
         .map(|(_, task)| task.job)
         .collect();
     assert_eq!(order, [high, high, low, low]);
+}
+
+/// A chunk for which many tasks wait makes them ready together, and what they leave is needed one by one: the bound on a job's
+/// memory, which is looked at after each event, holds only if each is followed by the task that consumes what it left.
+#[test]
+fn tasks_that_need_things_run_depth_first_across_their_layers() {
+    let mut cluster = Cluster::new(Config {
+        in_hand_bytes_min: 2000,
+        ..Config::default()
+    });
+    let input = |layer, window| Input {
+        source: Source::Layer(LayerId(layer)),
+        map: InputMap::Product(vec![window]),
+    };
+    let mut plans = Plans::default().source(1);
+    plans.layer("many", 8, vec![input(0, AxisWindow::All)], on_gpus(2));
+    let aligned = AxisWindow::Aligned { out_axis: 0 };
+    let last = plans.layer("each", 8, vec![input(1, aligned)], on_gpus(1));
+    let output = Output {
+        layer: last,
+        keep: None,
+    };
+    plans.builder.output(output).expect("small plans are valid");
+    let plan = plans.plan();
+    let bytes = plan.depth_first_bytes(|_| None, 1 << 20);
+    let worker = join(&mut cluster, 1, 2);
+    let job = cluster.submit(plan.with_depth_first_hint(bytes));
+    let done = cluster.run_all(&[worker]);
+    let order: Vec<(u32, u64)> = done.iter().map(|(_, task)| (task.layer.0, task.block)).collect();
+    let in_turn = (0..8).flat_map(|block| [(1, block), (2, block)]);
+    assert_eq!(order, [(0, 0)].into_iter().chain(in_turn).collect::<Vec<_>>());
+    assert!(cluster.failure(job).is_none());
 }

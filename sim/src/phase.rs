@@ -30,7 +30,7 @@ const HEALED_US_MAX: u64 = 600_000_000;
 /// Time for what is kept to be made anew.
 const REMAKING_US_MAX: u64 = 20 * TIMEOUT_US;
 /// Time for the last messages.
-const SETTLING_US: u64 = 20 * HEARTBEAT_US;
+pub(crate) const SETTLING_US: u64 = 20 * HEARTBEAT_US;
 
 /// Where a seed's course stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -12,7 +12,7 @@ use crate::{
     client::Status,
     journal::Record,
     ledger::Ledger,
-    phase::Phase,
+    phase::{Phase, SETTLING_US},
     profile::{CrashMoment, Temper},
     rng::{Rng, Stream},
     world::{Happening, Story, World, new_scheduler},
@@ -22,6 +22,8 @@ use crate::{
 const WORKERS_WAIT_US: u64 = 60_000;
 /// For how long it waits for clients.
 const CLIENTS_WAIT_US: u64 = 80_000;
+/// After this time at most a client connects again.
+const CLIENT_DELAY_US_MAX: u64 = 40_000;
 /// A run's numbers begin at multiples of this.
 const RUN_NUMBERS: u64 = 1 << 32;
 
@@ -145,8 +147,11 @@ impl World {
     fn look_at_hopeless_again(&mut self) {
         let standing = &self.journal.standing;
         let is_there = |key: &Key| {
-            let kept = self.kept.get(key);
-            kept.is_some_and(|kept| standing.keys_of(kept.job).contains(key))
+            let Some(job) = self.kept.get(key).map(|kept| kept.job) else {
+                return false;
+            };
+            let is_over_in_vain = !matches!(standing.end_of(job), None | Some(JobEvent::Finished));
+            !is_over_in_vain && standing.keys_of(job).contains(key)
         };
         for job in self.jobs.values_mut().filter(|job| job.is_hopeless) {
             job.is_hopeless = !job.generated.bases.iter().all(is_there);
@@ -200,6 +205,7 @@ impl World {
         self.runs.some_half_done |= half_done || !standing.orphaning().is_empty();
         self.runs.is_down = false;
         self.runs.is_restoring = true;
+        self.settle_longer();
         let mut commands = Vec::new();
         let now = Time(self.clock + self.scheduler_ahead_us);
         self.runs.is_replaying = true;
@@ -216,10 +222,17 @@ impl World {
                 self.tell(|| format!("{client:?} does not come back"));
                 self.forget_client(client);
             }
-            let delay = rng.within(50..40_000);
+            let delay = rng.within(50..CLIENT_DELAY_US_MAX);
             self.schedule(delay, Happening::ClientReturns { client, run });
         }
         self.tell_scheduler(Event::Tick);
+    }
+
+    /// A process that begins when all was released waits for clients and workers that are gone before it is clean.
+    fn settle_longer(&mut self) {
+        if let Phase::Settling { until } = &mut self.phase {
+            *until = self.clock + CLIENT_DELAY_US_MAX + CLIENTS_WAIT_US + SETTLING_US;
+        }
     }
 
     /// A client connects again; one that is gone does not.

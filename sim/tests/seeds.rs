@@ -100,3 +100,25 @@ fn a_lost_chunk_of_a_block_that_was_cancelled_needs_no_inputs() {
 fn a_job_that_was_to_be_refused_may_be_taken_in_after_a_restart() {
     simulate(&Case::new(9_000_013_411)).unwrap_or_else(|failed| panic!("{failed}"));
 }
+
+/// Tasks of several layers that need countable things became ready together and ran layer by layer instead of depth first: the
+/// job had more in memory than its bound.
+#[test]
+fn tasks_that_need_things_run_depth_first_across_their_layers() {
+    simulate(&Case::new(1_795_776_529_001_582)).unwrap_or_else(|failed| panic!("{failed}"));
+}
+
+/// What clients that are gone had kept is released when nobody waits for them any longer: a scheduler that begins when all was
+/// released needs that time.
+#[test]
+fn a_restart_after_all_was_released_takes_its_time() {
+    simulate(&Case::new(500_005_706)).unwrap_or_else(|failed| panic!("{failed}"));
+}
+
+/// A job was cancelled, and one that builds on it refused, before the scheduler's process ended: the next one refuses it again,
+/// whether or not the names of the first were taken back.
+#[test]
+fn a_job_that_builds_on_a_cancelled_one_is_refused_after_a_restart_too() {
+    simulate(&Case::new(500_024_582)).unwrap_or_else(|failed| panic!("{failed}"));
+    simulate(&Case::new(900_004_886)).unwrap_or_else(|failed| panic!("{failed}"));
+}

@@ -3,6 +3,8 @@
 //! They wait in queues of their own, a queue for each layer, so that none of them stands in the way of a task that any
 //! worker takes. A job has only so many of them ready at a time.
 
+use std::{cmp::Reverse, collections::BinaryHeap};
+
 use graticule_plan::{JobId, LayerId, TaskId, WorkerId};
 
 use super::{
@@ -52,30 +54,47 @@ impl Scheduler {
     /// Leases those of the choosy ready tasks for which a worker is free.
     pub(super) fn dispatch_choosy(&mut self, leases: &mut Leases) {
         self.dispatch_untried(leases);
-        let mut layers: Vec<(JobId, LayerId)> = self.choosy.iter().copied().collect();
-        let priority = |&(job, layer): &(JobId, LayerId)| {
-            let layers = self.jobs.get(&job).map(|record| &record.layers);
-            layers.map(|layers| std::cmp::Reverse(layers[layer.0 as usize].spec.layer.priority))
-        };
-        layers.sort_by_key(priority);
-        for (job, layer) in layers {
-            while let Some(top) = self.top_choosy(job, layer) {
-                let block = top.block;
-                let task = TaskId { job, layer, block };
-                if let Some(message) = self.too_large(task) {
-                    self.fail_task(task, &message.into());
-                    continue;
-                }
-                if !self.admits_lease(task) {
-                    break;
-                }
-                let Some((worker, _)) = self.place(task.into()) else {
-                    break;
-                };
+        let layers: Vec<(JobId, LayerId)> = self.choosy.iter().copied().collect();
+        let tops = layers
+            .into_iter()
+            .filter_map(|(job, layer)| self.top_choosy_of(job, layer));
+        let mut tops: BinaryHeap<_> = tops.map(Reverse).collect();
+        while let Some(Reverse((_, job, top))) = tops.pop() {
+            let (layer, block) = (top.layer, top.block);
+            let task = TaskId { job, layer, block };
+            if let Some(message) = self.too_large(task) {
+                self.fail_task(task, &message.into());
+            } else if !self.admits_lease(task) {
+                continue;
+            } else if let Some((worker, _)) = self.place(task.into()) {
                 self.layer_mut(job, layer).choosy_ready.take(1);
                 self.ready_to_leased(task.into(), worker, leases);
+            } else {
+                continue;
             }
+            tops.extend(self.top_choosy_of(job, layer).map(Reverse));
         }
+    }
+
+    /// The first task of a choosy layer's queue, by the order in which those of all jobs are placed.
+    fn top_choosy_of(&mut self, job: JobId, layer: LayerId) -> Option<(Reverse<i32>, JobId, ReadyRun)> {
+        self.top_choosy(job, layer).map(|top| (top.priority, job, top))
+    }
+
+    /// Whether no ready task of a job comes before one that is ready too, of those that some worker can run.
+    pub(super) fn is_first_ready(&mut self, task: TaskId) -> bool {
+        let own = self.ready_entry(task);
+        if self.top_ready(task.job).is_some_and(|top| top < own) {
+            return false;
+        }
+        let of_job = (task.job, LayerId(0))..=(task.job, LayerId(u32::MAX));
+        let choosy: Vec<_> = self.choosy.range(of_job).copied().collect();
+        choosy.into_iter().all(|(job, layer)| {
+            let workers = &self.workers;
+            let record = self.jobs.get(&job).map(|job| &job.layers[layer.0 as usize]);
+            let can_run = record.is_some_and(|layer| workers.values().any(|w| layer.may_ever_run_on(w)));
+            !can_run || self.top_choosy(job, layer).is_none_or(|top| top >= own)
+        })
     }
 
     /// The first task of a choosy layer's queue that still is ready.

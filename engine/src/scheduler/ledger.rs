@@ -106,12 +106,14 @@ impl Scheduler {
         ledger.limit_bytes = ledger.limit_bytes.max(limit);
     }
 
-    /// Whether a ready task may be leased: what it has in hand fits, or nothing else of its job is in hand.
+    /// Whether a ready task may be leased: what it has in hand fits, or nothing else of its job is in hand and it comes
+    /// next, as in a run one by one.
     pub(super) fn admits_lease(&mut self, task: TaskId) -> bool {
         self.note_limit(task.job);
         let limit = self.limit_of(task.job);
         let bytes = u128::from(self.layer(task.job, task.layer).task_bytes_max);
         let ledger = &self.jobs[&task.job].ledger;
-        ledger.leased_count == 0 || ledger.held_bytes + ledger.leased_bytes + bytes <= limit
+        let fits = ledger.held_bytes + ledger.leased_bytes + bytes <= limit;
+        fits || (ledger.leased_count == 0 && self.is_first_ready(task))
     }
 }

@@ -325,7 +325,7 @@ pub fn task(job: JobId, layer: u32, block: u64) -> TaskId {
 /// A plan in the making: every layer has one axis, and every chunk one element of [`CHUNK_BYTES`].
 #[derive(Debug, Default)]
 pub struct Plans {
-    builder: PlanBuilder,
+    pub builder: PlanBuilder,
     counts: Vec<u64>,
 }
 
