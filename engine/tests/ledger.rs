@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 
 use cluster::{CHUNK_BYTES, Cluster, Plans};
 use graticule_engine::{PlanMemory, scheduler::Config};
-use graticule_plan::{Key, Plan};
+use graticule_plan::{AxisWindow, Input, InputMap, Key, LayerId, Output, Plan, Source};
 
 /// As a client hands it in.
 fn walked(plan: Plan) -> Plan {
@@ -98,4 +98,35 @@ fn a_limit_is_what_one_by_one_needs_and_what_slots_have_in_hand() {
         memory.limit_bytes(2, 4, 1 << 20),
         Some(u128::from(3 * CHUNK_BYTES) + (2 << 20))
     );
+}
+
+/// What waits for one chunk is ready together; with a higher priority than what consumes it, it would fill the memory that
+/// the job may have, and leave no room for that.
+#[test]
+fn tasks_of_high_priority_leave_room_for_those_that_free_memory() {
+    let (mut cluster, workers) = cluster(2);
+    let input = |layer, window| Input {
+        source: Source::Layer(LayerId(layer)),
+        map: InputMap::Product(vec![window]),
+    };
+    let mut plans = Plans::default().source(1);
+    plans.layer("many", 60, vec![input(0, AxisWindow::All)], |layer| {
+        layer.priority = 1
+    });
+    let each = plans.layer(
+        "each",
+        60,
+        vec![input(1, AxisWindow::Aligned { out_axis: 0 })],
+        |_| {},
+    );
+    let output = Output {
+        layer: each,
+        keep: None,
+    };
+    plans.builder.output(output).expect("small plans are valid");
+    let job = cluster.submit(walked(plans.plan()));
+    // The bound is looked at after each event.
+    let done = cluster.run_all(&workers);
+    assert_eq!(done.len(), 121);
+    assert!(cluster.failure(job).is_none());
 }

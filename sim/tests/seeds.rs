@@ -122,3 +122,10 @@ fn a_job_that_builds_on_a_cancelled_one_is_refused_after_a_restart_too() {
     simulate(&Case::new(500_024_582)).unwrap_or_else(|failed| panic!("{failed}"));
     simulate(&Case::new(900_004_886)).unwrap_or_else(|failed| panic!("{failed}"));
 }
+
+/// Many tasks waited for one chunk and had a higher priority than those that consume what they leave: with all of them done
+/// there was no room for the others within the job's bound.
+#[test]
+fn tasks_of_high_priority_leave_room_for_those_that_free_memory() {
+    simulate(&Case::new(600_005_911)).unwrap_or_else(|failed| panic!("{failed}"));
+}

@@ -81,20 +81,17 @@ impl Scheduler {
         self.top_choosy(job, layer).map(|top| (top.priority, job, top))
     }
 
-    /// Whether no ready task of a job comes before one that is ready too, of those that some worker can run.
-    pub(super) fn is_first_ready(&mut self, task: TaskId) -> bool {
-        let own = self.ready_entry(task);
-        if self.top_ready(task.job).is_some_and(|top| top < own) {
-            return false;
-        }
-        let of_job = (task.job, LayerId(0))..=(task.job, LayerId(u32::MAX));
-        let choosy: Vec<_> = self.choosy.range(of_job).copied().collect();
-        choosy.into_iter().all(|(job, layer)| {
-            let workers = &self.workers;
-            let record = self.jobs.get(&job).map(|job| &job.layers[layer.0 as usize]);
-            let can_run = record.is_some_and(|layer| workers.values().any(|w| layer.may_ever_run_on(w)));
-            !can_run || self.top_choosy(job, layer).is_none_or(|top| top >= own)
-        })
+    /// Of a job's ready tasks that are not for every worker, that which was demanded first and some worker can run.
+    pub(super) fn earliest_choosy(&mut self, job: JobId) -> Option<ReadyRun> {
+        let of_job = (job, LayerId(0))..=(job, LayerId(u32::MAX));
+        let layers: Vec<LayerId> = self.choosy.range(of_job).map(|&(_, layer)| layer).collect();
+        let can_run = |layer: &LayerId| {
+            let record = self.layer(job, *layer);
+            self.workers.values().any(|worker| record.may_ever_run_on(worker))
+        };
+        let layers: Vec<LayerId> = layers.into_iter().filter(can_run).collect();
+        let tops = layers.into_iter().filter_map(|layer| self.top_choosy(job, layer));
+        tops.min_by_key(|top| top.order)
     }
 
     /// The first task of a choosy layer's queue that still is ready.

@@ -42,7 +42,14 @@ impl Scheduler {
                 break;
             };
             self.last_served = Some(job);
-            self.job_mut(job).ready.take(count);
+            let queue = &mut self.job_mut(job).ready;
+            // One that went before its turn is found to be stale later.
+            if queue
+                .peek()
+                .is_some_and(|top| (top.layer, top.block) == (ready.layer, ready.block))
+            {
+                queue.take(count);
+            }
             self.ready_to_leased(tasks.part(tasks.first, count), worker, leases);
         }
     }
@@ -104,14 +111,27 @@ impl Scheduler {
                 behind = Some(job);
                 continue;
             }
-            if let Some(ready) = self.top_ready(job) {
-                let (layer, block) = (ready.layer, ready.block);
-                if self.admits_lease(TaskId { job, layer, block }) {
-                    return Some((job, ready));
-                }
+            if let Some(ready) = self.admitted_of(job) {
+                return Some((job, ready));
             }
             behind = Some(job);
         }
+    }
+
+    /// The best ready task of a job, if memory admits it; where it does not, that which was demanded first, though others
+    /// have a higher priority: it has to be run for memory to become free.
+    fn admitted_of(&mut self, job: JobId) -> Option<ReadyRun> {
+        let top = self.top_ready(job)?;
+        let task = |ready: ReadyRun| TaskId {
+            job,
+            layer: ready.layer,
+            block: ready.block,
+        };
+        if self.admits_lease(task(top)) {
+            return Some(top);
+        }
+        let earliest = self.earliest_ready(job)?;
+        (earliest != top && self.admits_lease(task(earliest))).then_some(earliest)
     }
 
     /// The first tasks of a job's queue that still are ready, and share a record.

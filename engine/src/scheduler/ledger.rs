@@ -2,7 +2,10 @@
 
 use graticule_plan::{JobId, LayerId, TaskId};
 
-use super::Scheduler;
+use super::{
+    Scheduler,
+    record::{LayerRecord, ReadyRun, TaskState},
+};
 use crate::PlanMemory;
 
 /// What a job has in the workers' memory.
@@ -82,9 +85,10 @@ impl Scheduler {
     pub(super) fn leases_within(&self, job: JobId, layer: LayerId) -> u64 {
         let ledger = &self.jobs[&job].ledger;
         let bytes = u128::from(self.layer(job, layer).task_bytes_max).max(1);
+        let room = u128::from(ledger.plan.task_bytes_max);
         let rest = self
             .limit_of(job)
-            .saturating_sub(ledger.held_bytes + ledger.leased_bytes);
+            .saturating_sub(ledger.held_bytes + ledger.leased_bytes + room);
         u64::try_from(rest / bytes).unwrap_or(u64::MAX).max(1)
     }
 
@@ -106,14 +110,44 @@ impl Scheduler {
         ledger.limit_bytes = ledger.limit_bytes.max(limit);
     }
 
-    /// Whether a ready task may be leased: what it has in hand fits, or nothing else of its job is in hand and it comes
-    /// next, as in a run one by one.
+    /// Whether a ready task may be leased: with what it has in hand there is room for the widest task still. The one that
+    /// comes next in a run one by one needs no such room, and no room at all when nothing else of its job is in hand.
     pub(super) fn admits_lease(&mut self, task: TaskId) -> bool {
         self.note_limit(task.job);
         let limit = self.limit_of(task.job);
         let bytes = u128::from(self.layer(task.job, task.layer).task_bytes_max);
         let ledger = &self.jobs[&task.job].ledger;
-        let fits = ledger.held_bytes + ledger.leased_bytes + bytes <= limit;
-        fits || (ledger.leased_count == 0 && self.is_first_ready(task))
+        let in_use = ledger.held_bytes + ledger.leased_bytes + bytes;
+        in_use + u128::from(ledger.plan.task_bytes_max) <= limit
+            || ((in_use <= limit || ledger.leased_count == 0) && self.is_next_in_turn(task))
+    }
+
+    /// Whether a ready task is the one that a run one by one would come to next, of those that some worker can run.
+    fn is_next_in_turn(&mut self, task: TaskId) -> bool {
+        let order = self.task(task).expect("a ready task").order;
+        let is_earlier = |ready: Option<ReadyRun>| ready.is_some_and(|ready| ready.order < order);
+        !is_earlier(self.earliest_ready(task.job)) && !is_earlier(self.earliest_choosy(task.job))
+    }
+
+    /// Of a job's ready tasks that any worker takes, those that were demanded first.
+    pub(super) fn earliest_ready(&mut self, job: JobId) -> Option<ReadyRun> {
+        let top = self.top_ready(job)?;
+        let record = &self.jobs[&job];
+        let priority = |layer: &LayerRecord| layer.spec.layer.priority;
+        let first = record.layers.first().map(priority);
+        if record.layers.iter().all(|layer| Some(priority(layer)) == first) {
+            return Some(top);
+        }
+        let live = |run: ReadyRun| {
+            let tasks = &record.layers[run.layer.0 as usize].tasks;
+            let (count, task) = tasks.run_at(run.block, run.count);
+            let is_live = task.is_some_and(|task| task.state == TaskState::Ready && task.order == run.order);
+            is_live.then_some(ReadyRun { count, ..run })
+        };
+        record
+            .ready
+            .iter()
+            .filter_map(live)
+            .min_by_key(|run| (run.order, run.block))
     }
 }
