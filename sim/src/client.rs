@@ -551,7 +551,11 @@ impl World {
                 }
                 self.acknowledge(client, chunk);
             }
-            Err(worker) => self.send_from_client(client, Event::DeliveryFailed { chunk, worker }),
+            Err(worker) => {
+                // The scheduler gives that replica up, which may be the last one on a worker that stays.
+                self.not_fetched.insert((worker, chunk));
+                self.send_from_client(client, Event::DeliveryFailed { chunk, worker });
+            }
         }
     }
 

@@ -104,7 +104,9 @@ impl World {
             .store
             .keys()
             .filter(|&&chunk| self.scheduler.is_held_somewhere(chunk));
-        let lost = needed.find(|chunk| !self.destroyed.contains(chunk) && !elsewhere(chunk));
+        let counts =
+            |chunk: ChunkId| !self.destroyed.contains(&chunk) && !self.not_fetched.contains(&(worker, chunk));
+        let lost = needed.find(|&&chunk| counts(chunk) && !elsewhere(&chunk));
         if let Some(&chunk) = lost {
             self.fail(format!(
                 "worker process {at} may leave without loss, but nobody else has {chunk}"

@@ -10,7 +10,7 @@ use graticule_engine::{
     scheduler::{ClientId, Config, Event, JobEvent, Sabotage, Scheduler},
     worker::{self, RunId},
 };
-use graticule_plan::{ChunkId, JobId, Key, TaskId};
+use graticule_plan::{ChunkId, JobId, Key, TaskId, WorkerId};
 
 use crate::{
     case::Case,
@@ -219,6 +219,8 @@ pub(crate) struct World {
     pub(crate) failed: BTreeSet<TaskId>,
     /// Chunks that some process had when it ended, or found damaged, or that were said to be missing somewhere.
     pub(crate) destroyed: BTreeSet<ChunkId>,
+    /// Chunks that a client could not fetch from a worker.
+    pub(crate) not_fetched: BTreeSet<(WorkerId, ChunkId)>,
     /// Since when something kept is on no worker, at the end of the seed.
     pub(crate) missing_since: Option<u64>,
     pub(crate) counts: Counts,
@@ -297,6 +299,7 @@ impl World {
             grows: Rng::of(case.seed, Stream::Wish, 1).chance(350),
             failed: BTreeSet::new(),
             destroyed: BTreeSet::new(),
+            not_fetched: BTreeSet::new(),
             missing_since: None,
             counts: Counts::default(),
             failure: None,

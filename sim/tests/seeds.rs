@@ -129,3 +129,10 @@ fn a_job_that_builds_on_a_cancelled_one_is_refused_after_a_restart_too() {
 fn tasks_of_high_priority_leave_room_for_those_that_free_memory() {
     simulate(&Case::new(600_005_911)).unwrap_or_else(|failed| panic!("{failed}"));
 }
+
+/// A client could not fetch a chunk from a worker that was to leave, and the scheduler gave that replica up; the other one was on
+/// a worker whose time to leave was over. The first left without loss by the books.
+#[test]
+fn a_replica_that_no_client_could_fetch_is_no_loss_of_a_worker_that_leaves() {
+    simulate(&Case::new(700_003_561)).unwrap_or_else(|failed| panic!("{failed}"));
+}
