@@ -1,5 +1,6 @@
 //! `graticule bench`: what this build does on this machine.
 
+mod arrays;
 mod cluster;
 pub(crate) mod functions;
 mod latency;
@@ -38,6 +39,11 @@ enum Bench {
     Median(median::Args),
     /// How many slots of a very large cluster are busy if the scheduler's engine takes the time that it takes.
     Occupancy(occupancy::Args),
+    /// Array programs, beside Dask and others, and the least that this host needs for them.
+    Peers(arrays::Args),
+    /// The process that runs one of them.
+    #[command(hide = true)]
+    PeersProgram(arrays::ProgramArgs),
     /// How long it takes to build, rewrite and encode an expression, whatever its number of chunks.
     Plan(plan::Args),
     /// What the scheduler's engine takes for a task, with workers that do nothing.
@@ -64,6 +70,8 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
         Bench::Latency(args) => latency::run(&args).await?,
         Bench::Median(args) => median::run(&args).await?,
         Bench::Occupancy(args) => occupancy::run(&args)?,
+        Bench::Peers(args) => arrays::run(&args).await?,
+        Bench::PeersProgram(args) => return arrays::run_program(&args).await,
         Bench::Plan(args) => plan::run(&args)?,
         Bench::Scheduler(args) => scheduler::run(&args)?,
         Bench::Transfer(args) => transfer::run(&args).await?,
