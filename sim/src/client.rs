@@ -613,6 +613,11 @@ impl World {
         let count = kept.base.grid.block_count();
         if lets_go && kept.let_go.insert(chunk.block) {
             kept.released = kept.let_go.len() as u64 == count;
+            if kept.released {
+                // A scheduler that begins again may hear of that before it knows that all was made.
+                let job = self.jobs.get_mut(&chunk.job).expect("submitted");
+                job.may_be_cancelled = true;
+            }
             let blocks = std::iter::once(chunk.block..chunk.block + 1).collect();
             self.send_from_client(client, Event::BlocksReleased { key, blocks });
         }

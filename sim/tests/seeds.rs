@@ -136,3 +136,10 @@ fn tasks_of_high_priority_leave_room_for_those_that_free_memory() {
 fn a_replica_that_no_client_could_fetch_is_no_loss_of_a_worker_that_leaves() {
     simulate(&Case::new(700_003_561)).unwrap_or_else(|failed| panic!("{failed}"));
 }
+
+/// A client had all values of a job and let them go; the scheduler's process ended before it had written down that the job was
+/// over. The next one learns that nobody wants anything of it.
+#[test]
+fn a_job_of_which_all_was_let_go_may_be_cancelled_after_a_restart() {
+    simulate(&Case::new(800_031_015)).unwrap_or_else(|failed| panic!("{failed}"));
+}
