@@ -458,6 +458,14 @@ pub enum ArrayError {
         /// Number of groups.
         group_count: u64,
     },
+    /// Groups whose elements lie in several chunks, where each chunk should be reduced for itself.
+    #[error(
+        "groups along axis {axis} have elements in several chunks; rechunk, or let the strategy be chosen"
+    )]
+    Blockwise {
+        /// The first axis of the labels.
+        axis: usize,
+    },
     /// More groups than can be numbered.
     #[error("{count} groups, the limit is {limit}")]
     TooManyGroups {

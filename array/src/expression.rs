@@ -8,7 +8,7 @@ use graticule_ops::{
     AxisSelection, BinaryOp, Binning, Contraction, Distribution, ReduceKind, Reduction, Scalar, Scan,
     SearchKind, Sorting, UnaryOp,
 };
-use graticule_plan::{Annotations, ChunkGrid, DType, Digest, Key};
+use graticule_plan::{Annotations, AxisChunks, ChunkGrid, DType, Digest, Key, Rows};
 
 use crate::{annotate, error::shape_text, origin::Origin, scan::ScanPart};
 
@@ -132,17 +132,53 @@ pub(crate) struct Reduce {
     pub(crate) split_every: u64,
 }
 
-/// A reduction of the elements of each group along one axis.
+/// A reduction of the elements of each group along axes, of which the first one gets an element for each group.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(crate) struct GroupReduce {
     pub(crate) reduction: Reducing,
-    pub(crate) axis: usize,
+    /// Rising.
+    pub(crate) axes: Vec<usize>,
+    /// Of each element over the axes, in C order, its group's place in its part of `groups`; -1 for none.
     pub(crate) codes: Arc<[i32]>,
-    pub(crate) group_count: u64,
+    /// The groups: in one part, or in as many as there are cohorts.
+    pub(crate) groups: AxisChunks,
+    /// Of each block along the first axis its cohort, where there are several: the part of the groups that it has elements of.
+    pub(crate) cohorts: Option<Arc<[u64]>>,
     pub(crate) split_every: u64,
 }
 
 impl GroupReduce {
+    /// Whether each block has groups of its own, so that nothing is left to combine.
+    pub(crate) fn is_blockwise(&self) -> bool {
+        let cohorts = self.cohorts.as_deref().unwrap_or_default();
+        !cohorts.is_empty() && cohorts.iter().zip(0..).all(|(&cohort, block)| cohort == block)
+    }
+
+    /// Groups that partials of each block along the first axis have.
+    pub(crate) fn partial_lengths(&self) -> Option<Vec<u64>> {
+        let lengths = self.groups.lengths();
+        let of_block = |cohort: &u64| lengths[*cohort as usize];
+        Some(self.cohorts.as_ref()?.iter().map(of_block).collect())
+    }
+
+    /// The blocks that have elements of each cohort.
+    pub(crate) fn cohort_blocks(&self) -> Option<Rows> {
+        let mut rows = vec![Vec::new(); self.groups.count() as usize];
+        for (&cohort, block) in self.cohorts.as_ref()?.iter().zip(0..) {
+            rows[cohort as usize].push(block);
+        }
+        Some(Rows::new(rows))
+    }
+
+    fn name(&self) -> String {
+        let strategy = match &self.cohorts {
+            None => "",
+            Some(_) if self.is_blockwise() => "-blockwise",
+            Some(_) => "-cohorts",
+        };
+        format!("groupby-{}{strategy}", self.reduction.0.name())
+    }
+
     /// Axes that the result has before those of its operand: one for quantiles.
     pub(crate) fn lead(&self) -> usize {
         usize::from(matches!(self.reduction.0.kind, ReduceKind::Quantile { .. }))
@@ -160,7 +196,7 @@ impl Reducer {
     pub(crate) fn axes(&self) -> &[usize] {
         match self {
             Reducer::Axes(reduce) => &reduce.axes,
-            Reducer::Groups(group) => std::slice::from_ref(&group.axis),
+            Reducer::Groups(group) => &group.axes,
         }
     }
 
@@ -178,11 +214,11 @@ impl Reducer {
         }
     }
 
-    /// Elements of one partial along a reduced axis.
-    pub(crate) fn partial_len(&self) -> u64 {
+    /// Elements of one partial along the reduced axis at `position`.
+    pub(crate) fn partial_len(&self, position: usize) -> u64 {
         match self {
-            Reducer::Axes(_) => 1,
-            Reducer::Groups(group) => group.group_count,
+            Reducer::Groups(group) if position == 0 => group.groups.len(),
+            Reducer::Axes(_) | Reducer::Groups(_) => 1,
         }
     }
 }
@@ -259,7 +295,7 @@ impl Op {
             Op::Concatenate(_) => "concatenate",
             Op::Rechunk => "rechunk",
             Op::Reduce(reduce) => return reduce.reduction.0.name(),
-            Op::GroupReduce(group) => return format!("groupby-{}", group.reduction.0.name()),
+            Op::GroupReduce(group) => return group.name(),
             Op::Sort(Sorting { count: Some(_), .. }) => "topk",
             Op::Sort(Sorting { positions: true, .. }) => "argsort",
             Op::Sort(_) => "sort",
@@ -284,7 +320,7 @@ impl Reducer {
     fn name(&self) -> String {
         match self {
             Reducer::Axes(reduce) => reduce.reduction.0.name(),
-            Reducer::Groups(group) => format!("groupby-{}", group.reduction.0.name()),
+            Reducer::Groups(group) => group.name(),
         }
     }
 }

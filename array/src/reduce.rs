@@ -146,7 +146,7 @@ impl Array {
         let reduced: u64 = axes.iter().map(|&axis| shape[axis]).product();
         let needs_elements = match reduction.kind {
             ReduceKind::Min | ReduceKind::Max | ReduceKind::ArgMin | ReduceKind::ArgMax => true,
-            ReduceKind::First | ReduceKind::Last => true,
+            ReduceKind::First | ReduceKind::Last | ReduceKind::Mode => true,
             ReduceKind::Quantile { .. } => !reduction.skipna,
             _ => false,
         };
@@ -290,6 +290,8 @@ reductions! {
     all => All,
     /// Takes the median: the mean of the two middle elements where their number is even.
     median => Median,
+    /// Takes the most frequent element, the least of several; NaN wins unless it is left out. SciPy's `mode`.
+    mode => Mode,
     /// Finds the first position of the least element, along the flattened reduced axes.
     argmin => ArgMin,
     /// Finds the first position of the greatest element, along the flattened reduced axes.

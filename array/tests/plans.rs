@@ -4,7 +4,8 @@
 use std::time::{Duration, Instant};
 
 use graticule_array::{
-    Array, Chunks, LowerOptions, Lowered, Over, Wanted, concatenate, explain, lower, where_,
+    Array, Chunks, Grouping, LowerOptions, Lowered, Over, Strategy, Wanted, concatenate, explain, lower,
+    where_,
 };
 use graticule_ops::{ArraySource, Grid, OnError, RasterStack, ReduceKind, Resampling};
 use graticule_plan::{ChunkGrid, DType, Key, Plan};
@@ -77,11 +78,12 @@ fn statistics_of_long_series_go_by_a_tree() {
 }
 
 /// Blocks of each layer of a mean by month of 64 dates, each a chunk of `side` x `side`.
-fn blocks_of_a_climatology(side: u64) -> Vec<u64> {
+fn blocks_of_a_climatology(side: u64, strategy: Strategy) -> Vec<u64> {
     let grid = ChunkGrid::regular(&[64, side, side], &[1, side, side]).unwrap();
     let cube = Array::held(Key(7), &grid, DType::Float32);
-    let months: Vec<Option<u64>> = (0..64).map(|date| Some(date % 12)).collect();
-    let (means, _) = cube.groupby_reduce(0, &months, ReduceKind::Mean, true).unwrap();
+    let months: Vec<i32> = (0..64).map(|date| date % 12).collect();
+    let months = Grouping::new([0], months, 12).skipna().strategy(strategy);
+    let means = cube.group_reduce(&months, ReduceKind::Mean).unwrap();
     let layers = delivered(&[&means]);
     layers
         .plan
@@ -91,12 +93,18 @@ fn blocks_of_a_climatology(side: u64) -> Vec<u64> {
         .collect()
 }
 
+#[test]
+fn months_that_share_no_chunk_are_combined_apart() {
+    assert_eq!(blocks_of_a_climatology(2, Strategy::Cheapest), [64, 8, 1]);
+    assert_eq!(blocks_of_a_climatology(37, Strategy::Cheapest), [64, 12, 1]);
+}
+
 /// A task of a combination holds all partials that it combines, and each of them has every group.
 #[test]
 fn large_partials_of_groups_are_combined_four_at_a_time_and_small_ones_eight() {
     // 12 groups of 36 x 36 elements of 16 bytes stay below 256 KiB, those of 37 x 37 do not.
-    assert_eq!(blocks_of_a_climatology(36), [64, 8, 1]);
-    assert_eq!(blocks_of_a_climatology(37), [64, 16, 4, 1]);
+    assert_eq!(blocks_of_a_climatology(36, Strategy::MapReduce), [64, 8, 1]);
+    assert_eq!(blocks_of_a_climatology(37, Strategy::MapReduce), [64, 16, 4, 1]);
 }
 
 #[test]

@@ -183,7 +183,7 @@ fn quantiles_and_groups_that_are_sliced_off_are_not_computed() {
     let (medians, _) = x.groupby_reduce(0, &labels, ReduceKind::Median, false).unwrap();
     let program = &programs(&lowered(&medians.slice(&[Index::range(1, 3)]).unwrap()))[0];
     let groups = program.nodes.iter().find_map(|node| match node {
-        Node::GroupReduce { group_count, .. } => Some(*group_count),
+        Node::GroupReduce { groups, .. } => Some(groups.len()),
         _ => None,
     });
     assert_eq!(groups, Some(2));

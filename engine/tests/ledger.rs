@@ -130,31 +130,3 @@ fn tasks_of_high_priority_leave_room_for_those_that_free_memory() {
     assert_eq!(done.len(), 121);
     assert!(cluster.failure(job).is_none());
 }
-
-/// Mean and deviation of the same chunks: one at a time is in memory for both.
-#[test]
-fn outputs_of_one_grid_take_turns() {
-    let (mut cluster, workers) = cluster(1);
-    let mut plans = Plans::default().source(50);
-    for name in ["mean", "deviation"] {
-        let map = InputMap::Product(vec![AxisWindow::Aligned { out_axis: 0 }]);
-        let source = Source::Layer(LayerId(0));
-        let layer = plans.layer(name, 50, vec![Input { source, map }], |_| {});
-        let output = Output { layer, keep: None };
-        plans.builder.output(output).expect("small plans are valid");
-    }
-    let plan = walked(plans.plan());
-    assert!(plan.depth_first_hint().expect("walked") <= 3 * CHUNK_BYTES);
-    cluster.submit(plan);
-    let done = cluster.run_all(&workers);
-    let place = |layer, block| {
-        done.iter()
-            .position(|(_, task)| (task.layer.0, task.block) == (layer, block))
-    };
-    for block in 0..48 {
-        let both = place(1, block).max(place(2, block)).expect("it ran");
-        let ahead = place(0, block + 2).expect("it ran");
-        assert!(both < ahead + 4, "block {block}: {both}, {ahead}");
-    }
-    assert_eq!(done.len(), 150);
-}

@@ -440,6 +440,7 @@ fn node() -> impl Strategy<Value = Node> {
         ReduceKind::Mean,
         ReduceKind::Min,
         ReduceKind::Median,
+        ReduceKind::Mode,
         ReduceKind::ArgMax,
         ReduceKind::Var { ddof: u32::MAX },
         ReduceKind::Quantile {
@@ -522,19 +523,22 @@ fn node() -> impl Strategy<Value = Node> {
         (
             id(),
             reduction,
-            axis(),
-            select(vec![0, 1, 3, u64::MAX]),
-            block_axis(),
+            proptest::collection::vec(axis(), 0..3),
+            prop_oneof![
+                select(vec![0, 1, 3, u64::MAX]).prop_map(|len| BlockAxis::Whole { len }),
+                block_axis()
+            ],
+            axes(),
             stage
         )
-            .prop_map(|(x, reduction, axis, group_count, extent, stage)| {
+            .prop_map(|(x, reduction, axes, groups, extents, stage)| {
                 Node::GroupReduce {
                     x,
                     reduction,
-                    axis,
+                    axes,
                     codes: Digest::of(b"c"),
-                    group_count,
-                    extent,
+                    groups,
+                    extents,
                     stage,
                 }
             }),

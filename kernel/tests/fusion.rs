@@ -214,6 +214,7 @@ fn kinds() -> Vec<ReduceKind> {
         ReduceKind::Count,
         ReduceKind::Any,
         ReduceKind::Median,
+        ReduceKind::Mode,
         ReduceKind::Quantile { qs: vec![0.3, 0.9] },
     ]
 }
@@ -258,9 +259,10 @@ proptest! {
             let axes: Vec<usize> = (0..last.len()).filter(|axis| axes >> axis & 1 == 1).collect();
             let whole = |axis: usize| BlockAxis::Whole { len: last[axis] as u64 };
             if grouped && !last.is_empty() {
-                let (extent, stage) = (whole(0), Stage::Whole);
+                let (extents, stage) = (vec![whole(0)], Stage::Whole);
+                let groups = BlockAxis::Whole { len: 3 };
                 builder.nodes.push(Node::GroupReduce {
-                    x, reduction, axis: 0, codes: digest, group_count: 3, extent, stage,
+                    x, reduction, axes: vec![0], codes: digest, groups, extents, stage,
                 });
             } else {
                 let positions = match reduction.kind {

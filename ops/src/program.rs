@@ -199,24 +199,26 @@ pub enum Node {
         /// reduced axis, so that positions count along the whole array. Empty for the others.
         positions: Vec<BlockAxis>,
     },
-    /// A reduction of the elements with the same label along one axis, which gets one element for each group.
+    /// A reduction of the elements with the same label along one or several axes. The first of them gets one element for
+    /// each group; the others are dropped, or, in partials, keep one element.
     ///
-    /// At the stages `Combine` and `Final` the operand holds partials of `group_count` elements along the axis, one set
-    /// after the other.
+    /// At the stages `Combine` and `Final` the operand holds partials of as many elements along the first axis as the
+    /// block has groups, one set after the other.
     GroupReduce {
         /// Operand.
         x: NodeId,
         /// What is made of each group. A group without elements gives what the reduction gives for nothing: NaN, 0 for
         /// a sum or a count.
         reduction: Reduction,
-        /// The axis.
-        axis: usize,
-        /// A table of codes (`Vec<i32>`) along the whole axis: the group's index, or -1 for an element of none.
+        /// The axes, rising.
+        axes: Vec<usize>,
+        /// A table of codes (`Vec<i32>`) over the whole axes, in C order: the index of the group among those of the block,
+        /// or -1 for an element of none.
         codes: Digest,
-        /// Number of groups.
-        group_count: u64,
-        /// The operand's extent along the axis (stages `Whole` and `Partial`).
-        extent: BlockAxis,
+        /// The groups that the block has.
+        groups: BlockAxis,
+        /// The operand's extents along the axes (stages `Whole` and `Partial`; else empty).
+        extents: Vec<BlockAxis>,
         /// Which step.
         stage: Stage,
     },
@@ -350,7 +352,10 @@ impl Node {
             }
             Node::Arange { axis, .. } => vec![axis],
             Node::Random(random) => random.axes.iter_mut().collect(),
-            Node::Take { extent, .. } | Node::GroupReduce { extent, .. } => vec![extent],
+            Node::Take { extent, .. } => vec![extent],
+            Node::GroupReduce { groups, extents, .. } => {
+                std::iter::once(groups).chain(extents.iter_mut()).collect()
+            }
             Node::Reduce { positions, .. } => positions.iter_mut().collect(),
             _ => vec![],
         }

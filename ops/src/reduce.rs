@@ -39,6 +39,8 @@ pub enum ReduceKind {
         /// Each within 0..=1.
         qs: Vec<f64>,
     },
+    /// The most frequent element, of several the least one (SciPy's `mode`); of nothing NaN or an error.
+    Mode,
     /// `argmin`: the first index of the least element.
     ArgMin,
     /// `argmax`: the first index of the greatest element.
@@ -104,6 +106,7 @@ impl ReduceKind {
             ReduceKind::All => "all",
             ReduceKind::Median => "median",
             ReduceKind::Quantile { .. } => "quantile",
+            ReduceKind::Mode => "mode",
             ReduceKind::ArgMin => "argmin",
             ReduceKind::ArgMax => "argmax",
             ReduceKind::First => "first",
@@ -147,7 +150,9 @@ impl Reduction {
                     hint,
                 });
             }
-            ReduceKind::Min | ReduceKind::Max | ReduceKind::First | ReduceKind::Last => self.dtype,
+            ReduceKind::Min | ReduceKind::Max | ReduceKind::Mode | ReduceKind::First | ReduceKind::Last => {
+                self.dtype
+            }
             ReduceKind::Count | ReduceKind::ArgMin | ReduceKind::ArgMax => DType::Int64,
             ReduceKind::Any | ReduceKind::All => DType::Bool,
         })
@@ -187,7 +192,7 @@ impl Reduction {
             ReduceKind::ArgMin | ReduceKind::ArgMax | ReduceKind::First | ReduceKind::Last => {
                 vec![(PartKind::Index, DType::Int64), (PartKind::Value, self.dtype)]
             }
-            ReduceKind::Median | ReduceKind::Quantile { .. } => return None,
+            ReduceKind::Median | ReduceKind::Quantile { .. } | ReduceKind::Mode => return None,
         })
     }
 

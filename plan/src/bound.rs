@@ -1,6 +1,6 @@
 //! An upper bound of what a plan has in memory, from its layers alone, whatever the number of their blocks.
 //!
-//! Outputs are made block by block (those of like grids in step), each with all that it needs and nobody has made yet (its *cone*). A chunk is then in
+//! Outputs are made block by block, each with all that it needs and nobody has made yet (its *cone*). A chunk is then in
 //! memory for one of three reasons. Its only reader has not run yet: such chunks lie beside the path from the output's
 //! block down to what is being made, and are counted as for a tree. Several tasks of the cone read it: then all of its
 //! layer that is in the cone is counted. Or cones of other output blocks need it too, before this one and after: how
@@ -41,16 +41,14 @@ impl Plan {
             if is_kept || readers.iter().all(|reader| reader.source != at) {
                 continue;
             }
-            let of_layer = cones.iter().zip(outputs).enumerate();
-            let of_layer: Vec<_> = of_layer
-                .filter_map(|(nth, (cones, output))| {
-                    let cone = cones[at].as_ref()?;
-                    Some((nth, cone, &self.layer(output.layer).grid, cones))
-                })
-                .collect();
-            let count = match of_layer[..] {
-                [] => 0,
-                [(_, cone, grid, cones)] => {
+            let mut of_layer = cones.iter().zip(outputs).filter_map(|(cones, output)| {
+                let cone = cones[at].as_ref()?;
+                Some((cone, &self.layer(output.layer).grid, cones))
+            });
+            let first = of_layer.next();
+            let count = match (first, of_layer.next()) {
+                (None, _) => 0,
+                (Some((cone, grid, cones)), None) => {
                     let carried = carry::carried(cone, grid);
                     let shared = if is_shared(at, &readers, cones) {
                         carried.cone
@@ -59,16 +57,8 @@ impl Plan {
                     };
                     carried.across.saturating_add(shared).min(carried.all)
                 }
-                // Outputs in step that need the same of it leave each other what one of their blocks needs.
-                [(first, cone, grid, _), .., (last, ..)]
-                    if last < self.in_step_end(first)
-                        && of_layer.iter().all(|(_, other, ..)| *other == cone) =>
-                {
-                    let carried = carry::carried(cone, grid);
-                    carried.across.saturating_add(carried.cone).min(carried.all)
-                }
                 // What one output leaves for another may be all of it.
-                _ => layer.grid.block_count(),
+                (Some(_), Some(_)) => layer.grid.block_count(),
             };
             beside = beside.saturating_add(count.saturating_mul(layer.output_bytes_max()));
         }

@@ -1,7 +1,7 @@
 //! What a plan has in memory when its tasks run one after the other, each as soon as it can.
 //!
-//! The order is the scheduler's: outputs in turn (those of one grid that follow each other in step), block by block, and of
-//! each task the inputs in their order, depth first. However many tasks run at a time, no run needs more than this and what its running tasks have, if sources are
+//! The order is the scheduler's: outputs in turn, block by block, and of each task the inputs in their order, depth
+//! first. However many tasks run at a time, no run needs more than this and what its running tasks have, if sources are
 //! started only within it: when nothing runs, what is held is what a run one by one would hold at that point.
 
 use crate::{BlockMap, ChunkGrid, Key, LayerId, Plan, Source};
@@ -98,17 +98,12 @@ impl<'a> Walk<'a> {
     }
 
     fn run(mut self) -> u64 {
-        let outputs = self.plan.outputs();
-        let mut first = 0;
-        while first < outputs.len() {
-            let in_step = &outputs[first..self.plan.in_step_end(first)];
-            for block in 0..self.plan.layer(in_step[0].layer).grid.block_count() {
-                for output in in_step {
-                    self.demand(output.layer.0 as usize, block);
-                    while self.step() {}
-                }
+        for output in self.plan.outputs() {
+            let layer = output.layer.0 as usize;
+            for block in 0..self.plan.layer(output.layer).grid.block_count() {
+                self.demand(layer, block);
+                while self.step() {}
             }
-            first += in_step.len();
         }
         self.peak_bytes
     }

@@ -203,19 +203,6 @@ impl Plan {
         &self.outputs
     }
 
-    /// The end of the outputs that go in step with one of them: those that follow it with chunks like its own. Each block
-    /// is made for all of them before the next, so that what they share need not be kept.
-    pub fn in_step_end(&self, first: usize) -> usize {
-        let grid = |output: &Output| &self.layer(output.layer).grid;
-        let Some(output) = self.outputs.get(first) else {
-            return first;
-        };
-        let like_it = self.outputs[first..]
-            .iter()
-            .take_while(|other| grid(other) == grid(output));
-        first + like_it.count()
-    }
-
     /// Content that bodies refer to by digest: item lists, labels, index lists, constants.
     pub fn tables(&self) -> &BTreeMap<Digest, Arc<[u8]>> {
         &self.tables

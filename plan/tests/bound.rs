@@ -101,21 +101,6 @@ fn what_is_needed_twice_is_counted_whole_and_once() {
 }
 
 #[test]
-fn outputs_of_one_grid_go_in_step_and_share_what_they_read() {
-    let mut builder = PlanBuilder::new();
-    add(&mut builder, grid(&[(1000, 1)]), &[]);
-    for _ in 0..2 {
-        let output = add(&mut builder, grid(&[(1000, 1)]), &[(0, &[same(0)])]);
-        deliver(&mut builder, output);
-    }
-    let plan = builder.finish();
-    assert_eq!((plan.in_step_end(0), plan.in_step_end(1)), (2, 2));
-    let (walked, bound) = both(&plan);
-    assert!(walked <= 3 * ITEM, "one chunk, its window and a result: {walked}");
-    assert!(walked <= bound && bound <= walked * 2, "{walked} {bound}");
-}
-
-#[test]
 fn pancakes_hold_one_row_of_squares() {
     let mut builder = PlanBuilder::new();
     add(&mut builder, grid(&[(800, 8), (800, 8)]), &[]);

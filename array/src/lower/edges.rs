@@ -42,6 +42,11 @@ pub(super) fn operand_placement(
     let places = match graph.op(ix) {
         // Each block of the operand makes one block of partials.
         Op::Partial(_) => (0..placement.len()).map(Some).collect(),
+        Op::GroupReduce(group) if group.cohorts.is_some() => {
+            let mut places = operand_axes(graph, ix, position);
+            places[group.axes[0]] = Some(group.axes[0] + group.lead());
+            places
+        }
         _ => operand_axes(graph, ix, position),
     };
     places
@@ -185,6 +190,12 @@ fn finish_window(
     source: &AxisChunks,
     placement: &Placement,
 ) -> AxisWindow {
+    if let Reducer::Groups(group) = reducer
+        && axis == group.axes[0]
+        && let Some((rows, out_axis)) = group.cohort_blocks().zip(placement[axis])
+    {
+        return AxisWindow::Rows { out_axis, rows };
+    }
     if reducer.axes().contains(&axis) {
         return AxisWindow::All;
     }

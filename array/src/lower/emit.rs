@@ -14,6 +14,7 @@ use super::{
 use crate::{
     expression::{GroupReduce, Op, Reduce, Reducer},
     graph::{Graph, NodeIx},
+    infer::from_lengths,
 };
 
 /// A layer being put together.
@@ -394,19 +395,29 @@ impl<'a> Emitter<'a> {
         stage: Stage,
     ) -> ops::Node {
         let bytes = encode_table(&group.codes.to_vec());
-        let (extent, codes) = if sees_elements(stage) {
-            (self.axes(x, placement).remove(group.axis), self.table(bytes))
+        let (extents, codes) = if sees_elements(stage) {
+            let all = self.axes(x, placement);
+            let extents = group.axes.iter().map(|&axis| all[axis].clone());
+            (extents.collect(), self.table(bytes))
         } else {
-            let len = self.graph.grid(x).axes()[group.axis].len();
-            (BlockAxis::Whole { len }, Digest::of(&bytes))
+            (Vec::new(), Digest::of(&bytes))
+        };
+        let first = group.axes[0];
+        let chunks = match (group.partial_lengths(), stage) {
+            (Some(lengths), Stage::Partial) => from_lengths(&lengths),
+            _ => group.groups.clone(),
+        };
+        let groups = match placement[first] {
+            Some(out_axis) if group.cohorts.is_some() => BlockAxis::Cut { out_axis, chunks },
+            _ => BlockAxis::Whole { len: chunks.len() },
         };
         ops::Node::GroupReduce {
             x: id,
             reduction: group.reduction.0.clone(),
-            axis: group.axis,
+            axes: group.axes.clone(),
             codes,
-            group_count: group.group_count,
-            extent,
+            groups,
+            extents,
             stage,
         }
     }

@@ -78,7 +78,7 @@ fn node_ps(node: &Node) -> u64 {
             ..
         } => FUNCTION_PS,
         Node::Reduce { reduction, .. } | Node::GroupReduce { reduction, .. } => match reduction.kind {
-            R::Median | R::Quantile { .. } => SELECT_PS,
+            R::Median | R::Quantile { .. } | R::Mode => SELECT_PS,
             _ => 2 * PASS_PS,
         },
         Node::Sort(_) => SORT_PS,

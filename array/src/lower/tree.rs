@@ -7,7 +7,7 @@ use crate::{
     creation::small,
     expression::{Op, Reducer},
     graph::{Graph, NodeIx},
-    infer::with_axis,
+    infer::{from_lengths, with_axis},
 };
 
 /// Replaces every reduction whose reduced axes are cut into several blocks by the steps of its tree.
@@ -24,6 +24,9 @@ pub(super) fn expand(graph: &mut Graph) -> Result<(), ArrayError> {
             continue;
         }
         let x = graph.operand(ix, 0);
+        if matches!(&reducer, Reducer::Groups(group) if group.is_blockwise()) {
+            continue;
+        }
         if counts(graph.grid(x), &reducer).iter().all(|&count| count == 1) {
             continue;
         }
@@ -47,7 +50,14 @@ fn counts(grid: &ChunkGrid, reducer: &Reducer) -> Vec<u64> {
 fn partials(graph: &mut Graph, x: NodeIx, reducer: &Reducer) -> Result<NodeIx, ArrayError> {
     let dtype = reducer.reduction().dtype;
     let mut counts = counts(graph.grid(x), reducer);
-    let grid = partial_grid(graph.grid(x), reducer, &counts)?;
+    let mut grid = partial_grid(graph.grid(x), reducer, &counts)?;
+    if let Reducer::Groups(group) = reducer
+        && let Some(lengths) = group.partial_lengths()
+    {
+        // Cohorts have few blocks each, so one step combines them.
+        grid = with_axis(&grid, group.axes[0], from_lengths(&lengths))?;
+        return Ok(graph.add(Op::Partial(reducer.clone()), vec![x], dtype, grid));
+    }
     let mut last = graph.add(Op::Partial(reducer.clone()), vec![x], dtype, grid);
     while counts.iter().product::<u64>() > reducer.split_every() {
         let fans = fans(&counts, reducer.split_every());
@@ -77,9 +87,9 @@ fn fans(counts: &[u64], split_every: u64) -> Vec<u64> {
 }
 
 fn partial_grid(grid: &ChunkGrid, reducer: &Reducer, counts: &[u64]) -> Result<ChunkGrid, ArrayError> {
-    let chunk = reducer.partial_len();
     let mut grid = grid.clone();
-    for (&axis, &count) in reducer.axes().iter().zip(counts) {
+    for (position, (&axis, &count)) in reducer.axes().iter().zip(counts).enumerate() {
+        let chunk = reducer.partial_len(position);
         grid = with_axis(
             &grid,
             axis,

@@ -34,7 +34,8 @@ fn depends_on_order(op: &Op) -> bool {
 
 /// Whether a slice can leave out whole blocks only: the others are made as they are.
 pub(super) fn goes_by_blocks(op: &Op) -> bool {
-    depends_on_order(op) || is_regrouped(op)
+    let has_cohorts = matches!(op, Op::GroupReduce(group) if group.cohorts.is_some());
+    depends_on_order(op) || is_regrouped(op) || has_cohorts
 }
 
 /// Whether a slice of what goes by blocks leaves out blocks between others if it is cut finely, and so must not be.

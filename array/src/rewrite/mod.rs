@@ -5,6 +5,7 @@
 //! [`LowerOptions`](crate::LowerOptions), which is how they are tested against plain evaluation.
 
 mod blocks;
+mod cohorts;
 mod rechunk;
 mod regroup;
 mod simplify;

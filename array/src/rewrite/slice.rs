@@ -1,10 +1,11 @@
 //! Rewrites that move slices towards the reads.
 
 use graticule_ops::{AxisSelection, ReduceKind};
-use graticule_plan::ChunkGrid;
+use graticule_plan::{AxisChunks, ChunkGrid};
 
 use super::{
     blocks::{goes_by_blocks, slice_blocks},
+    cohorts::slice_cohorts,
     rechunk::is_cheap_read,
     through::{follow, operand_axes},
 };
@@ -207,6 +208,9 @@ pub(super) fn slice_through(graph: &mut Graph, ix: NodeIx) -> bool {
             let grid = slice_grid(&node.grid, &selections);
             slice_operands(graph, ix, x, node.op.clone(), &selections, grid);
         }
+        Op::GroupReduce(group) if group.cohorts.is_some() => {
+            return slice_cohorts(graph, ix, x, &group.clone(), &selections);
+        }
         op if goes_by_blocks(op) => return slice_blocks(graph, ix, x, &selections),
         Op::GroupReduce(group) => slice_groups(graph, ix, &node, group, &selections),
         Op::Reduce(reduce) => {
@@ -300,8 +304,9 @@ fn slice_groups(
     selections: &[AxisSelection],
 ) {
     let lead = group.lead();
-    let chosen = selections[group.axis + lead];
-    let mut number = vec![-1; group.group_count as usize];
+    let first = group.axes[0];
+    let chosen = selections[first + lead];
+    let mut number = vec![-1; group.groups.len() as usize];
     (0..chosen.len)
         .zip(0..)
         .for_each(|(k, new)| number[chosen.element(k) as usize] = new);
@@ -309,14 +314,18 @@ fn slice_groups(
     let codes = group.codes.iter().map(renumber).collect();
     let mut op = GroupReduce {
         codes,
-        group_count: chosen.len,
+        groups: AxisChunks::whole(chosen.len),
         ..group.clone()
     };
     slice_quantiles(&mut op.reduction, selections);
     let op = Op::GroupReduce(op);
     let x = node.operands[0];
+    let whole = |axis: usize| AxisSelection::whole(graph.grid(x).axes()[axis].len());
     let mut inner = selections[lead..].to_vec();
-    inner[group.axis] = AxisSelection::whole(graph.grid(x).axes()[group.axis].len());
+    inner[first] = whole(first);
+    group.axes[1..]
+        .iter()
+        .for_each(|&axis| inner.insert(axis, whole(axis)));
     let operand = slice_of(graph, x, &inner);
     let grid = slice_grid(&node.grid, selections);
     set_or_rechunk(graph, ix, op, vec![operand], grid);

@@ -1,5 +1,7 @@
 //! Rewrites of lists of positions.
 
+use std::collections::BTreeSet;
+
 use graticule_ops::AxisSelection;
 use graticule_plan::AxisChunks;
 
@@ -59,7 +61,11 @@ pub(super) fn take_to_slices(graph: &mut Graph, ix: NodeIx) -> bool {
         return false;
     };
     // Of an array that is made anyway, rows of blocks are as good.
-    if runs.len() > 1 && is_used_whole(graph, x) {
+    let is_all = || {
+        let distinct: BTreeSet<u64> = positions.iter().copied().collect();
+        distinct.len() as u64 == graph.grid(x).axes()[axis].len()
+    };
+    if runs.len() > 1 && (is_used_whole(graph, x) || is_all()) {
         return false;
     }
     let mut selections: Vec<_> = graph

@@ -45,10 +45,11 @@ pub(crate) fn operand_axes(graph: &Graph, ix: NodeIx, position: usize) -> Vec<Op
             reduced_axes(&reduce.reduction.0.kind, &reduce.axes, reduce.keepdims, ndim)
         }
         Op::GroupReduce(group) | Op::Finish(Reducer::Groups(group)) => {
-            let lead = group.lead();
-            (0..ndim)
-                .map(|axis| (axis != group.axis).then_some(axis + lead))
-                .collect()
+            let place = |axis: usize| {
+                let dropped = group.axes[1..].iter().filter(|&&other| other < axis).count();
+                (!group.axes.contains(&axis)).then_some(axis + group.lead() - dropped)
+            };
+            (0..ndim).map(place).collect()
         }
         Op::Search(_) if position == 0 => vec![None],
         Op::Contract { contraction, split } => {

@@ -1,9 +1,6 @@
 //! Which tasks come next: outputs depth first, sources as memory admits them.
 
-use std::{
-    cmp::{Ordering, Reverse},
-    ops::Range,
-};
+use std::cmp::Reverse;
 
 use graticule_plan::{ChunkId, JobId, LayerId, TaskId};
 
@@ -19,62 +16,14 @@ const TASK_INPUTS_MAX: u64 = 1 << 20;
 /// have: without an end a walk would go through a whole graph while its one source runs.
 pub(super) const BARREN_COUNT_MAX: u64 = 1 << 14;
 
-/// How many turns of outputs that go in step may fill the bytes that tasks may have in hand on a worker.
-const TURNS_IN_HAND: u64 = 4;
-
 /// A walk over what a job's outputs need, with an explicit stack: never a whole closure.
-///
-/// Outputs that go in step ([`Plan::in_step_end`](graticule_plan::Plan::in_step_end)) take turns: each makes the blocks of
-/// a turn before one makes those of the next.
 #[derive(Debug, Default)]
 pub(super) struct Cursor {
     /// Position in the plan's outputs.
     pub(super) output: usize,
     /// Next block of that output.
     pub(super) block: u64,
-    /// The outputs that go in step with it.
-    in_step: Range<usize>,
-    /// The blocks of the turn that the first of them has begun, while the others are at it.
-    turn: Range<u64>,
     pub(super) stack: Vec<Frame>,
-}
-
-impl Cursor {
-    /// Whether the walk has still to come to a block of an output.
-    pub(super) fn is_ahead(&self, output: usize, block: u64) -> bool {
-        if !self.in_step.contains(&output) {
-            return output >= self.in_step.end;
-        }
-        match output.cmp(&self.output) {
-            Ordering::Less => block >= self.turn.end,
-            Ordering::Equal => block >= self.block,
-            Ordering::Greater => block >= self.turn.start,
-        }
-    }
-
-    /// Goes on by so many blocks of its output.
-    fn go_on(&mut self, count: u64) {
-        let is_first = self.output == self.in_step.start;
-        if is_first && self.in_step.len() > 1 {
-            self.turn = self.block..self.block + count;
-            (self.output, self.block) = (self.output + 1, self.turn.start);
-        } else {
-            self.block += count;
-        }
-    }
-
-    /// Goes to the next output, of those in step or behind them.
-    fn next_output(&mut self) {
-        let is_first = self.output == self.in_step.start;
-        if is_first {
-            (self.output, self.block) = (self.in_step.end, 0);
-        } else if self.output + 1 < self.in_step.end {
-            (self.output, self.block) = (self.output + 1, self.turn.start);
-        } else {
-            (self.output, self.block) = (self.in_step.start, self.turn.end);
-            self.turn = self.block..self.block;
-        }
-    }
 }
 
 /// Demanded tasks whose inputs are being looked at: one, or neighbours of a layer whose tasks go together.
@@ -244,29 +193,15 @@ impl Scheduler {
 
     /// Takes a step over a job's outputs. `None` if there was nothing to be demanded where it stands.
     fn step_outputs(&mut self, job: JobId) -> Option<bool> {
-        let turn_bytes = self.config.in_hand_bytes_min / TURNS_IN_HAND;
         let record = self.job_mut(job);
-        let (plan, cursor) = (&record.plan, &mut record.cursor);
-        let Some(output) = plan.outputs().get(cursor.output) else {
+        let Some(output) = record.plan.outputs().get(record.cursor.output) else {
             return Some(false);
         };
-        if cursor.output >= cursor.in_step.end {
-            cursor.in_step = cursor.output..plan.in_step_end(cursor.output);
-            cursor.turn = 0..0;
-        }
-        let (layer, first) = (output.layer, cursor.block);
-        let end = match cursor.output == cursor.in_step.start {
-            true => plan.layer(layer).grid.block_count(),
-            false => cursor.turn.end,
-        };
-        let mut rest = end - first;
+        let (layer, first) = (output.layer, record.cursor.block);
+        let rest = record.plan.layer(layer).grid.block_count() - first;
         if rest == 0 {
-            cursor.next_output();
+            (record.cursor.output, record.cursor.block) = (record.cursor.output + 1, 0);
             return None;
-        }
-        if cursor.in_step.len() > 1 {
-            let bytes = record.layers[layer.0 as usize].task_bytes_max.max(1);
-            rest = rest.min((turn_bytes / bytes).max(1));
         }
         let (count, is_wanted) = record.layers[layer.0 as usize].wanted_run_at(first, rest);
         let blocks = BlockRun {
@@ -278,10 +213,10 @@ impl Scheduler {
         let (count, is_absent) = self.absent_run(blocks);
         if is_wanted && is_absent {
             let count = self.demand(blocks.part(first, count), Walk::Job(job));
-            self.job_mut(job).cursor.go_on(count);
+            self.job_mut(job).cursor.block += count;
             return Some(true);
         }
-        self.job_mut(job).cursor.go_on(count);
+        self.job_mut(job).cursor.block += count;
         None
     }
 

@@ -279,7 +279,8 @@ impl Scheduler {
                 };
                 // What of it is left is known only when all are back.
                 let unknown = self.is_restoring() || record.client_is_away;
-                let ahead = unknown || running && record.cursor.is_ahead(index, block);
+                let ahead =
+                    unknown || running && (index, block) >= (record.cursor.output, record.cursor.block);
                 let forgotten =
                     layer.is_wanted_output(block) && self.is_absent(chunk) && !coming.contains(&chunk);
                 if forgotten && !ahead {

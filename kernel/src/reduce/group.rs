@@ -1,6 +1,6 @@
-//! Reductions of the elements with the same label along one axis.
+//! Reductions of the elements with the same label along one or several axes.
 
-use graticule_ops::{Node, NodeId, Stage};
+use graticule_ops::{Node, NodeId, Reduction, Stage};
 
 use super::{
     Layout, Positions, carried, check,
@@ -31,8 +31,8 @@ pub(crate) fn node(
     let Node::GroupReduce {
         x,
         reduction,
-        axis,
-        group_count,
+        axes,
+        groups,
         stage,
         ..
     } = step
@@ -40,38 +40,66 @@ pub(crate) fn node(
         unreachable!("{step:?} is no reduction of groups")
     };
     let misfit = |why| task.misfit(node, why);
-    check(values, *x, reduction, &[*axis], *stage).map_err(misfit)?;
-    let group_count = usize::try_from(*group_count).map_err(|e| misfit(e.to_string()))?;
-    let result = match stage {
-        Stage::Whole | Stage::Partial => elements(task, node, step, values, group_count)?,
+    check(values, *x, reduction, axes, *stage).map_err(misfit)?;
+    let groups = shape::extent(groups, task.block_index).map_err(misfit)?;
+    let group_count = usize::try_from(groups.end - groups.start).map_err(|e| misfit(e.to_string()))?;
+    if axes.is_empty() || group_count > GROUP_COUNT_MAX {
+        let why = format!("{group_count} groups of {axes:?}, the limit is {GROUP_COUNT_MAX}");
+        return Err(misfit(why));
+    }
+    match stage {
+        Stage::Whole | Stage::Partial => elements(task, node, step, values, group_count),
         Stage::Combine | Stage::Final => {
             lazy::force(task, values, x.0 as usize)?;
             let partials = values.ready(x.0 as usize).expect("just forced");
-            // Sets of `group_count` partials, one after the other: an axis of sets and one of groups.
-            let mut shape = partials.shape().to_vec();
-            let sets = shape[*axis].checked_div(group_count).unwrap_or(0);
-            if sets * group_count != shape[*axis] {
-                return Err(misfit(format!(
-                    "{} partials in sets of {group_count}",
-                    shape[*axis]
-                )));
-            }
-            shape.splice(*axis..=*axis, [sets, group_count]);
-            let partials = each_part(partials, |part| part.reshape(&shape))?;
-            let layout = Layout::new(&shape, &[*axis], usize::MAX);
-            shape.remove(*axis);
-            let combine = Combine {
-                reduction,
-                partials: &partials,
-                layout: &layout,
-                stage: *stage,
-                shape: &shape,
-                empty: Empty::IsNan,
-            };
-            visit(reduction, combine).expect("order statistics have no partials")?
+            combined(partials, reduction, axes, *stage, group_count)?.map_err(misfit)
         }
+    }
+}
+
+/// Stages `Combine` and `Final`; a sentence if the partials do not come in sets.
+fn combined(
+    partials: &Chunk,
+    reduction: &Reduction,
+    axes: &[usize],
+    stage: Stage,
+    group_count: usize,
+) -> Result<Result<Chunk, String>, KernelError> {
+    // Sets of `group_count` partials, one after the other: an axis of sets and one of groups.
+    let (first, others) = axes.split_first().expect("the caller looked");
+    let mut shape = partials.shape().to_vec();
+    let sets = shape[*first].checked_div(group_count).unwrap_or(0);
+    if sets * group_count != shape[*first] {
+        let why = format!("{} partials in sets of {group_count}", shape[*first]);
+        return Ok(Err(why));
+    }
+    shape.splice(*first..=*first, [sets, group_count]);
+    let partials = each_part(partials, |part| part.reshape(&shape))?;
+    let reduced: Vec<usize> = std::iter::once(*first)
+        .chain(others.iter().map(|axis| axis + 1))
+        .collect();
+    let layout = Layout::new(&shape, &reduced, usize::MAX);
+    let shape = layout.result_shape(false);
+    let combine = Combine {
+        reduction,
+        partials: &partials,
+        layout: &layout,
+        stage,
+        shape: &shape,
+        empty: Empty::IsNan,
     };
-    Ok(result)
+    let chunk = visit(reduction, combine).expect("order statistics have no partials")?;
+    Ok(Ok(with_ones(chunk, others, stage == Stage::Combine)?))
+}
+
+/// A result with an axis of one element for each reduced axis but the first, if it is a partial.
+fn with_ones(chunk: Chunk, others: &[usize], is_partial: bool) -> Result<Chunk, KernelError> {
+    if !is_partial || others.is_empty() {
+        return Ok(chunk);
+    }
+    let mut shape = chunk.shape().to_vec();
+    others.iter().for_each(|&axis| shape.insert(axis, 1));
+    each_part(&chunk, |part| part.reshape(&shape))
 }
 
 /// Stages `Whole` and `Partial`.
@@ -85,9 +113,9 @@ fn elements(
     let Node::GroupReduce {
         x,
         reduction,
-        axis,
+        axes,
         codes,
-        extent,
+        extents,
         stage,
         ..
     } = step
@@ -97,30 +125,20 @@ fn elements(
     let misfit = |why| task.misfit(node, why);
     let shape = values.meta(NodeId(x.0)).shape;
     let whole: Vec<i32> = table(task, *codes)?;
-    let range = shape::extent(extent, task.block_index).map_err(misfit)?;
-    let part = usize::try_from(range.start)
-        .ok()
-        .zip(usize::try_from(range.end).ok());
-    let codes = part
-        .and_then(|(start, end)| whole.get(start..end))
-        .filter(|codes| codes.len() == shape[*axis]);
-    let codes = codes.ok_or_else(|| {
-        misfit(format!(
-            "codes {range:?} of {} for an axis of {}",
-            whole.len(),
-            shape[*axis]
-        ))
-    })?;
-    let lists = rows_of_groups(codes, group_count).map_err(misfit)?;
+    let mut layout = Layout::new(&shape, axes, usize::MAX);
+    // Labels walk along the rows, so that a group is some of them.
+    layout.is_runs = false;
+    layout.order.sort_by_key(|axis| !axes.contains(axis));
+    let positions = Positions::new(task, extents, &layout).map_err(misfit)?;
+    let codes = codes_of_block(&whole, &positions).map_err(misfit)?;
+    let lists = rows_of_groups(&codes, group_count).map_err(misfit)?;
     let rows: Vec<Rows<'_>> = lists.iter().map(|list| Rows::List(list)).collect();
 
-    // Labels walk along the rows, so that a group is some of them.
-    let mut layout = Layout::new(&shape, &[*axis], usize::MAX);
-    layout.is_runs = false;
     let group = carried(lazy::group(task, values, x.0 as usize, &layout.order)?, reduction);
     let mut walked_shape = vec![group_count];
     walked_shape.extend(layout.result_shape(false));
     crate::tensor::sizes(graticule_plan::DType::Float64, &walked_shape)?;
+    let free = walked_shape.len() - 1;
     let chunk = if is_order_statistic(&reduction.kind) {
         let tensor = order::selections(reduction, &group, &layout, &rows)?;
         if let graticule_ops::ReduceKind::Quantile { qs } = &reduction.kind {
@@ -128,7 +146,6 @@ fn elements(
         }
         tensor.reshape(&walked_shape)?.into()
     } else {
-        let positions = Positions::new(task, std::slice::from_ref(extent), &layout).map_err(misfit)?;
         let elements = Elements {
             reduction,
             group: &group,
@@ -141,18 +158,42 @@ fn elements(
         };
         visit(reduction, elements).expect("order statistics go another way")?
     };
-    // The groups' axis moves from the front (after that of the quantiles) to where the labels' axis was.
-    let front = walked_shape.len() - shape.len();
+    // The groups' axis moves from the front (after that of the quantiles) to where the labels' first axis was.
+    let front = walked_shape.len() - 1 - free;
     let mut order: Vec<usize> = (0..walked_shape.len()).filter(|&place| place != front).collect();
-    order.insert(front + axis, front);
-    each_part(&chunk, |part| walked(part, &order))
+    order.insert(front + axes[0], front);
+    let chunk = each_part(&chunk, |part| walked(part, &order))?;
+    with_ones(chunk, &axes[1..], *stage == Stage::Partial)
+}
+
+/// The codes of a block's elements; a sentence if there is not one for each element of the whole.
+fn codes_of_block(whole: &[i32], block: &Positions) -> Result<Vec<i32>, String> {
+    let wrong = || format!("{} codes for axes of {:?}", whole.len(), block.axes);
+    let count = block
+        .axes
+        .iter()
+        .try_fold(1u64, |count, axis| count.checked_mul(axis.2));
+    if count != Some(whole.len() as u64) {
+        return Err(wrong());
+    }
+    let (last, others) = block.axes.split_last().ok_or_else(wrong)?;
+    let mut starts = vec![0u64];
+    for (len, start, whole_len) in others {
+        starts = starts
+            .iter()
+            .flat_map(|at| (*start..start + len).map(move |row| at * whole_len + row))
+            .collect();
+    }
+    let mut codes = Vec::new();
+    for at in starts {
+        let from = (at * last.2 + last.1) as usize;
+        codes.extend_from_slice(whole.get(from..from + last.0 as usize).ok_or_else(wrong)?);
+    }
+    Ok(codes)
 }
 
 /// The rows of each group; a sentence if a code is not a group's.
 fn rows_of_groups(codes: &[i32], group_count: usize) -> Result<Vec<Vec<usize>>, String> {
-    if group_count > GROUP_COUNT_MAX {
-        return Err(format!("{group_count} groups, the limit is {GROUP_COUNT_MAX}"));
-    }
     let mut lists = vec![Vec::new(); group_count];
     for (row, &code) in codes.iter().enumerate() {
         match usize::try_from(code) {

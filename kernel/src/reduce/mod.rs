@@ -218,7 +218,10 @@ impl Request<'_> {
 }
 
 fn is_order_statistic(kind: &ReduceKind) -> bool {
-    matches!(kind, ReduceKind::Median | ReduceKind::Quantile { .. })
+    matches!(
+        kind,
+        ReduceKind::Median | ReduceKind::Quantile { .. } | ReduceKind::Mode
+    )
 }
 
 /// Whether NaN is left out: a reduction of what has none has nothing to leave out.
@@ -241,7 +244,7 @@ fn carrier(reduction: &Reduction) -> DType {
         ReduceKind::Sum | ReduceKind::Prod => DType::Int64,
         ReduceKind::Mean | ReduceKind::Var { .. } | ReduceKind::Std { .. } => DType::Float64,
         ReduceKind::Any | ReduceKind::All | ReduceKind::Count => DType::Bool,
-        ReduceKind::Median | ReduceKind::Quantile { .. } if dtype == DType::Bool => DType::UInt8,
+        _ if is_order_statistic(&reduction.kind) && dtype == DType::Bool => DType::UInt8,
         _ => dtype,
     }
 }

@@ -1,6 +1,7 @@
-//! Medians and quantiles: few rows by a selection network across pixels, many by selection in each column.
+//! Medians, quantiles and modes: few rows by a selection network across pixels, many by selection in each column.
 
 use graticule_ops::{ReduceKind, Reduction};
+use graticule_plan::DType;
 
 use super::{
     Layout,
@@ -21,10 +22,10 @@ pub(crate) const RUN_LEN_MIN: usize = 65;
 /// Bytes of the columns that are fetched at once.
 pub(super) const TILE_BYTES: usize = 1 << 17;
 
-/// Median or quantiles of elements at stage `Whole`.
+/// Median, quantiles or mode of elements at stage `Whole`.
 ///
 /// # Errors
-/// [`KernelError::Empty`] for a quantile of nothing.
+/// [`KernelError::Empty`] for a quantile of nothing, and for a mode of no integers.
 pub(crate) fn whole(
     reduction: &Reduction,
     group: &Group,
@@ -65,6 +66,9 @@ pub(crate) fn selections(
         });
     }
     let len = [qs.len(), selections.len(), columns];
+    if reduction.kind == ReduceKind::Mode {
+        return modes(reduction, group, layout, selections);
+    }
     with_number!(group.dtype(), T => {
         if median {
             let mut out = TensorMut::for_overwrite(<T as Reducible>::Mean::DTYPE, &len)?;
@@ -72,11 +76,37 @@ pub(crate) fn selections(
             select_all::<T, _>(group, layout, selections, &Median { skip: skips(reduction) }, place)?;
             Ok(out.freeze())
         } else {
-            let mut out = TensorMut::for_overwrite(graticule_plan::DType::Float64, &len)?;
+            let mut out = TensorMut::for_overwrite(DType::Float64, &len)?;
             let stride = columns * selections.len();
             let place = Place { slice: out.slice_mut::<f64>(), columns, stride };
             select_all::<T, _>(group, layout, selections, &Quantiles { qs, skip: skips(reduction) }, place)?;
             Ok(out.freeze())
+        }
+    }, unreachable!("booleans are cast before"))
+}
+
+fn modes(
+    reduction: &Reduction,
+    group: &Group,
+    layout: &Layout,
+    selections: &[Rows<'_>],
+) -> Result<Tensor, KernelError> {
+    let columns = layout.columns;
+    let is_empty = selections.iter().any(|rows| rows.len() == 0);
+    if is_empty && columns > 0 && !reduction.dtype.is_float() {
+        let name = reduction.name();
+        return Err(KernelError::Empty { name });
+    }
+    let skip = skips(reduction);
+    with_number!(group.dtype(), T => {
+        let mut out = TensorMut::for_overwrite(T::DTYPE, &[selections.len(), columns])?;
+        let place = Place { slice: out.slice_mut::<T>(), columns, stride: 0 };
+        select_all::<T, _>(group, layout, selections, &Mode { skip }, place)?;
+        let found = out.freeze();
+        // Booleans come as bytes.
+        match reduction.dtype {
+            DType::Bool => Tensor::from_bytes(DType::Bool, found.shape(), found.bytes().to_vec().into()),
+            _ => Ok(found),
         }
     }, unreachable!("booleans are cast before"))
 }
@@ -99,6 +129,8 @@ pub(super) struct Spot {
 /// What is wanted of the sorted elements of a column.
 pub(super) trait Want<T: Reducible> {
     type Out: Element;
+    /// Whether it is found at ranks; else all elements are looked at, sorted.
+    const HAS_RANKS: bool = true;
 
     /// Whether NaN is left out.
     fn skips(&self) -> bool;
@@ -142,6 +174,37 @@ impl<T: Reducible> Want<T> for Median {
 
     fn nan() -> T::Mean {
         T::mean_out(f64::NAN)
+    }
+}
+
+/// The most frequent element.
+struct Mode {
+    skip: bool,
+}
+
+impl<T: Reducible> Want<T> for Mode {
+    type Out = T;
+    const HAS_RANKS: bool = false;
+
+    fn skips(&self) -> bool {
+        self.skip
+    }
+
+    fn count(&self) -> usize {
+        1
+    }
+
+    fn spot(&self, _: usize, _: usize) -> Spot {
+        unreachable!("a mode has no rank")
+    }
+
+    fn value(low: T, _: T, _: f64) -> T {
+        low
+    }
+
+    /// Integers have no NaN, and are never asked for one.
+    fn nan() -> T {
+        T::nothing().unwrap_or_default()
     }
 }
 
@@ -215,7 +278,7 @@ fn select_all<T: Panes, W: Want<T>>(
             (0..want.count()).for_each(|k| place.slice[k * stride..][..columns].fill(W::nan()));
         } else if layout.is_runs {
             select_runs(group, layout, want, &mut place)?;
-        } else if rows.len() <= network_rows_max(item) {
+        } else if W::HAS_RANKS && rows.len() <= network_rows_max(item) {
             T::by_network(group, *rows, want, &mut place)?;
         } else {
             select_columns(group, *rows, want, &mut place)?;
@@ -250,12 +313,29 @@ impl<K: Key> Column<K> {
         self.len += values.len();
     }
 
+    /// The most frequent of at least one key, the least of several.
+    fn most_frequent<T: Keyed<Key = K>>(&mut self) -> T {
+        self.keys.sort_unstable();
+        let (mut most, mut count) = (self.keys[0], 0);
+        // Zeros of either sign are equal.
+        for run in self.keys.chunk_by(|&a, &b| T::of_key(a) == T::of_key(b)) {
+            if run.len() > count {
+                (most, count) = (run[0], run.len());
+            }
+        }
+        T::of_key(most)
+    }
+
     /// Hands out the wanted values, found by selection.
     fn select<T: Keyed<Key = K>, W: Want<T>>(&mut self, want: &W, mut set: impl FnMut(usize, W::Out)) {
         let n = self.keys.len();
         if n == 0 || (n < self.len && !want.skips()) {
             (0..want.count()).for_each(|k| set(k, W::nan()));
             return;
+        }
+        if !W::HAS_RANKS {
+            let most = self.most_frequent::<T>();
+            return set(0, W::value(most, most, 0.0));
         }
         let spots: Vec<Spot> = (0..want.count()).map(|k| want.spot(k, n)).collect();
         let mut ranks: Vec<usize> = spots.iter().flat_map(|spot| [spot.low, spot.high]).collect();

@@ -15,12 +15,12 @@ pub(super) struct Reader {
 }
 
 /// For each axis of a layer the blocks that a block of the output may need, as one run.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub(super) struct Cone {
     pub(super) spans: Vec<Span>,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub(super) enum Span {
     /// The same for all blocks of the output.
     Fixed(Range<u64>),

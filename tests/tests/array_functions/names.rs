@@ -417,7 +417,13 @@ pub(crate) const SECTIONS: &[Section] = &[
     Section {
         title: "Beside them",
         functions: &[
+            (
+                "group_reduce",
+                "",
+                "by numbered labels over any axes; fills, `min_count`, strategies",
+            ),
             ("groupby_reduce", "", "by labels, in one pass"),
+            ("mode", "", "SciPy's; also by group"),
             ("put_mask", "", "`x[mask] = value` as a new array"),
             ("put_slice", "", "`x[index] = value` as a new array"),
             ("rolling", "", "with `min_periods`, centred or not"),

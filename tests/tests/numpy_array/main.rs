@@ -7,6 +7,7 @@ mod compare;
 mod compose;
 mod composed;
 mod errors;
+mod groups;
 mod held;
 mod inputs;
 mod moves;

@@ -75,6 +75,15 @@ fn expression(reduction: &Reduction) -> (String, Tolerance) {
             exact(format!("np.quantile(x.astype('i8'), np.array({qs:?}), axis=-1)"))
         }
         ReduceKind::Quantile { qs } => exact(format!("np.quantile(x, np.array({qs:?}), axis=-1)")),
+        ReduceKind::Mode => {
+            let valid = if skip { "c[c == c]" } else { "c" };
+            let most = "(lambda u, n: u[n.argmax()])(*np.unique(v, return_counts=True))";
+            let one = format!("np.nan if len(v) == 0 or (v != v).any() else {most}");
+            exact(format!(
+                "(lambda x: np.array([{one} for c in x.reshape(int(np.prod(x.shape[:-1])), x.shape[-1]) \
+                 for v in [{valid}]], dtype=x.dtype).reshape(x.shape[:-1]))(x)"
+            ))
+        }
         ReduceKind::ArgMin => exact(format!("np.{nan}argmin(x, axis=-1)")),
         ReduceKind::ArgMax => exact(format!("np.{nan}argmax(x, axis=-1)")),
         ReduceKind::First | ReduceKind::Last => {
@@ -450,13 +459,13 @@ fn grouped(
     let digest = Digest::of(&table);
     let tables: TableMap = [(digest, table.into())].into();
     let len = x.shape()[axis] as u64;
-    let node = |stage, extent| Node::GroupReduce {
+    let node = |stage, extent: Option<BlockAxis>| Node::GroupReduce {
         x: NodeId(0),
         reduction: reduction.clone(),
-        axis,
+        axes: vec![axis],
         codes: digest,
-        group_count,
-        extent,
+        groups: BlockAxis::Whole { len: group_count },
+        extents: extent.into_iter().collect(),
         stage,
     };
     let run_one = |node: Node, index: &[u64], chunk: Chunk| {
@@ -472,7 +481,7 @@ fn grouped(
     };
     let Some(cut) = cut else {
         return run_one(
-            node(Stage::Whole, BlockAxis::Whole { len }),
+            node(Stage::Whole, Some(BlockAxis::Whole { len })),
             &[],
             x.clone().into(),
         )
@@ -488,12 +497,12 @@ fn grouped(
             chunks: chunks.clone(),
         };
         partials.push(run_one(
-            node(Stage::Partial, extent),
+            node(Stage::Partial, Some(extent)),
             &[block],
             x.region(&region).unwrap().into(),
         )?);
     }
     let both = stacked(&partials, axis);
-    let one = run_one(node(Stage::Combine, BlockAxis::Whole { len: 0 }), &[], both)?;
-    run_one(node(Stage::Final, BlockAxis::Whole { len: 0 }), &[], one).map(single)
+    let one = run_one(node(Stage::Combine, None), &[], both)?;
+    run_one(node(Stage::Final, None), &[], one).map(single)
 }
