@@ -14,6 +14,8 @@ use crate::{
 pub const WORKING_SET_BYTES: u64 = 256 << 20;
 /// Partials that are combined at once, over all axes together, unless a reduction says otherwise.
 pub const SPLIT_EVERY: u64 = 8;
+/// The most bytes that a task reads of whole axes where a tree would do: beyond, memory costs more than partials.
+const WHOLE_AXES_BYTES: u64 = WORKING_SET_BYTES / 4;
 /// Blocks of the result from which on a reduction in one step keeps the slots busy.
 const PARALLEL_BLOCKS: u64 = 4;
 
@@ -201,7 +203,7 @@ impl Array {
             .map(|&axis| self.chunks().axes()[axis].chunk_max())
             .product();
         self.0.origin.is_read
-            && elements.saturating_mul(item_bytes) <= WORKING_SET_BYTES
+            && elements.saturating_mul(item_bytes) <= WHOLE_AXES_BYTES
             && blocks >= PARALLEL_BLOCKS
             && reduced.saturating_mul(self.dtype().size_bytes()) < 8 * partial
     }

@@ -183,7 +183,8 @@ pub(crate) fn search(
 
 fn found<T: Reducible>(sorted: &Tensor, x: &Tensor, kind: SearchKind) -> Result<Tensor, KernelError> {
     let (sorted, elements) = (T::slice(sorted.bytes()), T::slice(x.bytes()));
-    let first_not_less = |x: T| sorted.partition_point(|&other| order(other, x).is_lt());
+    let guide = Guide::new(sorted, elements.len());
+    let first_not_less = |x: T| guide.first_without(x, |other| order(other, x).is_lt());
     if kind == SearchKind::Contains {
         let mut out = TensorMut::zeros(DType::Bool, x.shape())?;
         let places = out.slice_mut::<bool>().iter_mut().zip(elements);
@@ -195,8 +196,104 @@ fn found<T: Reducible>(sorted: &Tensor, x: &Tensor, kind: SearchKind) -> Result<
     if kind == SearchKind::Left {
         places.for_each(|(place, &x)| *place = first_not_less(x) as i64);
     } else {
-        places
-            .for_each(|(place, &x)| *place = sorted.partition_point(|&other| order(other, x).is_le()) as i64);
+        places.for_each(|(place, &x)| {
+            *place = guide.first_without(x, |other| order(other, x).is_le()) as i64;
+        });
     }
     Ok(out.freeze())
+}
+
+/// A sorted list that much is looked up in, with a guess of where a value stands by its distance from the ends: in edges of
+/// even steps, as most are, the guess is right or the neighbour is.
+struct Guide<'a, T> {
+    sorted: &'a [T],
+    low: f64,
+    /// Places of `starts` for each unit of a value; 0 where no guess is made.
+    scale: f64,
+    /// Where the values of each of so many even parts of the range begin.
+    starts: Vec<usize>,
+}
+
+/// Elements looked at beside a guess before the rest is halved again and again.
+const GUESS_STEPS_MAX: usize = 4;
+/// Values looked up for each element of the list, from which on a guide is worth making.
+const GUIDED_FROM: usize = 4;
+
+impl<'a, T: Reducible> Guide<'a, T> {
+    fn new(sorted: &'a [T], count: usize) -> Self {
+        let mut guide = Self {
+            sorted,
+            low: 0.0,
+            scale: 0.0,
+            starts: Vec::new(),
+        };
+        let (Some(low), Some(high)) = (sorted.first(), sorted.last()) else {
+            return guide;
+        };
+        let (low, width) = (low.float(), high.float() - low.float());
+        if sorted.len() >= GUIDED_FROM
+            && count / GUIDED_FROM >= sorted.len()
+            && width > 0.0
+            && width.is_finite()
+        {
+            let parts = 2 * sorted.len();
+            let start = |part: usize| {
+                let value = low + width * part as f64 / parts as f64;
+                sorted.partition_point(|other| other.float() < value)
+            };
+            guide.low = low;
+            guide.scale = parts as f64 / width;
+            guide.starts = (0..=parts).map(start).collect();
+        }
+        guide
+    }
+
+    /// The first place whose element does not have a property that all before it have, `x` being the value asked for.
+    fn first_without(&self, x: T, has: impl Fn(T) -> bool) -> usize {
+        let Some(last) = self.starts.len().checked_sub(1) else {
+            return self.sorted.partition_point(|&other| has(other));
+        };
+        // Of a NaN it is 0, of what is out of range one of the ends.
+        let part = ((x.float() - self.low) * self.scale) as usize;
+        let mut at = self.starts[part.min(last)];
+        for _ in 0..GUESS_STEPS_MAX {
+            if self.sorted.get(at).is_some_and(|&other| has(other)) {
+                at += 1;
+            } else if at > 0 && !has(self.sorted[at - 1]) {
+                at -= 1;
+            } else {
+                return at;
+            }
+        }
+        self.sorted.partition_point(|&other| has(other))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_guess_never_changes_where_a_value_stands() {
+        let even: Vec<f64> = (0..=100).map(|edge| f64::from(edge) * 0.02).collect();
+        let clustered = vec![0.0, 1e-9, 2e-9, 2e-9, 2e-9, 2e-9, 2e-9, 3e-9, 1.0, f64::MAX];
+        let with_ends = vec![f64::NEG_INFINITY, -1.0, 0.0, 1.0, f64::INFINITY, f64::NAN];
+        for sorted in [even, clustered, with_ends, vec![5.0; 9]] {
+            let guide = Guide::new(&sorted, 1000);
+            let near = sorted
+                .iter()
+                .flat_map(|&x: &f64| [x, x.next_up(), x.next_down(), x * 0.7]);
+            for x in near.chain([f64::NAN, f64::INFINITY, f64::NEG_INFINITY, -0.0]) {
+                for is_right in [false, true] {
+                    let has = |other: f64| match order(other, x) {
+                        Ordering::Less => true,
+                        Ordering::Equal => is_right,
+                        Ordering::Greater => false,
+                    };
+                    let want = sorted.partition_point(|&other| has(other));
+                    assert_eq!(guide.first_without(x, has), want, "{x} in {sorted:?}");
+                }
+            }
+        }
+    }
 }
