@@ -43,10 +43,17 @@ impl<A: Part, B: Part, C: Part> States<A, B, C> {
         self.c.fill(state.2);
     }
 
-    pub(crate) fn append(&mut self, mut other: Self) {
-        self.a.append(&mut other.a);
-        self.b.append(&mut other.b);
-        self.c.append(&mut other.c);
+    fn truncate(&mut self, len: usize) {
+        self.a.truncate(len);
+        self.b.truncate(len);
+        self.c.truncate(len);
+    }
+
+    /// Takes over as many states.
+    pub(crate) fn copy_from(&mut self, a: &[A], b: &[B], c: &[C]) {
+        self.a.copy_from_slice(a);
+        self.b.copy_from_slice(b);
+        self.c.copy_from_slice(c);
     }
 
     fn get(&self, at: usize) -> (A, B, C) {
@@ -54,8 +61,19 @@ impl<A: Part, B: Part, C: Part> States<A, B, C> {
     }
 
     /// Combines each state with the one at the same place of `other`, whose elements come after.
-    pub(crate) fn combine<T: Reducible, F: Fold<T, A = A, B = B, C = C>>(&mut self, fold: F, other: &Self) {
-        let others = other.a.iter().zip(&other.b).zip(&other.c);
+    fn combine<T: Reducible, F: Fold<T, A = A, B = B, C = C>>(&mut self, fold: F, other: &Self) {
+        self.combine_with::<T, F>(fold, &other.a, &other.b, &other.c);
+    }
+
+    /// [`combine`](Self::combine) with states that lie elsewhere.
+    pub(crate) fn combine_with<T: Reducible, F: Fold<T, A = A, B = B, C = C>>(
+        &mut self,
+        fold: F,
+        a: &[A],
+        b: &[B],
+        c: &[C],
+    ) {
+        let others = a.iter().zip(b).zip(c);
         let own = self.a.iter_mut().zip(&mut self.b).zip(&mut self.c);
         own.zip(others)
             .for_each(|(((a, b), c), ((&x, &y), &z))| fold.combine((a, b, c), (x, y, z)));
@@ -175,16 +193,17 @@ impl<T: Reducible, F: Fold<T>> Kernel for StepRows<'_, T, F> {
     }
 }
 
-/// Reduces the rows of a matrix of `columns` columns that is the group's index space.
+/// Reduces the rows of a matrix of `columns` columns that is the group's index space, and hands on the columns' states, some
+/// at a time.
 pub(crate) fn columns<T: Reducible, F: Fold<T>>(
     group: &Group,
     fold: F,
     rows: Rows<'_>,
     columns: usize,
-) -> Result<StatesOf<T, F>, KernelError> {
-    let mut all = States::new(fold.start(), 0);
+    take: &mut impl FnMut(&mut StatesOf<T, F>) -> Result<(), KernelError>,
+) -> Result<(), KernelError> {
     if columns == 0 {
-        return Ok(all);
+        return Ok(());
     }
     let width_max = if F::TWO_PASSES { TILE_LEN / 8 } else { TILE_LEN / 2 }.min(columns);
     // Where a tile is as wide as the matrix, several rows are one range of positions.
@@ -225,9 +244,9 @@ pub(crate) fn columns<T: Reducible, F: Fold<T>>(
             at += count;
         }
         let states = cascade.finish(|earlier, later| earlier.combine(fold, &later));
-        all.append(states.unwrap_or_else(|| States::new(fold.start(), width)));
+        take(&mut states.unwrap_or_else(|| States::new(fold.start(), width)))?;
     }
-    Ok(all)
+    Ok(())
 }
 
 /// A block of rows within a tile of columns.
@@ -302,43 +321,65 @@ fn settle<T: Reducible, F: Fold<T>>(fold: F, states: &mut StatesOf<T, F>, count:
     parts.for_each(|(j, (a, b))| fold.settle(a, b, count(j)));
 }
 
-/// Reduces each of `count` runs of `len` neighbouring elements, which are the group's index space.
+/// Reduces each of `count` runs of `len` neighbouring elements, which are the group's index space, and hands on the runs'
+/// states, some at a time.
 pub(crate) fn runs<T: Reducible, F: Fold<T>>(
     group: &Group,
     fold: F,
     count: usize,
     len: usize,
-) -> Result<StatesOf<T, F>, KernelError> {
-    let mut all = States::new(fold.start(), count);
-    if len == 0 || count == 0 {
-        return Ok(all);
-    }
+    take: &mut impl FnMut(&mut StatesOf<T, F>) -> Result<(), KernelError>,
+) -> Result<(), KernelError> {
     const BLOCK_LEN: usize = BLOCK_ROWS * LANES;
-    let batch = (TILE_LEN / len).max(1);
-    let mut tiles = Tiles::new(group, if len > BLOCK_LEN { BLOCK_LEN } else { batch * len })?;
+    let is_long = len > BLOCK_LEN;
+    let batch = if is_long {
+        1
+    } else {
+        (TILE_LEN / len.max(1)).max(1)
+    };
+    let tile_len = if is_long { BLOCK_LEN } else { batch * len };
+    let mut tiles = (len > 0).then(|| Tiles::new(group, tile_len)).transpose()?;
     let mut lanes = States::new(fold.start(), LANES);
-    let mut set = |at: usize, state: State<T, F>| (all.a[at], all.b[at], all.c[at]) = state;
-    if len <= BLOCK_LEN {
-        for first in (0..count).step_by(batch) {
-            let values = tiles.values::<T>(first * len, batch.min(count - first) * len)?;
-            for (k, run) in values.chunks_exact(len).enumerate() {
-                set(first + k, block_of(fold, &mut lanes, run, 0));
+    let mut some = States::new(fold.start(), batch.min(count));
+    for first in (0..count).step_by(batch) {
+        some.truncate(count - first);
+        let mut set = |at: usize, state: State<T, F>| (some.a[at], some.b[at], some.c[at]) = state;
+        match &mut tiles {
+            // Nothing changes the states of runs without elements.
+            None => {}
+            Some(tiles) if !is_long => {
+                let values = tiles.values::<T>(first * len, batch.min(count - first) * len)?;
+                for (k, run) in values.chunks_exact(len).enumerate() {
+                    set(k, block_of(fold, &mut lanes, run, 0));
+                }
             }
+            Some(tiles) => set(
+                0,
+                long_run(tiles, fold, &mut lanes, first * len..(first + 1) * len, BLOCK_LEN)?,
+            ),
         }
-        return Ok(all);
+        take(&mut some)?;
     }
-    for run in 0..count {
-        let mut cascade = Cascade::new();
-        let merge = |earlier: &mut State<T, F>, later| {
-            fold.combine((&mut earlier.0, &mut earlier.1, &mut earlier.2), later)
-        };
-        for start in (0..len).step_by(BLOCK_LEN) {
-            let values = tiles.values::<T>(run * len + start, BLOCK_LEN.min(len - start))?;
-            cascade.push(block_of(fold, &mut lanes, values, start as i64), merge);
-        }
-        set(run, cascade.finish(merge).expect("a run has a block"));
+    Ok(())
+}
+
+/// The state of one run that is longer than a block.
+fn long_run<T: Reducible, F: Fold<T>>(
+    tiles: &mut Tiles<'_>,
+    fold: F,
+    lanes: &mut StatesOf<T, F>,
+    run: std::ops::Range<usize>,
+    block_len: usize,
+) -> Result<State<T, F>, KernelError> {
+    let mut cascade = Cascade::new();
+    let merge = |earlier: &mut State<T, F>, later| {
+        fold.combine((&mut earlier.0, &mut earlier.1, &mut earlier.2), later)
+    };
+    for start in run.clone().step_by(block_len) {
+        let values = tiles.values::<T>(start, block_len.min(run.end - start))?;
+        cascade.push(block_of(fold, lanes, values, (start - run.start) as i64), merge);
     }
-    Ok(all)
+    Ok(cascade.finish(merge).expect("a run has a block"))
 }
 
 /// The state of one block of neighbouring elements: lanes take every [`LANES`]-th element, then combine pairwise.

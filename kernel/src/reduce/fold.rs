@@ -1,12 +1,14 @@
 //! The running state of each reduction: a few numbers for each result element.
 
 use super::reducible::Reducible;
-use crate::{Element, KernelError, Tensor};
+use crate::{Element, KernelError, Tensor, TensorMut};
 
 /// A part of a state: an element of a partial's tensor, or nothing.
 pub(crate) trait Part: Copy + Default + Send + Sync + 'static {
-    /// The states' parts as a tensor.
-    fn tensor(shape: &[usize], parts: &[Self]) -> Option<Result<Tensor, KernelError>>;
+    /// A tensor for such parts, if they are stored at all.
+    fn open(shape: &[usize]) -> Result<Option<TensorMut>, KernelError>;
+    /// Writes parts to such a tensor, from an element on.
+    fn store(parts: &[Self], tensor: Option<&mut TensorMut>, at: usize);
     /// Takes the next tensor of a partial.
     fn load<'t>(parts: &mut std::slice::Iter<'t, Tensor>, len: usize)
     -> Option<std::borrow::Cow<'t, [Self]>>;
@@ -15,9 +17,11 @@ pub(crate) trait Part: Copy + Default + Send + Sync + 'static {
 }
 
 impl Part for () {
-    fn tensor(_: &[usize], _: &[Self]) -> Option<Result<Tensor, KernelError>> {
-        None
+    fn open(_: &[usize]) -> Result<Option<TensorMut>, KernelError> {
+        Ok(None)
     }
+
+    fn store(_: &[Self], _: Option<&mut TensorMut>, _: usize) {}
 
     fn load<'t>(_: &mut std::slice::Iter<'t, Tensor>, len: usize) -> Option<std::borrow::Cow<'t, [Self]>> {
         Some(vec![(); len].into())
@@ -29,8 +33,13 @@ impl Part for () {
 }
 
 impl<T: Element> Part for T {
-    fn tensor(shape: &[usize], parts: &[Self]) -> Option<Result<Tensor, KernelError>> {
-        Some(Tensor::from_vec(shape, parts.to_vec()))
+    fn open(shape: &[usize]) -> Result<Option<TensorMut>, KernelError> {
+        TensorMut::for_overwrite(T::DTYPE, shape).map(Some)
+    }
+
+    fn store(parts: &[Self], tensor: Option<&mut TensorMut>, at: usize) {
+        let tensor = tensor.expect("it was opened for these parts");
+        tensor.slice_mut::<T>()[at..at + parts.len()].copy_from_slice(parts);
     }
 
     fn load<'t>(

@@ -9,6 +9,7 @@ mod network;
 mod order;
 mod panes;
 mod reducible;
+mod sink;
 mod stage;
 mod visit;
 

@@ -5,12 +5,16 @@ use graticule_ops::{ReduceKind, Reduction, Stage};
 use super::{
     Layout, Positions,
     drive::{Rows, States, StatesOf, columns, runs},
-    fold::{Fold, Nothing, Part},
+    fold::{Fold, Part},
     reducible::Reducible,
+    sink::Sink,
     visit::{Visitor, visit},
     walked,
 };
-use crate::{Chunk, KernelError, Tensor, fused::Group};
+use crate::{
+    Chunk, KernelError, Tensor,
+    fused::{Group, TILE_LEN},
+};
 
 /// Stages `Whole` and `Partial` of a reduction that has partials.
 pub(crate) fn elements(
@@ -76,25 +80,24 @@ impl Visitor for Elements<'_> {
     type Output = Chunk;
 
     fn visit<T: Reducible, F: Fold<T>>(self, fold: F) -> Result<Chunk, KernelError> {
-        let mut states: StatesOf<T, F> = States::new(fold.start(), 0);
+        let mut sink = Sink::new::<T>(self.reduction, fold, self.stage, self.shape, self.empty)?;
+        let mut take = |states: &mut StatesOf<T, F>| {
+            if let (true, Some(positions)) = (F::HAS_POSITION, self.positions) {
+                let own = F::A::positions(&mut states.a).expect("the first part is a position");
+                own.iter_mut()
+                    .filter(|at| **at >= 0)
+                    .for_each(|at| *at = positions.whole(*at));
+            }
+            sink.take::<T>(states)
+        };
         for &rows in self.rows {
-            states.append(if self.layout.is_runs {
-                runs::<T, F>(self.group, fold, self.layout.columns, self.layout.rows)?
+            if self.layout.is_runs {
+                runs::<T, F>(self.group, fold, self.layout.columns, self.layout.rows, &mut take)?;
             } else {
-                columns::<T, F>(self.group, fold, rows, self.layout.columns)?
-            });
+                columns::<T, F>(self.group, fold, rows, self.layout.columns, &mut take)?;
+            }
         }
-        if let (true, Some(positions)) = (F::HAS_POSITION, self.positions) {
-            let own = F::A::positions(&mut states.a).expect("the first part is a position");
-            own.iter_mut()
-                .filter(|at| **at >= 0)
-                .for_each(|at| *at = positions.whole(*at));
-        }
-        if self.stage == Stage::Partial {
-            partial(&states, self.shape)
-        } else {
-            finish::<T, F>(self.reduction, fold, &states, self.shape, self.empty)
-        }
+        sink.finish()
     }
 }
 
@@ -151,70 +154,20 @@ impl Visitor for Combine<'_> {
                 self.reduction.name()
             )));
         };
-        let mut states = States::new(fold.start(), width);
-        for row in 0..rows {
-            let at = row * width..(row + 1) * width;
-            let (a, b, c) = (a[at.clone()].to_vec(), b[at.clone()].to_vec(), c[at].to_vec());
-            let next = States { a, b, c };
-            if row == 0 {
-                states = next;
-            } else {
-                states.combine(fold, &next);
+        let mut sink = Sink::new::<T>(self.reduction, fold, self.stage, self.shape, self.empty)?;
+        for first in (0..width).step_by(TILE_LEN) {
+            let of_row = |row: usize| row * width + first..row * width + width.min(first + TILE_LEN);
+            let mut states = States::new(fold.start(), of_row(0).len());
+            for row in 0..rows {
+                let (a, b, c) = (&a[of_row(row)], &b[of_row(row)], &c[of_row(row)]);
+                if row == 0 {
+                    states.copy_from(a, b, c);
+                } else {
+                    states.combine_with::<T, F>(fold, a, b, c);
+                }
             }
+            sink.take::<T>(&states)?;
         }
-        if self.stage == Stage::Combine {
-            partial(&states, self.shape)
-        } else {
-            finish::<T, F>(self.reduction, fold, &states, self.shape, self.empty)
-        }
-    }
-}
-
-fn partial<A: Part, B: Part, C: Part>(
-    states: &States<A, B, C>,
-    shape: &[usize],
-) -> Result<Chunk, KernelError> {
-    let parts = [
-        A::tensor(shape, &states.a),
-        B::tensor(shape, &states.b),
-        C::tensor(shape, &states.c),
-    ];
-    Chunk::new(parts.into_iter().flatten().collect::<Result<_, _>>()?)
-}
-
-fn finish<T: Reducible, F: Fold<T>>(
-    reduction: &Reduction,
-    fold: F,
-    states: &StatesOf<T, F>,
-    shape: &[usize],
-    empty: Empty,
-) -> Result<Chunk, KernelError> {
-    let mut results = Vec::with_capacity(states.a.len());
-    for ((&a, &b), &c) in states.a.iter().zip(&states.b).zip(&states.c) {
-        results.push(match fold.finish((a, b, c)) {
-            Ok(result) => result,
-            Err(why) => nothing::<F::Out>(&why, empty).ok_or_else(|| match why {
-                Nothing::Empty => KernelError::Empty {
-                    name: reduction.name(),
-                },
-                Nothing::AllNan => KernelError::AllNan {
-                    name: reduction.name(),
-                },
-            })?,
-        });
-    }
-    Ok(Tensor::from_vec(shape, results)?.into())
-}
-
-fn nothing<T: crate::Element>(why: &Nothing, empty: Empty) -> Option<T> {
-    use graticule_ops::Scalar;
-    match (why, empty, T::DTYPE) {
-        (Nothing::Empty, Empty::IsNan, graticule_plan::DType::Float32) => {
-            T::from_scalar(Scalar::Float32(f32::NAN))
-        }
-        (Nothing::Empty, Empty::IsNan, graticule_plan::DType::Float64) => {
-            T::from_scalar(Scalar::Float64(f64::NAN))
-        }
-        _ => None,
+        sink.finish()
     }
 }

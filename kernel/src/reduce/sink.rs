@@ -1,0 +1,106 @@
+//! Where the states of a reduction go, tile by tile: to results, or to partials.
+
+use graticule_ops::{Reduction, Stage};
+
+use super::{
+    drive::StatesOf,
+    fold::{Fold, Nothing, Part},
+    reducible::Reducible,
+    stage::Empty,
+};
+use crate::{Chunk, KernelError, TensorMut};
+
+/// Tensors that states are written to, one after the other in the results' order. So the states of a block are never in
+/// memory together, which for many short reductions would be several times the block itself.
+pub(crate) struct Sink<'a, F> {
+    reduction: &'a Reduction,
+    fold: F,
+    empty: Empty,
+    is_partial: bool,
+    /// The result, or the parts that a partial has.
+    tensors: [Option<TensorMut>; 3],
+    /// States taken so far.
+    taken: usize,
+}
+
+impl<'a, F> Sink<'a, F> {
+    pub(crate) fn new<T: Reducible>(
+        reduction: &'a Reduction,
+        fold: F,
+        stage: Stage,
+        shape: &[usize],
+        empty: Empty,
+    ) -> Result<Self, KernelError>
+    where
+        F: Fold<T>,
+    {
+        let is_partial = matches!(stage, Stage::Partial | Stage::Combine);
+        let tensors = if is_partial {
+            [F::A::open(shape)?, F::B::open(shape)?, F::C::open(shape)?]
+        } else {
+            [F::Out::open(shape)?, None, None]
+        };
+        Ok(Self {
+            reduction,
+            fold,
+            empty,
+            is_partial,
+            tensors,
+            taken: 0,
+        })
+    }
+
+    /// Writes the next states' results, or the states.
+    pub(crate) fn take<T: Reducible>(&mut self, states: &StatesOf<T, F>) -> Result<(), KernelError>
+    where
+        F: Fold<T>,
+    {
+        let at = self.taken;
+        self.taken += states.a.len();
+        let [first, second, third] = &mut self.tensors;
+        if self.is_partial {
+            F::A::store(&states.a, first.as_mut(), at);
+            F::B::store(&states.b, second.as_mut(), at);
+            F::C::store(&states.c, third.as_mut(), at);
+            return Ok(());
+        }
+        let out = first
+            .as_mut()
+            .expect("results are no units")
+            .slice_mut::<F::Out>();
+        let states = states.a.iter().zip(&states.b).zip(&states.c);
+        for (place, ((&a, &b), &c)) in out[at..].iter_mut().zip(states) {
+            *place = match self.fold.finish((a, b, c)) {
+                Ok(result) => result,
+                Err(why) => nothing::<F::Out>(&why, self.empty).ok_or_else(|| match why {
+                    Nothing::Empty => KernelError::Empty {
+                        name: self.reduction.name(),
+                    },
+                    Nothing::AllNan => KernelError::AllNan {
+                        name: self.reduction.name(),
+                    },
+                })?,
+            };
+        }
+        Ok(())
+    }
+
+    /// What was made of all states.
+    pub(crate) fn finish(self) -> Result<Chunk, KernelError> {
+        let tensors = self.tensors.into_iter().flatten();
+        Chunk::new(tensors.map(TensorMut::freeze).collect())
+    }
+}
+
+fn nothing<T: crate::Element>(why: &Nothing, empty: Empty) -> Option<T> {
+    use graticule_ops::Scalar;
+    match (why, empty, T::DTYPE) {
+        (Nothing::Empty, Empty::IsNan, graticule_plan::DType::Float32) => {
+            T::from_scalar(Scalar::Float32(f32::NAN))
+        }
+        (Nothing::Empty, Empty::IsNan, graticule_plan::DType::Float64) => {
+            T::from_scalar(Scalar::Float64(f64::NAN))
+        }
+        _ => None,
+    }
+}
