@@ -74,6 +74,16 @@ pub enum ArrayError {
         /// What does not fit.
         why: String,
     },
+    /// An operation by a user's function that does not fit its arrays.
+    #[error("{operation} by {function:?}: {why}")]
+    Function {
+        /// Dask's or NumPy's name of the operation.
+        operation: &'static str,
+        /// The function's name.
+        function: String,
+        /// What does not fit.
+        why: String,
+    },
     /// Random numbers that cannot be.
     #[error("{distribution}: {why}")]
     Random {

@@ -10,7 +10,7 @@ use graticule_ops::{
 };
 use graticule_plan::{Annotations, AxisChunks, ChunkGrid, DType, Digest, Key, Rows};
 
-use crate::{annotate, error::shape_text, origin::Origin, scan::ScanPart};
+use crate::{annotate, blocks::Apply, error::shape_text, origin::Origin, scan::ScanPart};
 
 /// A lazy chunked array: an expression that knows its shape, dtype and chunks, and computes nothing.
 ///
@@ -100,6 +100,10 @@ pub(crate) enum Op {
     },
     /// A scan along an axis: in one step where the axis is one block, else in parts.
     Scan(Scan, ScanPart),
+    /// A user's function of blocks. One of several dtypes makes a tuple, which parts of it and other functions take.
+    Apply(Arc<Apply>),
+    /// One array of a tuple.
+    Part(usize),
     /// Each block to a partial. Made by lowering only, as are the two below.
     Partial(Reducer),
     /// Neighbouring partials to one, so many along each of the reducer's axes.
@@ -303,6 +307,8 @@ impl Op {
             Op::Count(_) => "bincount",
             Op::Contract { .. } => "contract",
             Op::Scan(scan, part) => return part.name(scan),
+            Op::Apply(apply) => return apply.function.name().to_string(),
+            Op::Part(_) => "part",
             Op::Partial(reducer) => return format!("{}-partial", reducer.name()),
             Op::Combine(reducer, _) => return format!("{}-combine", reducer.name()),
             Op::Finish(reducer) => return reducer.name(),

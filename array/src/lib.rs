@@ -28,6 +28,7 @@
 mod annotate;
 mod assign;
 mod axes;
+mod blocks;
 mod chunking;
 mod coarsen;
 mod cohorts;
@@ -64,6 +65,10 @@ mod table;
 
 pub use annotate::annotate;
 pub use axes::Axes;
+pub use blocks::{
+    BlockFunction, BlockLen, BlockReduction, Blockwise, Gufunc, MapBlocks, apply_gufunc, apply_over_axes,
+    blockwise, fromfunction, map_blocks, map_overlap, reduction,
+};
 pub use chunking::{AUTO_CHUNK_BYTES, Chunks};
 pub use cohorts::Strategy;
 pub use creation::Element;

@@ -96,6 +96,8 @@ impl Origin {
             | Op::Search(_)
             | Op::Count(_)
             | Op::Contract { .. }
+            | Op::Apply(_)
+            | Op::Part(_)
             | Op::Partial(_)
             | Op::Combine(..)
             | Op::Finish(_) => Self {

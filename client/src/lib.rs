@@ -2,7 +2,7 @@
 //!
 //! A [`Client`] is async and cheap to clone; [`blocking::Client`] wraps it for code without async. Expressions are
 //! lowered here and sent as a symbolic plan. Results come back chunk by chunk, straight from the workers that hold them:
-//! gathered to a [`Tensor`](graticule_kernel::Tensor), or as a stream of any size ([`Client::stream`]), or they stay in
+//! gathered to a [`Tensor`], or as a stream of any size ([`Client::stream`]), or they stay in
 //! the cluster's memory ([`Client::persist`]).
 //!
 //! This crate knows nothing of how tasks are placed or run. With the feature `local` (on by default) it starts the
@@ -58,7 +58,7 @@ pub use client::{Client, ClusterInfo};
 pub use error::ClientError;
 pub use explain::Explanation;
 pub use gather::Results;
-pub use graticule_kernel::Value;
+pub use graticule_kernel::{Tensor, Value};
 pub use graticule_proto::{
     About, Answer, Happening, Subject, SubjectError,
     engine::scheduler::{
@@ -68,7 +68,7 @@ pub use graticule_proto::{
 #[cfg(feature = "local")]
 pub use graticule_scheduler::{AdaptOptions, Rules as AdaptRules};
 #[cfg(feature = "local")]
-pub use graticule_worker::{FunctionError, Registry};
+pub use graticule_worker::{BlockCall, Chunk, FunctionError, Registry};
 pub use job::{Block, BlockStream, Job};
 #[cfg(feature = "local")]
 pub use local::LocalOptions;

@@ -9,7 +9,9 @@ use std::{
     time::{Duration, Instant},
 };
 
+use graticule_array::{Array, BlockFunction, Chunks, MapBlocks, Over};
 use graticule_client::{CallOptions, Client, ClientError, Future, Value};
+use graticule_plan::DType;
 use graticule_scheduler::{ServeOptions, Served};
 
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -88,7 +90,7 @@ fn it_lists_its_functions() {
     assert!(listed.status.success(), "{listed:?}");
     assert_eq!(
         String::from_utf8_lossy(&listed.stdout),
-        "process\nsum\nword_count\n"
+        "process\nscale\nsum\nword_count\n"
     );
 }
 
@@ -118,10 +120,35 @@ async fn its_functions_are_called_and_a_name_that_it_lacks_is_told() {
         other => in_time(other.unwrap().result()).await.unwrap_err().to_string(),
     };
     assert!(
-        unknown.contains("nothing") && unknown.contains("process, sum, word_count"),
+        unknown.contains("nothing") && unknown.contains("process, scale, sum, word_count"),
         "{unknown}"
     );
     scheduler.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn its_functions_make_blocks_of_arrays_and_other_workers_do_not() {
+    let (scheduler, url) = scheduler().await;
+    let options = graticule_worker::ServeOptions {
+        scheduler: url.clone(),
+        listen: ([127, 0, 0, 1], 0).into(),
+        worker: graticule_worker::WorkerOptions::default(),
+    };
+    let plain = graticule_worker::serve(options).await.unwrap();
+    let client = Client::connect(&url).await.unwrap();
+    wait_for_workers(&client, 1).await;
+    let x = Array::arange(0.0, 100.0, 1.0, DType::Float64, Chunks::Size(5)).unwrap();
+    let scale = BlockFunction::new("scale").payload(2.5_f64.to_le_bytes());
+    let scaled = x.map_blocks(&scale, &MapBlocks::new(DType::Float64)).unwrap();
+    let told = in_time(client.compute(&scaled)).await.unwrap_err().to_string();
+    assert!(told.contains("no worker knows the function \"scale\""), "{told}");
+    let _own = Process::start(&url, "own");
+    wait_for_workers(&client, 2).await;
+    let sum = scaled.sum(&Over::all()).unwrap();
+    let made = in_time(client.compute(&sum)).await.unwrap();
+    assert_eq!(made.as_slice::<f64>().unwrap(), [2.5 * 4950.0]);
+    scheduler.shutdown().await;
+    plain.stop(Duration::ZERO).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,5 +1,9 @@
+use std::sync::Arc;
+
 use graticule_ops::OpsError;
 use graticule_plan::{DType, Digest};
+
+use crate::BlockPlace;
 
 /// What a reader of sources or of user data fails with.
 pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
@@ -57,6 +61,45 @@ pub enum KernelError {
     /// A side table did not come with the task.
     #[error("side table {0} did not come with the task")]
     NoSuchTable(Digest),
+    /// A user's function that is not there.
+    #[error(
+        "no function on blocks is called {function:?} here; functions are registered in the worker's binary"
+    )]
+    NoSuchFunction {
+        /// The name.
+        function: Arc<str>,
+    },
+    /// A user's function failed.
+    #[error("function {function:?} failed on {place}: {error}")]
+    Function {
+        /// Its name.
+        function: Arc<str>,
+        /// The block of the result that it was to make.
+        place: BlockPlace,
+        /// Why.
+        #[source]
+        error: BoxError,
+    },
+    /// A user's function made something else than the operation says.
+    #[error("function {function:?} made {got} for {place}; the operation says {want}")]
+    FunctionResult {
+        /// Its name.
+        function: Arc<str>,
+        /// The block of the result that it was to make.
+        place: BlockPlace,
+        /// Dtype and shape of what it made.
+        got: String,
+        /// Dtype and shape of what it was to make.
+        want: String,
+    },
+    /// A block of other elements than a user's function wants.
+    #[error("the block holds {got}, not {want}: convert the array before, or look at its dtype")]
+    BlockDType {
+        /// The block's dtype.
+        got: DType,
+        /// The dtype asked for.
+        want: DType,
+    },
     /// A side table cannot be decoded or an operation does not exist for its dtype.
     #[error(transparent)]
     Ops(#[from] OpsError),

@@ -27,6 +27,7 @@
 //!
 //! This crate knows nothing of files, networks, other tasks or expressions: a [`Reader`] decodes what was fetched.
 
+mod apply;
 mod arrival;
 mod buffer;
 mod chunk;
@@ -52,6 +53,7 @@ mod value;
 mod view;
 mod window;
 
+pub use apply::{AxisPlace, Block, BlockCall, BlockFunction, BlockFunctions, BlockPlace, NoFunctions};
 pub use arrival::ChunkArrival;
 pub use buffer::{
     ALIGN_BYTES, LARGE_BYTES_MIN, LargeMemory, SPARE_BYTES_MAX, TENSOR_BYTES_MAX, limit_spare_bytes,
@@ -60,7 +62,7 @@ pub use buffer::{
 pub use chunk::{Chunk, PART_COUNT_MAX, PartHeads, split_header};
 pub use element::Element;
 pub use error::{BoxError, KernelError};
-pub use program::{NODE_COUNT_MAX, run, run_unfused};
+pub use program::{NODE_COUNT_MAX, run, run_unfused, run_with_functions};
 pub use reader::{InlineReader, Reader, Tables, read_inline};
 pub use tensor::{Tensor, TensorMut};
 pub use value::Value;

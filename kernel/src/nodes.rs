@@ -159,6 +159,11 @@ pub(crate) fn movement(task: &Task<'_>, step: &Node, values: &Values) -> Result<
             let operands = xs.iter().map(|x| single(operand(x)));
             Ok(concatenate(&operands.collect::<Result<Vec<_>, _>>()?, *axis)?.into())
         }
+        Node::Part { x, part } => {
+            let parts = operand(x).parts();
+            let missing = || window_error(format!("part {part} of {}", parts.len()));
+            Ok(parts.get(*part).ok_or_else(missing)?.clone().into())
+        }
         other => unreachable!("{other:?} moves nothing"),
     }
 }

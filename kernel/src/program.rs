@@ -2,7 +2,7 @@ use graticule_ops::{Node, NodeId, Program};
 use graticule_plan::NDIM_MAX;
 
 use crate::{
-    Chunk, KernelError, Reader, Tables, Tensor, Window, contract, count,
+    BlockFunctions, Chunk, KernelError, NoFunctions, Reader, Tables, Tensor, Window, apply, contract, count,
     lazy::{self, Meta},
     nodes, order, random, reduce, scan,
 };
@@ -25,12 +25,28 @@ pub fn run(
     reader: &dyn Reader,
     tables: &dyn Tables,
 ) -> Result<Chunk, KernelError> {
+    run_with_functions(program, block_index, inputs, reader, tables, &NoFunctions)
+}
+
+/// [`run`] of a program that may call users' functions.
+///
+/// # Errors
+/// As [`run`], and those of a function.
+pub fn run_with_functions(
+    program: &Program,
+    block_index: &[u64],
+    inputs: &[Window],
+    reader: &dyn Reader,
+    tables: &dyn Tables,
+    functions: &dyn BlockFunctions,
+) -> Result<Chunk, KernelError> {
     Task {
         program,
         block_index,
         inputs,
         reader,
         tables,
+        functions,
     }
     .run(true)
 }
@@ -52,6 +68,7 @@ pub fn run_unfused(
         inputs,
         reader,
         tables,
+        functions: &NoFunctions,
     }
     .run(false)
 }
@@ -63,6 +80,7 @@ pub(crate) struct Task<'a> {
     pub(crate) inputs: &'a [Window],
     pub(crate) reader: &'a dyn Reader,
     pub(crate) tables: &'a dyn Tables,
+    pub(crate) functions: &'a dyn BlockFunctions,
 }
 
 /// What is known of a node's value.
@@ -206,7 +224,8 @@ impl Task<'_> {
             | Node::Transpose { .. }
             | Node::Concatenate { .. }
             | Node::Reshape { .. }
-            | Node::TakeAlong { .. } => {
+            | Node::TakeAlong { .. }
+            | Node::Part { .. } => {
                 for operand in step.operands() {
                     lazy::force(self, values, operand.0 as usize)?;
                 }
@@ -219,6 +238,7 @@ impl Task<'_> {
             Node::Random(step) => ready(random::node(self, node, step)),
             Node::Contract(step) => ready(contract::node(self, node, step, values)),
             Node::Scan(step) => ready(scan::node(self, node, step, values)),
+            Node::Apply(step) => ready(apply::node(self, node, step, values)),
         }
     }
 
@@ -277,6 +297,8 @@ fn name(node: &Node) -> String {
         Node::Search(step) => step.kind.name().into(),
         Node::Count(_) => "bincount".into(),
         Node::Contract(_) => "contract".into(),
+        Node::Apply(apply) => format!("function {:?}", apply.function),
+        Node::Part { part, .. } => format!("part {part}"),
     }
 }
 

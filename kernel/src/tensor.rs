@@ -216,6 +216,20 @@ impl Tensor {
         with_element!(self.dtype, T => T::slice(&self.data)[position].to_scalar())
     }
 
+    /// Elements of the shape that lie in one piece from the flat position `first` on, without a copy.
+    ///
+    /// # Panics
+    /// If there are not as many.
+    pub(crate) fn piece(&self, first: usize, shape: &[usize]) -> Self {
+        let item = self.dtype.size_bytes() as usize;
+        let count: usize = shape.iter().product();
+        Self {
+            dtype: self.dtype,
+            shape: shape.into(),
+            data: self.data.slice(first * item..(first + count) * item),
+        }
+    }
+
     /// The elements of a box: the tensor itself if it is the whole, a part of its buffer if they lie in one piece, a
     /// copy otherwise.
     ///

@@ -23,6 +23,7 @@
 //! # Ok::<(), graticule_ops::OpsError>(())
 //! ```
 
+mod apply;
 mod calls;
 mod contract;
 mod elementwise;
@@ -36,6 +37,7 @@ mod scalar;
 mod scan;
 mod source;
 
+pub use apply::{Apply, ApplyAxis, ApplyOperand, WholeAxis};
 pub use calls::{Argument, Calls, InlineValue, VALUE_FUNCTION};
 pub use contract::{Contract, Contraction, Side};
 pub use elementwise::{BinaryOp, UnaryOp};

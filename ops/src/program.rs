@@ -4,8 +4,8 @@ use graticule_plan::{AxisChunks, DType, Digest};
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    BinaryOp, Contract, Count, OpsError, Random, Read, Reduction, Scalar, ScanStep, Search, Sort, Stage,
-    UnaryOp,
+    Apply, ApplyOperand, BinaryOp, Contract, Count, OpsError, Random, Read, Reduction, Scalar, ScanStep,
+    Search, Sort, Stage, UnaryOp,
 };
 
 /// A node's position in its program.
@@ -260,6 +260,15 @@ pub enum Node {
         /// The axis.
         axis: usize,
     },
+    /// A user's function.
+    Apply(Apply),
+    /// One part of a tuple.
+    Part {
+        /// Operand.
+        x: NodeId,
+        /// Which of its parts.
+        part: usize,
+    },
 }
 
 impl Node {
@@ -284,7 +293,8 @@ impl Node {
             | Node::Sort(Sort { x, .. })
             | Node::GroupReduce { x, .. }
             | Node::Reshape { x, .. }
-            | Node::Sliding { x, .. } => vec![*x],
+            | Node::Sliding { x, .. }
+            | Node::Part { x, .. } => vec![*x],
             Node::Search(search) => vec![search.sorted, search.x],
             Node::Count(count) => [Some(count.x), count.weights].into_iter().flatten().collect(),
             Node::Binary { x, y, .. } | Node::Contract(Contract { x, y, .. }) => vec![*x, *y],
@@ -292,6 +302,7 @@ impl Node {
             Node::Where { condition, x, y } => vec![*condition, *x, *y],
             Node::Concatenate { xs, .. } => xs.clone(),
             Node::Scan(step) => step.operands(),
+            Node::Apply(apply) => apply.operands.iter().map(|operand| operand.x).collect(),
         }
     }
 
@@ -316,7 +327,8 @@ impl Node {
             | Node::Sort(Sort { x, .. })
             | Node::GroupReduce { x, .. }
             | Node::Reshape { x, .. }
-            | Node::Sliding { x, .. } => *x = rename(*x),
+            | Node::Sliding { x, .. }
+            | Node::Part { x, .. } => *x = rename(*x),
             Node::Search(search) => {
                 search.sorted = rename(search.sorted);
                 search.x = rename(search.x);
@@ -340,6 +352,10 @@ impl Node {
             }
             Node::Concatenate { xs, .. } => xs.iter_mut().for_each(|x| *x = rename(*x)),
             Node::Scan(step) => step.operands_mut().for_each(|x| *x = rename(*x)),
+            Node::Apply(apply) => {
+                let operands = apply.operands.iter_mut();
+                operands.for_each(|ApplyOperand { x, .. }| *x = rename(*x));
+            }
         }
     }
 
@@ -357,6 +373,10 @@ impl Node {
                 std::iter::once(groups).chain(extents.iter_mut()).collect()
             }
             Node::Reduce { positions, .. } => positions.iter_mut().collect(),
+            Node::Apply(Apply { operands, axes, .. }) => {
+                let of_operands = operands.iter_mut().flat_map(|operand| &mut operand.axes);
+                of_operands.chain(axes).map(|axis| &mut axis.extent).collect()
+            }
             _ => vec![],
         }
     }
@@ -366,6 +386,7 @@ impl Node {
         match self {
             Node::Read(read) => Some(read.source),
             Node::Take { positions, .. } => Some(*positions),
+            Node::Apply(Apply { payload, .. }) => *payload,
             Node::GroupReduce {
                 codes,
                 stage: Stage::Whole | Stage::Partial,

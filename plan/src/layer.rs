@@ -33,6 +33,8 @@ pub struct Layer {
     pub workers: Vec<Arc<str>>,
     /// Side tables that the body refers to.
     pub tables: Vec<Digest>,
+    /// The users' functions on blocks that the body calls, by the names by which workers know them.
+    pub functions: Vec<Arc<str>>,
     /// The user's file and line that made the operation, if known.
     pub origin: Option<Arc<str>>,
     /// What its blocks are to each other.
@@ -108,6 +110,7 @@ impl Layer {
             resources: Vec::new(),
             workers: Vec::new(),
             tables: Vec::new(),
+            functions: Vec::new(),
             origin: None,
             kind: LayerKind::Array,
         }
@@ -118,12 +121,17 @@ impl Layer {
         self.kind != LayerKind::Array
     }
 
-    /// The function that its tasks call, if they do.
+    /// The function that its tasks are calls of, if they are.
     pub fn function(&self) -> Option<&Arc<str>> {
         match &self.kind {
             LayerKind::Calls { function, .. } => Some(function),
             LayerKind::Array | LayerKind::Values { .. } => None,
         }
+    }
+
+    /// All functions that a worker must know to run its tasks.
+    pub fn functions(&self) -> impl Iterator<Item = &Arc<str>> {
+        self.function().into_iter().chain(&self.functions)
     }
 
     /// The function that its tasks call, if the size of their results is learnt.

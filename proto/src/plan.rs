@@ -153,6 +153,7 @@ impl From<&Layer> for v1::Layer {
             function: layer.function().map(|name| name.to_string()).unwrap_or_default(),
             learns_size: layer.learns_size().is_some(),
             replicas: layer.replicas().unwrap_or_default(),
+            functions: layer.functions.iter().map(|name| name.to_string()).collect(),
         }
     }
 }
@@ -188,6 +189,7 @@ impl TryFrom<v1::Layer> for Layer {
             resources: layer.resources.into_iter().map(Into::into).collect(),
             workers: layer.workers.into_iter().map(Into::into).collect(),
             tables: tables.collect::<Result<_, _>>()?,
+            functions: layer.functions.into_iter().map(Into::into).collect(),
             origin: (!layer.origin.is_empty()).then(|| layer.origin.into()),
             kind,
         })

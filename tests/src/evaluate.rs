@@ -2,7 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use graticule_kernel::{Chunk, InlineReader, KernelError, Tensor, TensorMut, Window, run};
+use graticule_kernel::{
+    BlockFunctions, Chunk, InlineReader, KernelError, NoFunctions, Tensor, TensorMut, Window,
+    run_with_functions,
+};
 use graticule_ops::Program;
 use graticule_plan::{BlockMap, ChunkGrid, Input, Key, Layer, LayerId, Plan, Source};
 
@@ -44,6 +47,21 @@ impl HeldArray {
 /// # Panics
 /// If the plan takes in a held result that is not among `held`.
 pub fn evaluate(plan: &Plan, held: &BTreeMap<Key, HeldArray>) -> Result<Vec<Tensor>, KernelError> {
+    evaluate_with_functions(plan, held, &NoFunctions)
+}
+
+/// [`evaluate`] of a plan that calls users' functions.
+///
+/// # Errors
+/// As [`evaluate`], and those of the functions.
+///
+/// # Panics
+/// As [`evaluate`].
+pub fn evaluate_with_functions(
+    plan: &Plan,
+    held: &BTreeMap<Key, HeldArray>,
+    functions: &dyn BlockFunctions,
+) -> Result<Vec<Tensor>, KernelError> {
     let mut made: Vec<HeldArray> = Vec::new();
     for layer in plan.layers() {
         let body = Program::decode(&layer.body.bytes).map_err(KernelError::from)?;
@@ -59,12 +77,13 @@ pub fn evaluate(plan: &Plan, held: &BTreeMap<Key, HeldArray>) -> Result<Vec<Tens
                 .map(|(array, map)| window(array, map, block))
                 .collect::<Result<Vec<_>, _>>()?;
             let index = layer.grid.unravel(block);
-            let chunk = run(
+            let chunk = run_with_functions(
                 &body,
                 &index,
                 &inputs,
                 &InlineReader::new(plan.tables()),
                 plan.tables(),
+                functions,
             )?;
             check(layer, block, &chunk);
             chunks.push(chunk);

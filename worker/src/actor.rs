@@ -95,7 +95,8 @@ impl Ready {
     /// Whether the actor computes it by itself.
     fn stays(&self, paces: &Paces) -> bool {
         match &self.prepared.work {
-            Work::Run(_) => self.is_small && paces.stays(self.layer),
+            // Nobody knows how long a user's function takes this time.
+            Work::Run(inputs) => self.is_small && !inputs.calls_functions && paces.stays(self.layer),
             Work::Call(call) => call.function.is_quick,
             Work::Value(_) => true,
         }

@@ -1,6 +1,7 @@
 //! A task that calls a function: its arguments together, then the call.
 
 use std::{
+    any::Any,
     collections::BTreeMap,
     panic::{AssertUnwindSafe, catch_unwind},
 };
@@ -14,7 +15,7 @@ use graticule_plan::ChunkId;
 use crate::{
     compute::chain,
     fetch::{Fetcher, permanent},
-    functions::Function,
+    functions::ValueFunction,
 };
 
 /// Chunks that one call fetches at a time.
@@ -22,7 +23,7 @@ const CHUNKS_AT_ONCE: usize = 16;
 
 /// A call that has all it needs.
 pub(crate) struct Call {
-    pub(crate) function: Function,
+    pub(crate) function: ValueFunction,
     arguments: Vec<Value>,
 }
 
@@ -35,14 +36,7 @@ impl Fetcher {
         holders: &BTreeMap<ChunkId, Vec<Peer>>,
     ) -> Result<(Call, u64), Failure> {
         let calls = self.tables.calls(&layer.spec.layer.body).map_err(permanent)?;
-        let function = self.functions.find(&calls.function).ok_or_else(|| {
-            let known: Vec<&str> = self.functions.names().collect();
-            permanent(format!(
-                "this worker does not know the function {:?}; it knows {}",
-                calls.function,
-                known.join(", ")
-            ))
-        })?;
+        let function = self.functions.find(&calls.function).map_err(permanent)?;
         let mut bytes = 0;
         let mut results = Vec::with_capacity(layer.maps.len());
         for (map, source) in layer.maps.iter().zip(&layer.spec.sources) {
@@ -89,15 +83,18 @@ impl Call {
         let message = match called {
             Ok(Ok(value)) => return Ok(Chunk::from(value)),
             Ok(Err(error)) => chain(&*error),
-            Err(panic) => {
-                let text = panic.downcast_ref::<&str>().map(|s| (*s).to_owned());
-                let text = text.or_else(|| panic.downcast_ref::<String>().cloned());
-                format!("the function panicked: {}", text.unwrap_or_default())
-            }
+            Err(panic) => panic_text(&*panic),
         };
         Err(Failure {
             kind: FailureKind::Transient,
             message: message.into(),
         })
     }
+}
+
+/// What is told of a function that panicked.
+pub(crate) fn panic_text(panic: &(dyn Any + Send)) -> String {
+    let text = panic.downcast_ref::<&str>().map(|s| (*s).to_owned());
+    let text = text.or_else(|| panic.downcast_ref::<String>().cloned());
+    format!("the function panicked: {}", text.unwrap_or_default())
 }

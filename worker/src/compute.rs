@@ -5,8 +5,8 @@ use std::{
     sync::Arc,
 };
 
-use graticule_engine::{Failure, Finished, INLINE_BYTES_MAX};
-use graticule_kernel::{Chunk, run};
+use graticule_engine::{Failure, FailureKind, Finished, INLINE_BYTES_MAX};
+use graticule_kernel::{Chunk, KernelError, run_with_functions};
 
 use crate::{
     fetch::{Inputs, Prepared, Work, permanent},
@@ -31,14 +31,23 @@ fn run_program(inputs: Inputs, tables: &TableStore) -> (Option<Chunk>, Result<Fi
         block_index,
         windows,
         sources,
+        functions,
         deliver,
+        ..
     } = inputs;
     let result = catch_unwind(AssertUnwindSafe(|| {
-        run(&program, &block_index, &windows, &sources, tables)
+        run_with_functions(&program, &block_index, &windows, &sources, tables, &functions)
     }));
     let chunk = match result {
         Ok(Ok(chunk)) => chunk,
-        Ok(Err(error)) => return (None, Err(permanent(chain(&error)))),
+        Ok(Err(error)) => {
+            let mut failure = permanent(chain(&error));
+            // A user's function may do better the next time, as far as retries allow.
+            if matches!(error, KernelError::Function { .. }) {
+                failure.kind = FailureKind::Transient;
+            }
+            return (None, Err(failure));
+        }
         Err(panic) => {
             let text = panic.downcast_ref::<&str>().map(|s| (*s).to_owned());
             let text = text

@@ -48,6 +48,10 @@ pub(crate) struct Inputs {
     pub(crate) block_index: Vec<u64>,
     pub(crate) windows: Vec<Window>,
     pub(crate) sources: Fetched,
+    /// Users' functions that the program may call.
+    pub(crate) functions: Registry,
+    /// Whether it calls any.
+    pub(crate) calls_functions: bool,
     /// A client waits for the result: a small one rides in the report.
     pub(crate) deliver: bool,
 }
@@ -130,6 +134,8 @@ impl Fetcher {
             block_index,
             windows,
             sources,
+            functions: self.functions.clone(),
+            calls_functions: !layer.spec.layer.functions.is_empty(),
             deliver: layer.spec.deliver,
         };
         let work = Work::Run(inputs);

@@ -1,8 +1,16 @@
 //! The functions that a worker can call, by name.
 
-use std::{collections::BTreeMap, error::Error, fmt, sync::Arc};
+use std::{
+    collections::BTreeMap,
+    error::Error,
+    fmt,
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::Arc,
+};
 
-use graticule_kernel::Value;
+use graticule_kernel::{BlockCall, BlockFunction, BlockFunctions, Chunk, Value};
+
+use crate::call::panic_text;
 
 /// Why a function failed. Its causes are told too.
 pub type FunctionError = Box<dyn Error + Send + Sync>;
@@ -23,12 +31,21 @@ type Call = dyn Fn(&[Value]) -> Result<Value, FunctionError> + Send + Sync;
 /// ```
 #[derive(Clone, Default)]
 pub struct Registry {
-    functions: BTreeMap<Arc<str>, Function>,
+    functions: Arc<BTreeMap<Arc<str>, Function>>,
 }
 
 /// One function, as the worker calls it.
 #[derive(Clone)]
-pub(crate) struct Function {
+enum Function {
+    /// With values.
+    Values(ValueFunction),
+    /// With blocks of arrays.
+    Blocks(Arc<BlockFunction>),
+}
+
+/// A function that is called with values.
+#[derive(Clone)]
+pub(crate) struct ValueFunction {
     call: Arc<Call>,
     pub(crate) is_quick: bool,
 }
@@ -72,7 +89,34 @@ impl Registry {
     }
 
     fn add(&mut self, name: &str, call: Arc<Call>, is_quick: bool) -> &mut Self {
-        self.functions.insert(name.into(), Function { call, is_quick });
+        let function = Function::Values(ValueFunction { call, is_quick });
+        Arc::make_mut(&mut self.functions).insert(name.into(), function);
+        self
+    }
+
+    /// Adds a function that array operations (`map_blocks`, `blockwise`, `apply_gufunc` and others) call with blocks of
+    /// arrays; one of the same name is replaced.
+    ///
+    /// It gets the elements as they lie in the worker's memory, and gives a block of the shape and the dtype that the
+    /// operation says, a [`Tensor`](graticule_kernel::Tensor) by `into`. The same blocks must give the same result: a task
+    /// may run again after a loss, and equal operations are one. Errors and panics are as with [`Registry::function`].
+    ///
+    /// ```
+    /// use graticule_worker::{Registry, Tensor};
+    ///
+    /// let mut registry = Registry::new();
+    /// registry.block_function("double", |call| {
+    ///     let block = call.block(0);
+    ///     let doubled: Vec<f64> = block.elements::<f64>()?.iter().map(|x| 2.0 * x).collect();
+    ///     Ok(Tensor::from_vec(block.shape(), doubled)?.into())
+    /// });
+    /// assert!(registry.contains("double"));
+    /// ```
+    pub fn block_function<F>(&mut self, name: &str, function: F) -> &mut Self
+    where
+        F: Fn(&BlockCall<'_>) -> Result<Chunk, FunctionError> + Send + Sync + 'static,
+    {
+        Arc::make_mut(&mut self.functions).insert(name.into(), Function::Blocks(Arc::new(function)));
         self
     }
 
@@ -86,12 +130,37 @@ impl Registry {
         self.functions.contains_key(name)
     }
 
-    pub(crate) fn find(&self, name: &str) -> Option<Function> {
-        self.functions.get(name).cloned()
+    /// The function that calls name so; a sentence if there is none.
+    pub(crate) fn find(&self, name: &str) -> Result<ValueFunction, String> {
+        match self.functions.get(name) {
+            Some(Function::Values(function)) => Ok(function.clone()),
+            Some(Function::Blocks(_)) => Err(format!(
+                "the function {name:?} works on blocks of arrays: use it with map_blocks, not with submit"
+            )),
+            None => {
+                let known: Vec<&str> = self.names().collect();
+                Err(format!(
+                    "this worker does not know the function {name:?}; it knows {}",
+                    known.join(", ")
+                ))
+            }
+        }
     }
 }
 
-impl Function {
+impl BlockFunctions for Registry {
+    fn call(&self, function: &str, call: &BlockCall<'_>) -> Option<Result<Chunk, FunctionError>> {
+        let made = match self.functions.get(function)? {
+            Function::Blocks(function) => catch_unwind(AssertUnwindSafe(|| function(call))),
+            Function::Values(_) => Ok(Err(
+                "it works on values, not on blocks of arrays: use it with submit".into(),
+            )),
+        };
+        Some(made.unwrap_or_else(|panic| Err(panic_text(&*panic).into())))
+    }
+}
+
+impl ValueFunction {
     pub(crate) fn call(&self, arguments: &[Value]) -> Result<Value, FunctionError> {
         (self.call)(arguments)
     }

@@ -32,7 +32,7 @@ pub use actor::{Worker, WorkerHandle};
 pub use connect::{Connector, GrpcConnector, LinkError, Session};
 pub use error::WorkerError;
 pub use functions::{FunctionError, Registry};
-pub use graticule_kernel::Value;
+pub use graticule_kernel::{AxisPlace, Block, BlockCall, BlockPlace, Chunk, Tensor, Value};
 pub use limit::{RESERVE_BYTES, RESERVE_PART, ledger_bytes, memory_bytes_for};
 pub use options::WorkerOptions;
 pub use peers::{GrpcPeers, LocalPeers, PeerError, Peers};

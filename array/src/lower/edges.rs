@@ -4,6 +4,7 @@ use graticule_ops::Scan;
 use graticule_plan::{AxisChunks, AxisWindow, Rows};
 
 use crate::{
+    blocks::Reach,
     expression::{Op, Reducer},
     graph::{Graph, NodeIx},
     infer::same_cuts,
@@ -28,6 +29,7 @@ pub(super) fn is_blockwise(op: &Op) -> bool {
         | Op::Combine(..)
         | Op::Finish(_) => false,
         Op::Scan(_, part) => part.is_blockwise(),
+        Op::Apply(apply) => !apply.gathers,
         _ => true,
     }
 }
@@ -131,6 +133,14 @@ pub(super) fn windows(
                 scan_window(graph, ix, position, (scan, part), place())
             }
             Op::Scan(..) => Some(aligned(source, place())),
+            Op::Apply(apply) => Some(match apply.operands[position].reaches[axis] {
+                Reach::Block(axis) => aligned(source, placement[axis]),
+                Reach::Group { axis, fan_in } => match placement[axis] {
+                    Some(out_axis) => AxisWindow::Group { out_axis, fan_in },
+                    None => AxisWindow::All,
+                },
+                Reach::Whole => AxisWindow::All,
+            }),
             Op::Finish(reducer) => Some(finish_window(graph, ix, reducer, axis, source, placement)),
             _ => Some(recut(source, &node.grid.axes()[axis], place())),
         };

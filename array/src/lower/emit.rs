@@ -1,6 +1,8 @@
 //! The program of a layer.
 
-use std::collections::BTreeSet;
+mod apply;
+
+use std::{collections::BTreeSet, sync::Arc};
 
 use crate::table::Table;
 
@@ -33,6 +35,7 @@ pub(super) struct Emitter<'a> {
     leaves: Table<(NodeIx, Placement), NodeId>,
     inputs: Vec<(Input, NodeId)>,
     tables: BTreeSet<Digest>,
+    functions: BTreeSet<Arc<str>>,
     names: Vec<String>,
 }
 
@@ -41,6 +44,8 @@ pub(super) struct Body {
     pub(super) program: Program,
     pub(super) inputs: Vec<Input>,
     pub(super) tables: Vec<Digest>,
+    /// The users' functions that the program calls.
+    pub(super) functions: Vec<Arc<str>>,
     pub(super) name: String,
     /// Of each node the most bytes that it makes for a block.
     pub(super) bytes: Vec<u64>,
@@ -69,6 +74,7 @@ impl<'a> Emitter<'a> {
             leaves: Table::default(),
             inputs: Vec::new(),
             tables: BTreeSet::new(),
+            functions: BTreeSet::new(),
             names: Vec::new(),
         }
     }
@@ -105,6 +111,7 @@ impl<'a> Emitter<'a> {
             program: Program::new(self.nodes),
             inputs: self.inputs.into_iter().map(|(input, _)| input).collect(),
             tables: self.tables.into_iter().collect(),
+            functions: self.functions.into_iter().collect(),
             name: names.join("+"),
             bytes: self.bytes,
         }
@@ -125,7 +132,7 @@ impl<'a> Emitter<'a> {
         id
     }
 
-    fn table(&mut self, bytes: impl Into<std::sync::Arc<[u8]>>) -> Digest {
+    fn table(&mut self, bytes: impl Into<Arc<[u8]>>) -> Digest {
         let digest = self.builder.table(bytes);
         self.tables.insert(digest);
         digest
@@ -324,6 +331,11 @@ impl<'a> Emitter<'a> {
                 })
             }
             Op::Scan(scan, part) => ops::Node::Scan(part.step(*scan, xs)),
+            Op::Apply(apply) => self.apply(ix, apply, &xs, placement),
+            Op::Part(part) => ops::Node::Part {
+                x: xs[0],
+                part: *part,
+            },
             Op::Partial(reducer) => {
                 self.step(reducer, graph.operand(ix, 0), placement, xs[0], Stage::Partial)
             }
@@ -447,6 +459,7 @@ fn parts(op: &Op, dtype: DType) -> Vec<DType> {
                 .expect("only reductions with partials make them");
             parts.into_iter().map(|(_, dtype)| dtype).collect()
         }
+        Op::Apply(apply) => apply.dtypes.clone(),
         _ => vec![dtype],
     }
 }

@@ -82,7 +82,7 @@ fn node_ps(node: &Node) -> u64 {
             _ => 2 * PASS_PS,
         },
         Node::Sort(_) => SORT_PS,
-        Node::Search(_) => FUNCTION_PS,
+        Node::Search(_) | Node::Apply(_) => FUNCTION_PS,
         Node::Random(_) => FUNCTION_PS,
         Node::Scan(_) => 2 * PASS_PS,
         _ => PASS_PS,
@@ -205,6 +205,11 @@ fn own_scratch(node: usize, nodes: &[Node], bytes: &[u64]) -> u64 {
             let column = elements.div_ceil(results).saturating_mul(2);
             elements.min(column.saturating_add(TILE_BYTES))
         }
+        // Unless the user said: a copy of all.
+        Node::Apply(apply) => apply.scratch_bytes.unwrap_or_else(|| {
+            let operands = apply.operands.iter().map(|operand| bytes[operand.x.0 as usize]);
+            operands.fold(bytes[node], u64::saturating_add)
+        }),
         // A line, and positions in it.
         Node::Sort(sort) => sort.len_max.saturating_mul(16),
         Node::Contract(Contract {

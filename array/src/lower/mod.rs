@@ -12,6 +12,8 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use crate::table::Table;
 
+pub(crate) use tree::fans;
+
 use graticule_plan::{
     Annotations, Body, ChunkGrid, DType, Digest, Key, Layer, LayerId, Output, Plan, PlanBuilder,
 };
@@ -181,6 +183,7 @@ impl<'a> Lowering<'a> {
         let item_bytes = item_bytes(&node.op, node.dtype);
         let mut layer = Layer::new(&body.name, node.grid.clone(), item_bytes, encoded, body.inputs);
         layer.tables = body.tables;
+        layer.functions = body.functions;
         layer.scratch_bytes = estimate.scratch_bytes;
         layer.source_bytes = estimate.source_bytes;
         layer.cost_ns = estimate.cost_ns;

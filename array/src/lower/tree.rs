@@ -72,7 +72,7 @@ fn partials(graph: &mut Graph, x: NodeIx, reducer: &Reducer) -> Result<NodeIx, A
 }
 
 /// The fan-in along each axis: together `split_every` at most, more along axes of more blocks.
-fn fans(counts: &[u64], split_every: u64) -> Vec<u64> {
+pub(crate) fn fans(counts: &[u64], split_every: u64) -> Vec<u64> {
     let mut fans = vec![1; counts.len()];
     loop {
         let left = |axis: &usize| counts[*axis].div_ceil(fans[*axis]);

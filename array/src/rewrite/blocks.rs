@@ -4,6 +4,7 @@ use graticule_ops::{AxisSelection, ReduceKind, Sorting};
 use graticule_plan::AxisChunks;
 
 use super::{
+    apply::{is_applied, may_part, part_of_applied},
     regroup::{is_regrouped, part_of_blocks},
     slice::{operand_selections, set_or_rechunk, sliced},
     through::{follow, operand_axes},
@@ -35,7 +36,7 @@ fn depends_on_order(op: &Op) -> bool {
 /// Whether a slice can leave out whole blocks only: the others are made as they are.
 pub(super) fn goes_by_blocks(op: &Op) -> bool {
     let has_cohorts = matches!(op, Op::GroupReduce(group) if group.cohorts.is_some());
-    depends_on_order(op) || is_regrouped(op) || has_cohorts
+    depends_on_order(op) || is_regrouped(op) || has_cohorts || is_applied(op)
 }
 
 /// Whether a slice of what goes by blocks leaves out blocks between others if it is cut finely, and so must not be.
@@ -49,6 +50,9 @@ pub(super) fn must_stay_coarse(graph: &Graph, ix: NodeIx) -> bool {
 
 /// Leaves out whole blocks that a slice of what goes by blocks does not need; those that it needs keep their shape.
 pub(super) fn slice_blocks(graph: &mut Graph, ix: NodeIx, x: NodeIx, selections: &[AxisSelection]) -> bool {
+    if !may_part(graph, x) {
+        return false;
+    }
     let node = graph.node(x).clone();
     let (mut hull, mut rest) = (Vec::new(), selections.to_vec());
     let mut cuts = node.grid.axes().to_vec();
@@ -80,6 +84,8 @@ pub(super) fn slice_blocks(graph: &mut Graph, ix: NodeIx, x: NodeIx, selections:
     }
     let part = if is_all {
         x
+    } else if is_applied(&node.op) {
+        part_of_applied(graph, x, &hull, grid_of(cuts))
     } else if is_regrouped(&node.op) {
         part_of_blocks(graph, x, &hull, grid_of(cuts))
     } else {
@@ -102,6 +108,9 @@ pub(super) fn slice_blocks(graph: &mut Graph, ix: NodeIx, x: NodeIx, selections:
 /// The axes that a node makes: they are no operand's, or have an element for each block of one.
 fn made_axes(graph: &Graph, x: NodeIx) -> Vec<usize> {
     let node = graph.node(x);
+    if is_applied(&node.op) {
+        return Vec::new();
+    }
     let known: Vec<Option<usize>> = (0..node.operands.len())
         .flat_map(|position| operand_axes(graph, x, position))
         .collect();

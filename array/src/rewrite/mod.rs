@@ -4,6 +4,7 @@
 //! together. Each is on by default and can be switched off by name in
 //! [`LowerOptions`](crate::LowerOptions), which is how they are tested against plain evaluation.
 
+mod apply;
 mod blocks;
 mod cohorts;
 mod rechunk;

@@ -51,6 +51,10 @@ pub(crate) fn operand_axes(graph: &Graph, ix: NodeIx, position: usize) -> Vec<Op
             };
             (0..ndim).map(place).collect()
         }
+        Op::Apply(apply) => {
+            let reaches = apply.operands[position].reaches.iter();
+            reaches.map(|reach| reach.axis()).collect()
+        }
         Op::Search(_) if position == 0 => vec![None],
         Op::Contract { contraction, split } => {
             let side = if position == 0 { Side::Left } else { Side::Right };

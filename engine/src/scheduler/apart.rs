@@ -282,36 +282,46 @@ impl Scheduler {
 
     /// Has the calls of functions fail that no connected worker knows.
     pub(super) fn fail_unknown_functions(&mut self, job: JobId) {
-        let record = &self.jobs[&job];
         let mut unknown = Vec::new();
-        for layer in &record.layers {
-            let Some(function) = layer.spec.layer.function() else {
-                continue;
-            };
-            if !self
-                .workers
-                .values()
-                .any(|worker| worker.functions.contains(function))
-            {
-                unknown.push((
-                    layer.spec.id,
-                    layer.spec.layer.grid.block_count(),
-                    function.clone(),
-                ));
+        for layer in self.jobs[&job]
+            .layers
+            .iter()
+            .filter(|layer| layer.apart.is_some())
+        {
+            if let Some(message) = self.unknown_function(layer) {
+                unknown.push((layer.spec.id, layer.spec.layer.grid.block_count(), message));
             }
         }
-        for (layer, count, function) in unknown {
-            let names = self.function_names().into_iter();
-            let known: Vec<&str> = names.filter(|name| !name.starts_with(OWN_FUNCTIONS)).collect();
-            let known = match known.as_slice() {
-                [] => "they know none".to_owned(),
-                known => format!("they know {}", known.join(", ")),
-            };
-            let message: Arc<str> = format!("no worker knows the function {function:?}; {known}").into();
+        for (layer, count, message) in unknown {
+            let message: Arc<str> = message.into();
             for block in 0..count {
                 self.fail_task(TaskId { job, layer, block }, &message);
             }
         }
+    }
+
+    /// Why an array of a new job cannot be made: no connected worker knows a function of it.
+    pub(super) fn first_unknown_function(&self, job: JobId) -> Option<String> {
+        let arrays = self.jobs[&job]
+            .layers
+            .iter()
+            .filter(|layer| layer.apart.is_none());
+        arrays.filter_map(|layer| self.unknown_function(layer)).next()
+    }
+
+    fn unknown_function(&self, layer: &LayerRecord) -> Option<String> {
+        let is_known = |function: &&Arc<str>| {
+            let mut workers = self.workers.values();
+            workers.any(|worker| worker.functions.contains(*function))
+        };
+        let function = layer.spec.layer.functions().find(|name| !is_known(name))?;
+        let names = self.function_names().into_iter();
+        let known: Vec<&str> = names.filter(|name| !name.starts_with(OWN_FUNCTIONS)).collect();
+        let known = match known.as_slice() {
+            [] => "they know none".to_owned(),
+            known => format!("they know {}", known.join(", ")),
+        };
+        Some(format!("no worker knows the function {function:?}; {known}"))
     }
 
     /// Whether a client keeps a block of the result of a name.
@@ -334,9 +344,8 @@ impl Scheduler {
         let mut rare: Vec<(JobId, LayerId)> = Vec::new();
         for (&job, record) in &self.jobs {
             for layer in record.layers.iter().filter(|layer| !layer.is_rare) {
-                if let Some(function) = layer.spec.layer.function()
-                    && !self.is_known_to_all(function)
-                {
+                let mut functions = layer.spec.layer.functions();
+                if functions.any(|function| !self.is_known_to_all(function)) {
                     rare.push((job, layer.spec.id));
                 }
             }

@@ -33,8 +33,8 @@ impl LayerRecord {
         has_all
             && (layer.workers.is_empty() || layer.workers.contains(&worker.name))
             && layer
-                .function()
-                .is_none_or(|function| worker.functions.contains(function))
+                .functions()
+                .all(|function| worker.functions.contains(function))
     }
 
     /// Whether a worker may run one of the layer's tasks now, as far as that is not a question of room.
@@ -155,7 +155,8 @@ impl Scheduler {
                 .iter()
                 .map(|need| format!("{} {}", need.count, need.name));
             let names = spec.workers.iter().map(|name| format!("worker {name}"));
-            let wishes: Vec<String> = needs.chain(names).collect();
+            let functions = spec.functions.iter().map(|name| format!("function {name}"));
+            let wishes: Vec<String> = needs.chain(names).chain(functions).collect();
             format!(
                 "{} waits: no connected worker offers what it asks for ({})",
                 spec.name,

@@ -79,6 +79,10 @@ impl Scheduler {
             });
         } else {
             self.fail_unknown_functions(job);
+            if let Some(message) = self.first_unknown_function(job) {
+                self.fail_job(job, &message.into());
+                return;
+            }
             self.tell_problems(job, self.unmet_wishes(job));
         }
         if let Some(message) = self.first_too_large(job) {
@@ -195,7 +199,7 @@ impl Scheduler {
                 chunks: BlockTable::new(count).shared(keeps_neighbours && !layer.is_apart()),
                 inputs,
                 apart: layer.is_apart().then(|| Box::new(Apart::new(count))),
-                is_rare: layer.function().is_some_and(|name| !self.is_known_to_all(name)),
+                is_rare: layer.functions().any(|name| !self.is_known_to_all(name)),
                 is_untried: self.is_untried(layer),
                 choosy_ready: Default::default(),
                 finished: BlockSet::new(count),

@@ -85,6 +85,9 @@ pub struct Layer {
     /// How many workers shall hold each value.
     #[prost(uint32, tag = "18")]
     pub replicas: u32,
+    /// The names of the functions on blocks that the body calls.
+    #[prost(string, repeated, tag = "19")]
+    pub functions: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Resource {

@@ -7,9 +7,11 @@ use graticule_kernel::{KernelError, Tensor};
 use graticule_ops::Scalar;
 use graticule_plan::DType;
 use graticule_tests::{
-    evaluate::{evaluate, unneeded_blocks},
+    evaluate::{evaluate_with_functions, unneeded_blocks},
     numpy::{Numpy, Raised},
 };
+
+use crate::blocks::functions;
 
 /// How near a result must be to NumPy's.
 #[derive(Debug, Clone, PartialEq)]
@@ -46,7 +48,7 @@ pub(crate) fn results(arrays: &[&Array], rewrites: Rewrites) -> Result<Vec<Tenso
             lowered.explain()
         );
     }
-    let made = evaluate(&lowered.plan, &BTreeMap::new())?;
+    let made = evaluate_with_functions(&lowered.plan, &BTreeMap::new(), &functions())?;
     for (tensor, array) in made.iter().zip(arrays) {
         let shape: Vec<u64> = tensor.shape().iter().map(|&len| len as u64).collect();
         assert_eq!((tensor.dtype(), shape), (array.dtype(), array.shape()));

@@ -10,6 +10,7 @@ use proptest::prelude::*;
 
 use crate::{
     assign::assigned,
+    blocks::called,
     compare::{Near, check},
     composed::composed,
     inputs::{Random, Values, array, chunks, shape, tensor},
@@ -78,7 +79,7 @@ impl Case {
             .pick(&self.values[self.values.len().saturating_sub(3)..])
             .clone();
         let y = random.pick(&self.values).clone();
-        let made = match random.below(24) {
+        let made = match random.below(25) {
             0 => cast(random, &x),
             1 => unary(random, &x),
             2 | 3 => pair(random, &x, &y),
@@ -98,6 +99,7 @@ impl Case {
             20 => pad(random, &x),
             21 => windowed(random, &x),
             22 => assigned(random, &x, &y),
+            23 => called(random, &x),
             _ => groups(random, &x),
         };
         // Shapes that do not fit and dtypes that have no such operation are tested elsewhere.

@@ -4,10 +4,11 @@ use std::collections::BTreeMap;
 
 use graticule_array::{Array, LowerOptions, Wanted, lower};
 use graticule_plan::Key;
-use graticule_tests::evaluate::{HeldArray, evaluate};
+use graticule_tests::evaluate::{HeldArray, evaluate_with_functions};
 use proptest::prelude::*;
 
 use crate::{
+    blocks::functions,
     compare::{result, same},
     compose::{Case, Value, config},
     inputs::{Random, Values},
@@ -41,7 +42,7 @@ proptest! {
         let indirect = from(Array::held(Key(1), grid, kept.dtype()), &after);
         prop_assert_eq!(direct.chunks(), indirect.chunks());
         let lowered = lower(&[(&indirect, Wanted::Deliver)], &LowerOptions::default()).unwrap();
-        match (result(&direct, Rewrites::All), evaluate(&lowered.plan, &held)) {
+        match (result(&direct, Rewrites::All), evaluate_with_functions(&lowered.plan, &held, &functions())) {
             (Ok(a), Ok(b)) => same(&a, &b[0])
                 .map_err(|why| TestCaseError::fail(format!("{why}\n{}", lowered.explain())))?,
             (Err(_), Err(_)) => {}

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used)] // Helpers of tests fail as tests do.
 
 mod assign;
+mod blocks;
 mod compare;
 mod compose;
 mod composed;
