@@ -212,6 +212,16 @@ pub enum ArrayError {
         /// What was to be done.
         operation: &'static str,
     },
+    /// Lists of arrays that are not nested alike.
+    #[error(
+        "nested lists must have their arrays at one depth, but some are at depth {first} and some at {other}"
+    )]
+    NestedDepth {
+        /// Lists around the first array, counted from where they differ.
+        first: usize,
+        /// Lists around another one.
+        other: usize,
+    },
     /// A shape that does not hold an array's elements.
     #[error("cannot reshape array of size {size} into shape {}", signed_shape_text(.shape))]
     Reshape {

@@ -1,5 +1,7 @@
 //! What an operation takes beside arrays, and NumPy 2's promotion (NEP 50).
 
+use std::cmp::Reverse;
+
 use graticule_ops::{OpsError, Scalar, promote, promote_weak};
 use graticule_plan::{DType, Kind};
 
@@ -129,18 +131,25 @@ fn weak_float(value: f64, dtype: DType) -> Scalar {
 ///
 /// Weak numbers alone take their kind's default: bool, int64, float64.
 pub(crate) fn common_dtype<'a>(operands: impl IntoIterator<Item = &'a Operand>) -> DType {
-    let (mut strong, mut weak) = (None, None);
+    let (mut strong, mut weak) = (Vec::new(), None);
     for operand in operands {
         match operand.strength() {
-            Ok(dtype) => strong = Some(strong.map_or(dtype, |have| promote(have, dtype))),
+            Ok(dtype) => strong.push(dtype),
             Err(kind) => weak = weak.max(Some(kind)),
         }
     }
-    match (strong, weak) {
+    match (promote_all(strong), weak) {
         (Some(dtype), None) => dtype,
         (Some(dtype), Some(kind)) => promote_weak(dtype, kind),
         (None, Some(Kind::Float)) => DType::Float64,
         (None, Some(Kind::Bool)) => DType::Bool,
         (None, _) => DType::Int64,
     }
+}
+
+/// The dtype that all promote to. As in NumPy those of the highest kind come first: int8, uint16 and float32 are float32
+/// together, though the int32 of the first two would need float64.
+pub(crate) fn promote_all(mut dtypes: Vec<DType>) -> Option<DType> {
+    dtypes.sort_by_key(|dtype| Reverse(dtype.kind()));
+    dtypes.into_iter().reduce(promote)
 }

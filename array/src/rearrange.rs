@@ -1,6 +1,6 @@
 //! Elements and axes put elsewhere: rolled, turned, repeated, taken apart.
 
-use graticule_ops::{AxisSelection, promote};
+use graticule_ops::AxisSelection;
 
 use crate::{Array, ArrayError, Axes, Index, concatenate, infer::axis_index};
 
@@ -382,8 +382,8 @@ pub fn open_grid(arrays: &[Array], is_cartesian: bool) -> Result<Vec<Array>, Arr
 /// # Errors
 /// [`ArrayError::NoArrays`].
 pub fn result_type(arrays: &[Array]) -> Result<graticule_plan::DType, ArrayError> {
-    let dtypes = arrays.iter().map(Array::dtype);
-    dtypes.reduce(promote).ok_or(ArrayError::NoArrays {
+    let dtypes = arrays.iter().map(Array::dtype).collect();
+    crate::operand::promote_all(dtypes).ok_or(ArrayError::NoArrays {
         operation: "find a dtype for",
     })
 }

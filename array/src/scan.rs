@@ -280,3 +280,49 @@ impl Array {
         Ok(Array::new(op, vec![self.clone()], scan.result_dtype(), grid))
     }
 }
+
+impl Array {
+    /// Sums up along an axis, or without one over all elements in C order.
+    ///
+    /// # Errors
+    /// As [`Array::cumulative_sum`].
+    pub fn cumsum(&self, axis: Option<i64>) -> Result<Array, ArrayError> {
+        let (x, along) = self.scanned(axis)?;
+        x.cumulative_sum(&along)
+    }
+
+    /// Multiplies up along an axis, or without one over all elements in C order.
+    ///
+    /// # Errors
+    /// As [`Array::cumulative_prod`].
+    pub fn cumprod(&self, axis: Option<i64>) -> Result<Array, ArrayError> {
+        let (x, along) = self.scanned(axis)?;
+        x.cumulative_prod(&along)
+    }
+
+    /// As [`Array::cumsum`], where NaN counts as 0.
+    ///
+    /// # Errors
+    /// As [`Array::cumulative_sum`].
+    pub fn nancumsum(&self, axis: Option<i64>) -> Result<Array, ArrayError> {
+        let (x, along) = self.scanned(axis)?;
+        x.cumulative_sum(&along.skipna())
+    }
+
+    /// As [`Array::cumprod`], where NaN counts as 1.
+    ///
+    /// # Errors
+    /// As [`Array::cumulative_prod`].
+    pub fn nancumprod(&self, axis: Option<i64>) -> Result<Array, ArrayError> {
+        let (x, along) = self.scanned(axis)?;
+        x.cumulative_prod(&along.skipna())
+    }
+
+    /// What NumPy's `cumsum` goes along.
+    fn scanned(&self, axis: Option<i64>) -> Result<(Array, Along), ArrayError> {
+        Ok(match axis {
+            Some(axis) => (self.clone(), Along::axis(axis)),
+            None => (self.ravel()?, Along::only()),
+        })
+    }
+}

@@ -1,12 +1,12 @@
 //! Axes moved, added and dropped; arrays repeated and joined.
 
-use graticule_ops::promote;
 use graticule_plan::{AxisChunks, ChunkGrid};
 
 use crate::{
     Array, ArrayError, Axes,
     expression::Op,
     infer::{axis_index, axis_indices, broadcast_shape, concatenate_axis, grid_of, with_axis},
+    operand::promote_all,
 };
 
 /// The shape that arrays of all `shapes` broadcast to; of none, that of a single number.
@@ -47,11 +47,7 @@ pub fn concatenate(arrays: &[Array], axis: i64) -> Result<Array, ArrayError> {
             });
         }
     }
-    let dtype = arrays
-        .iter()
-        .map(Array::dtype)
-        .reduce(promote)
-        .expect("there is a first");
+    let dtype = promote_all(arrays.iter().map(Array::dtype).collect()).expect("there is a first");
     let parts: Vec<&Array> = arrays.iter().filter(|a| a.shape()[axis] > 0).collect();
     let (Some(&largest), Some(&only)) = (parts.iter().max_by_key(|a| a.nbytes()), parts.first()) else {
         return first.astype(dtype);

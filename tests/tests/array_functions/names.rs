@@ -356,7 +356,7 @@ pub(crate) const SECTIONS: &[Section] = &[
             ("gradient", "", ""),
             ("nancumprod", "", ""),
             ("nancumsum", "", ""),
-            ("push", "", ""),
+            ("push", "ffill", ""),
         ],
     },
     Section {
