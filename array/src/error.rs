@@ -212,6 +212,24 @@ pub enum ArrayError {
         /// What was to be done.
         operation: &'static str,
     },
+    /// A polynomial that cannot be fitted.
+    #[error("polyfit: {why}")]
+    Fit {
+        /// What does not fit, and what would.
+        why: String,
+    },
+    /// Places that values cannot be interpolated between.
+    #[error("interp: {why}")]
+    Interpolation {
+        /// What does not fit, and what would.
+        why: String,
+    },
+    /// A sparse matrix that is none, or does not fit the array.
+    #[error("sparse weights: {why}")]
+    SparseWeights {
+        /// What does not fit, and what would.
+        why: String,
+    },
     /// Lists of arrays that are not nested alike.
     #[error(
         "nested lists must have their arrays at one depth, but some are at depth {first} and some at {other}"

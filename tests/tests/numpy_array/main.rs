@@ -9,6 +9,7 @@ mod compose;
 mod composed;
 mod covariance;
 mod errors;
+mod fits;
 mod groups;
 mod held;
 mod inputs;
