@@ -11,6 +11,7 @@ mod errors;
 mod groups;
 mod held;
 mod inputs;
+mod linalg;
 mod moves;
 mod operations;
 mod order;
