@@ -548,6 +548,37 @@ pub enum ArrayError {
         /// Difference of neighbours.
         step: f64,
     },
+    /// Matrices that are not square.
+    #[error("{operation}: the last 2 axes must be square, the array has shape {}", shape_text(.shape))]
+    NotSquare {
+        /// NumPy's name of the operation.
+        operation: &'static str,
+        /// The array's shape.
+        shape: Vec<u64>,
+    },
+    /// An order of norms that is not there.
+    #[error(
+        "norms of order {order} are not there for {what}: matrices have 1, -1, 2, -2, inf, -inf, 'fro' and 'nuc', vectors any number"
+    )]
+    NormOrder {
+        /// As given.
+        order: String,
+        /// Vectors or matrices.
+        what: &'static str,
+    },
+    /// A condition number of nothing.
+    #[error("cond is not defined on empty arrays")]
+    EmptyCondition,
+    /// Vectors of another length than 3.
+    #[error("cross products need 3 elements along axis {axis}, not {first} and {second}")]
+    CrossLength {
+        /// The axis as given.
+        axis: i64,
+        /// The first array's length.
+        first: u64,
+        /// The second one's.
+        second: u64,
+    },
     /// An integer raised to a negative power.
     #[error("integers to negative integer powers are not allowed")]
     NegativePower,

@@ -5,8 +5,8 @@ use std::{
 };
 
 use graticule_ops::{
-    AxisSelection, BinaryOp, Binning, Contraction, Distribution, ReduceKind, Reduction, Scalar, Scan,
-    SearchKind, Sorting, UnaryOp,
+    AxisSelection, BinaryOp, Binning, Contraction, Distribution, LinalgKind, ReduceKind, Reduction, Scalar,
+    Scan, SearchKind, Sorting, UnaryOp,
 };
 use graticule_plan::{Annotations, AxisChunks, ChunkGrid, DType, Digest, Key, Rows};
 
@@ -98,6 +98,9 @@ pub(crate) enum Op {
         contraction: Contraction,
         split: Vec<usize>,
     },
+    /// What is made of the matrices in the last two axes, each within one block; or of the matrix in each block, where those
+    /// axes have several. Blocks are made of one block each.
+    Linalg(LinalgKind),
     /// A scan along an axis: in one step where the axis is one block, else in parts.
     Scan(Scan, ScanPart),
     /// A user's function of blocks. One of several dtypes makes a tuple, which parts of it and other functions take.
@@ -306,6 +309,7 @@ impl Op {
             Op::Search(kind) => kind.name(),
             Op::Count(_) => "bincount",
             Op::Contract { .. } => "contract",
+            Op::Linalg(kind) => kind.name(),
             Op::Scan(scan, part) => return part.name(scan),
             Op::Apply(apply) => return apply.function.name().to_string(),
             Op::Part(_) => "part",

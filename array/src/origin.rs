@@ -98,6 +98,7 @@ impl Origin {
             | Op::Contract { .. }
             | Op::Apply(_)
             | Op::Part(_)
+            | Op::Linalg(_)
             | Op::Partial(_)
             | Op::Combine(..)
             | Op::Finish(_) => Self {

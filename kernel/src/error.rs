@@ -144,7 +144,33 @@ pub enum KernelError {
         /// Number of bins.
         count: u64,
     },
+    /// A matrix that an operation has no result for; NumPy raises `LinAlgError`.
+    #[error("{operation}: {problem} (matrix {matrix} of block {block:?})")]
+    Matrix {
+        /// NumPy's name of the operation.
+        operation: &'static str,
+        /// What is wrong with it.
+        problem: MatrixProblem,
+        /// The matrix' place in the stack that the block holds.
+        matrix: usize,
+        /// The block's index in its layer's grid.
+        block: Vec<u64>,
+    },
     /// An integer was to be raised to a negative power; NumPy raises `ValueError`.
     #[error("integers to negative integer powers are not allowed; cast to a float first")]
     NegativePower,
+}
+
+/// What is wrong with a matrix.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum MatrixProblem {
+    /// Its rows depend on each other to the last digit.
+    #[error("singular matrix: lstsq or pinv give the nearest solution")]
+    Singular,
+    /// A pivot is not above zero.
+    #[error("matrix is not positive definite: check that it is symmetric, and that its rows are independent")]
+    NotPositiveDefinite,
+    /// It has NaN, or the iteration came to no end.
+    #[error("did not converge: check the matrix for NaN")]
+    NotConverged,
 }

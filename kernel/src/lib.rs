@@ -38,6 +38,7 @@ mod elementwise;
 mod error;
 mod fused;
 mod lazy;
+mod linalg;
 mod movement;
 mod nodes;
 mod order;
@@ -61,7 +62,7 @@ pub use buffer::{
 };
 pub use chunk::{Chunk, PART_COUNT_MAX, PartHeads, split_header};
 pub use element::Element;
-pub use error::{BoxError, KernelError};
+pub use error::{BoxError, KernelError, MatrixProblem};
 pub use program::{NODE_COUNT_MAX, run, run_unfused, run_with_functions};
 pub use reader::{InlineReader, Reader, Tables, read_inline};
 pub use tensor::{Tensor, TensorMut};

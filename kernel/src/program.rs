@@ -4,7 +4,7 @@ use graticule_plan::NDIM_MAX;
 use crate::{
     BlockFunctions, Chunk, KernelError, NoFunctions, Reader, Tables, Tensor, Window, apply, contract, count,
     lazy::{self, Meta},
-    nodes, order, random, reduce, scan,
+    linalg, nodes, order, random, reduce, scan,
 };
 
 /// The most nodes of a program.
@@ -237,6 +237,7 @@ impl Task<'_> {
             Node::Count(step) => ready(count::node(self, node, step, values)),
             Node::Random(step) => ready(random::node(self, node, step)),
             Node::Contract(step) => ready(contract::node(self, node, step, values)),
+            Node::Linalg(step) => ready(linalg::node(self, node, step, values)),
             Node::Scan(step) => ready(scan::node(self, node, step, values)),
             Node::Apply(step) => ready(apply::node(self, node, step, values)),
         }
@@ -299,6 +300,7 @@ fn name(node: &Node) -> String {
         Node::Contract(_) => "contract".into(),
         Node::Apply(apply) => format!("function {:?}", apply.function),
         Node::Part { part, .. } => format!("part {part}"),
+        Node::Linalg(step) => step.kind.name().into(),
     }
 }
 

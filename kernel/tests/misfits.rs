@@ -5,8 +5,8 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use graticule_kernel::{InlineReader, Tensor, Window, run, run_unfused};
 use graticule_ops::{
-    AxisSelection, Binning, BlockAxis, Contract, Contraction, Count, Distribution, Node, NodeId, Program,
-    Random, Scalar, Scan, ScanKind, ScanStep, Search, SearchKind, Sort, Sorting,
+    AxisSelection, Binning, BlockAxis, Contract, Contraction, Count, Distribution, Linalg, LinalgKind, Node,
+    NodeId, Program, Random, Scalar, Scan, ScanKind, ScanStep, Search, SearchKind, Sort, Sorting,
 };
 use graticule_plan::{AxisChunks, DType, Digest};
 use proptest::{collection::vec, option, prelude::*, sample::select};
@@ -144,13 +144,45 @@ fn order() -> impl Strategy<Value = Node> {
     ]
 }
 
+fn linalg() -> impl Strategy<Value = Node> {
+    let kind = select(vec![
+        LinalgKind::Cholesky,
+        LinalgKind::Qr { complete: false },
+        LinalgKind::Qr { complete: true },
+        LinalgKind::Svd { full_matrices: true },
+        LinalgKind::Svd { full_matrices: false },
+        LinalgKind::SingularValues,
+        LinalgKind::Eigh,
+        LinalgKind::Eigvalsh,
+        LinalgKind::Lu,
+        LinalgKind::Inverse,
+        LinalgKind::Slogdet,
+        LinalgKind::Solve,
+        LinalgKind::SolveTriangular {
+            lower: true,
+            unit_diagonal: true,
+        },
+        LinalgKind::SolveTriangular {
+            lower: false,
+            unit_diagonal: false,
+        },
+    ]);
+    (vec(id(), 0..3), kind).prop_map(|(xs, kind)| {
+        Node::Linalg(Linalg {
+            xs,
+            kind,
+            matrix_elements: 0,
+        })
+    })
+}
+
 fn node() -> impl Strategy<Value = Node> {
     let input = (0usize..3, dtype()).prop_map(|(input, dtype)| Node::Input {
         input,
         parts: vec![dtype],
     });
     let cast = (id(), dtype()).prop_map(|(x, dtype)| Node::Cast { x, dtype });
-    prop_oneof![2 => input, 1 => cast, 2 => scan(), 2 => contract(), 1 => random(), 2 => order()]
+    prop_oneof![2 => input, 1 => cast, 2 => scan(), 2 => contract(), 1 => random(), 2 => order(), 2 => linalg()]
 }
 
 proptest! {

@@ -4,8 +4,8 @@ use graticule_plan::{AxisChunks, DType, Digest};
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Apply, ApplyOperand, BinaryOp, Contract, Count, OpsError, Random, Read, Reduction, Scalar, ScanStep,
-    Search, Sort, Stage, UnaryOp,
+    Apply, ApplyOperand, BinaryOp, Contract, Count, Linalg, OpsError, Random, Read, Reduction, Scalar,
+    ScanStep, Search, Sort, Stage, UnaryOp,
 };
 
 /// A node's position in its program.
@@ -234,6 +234,8 @@ pub enum Node {
     Count(Count),
     /// A sum of products over axes that two arrays share.
     Contract(Contract),
+    /// What is made of each matrix of a stack.
+    Linalg(Linalg),
     /// The same elements, in C order, in the shape that the axes have for the block.
     Reshape {
         /// Operand.
@@ -300,7 +302,7 @@ impl Node {
             Node::Binary { x, y, .. } | Node::Contract(Contract { x, y, .. }) => vec![*x, *y],
             Node::TakeAlong { x, positions, .. } => vec![*x, *positions],
             Node::Where { condition, x, y } => vec![*condition, *x, *y],
-            Node::Concatenate { xs, .. } => xs.clone(),
+            Node::Concatenate { xs, .. } | Node::Linalg(Linalg { xs, .. }) => xs.clone(),
             Node::Scan(step) => step.operands(),
             Node::Apply(apply) => apply.operands.iter().map(|operand| operand.x).collect(),
         }
@@ -350,7 +352,9 @@ impl Node {
                 *x = rename(*x);
                 *y = rename(*y);
             }
-            Node::Concatenate { xs, .. } => xs.iter_mut().for_each(|x| *x = rename(*x)),
+            Node::Concatenate { xs, .. } | Node::Linalg(Linalg { xs, .. }) => {
+                xs.iter_mut().for_each(|x| *x = rename(*x));
+            }
             Node::Scan(step) => step.operands_mut().for_each(|x| *x = rename(*x)),
             Node::Apply(apply) => {
                 let operands = apply.operands.iter_mut();

@@ -330,6 +330,19 @@ impl<'a> Emitter<'a> {
                     contraction: contraction.clone(),
                 })
             }
+            Op::Linalg(kind) => {
+                let made = self.axes(ix, placement);
+                let operand = graph.grid(node.operands[0]).axes();
+                let matrix = |lens: [u64; 2]| lens[0].saturating_mul(lens[1]);
+                let lens = |from: usize| [made[from].extent_max(), made[from + 1].extent_max()];
+                let own = operand[operand.len() - 2..].iter().map(|axis| axis.chunk_max());
+                let own = own.fold(1, u64::saturating_mul);
+                ops::Node::Linalg(ops::Linalg {
+                    xs,
+                    kind: *kind,
+                    matrix_elements: own.saturating_add(matrix(lens(made.len() - 2))),
+                })
+            }
             Op::Scan(scan, part) => ops::Node::Scan(part.step(*scan, xs)),
             Op::Apply(apply) => self.apply(ix, apply, &xs, placement),
             Op::Part(part) => ops::Node::Part {

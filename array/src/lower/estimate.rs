@@ -21,6 +21,8 @@ const SELECT_PS: u64 = 1_000;
 const SORT_PS: u64 = 4_000;
 /// To multiply two numbers and add the product.
 const PRODUCT_PS: f64 = 100.0;
+/// For each element of a factorization and each of a line of it.
+const LINALG_PS: f64 = 1_000.0;
 /// Bytes of the elements of a product, where it does not matter much.
 const ITEM_BYTES: f64 = 8.0;
 /// What a task costs that does nothing.
@@ -46,6 +48,11 @@ impl Estimate {
             let operands = node.operands().into_iter().map(|x| body.bytes[x.0 as usize]);
             if let Node::Contract(contract) = node {
                 work_ps = work_ps.saturating_add(product_ps(contract, bytes, &body.bytes));
+            }
+            if let Node::Linalg(step) = node {
+                let elements = bytes as f64 / ITEM_BYTES;
+                let line = (step.matrix_elements as f64).sqrt();
+                work_ps = work_ps.saturating_add((elements * line * LINALG_PS) as u64);
             }
             let passed = operands.fold(bytes, u64::saturating_add);
             let work = read
@@ -210,6 +217,8 @@ fn own_scratch(node: usize, nodes: &[Node], bytes: &[u64]) -> u64 {
             let operands = apply.operands.iter().map(|operand| bytes[operand.x.0 as usize]);
             operands.fold(bytes[node], u64::saturating_add)
         }),
+        // One matrix after the other: it, its factors, and what they are made in.
+        Node::Linalg(step) => step.matrix_elements.saturating_mul(3 * ITEM_BYTES as u64),
         // A line, and positions in it.
         Node::Sort(sort) => sort.len_max.saturating_mul(16),
         Node::Contract(Contract {

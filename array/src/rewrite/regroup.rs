@@ -11,7 +11,10 @@ use crate::{
 
 /// Whether blocks are made of blocks, or of intervals, but elements not of elements at the same place.
 pub(super) fn is_regrouped(op: &Op) -> bool {
-    matches!(op, Op::Reshape(_) | Op::Windows(_) | Op::Sliding { .. })
+    matches!(
+        op,
+        Op::Reshape(_) | Op::Windows(_) | Op::Sliding { .. } | Op::Linalg(_)
+    )
 }
 
 /// The node with nothing but the blocks that `hull` of its result covers, in a grid of their own.
@@ -21,14 +24,30 @@ pub(super) fn part_of_blocks(
     hull: &[AxisSelection],
     grid: ChunkGrid,
 ) -> NodeIx {
-    let places = operand_axes(graph, node, 0);
     let Node {
         mut op,
         operands,
         dtype,
         grid: own,
     } = graph.node(node).clone();
-    let x = operands[0];
+    let mut parts = Vec::with_capacity(operands.len());
+    for (position, &x) in operands.iter().enumerate() {
+        let places = operand_axes(graph, node, position);
+        let inner = part_of_operand(graph, x, places, &own, hull, &mut op);
+        parts.push(slice_of(graph, x, &inner));
+    }
+    graph.add(op, parts, dtype, grid)
+}
+
+/// What the blocks within `hull` of a node in the grid `own` need of an operand whose axes lie at `places` of it.
+fn part_of_operand(
+    graph: &Graph,
+    x: NodeIx,
+    places: Vec<Option<usize>>,
+    own: &ChunkGrid,
+    hull: &[AxisSelection],
+    op: &mut Op,
+) -> Vec<AxisSelection> {
     let mut inner = Vec::with_capacity(places.len());
     for (axis, (chunks, place)) in graph.grid(x).axes().iter().zip(places).enumerate() {
         let Some(place) = place else {
@@ -38,7 +57,7 @@ pub(super) fn part_of_blocks(
         let (kept, covered) = (&own.axes()[place], hull[place]);
         let first = kept.block_of(covered.start);
         let last = kept.block_of(covered.start + covered.len - 1);
-        let (start, end) = match &mut op {
+        let (start, end) = match op {
             Op::Windows(axes) if axes[axis].is_some() => keep_intervals(&mut axes[axis], first, last),
             // The operand's blocks of the same numbers.
             _ => (chunks.extent(first).start, chunks.extent(last).end),
@@ -49,8 +68,7 @@ pub(super) fn part_of_blocks(
             len: end - start,
         });
     }
-    let operand = slice_of(graph, x, &inner);
-    graph.add(op, vec![operand], dtype, grid)
+    inner
 }
 
 /// Leaves intervals `first..=last`, counted from the first element that they need; gives the elements that they need.

@@ -417,6 +417,7 @@ pub(crate) const SECTIONS: &[Section] = &[
     Section {
         title: "Beside them",
         functions: &[
+            ("cond", "", ""),
             (
                 "group_reduce",
                 "",

@@ -13,6 +13,7 @@ mod fits;
 mod groups;
 mod held;
 mod inputs;
+mod linalg;
 mod moves;
 mod operations;
 mod order;

@@ -1,0 +1,143 @@
+//! Triangles, orthogonal factors, singular values and eigenvalues.
+
+use faer::{
+    MatRef, Side,
+    linalg::solvers::{Llt, Qr, SelfAdjointEigen, Svd},
+};
+
+use super::{
+    Matrices,
+    field::{Field, Scaled, put},
+};
+use crate::MatrixProblem;
+
+impl<T: Field> Matrices<'_, T> {
+    fn at(&self, row: usize, column: usize) -> T {
+        self.x[row * self.columns + column]
+    }
+
+    fn scaled(&self) -> Scaled<T> {
+        Scaled::new(self.rows, self.columns, |row, column| self.at(row, column))
+    }
+
+    fn is_finite(&self) -> bool {
+        self.x.iter().all(|x| x.is_finite())
+    }
+
+    /// Whether all that stands on the diagonal and below it is a finite number.
+    fn is_lower_finite(&self) -> bool {
+        let rows = self.x.chunks_exact(self.columns).enumerate();
+        rows.into_iter()
+            .all(|(row, elements)| elements[..=row].iter().all(|x| x.is_finite()))
+    }
+
+    /// The factor; of numbers that are not finite come some that are not, as LAPACK's kernels do it.
+    pub(super) fn cholesky(&self, out: &mut [T]) -> Result<(), MatrixProblem> {
+        let x = MatRef::from_row_major_slice(self.x, self.rows, self.columns);
+        match Llt::new(x, Side::Lower) {
+            Ok(made) => put(made.L(), self.width, out),
+            Err(_) if self.is_lower_finite() => return Err(MatrixProblem::NotPositiveDefinite),
+            Err(_) => {
+                let rows = out.chunks_exact_mut(self.width).enumerate();
+                rows.for_each(|(row, places)| places[..=row].fill(T::NAN));
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) fn qr(&self, complete: bool, out: &mut [T]) {
+        let (inner, below) = match complete {
+            true => (self.rows, self.rows * self.width),
+            false => (self.rows.min(self.columns), self.rows * self.width),
+        };
+        if !self.is_finite() {
+            let rows = out[..below].chunks_exact_mut(self.width);
+            rows.for_each(|places| places[..inner].fill(T::NAN));
+            let rows = out[below..].chunks_exact_mut(self.width).enumerate();
+            rows.for_each(|(row, places)| places[row.min(self.columns)..self.columns].fill(T::NAN));
+            return;
+        }
+        if inner == 0 {
+            return;
+        }
+        let scaled = self.scaled();
+        let made = Qr::new(scaled.matrix.as_ref());
+        let q = if complete {
+            made.compute_Q()
+        } else {
+            made.compute_thin_Q()
+        };
+        put(q.as_ref(), self.width, out);
+        let r = made.thin_R();
+        let rows = out[below..].chunks_exact_mut(self.width).enumerate();
+        for (row, places) in rows.take(r.nrows()) {
+            for (column, place) in places.iter_mut().enumerate().take(self.columns).skip(row) {
+                *place = scaled.unscaled(r[(row, column)]);
+            }
+        }
+    }
+
+    /// Whether there is something to iterate over; else `out` holds what NumPy's routines leave of such numbers.
+    fn may_iterate(&self, out: &mut [T]) -> Result<bool, MatrixProblem> {
+        if self.x.iter().any(|x| x.is_nan()) {
+            return Err(MatrixProblem::NotConverged);
+        }
+        let is_finite = self.is_finite();
+        if !is_finite {
+            out.fill(T::NAN);
+        }
+        Ok(is_finite)
+    }
+
+    pub(super) fn svd(&self, full_matrices: bool, out: &mut [T]) -> Result<(), MatrixProblem> {
+        if !self.may_iterate(out)? {
+            return Ok(());
+        }
+        let scaled = self.scaled();
+        let x = scaled.matrix.as_ref();
+        let made = match full_matrices {
+            true => Svd::new(x),
+            false => Svd::new_thin(x),
+        };
+        let made = made.map_err(|_| MatrixProblem::NotConverged)?;
+        put(made.U(), self.width, out);
+        let (values, right) = out[self.rows * self.width..].split_at_mut(self.width);
+        let singular = made.S().column_vector().iter();
+        (values.iter_mut().zip(singular)).for_each(|(place, &value)| *place = scaled.unscaled(value));
+        put(made.V().transpose(), self.width, right);
+        Ok(())
+    }
+
+    pub(super) fn singular_values(&self, out: &mut [T]) -> Result<(), MatrixProblem> {
+        if !self.may_iterate(out)? {
+            return Ok(());
+        }
+        let scaled = self.scaled();
+        let made = scaled.matrix.singular_values();
+        let made = made.map_err(|_| MatrixProblem::NotConverged)?;
+        (out.iter_mut().zip(made)).for_each(|(place, value)| *place = scaled.unscaled(value));
+        Ok(())
+    }
+
+    pub(super) fn eigh(&self, with_vectors: bool, out: &mut [T]) -> Result<(), MatrixProblem> {
+        if !self.is_lower_finite() {
+            out.fill(T::NAN);
+            return Ok(());
+        }
+        let lower = |row: usize, column: usize| self.at(row.max(column), row.min(column));
+        let scaled = Scaled::new(self.rows, self.columns, lower);
+        let (values, vectors) = out.split_at_mut(self.width);
+        if with_vectors {
+            let made = SelfAdjointEigen::new(scaled.matrix.as_ref(), Side::Lower)
+                .map_err(|_| MatrixProblem::NotConverged)?;
+            let eigen = made.S().column_vector().iter();
+            (values.iter_mut().zip(eigen)).for_each(|(place, &value)| *place = scaled.unscaled(value));
+            put(made.U(), self.width, vectors);
+        } else {
+            let made = scaled.matrix.self_adjoint_eigenvalues(Side::Lower);
+            let made = made.map_err(|_| MatrixProblem::NotConverged)?;
+            (values.iter_mut().zip(made)).for_each(|(place, value)| *place = scaled.unscaled(value));
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,164 @@
+//! What is made of each matrix of a stack, by the algorithms of `faer`.
+
+mod factor;
+mod field;
+mod lu;
+
+use graticule_ops::{Linalg, LinalgKind};
+use graticule_plan::DType;
+
+use self::field::Field;
+use crate::{
+    Chunk, KernelError, MatrixProblem, Tensor, TensorMut, lazy,
+    program::{Task, Values, single},
+};
+
+/// The value of a `Linalg` node.
+pub(crate) fn node(
+    task: &Task<'_>,
+    node: usize,
+    step: &Linalg,
+    values: &mut Values,
+) -> Result<Chunk, KernelError> {
+    for x in &step.xs {
+        lazy::force(task, values, x.0 as usize)?;
+    }
+    let operand = |place: usize| single(values.ready(step.xs[place].0 as usize).expect("just forced"));
+    let count = 1 + usize::from(step.kind.has_right_side());
+    if step.xs.len() != count {
+        return Err(task.misfit(node, format!("{} operands, want {count}", step.xs.len())));
+    }
+    let x = operand(0)?;
+    let right = if count == 2 { Some(operand(1)?) } else { None };
+    let stack = Stack::new(step.kind, x, right).map_err(|why| task.misfit(node, why))?;
+    let made = match x.dtype() {
+        DType::Float32 => stack.each::<f32>(x, right),
+        DType::Float64 => stack.each::<f64>(x, right),
+        dtype => return Err(task.misfit(node, format!("matrices of {dtype}, want float32 or float64"))),
+    };
+    made.map(Chunk::from).map_err(|failed| match failed {
+        Failed::Kernel(error) => error,
+        Failed::Matrix { problem, matrix } => KernelError::Matrix {
+            operation: step.kind.name(),
+            problem,
+            matrix,
+            block: task.block_index.to_vec(),
+        },
+    })
+}
+
+enum Failed {
+    Kernel(KernelError),
+    Matrix { problem: MatrixProblem, matrix: usize },
+}
+
+/// Matrices in C order, one after the other.
+struct Stack {
+    kind: LinalgKind,
+    batch: Vec<usize>,
+    rows: usize,
+    columns: usize,
+    right: usize,
+}
+
+impl Stack {
+    fn new(kind: LinalgKind, x: &Tensor, right: Option<&Tensor>) -> Result<Self, String> {
+        let [batch @ .., rows, columns] = x.shape() else {
+            return Err(format!("no matrices in shape {:?}", x.shape()));
+        };
+        if kind.needs_square() && rows != columns {
+            return Err(format!(
+                "matrices of {rows} rows and {columns} columns are not square"
+            ));
+        }
+        let width = match right.map(|right| (right.dtype(), right.shape())) {
+            None => 0,
+            Some((dtype, [others @ .., height, width]))
+                if dtype == x.dtype() && others == batch && height == rows =>
+            {
+                *width
+            }
+            Some((dtype, shape)) => {
+                let (own, have) = (x.dtype(), x.shape());
+                return Err(format!(
+                    "a right side of {dtype} and shape {shape:?} for {own} of {have:?}"
+                ));
+            }
+        };
+        Ok(Self {
+            kind,
+            batch: batch.to_vec(),
+            rows: *rows,
+            columns: *columns,
+            right: width,
+        })
+    }
+
+    fn each<T: Field>(&self, x: &Tensor, right: Option<&Tensor>) -> Result<Tensor, Failed> {
+        let (rows, columns) = (self.rows, self.columns);
+        let packed = self.kind.packed(rows as u64, columns as u64, self.right as u64);
+        let packed = (packed.0 as usize, packed.1 as usize);
+        let shape = [&self.batch[..], &[packed.0, packed.1]].concat();
+        let mut out = TensorMut::zeros(T::DTYPE, &shape).map_err(Failed::Kernel)?;
+        if shape.contains(&0) {
+            return Ok(out.freeze());
+        }
+        let elements = T::slice(x.bytes());
+        let right = right.map(|right| T::slice(right.bytes()));
+        let places = out.slice_mut::<T>().chunks_exact_mut(packed.0 * packed.1);
+        for (matrix, place) in places.enumerate() {
+            let x = &elements[matrix * rows * columns..][..rows * columns];
+            let right = right.map(|right| &right[matrix * rows * self.right..][..rows * self.right]);
+            let matrices = Matrices {
+                x,
+                rows,
+                columns,
+                right: right.unwrap_or_default(),
+                width: packed.1,
+            };
+            let made = matrices.make(self.kind, place);
+            made.map_err(|problem| Failed::Matrix { problem, matrix })?;
+        }
+        Ok(out.freeze())
+    }
+}
+
+/// One matrix, and what stands at its right.
+struct Matrices<'a, T> {
+    x: &'a [T],
+    rows: usize,
+    columns: usize,
+    right: &'a [T],
+    /// Columns of what is made.
+    width: usize,
+}
+
+impl<T: Field> Matrices<'_, T> {
+    /// Makes the result, in `out`, which holds zeros.
+    fn make(&self, kind: LinalgKind, out: &mut [T]) -> Result<(), MatrixProblem> {
+        match kind {
+            LinalgKind::Cholesky => self.cholesky(out),
+            LinalgKind::Qr { complete } => {
+                self.qr(complete, out);
+                Ok(())
+            }
+            LinalgKind::Svd { full_matrices } => self.svd(full_matrices, out),
+            LinalgKind::SingularValues => self.singular_values(out),
+            LinalgKind::Eigh => self.eigh(true, out),
+            LinalgKind::Eigvalsh => self.eigh(false, out),
+            LinalgKind::Lu => {
+                self.lu(out);
+                Ok(())
+            }
+            LinalgKind::Slogdet => {
+                self.slogdet(out);
+                Ok(())
+            }
+            LinalgKind::Inverse => self.inverse(out),
+            LinalgKind::Solve => self.solve(out),
+            LinalgKind::SolveTriangular { lower, unit_diagonal } => {
+                self.solve_triangular(lower, unit_diagonal, out)
+            }
+        }
+    }
+}
