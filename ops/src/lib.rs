@@ -42,6 +42,7 @@ pub use calls::{Argument, Calls, InlineValue, VALUE_FUNCTION};
 pub use contract::{Contract, Contraction, Side};
 pub use elementwise::{BinaryOp, UnaryOp};
 pub use error::OpsError;
+pub use num_complex::Complex;
 pub use order::{Binning, Count, Search, SearchKind, Sort, Sorting};
 pub use program::{BlockAxis, Node, NodeId, Program};
 pub use promotion::{can_hold, promote, promote_weak};
