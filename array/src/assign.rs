@@ -162,6 +162,7 @@ impl Array {
             Operand::Array(array) => array.astype(self.dtype()),
             Operand::Typed(scalar) => Array::scalar(scalar).astype(self.dtype()),
             Operand::Float(value) => Array::scalar(Scalar::Float64(value)).astype(self.dtype()),
+            Operand::Complex(value) => Array::scalar(Scalar::Complex128(value)).astype(self.dtype()),
             Operand::Bool(value) => Array::scalar(Scalar::Bool(value)).astype(self.dtype()),
             Operand::Int(value) => {
                 let dtype = self.dtype();

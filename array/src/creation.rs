@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use graticule_ops::{ArraySource, AxisSelection, BinaryOp, InlineArray, Scalar, encode_table};
+use graticule_ops::{ArraySource, AxisSelection, BinaryOp, Complex, InlineArray, Scalar, encode_table};
 use graticule_plan::{AxisChunks, ChunkGrid, DType, Digest, Key};
 
 use crate::{
@@ -44,6 +44,25 @@ macro_rules! elements {
 
 elements!(i8 => Int8, i16 => Int16, i32 => Int32, i64 => Int64, u8 => UInt8, u16 => UInt16, u32 => UInt32,
     u64 => UInt64, f32 => Float32, f64 => Float64);
+
+macro_rules! complex_elements {
+    ($($real:ty => $name:ident),*) => {$(
+        impl Element for Complex<$real> {
+            const DTYPE: DType = DType::$name;
+
+            fn write(self, bytes: &mut Vec<u8>) {
+                bytes.extend_from_slice(&self.re.to_le_bytes());
+                bytes.extend_from_slice(&self.im.to_le_bytes());
+            }
+
+            fn scalar(self) -> Scalar {
+                Scalar::$name(self)
+            }
+        }
+    )*};
+}
+
+complex_elements!(f32 => Complex64, f64 => Complex128);
 
 impl Element for bool {
     const DTYPE: DType = DType::Bool;
@@ -191,7 +210,7 @@ impl Array {
 
     /// `start`, `start + step`, and so on before `stop`: as NumPy's `arange`, to the bit.
     ///
-    /// `dtype` is an integer or a float.
+    /// `dtype` is an integer, a float, or complex with imaginary parts of 0.
     ///
     /// # Errors
     /// [`ArrayError::Arange`] for a step of 0 or numbers that are not finite; as [`Array::rechunk`] for `chunks`.
@@ -202,6 +221,9 @@ impl Array {
         dtype: DType,
         chunks: Chunks,
     ) -> Result<Array, ArrayError> {
+        if dtype.is_complex() {
+            return Self::arange(start, stop, step, dtype.real(), chunks)?.astype(dtype);
+        }
         let len = ((stop - start) / step).ceil();
         if !(start.is_finite() && step.is_finite() && len.is_finite()) || step == 0.0 || len > i64::MAX as f64
         {

@@ -109,7 +109,7 @@ impl Array {
         }
         let float = match self.dtype().kind() {
             Kind::Signed | Kind::Unsigned => self.astype(DType::Float64)?,
-            Kind::Bool | Kind::Float => self.clone(),
+            Kind::Bool | Kind::Float | Kind::Complex => self.clone(),
         };
         let along = |(&axis, spacing): (&usize, &Spacing)| float.slope(axis, spacing, edge_order);
         axes.iter().zip(&spaced).map(along).collect()
@@ -136,7 +136,7 @@ impl Array {
         let inner = steps.inside(self, axis)?;
         let at_end = |is_last: bool| steps.at_end(self, axis, edge_order, is_last);
         let parts = [at_end(false)?, inner, at_end(true)?];
-        let dtype = if self.dtype().is_float() {
+        let dtype = if self.dtype().is_inexact() {
             self.dtype()
         } else {
             DType::Float64
@@ -146,13 +146,14 @@ impl Array {
     }
 }
 
-/// Booleans, unsigned, signed and floats: each holds the kinds before it, but for the sign.
+/// Booleans, unsigned, signed, floats and complex numbers: each holds the kinds before it, but for the sign.
 fn kind_rank(dtype: DType) -> u32 {
     match dtype.kind() {
         Kind::Bool => 0,
         Kind::Unsigned => 1,
         Kind::Signed => 2,
         Kind::Float => 3,
+        Kind::Complex => 4,
     }
 }
 

@@ -1,6 +1,6 @@
 //! Operations on each element, with broadcasting and NumPy 2's promotion.
 
-use graticule_ops::{BinaryOp, Scalar, UnaryOp, promote};
+use graticule_ops::{BinaryOp, Complex, Scalar, UnaryOp, promote};
 use graticule_plan::{DType, Kind};
 
 use crate::{
@@ -28,11 +28,12 @@ pub fn binary(op: BinaryOp, x: impl Into<Operand>, y: impl Into<Operand>) -> Res
         return Ok(result);
     }
     let (operand, result) = op.dtypes(float_common(op, &x, &y).unwrap_or(common))?;
-    if op == BinaryOp::Power && !operand.is_float() && y.weak_int().is_some_and(|power| power < 0) {
+    if op == BinaryOp::Power && !operand.is_inexact() && y.weak_int().is_some_and(|power| power < 0) {
         return Err(ArrayError::NegativePower);
     }
     let (x, y) = (x.into_array(operand)?.astype(operand)?, y.into_array(operand)?);
-    if let (BinaryOp::Power, true, Op::Constant(power)) = (op, operand.is_float(), &y.0.op)
+    if let (BinaryOp::Power, true, Op::Constant(power)) = (op, operand.is_inexact(), &y.0.op)
+        && power.as_complex().im == 0.0
         && let Some(plain) = plain_power(&x, power.as_f64())
     {
         return plain;
@@ -41,7 +42,7 @@ pub fn binary(op: BinaryOp, x: impl Into<Operand>, y: impl Into<Operand>) -> Res
     Ok(Array::new(Op::Binary(op), operands, result, grid))
 }
 
-/// A float array to the power of one number, where NumPy takes a plainer operation (`fast_scalar_power`). The root is
+/// A float or complex array to the power of one number, where NumPy takes a plainer operation (`fast_scalar_power`). The root is
 /// no mere short cut: it gives NaN for -inf and keeps -0.0, of which the power 0.5 is inf and 0.0.
 fn plain_power(x: &Array, power: f64) -> Option<Result<Array, ArrayError>> {
     Some(match power {
@@ -71,7 +72,7 @@ fn is_comparison(op: BinaryOp) -> bool {
 
 /// Compares an integer array with a weak integer that its dtype cannot hold: the answer is known, and NumPy gives it.
 fn compare_far(op: BinaryOp, x: &Operand, y: &Operand, common: DType) -> Result<Option<Array>, ArrayError> {
-    if !is_comparison(op) || common.is_float() {
+    if !is_comparison(op) || common.is_inexact() {
         return Ok(None);
     }
     let (array, value, number_is_left) = match (x, y) {
@@ -160,7 +161,8 @@ impl Array {
 
     /// Converts each element to `dtype`; the array itself if it is of that dtype.
     ///
-    /// Floats outside an integer's range saturate and NaN gives 0, where NumPy's result is undefined.
+    /// Floats outside an integer's range saturate and NaN gives 0, where NumPy's result is undefined. Of complex numbers the
+    /// real part is kept.
     ///
     /// # Errors
     /// None today: every dtype converts to every other.
@@ -203,11 +205,16 @@ impl Array {
     /// [`ArrayError::Broadcast`].
     pub fn where_valid(&self, condition: impl Into<Operand>) -> Result<Array, ArrayError> {
         let float = match self.dtype() {
-            dtype if dtype.is_float() => dtype,
+            dtype if dtype.is_inexact() => dtype,
             dtype if dtype.size_bytes() <= 2 => DType::Float32,
             _ => DType::Float64,
         };
-        where_(condition, self.astype(float)?, f64::NAN)
+        let nan = if float.is_complex() {
+            Complex::new(f64::NAN, f64::NAN).into()
+        } else {
+            Operand::Float(f64::NAN)
+        };
+        where_(condition, self.astype(float)?, nan)
     }
 }
 
@@ -217,7 +224,7 @@ fn integer_bounds(dtype: DType) -> (i128, i128) {
     match dtype.kind() {
         Kind::Unsigned => (0, (1 << bits) - 1),
         Kind::Signed => (-(1 << (bits - 1)), (1 << (bits - 1)) - 1),
-        Kind::Bool | Kind::Float => (i128::MIN, i128::MAX),
+        Kind::Bool | Kind::Float | Kind::Complex => (i128::MIN, i128::MAX),
     }
 }
 
@@ -314,6 +321,12 @@ unary_methods! {
     deg2rad => Deg2rad,
     /// Converts radians to degrees.
     rad2deg => Rad2deg,
+    /// Changes the sign of each imaginary part.
+    conjugate => Conjugate,
+    /// Takes the real part of each element.
+    real => Real,
+    /// Takes the imaginary part of each element; of a real one 0.
+    imag => Imag,
 }
 
 macro_rules! binary_methods {

@@ -18,7 +18,7 @@ pub fn isclose(
 ) -> Result<Array, ArrayError> {
     // Not as an integer: the absolute value of the least one is no integer of its dtype.
     let float = match y.dtype().kind() {
-        Kind::Float => y.clone(),
+        Kind::Float | Kind::Complex => y.clone(),
         _ => y.astype(DType::Float64)?,
     };
     let allowed = float.absolute()?.multiply(relative)?.add(absolute)?;
@@ -89,13 +89,14 @@ impl Array {
     /// ones.
     ///
     /// # Errors
-    /// None today.
+    /// [`ArrayError::Ops`] of complex numbers.
     pub fn nan_to_num(
         &self,
         nan: f64,
         positive: Option<f64>,
         negative: Option<f64>,
     ) -> Result<Array, ArrayError> {
+        self.check_real("nan_to_num")?;
         let (least, greatest) = match self.dtype() {
             DType::Float32 => (f32::MIN.into(), f32::MAX.into()),
             DType::Float64 => (f64::MIN, f64::MAX),
@@ -109,24 +110,27 @@ impl Array {
     /// Tells of each element whether it is positive infinity.
     ///
     /// # Errors
-    /// None today.
+    /// [`ArrayError::Ops`] of complex numbers.
     pub fn isposinf(&self) -> Result<Array, ArrayError> {
+        self.check_real("isposinf")?;
         self.equal(f64::INFINITY)
     }
 
     /// Tells of each element whether it is negative infinity.
     ///
     /// # Errors
-    /// None today.
+    /// [`ArrayError::Ops`] of complex numbers.
     pub fn isneginf(&self) -> Result<Array, ArrayError> {
+        self.check_real("isneginf")?;
         self.equal(f64::NEG_INFINITY)
     }
 
     /// Tells of each element whether its sign bit is set: of -0.0 and of some NaN too.
     ///
     /// # Errors
-    /// None today.
+    /// [`ArrayError::Ops`] of complex numbers.
     pub fn signbit(&self) -> Result<Array, ArrayError> {
+        self.check_real("signbit")?;
         if !self.dtype().is_float() {
             return self.less(0);
         }
@@ -167,6 +171,7 @@ impl Array {
     pub fn logaddexp(&self, other: impl Into<Operand>) -> Result<Array, ArrayError> {
         let (x, other) = (self.as_float()?, floating(other.into())?);
         let larger = binary(BinaryOp::Maximum, &x, other.clone())?;
+        larger.check_real("logaddexp")?;
         let equal = x.equal(other.clone())?;
         let more = x.subtract(other)?.absolute()?.negative()?.exp()?.log1p()?;
         // Of two equal infinities the distance is NaN.
@@ -180,6 +185,7 @@ impl Array {
     pub fn logaddexp2(&self, other: impl Into<Operand>) -> Result<Array, ArrayError> {
         let (x, other) = (self.as_float()?, floating(other.into())?);
         let larger = binary(BinaryOp::Maximum, &x, other.clone())?;
+        larger.check_real("logaddexp2")?;
         let equal = x.equal(other.clone())?;
         let power = x.subtract(other)?.absolute()?.negative()?.exp2()?;
         let more = power.log1p()?.multiply(std::f64::consts::LOG2_E)?;
@@ -195,21 +201,30 @@ impl Array {
     /// Drops the sign of each element, as a float.
     ///
     /// # Errors
-    /// None today.
+    /// [`ArrayError::Ops`] of complex numbers.
     pub fn fabs(&self) -> Result<Array, ArrayError> {
+        self.check_real("fabs")?;
         self.as_float()?.absolute()
     }
 
-    /// Raises to a power in float64.
+    /// Raises to a power in float64, of complex numbers in complex128.
     ///
     /// # Errors
     /// As [`binary`](crate::binary).
     pub fn float_power(&self, other: impl Into<Operand>) -> Result<Array, ArrayError> {
-        let power = match other.into() {
-            Operand::Array(other) => Operand::Array(other.astype(DType::Float64)?),
+        let other = other.into();
+        let wide = |dtype: DType| {
+            if dtype.is_complex() {
+                DType::Complex128
+            } else {
+                DType::Float64
+            }
+        };
+        let power = match other {
+            Operand::Array(other) => Operand::Array(other.astype(wide(other.dtype()))?),
             other => other,
         };
-        self.astype(DType::Float64)?.power(power)
+        self.astype(wide(self.dtype()))?.power(power)
     }
 
     /// Gives `sin(pi x) / (pi x)`, and 1 at 0.
@@ -217,7 +232,7 @@ impl Array {
     /// # Errors
     /// None today.
     pub fn sinc(&self) -> Result<Array, ArrayError> {
-        let float = if self.dtype().is_float() {
+        let float = if self.dtype().is_inexact() {
             self.clone()
         } else {
             self.astype(DType::Float64)?

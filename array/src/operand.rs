@@ -2,14 +2,14 @@
 
 use std::cmp::Reverse;
 
-use graticule_ops::{OpsError, Scalar, promote, promote_weak};
+use graticule_ops::{Complex, OpsError, Scalar, promote, promote_weak};
 use graticule_plan::{DType, Kind};
 
 use crate::{Array, Element};
 
 /// An operand: an array, or a number that becomes one.
 ///
-/// Rust's `i64`, `i32`, `f64` and `bool` are *weak*, as Python's numbers are: they take the dtype of the array they
+/// Rust's `i64`, `i32`, `f64` and `bool`, and the complex numbers of `f64`, are *weak*, as Python's numbers are: they take the dtype of the array they
 /// meet (`float32 * 2.0` stays float32; `uint8 + 300` is an error). A [`Scalar`] is typed and promotes as an array does.
 #[derive(Debug, Clone)]
 pub enum Operand {
@@ -19,6 +19,8 @@ pub enum Operand {
     Int(i128),
     /// A weak float.
     Float(f64),
+    /// A weak complex number.
+    Complex(Complex<f64>),
     /// A weak boolean.
     Bool(bool),
     /// A number with a dtype of its own.
@@ -46,6 +48,12 @@ impl From<Scalar> for Operand {
 impl From<f64> for Operand {
     fn from(value: f64) -> Self {
         Operand::Float(value)
+    }
+}
+
+impl From<Complex<f64>> for Operand {
+    fn from(value: Complex<f64>) -> Self {
+        Operand::Complex(value)
     }
 }
 
@@ -80,6 +88,7 @@ impl Operand {
             Operand::Typed(scalar) => Ok(scalar.dtype()),
             Operand::Int(_) => Err(Kind::Signed),
             Operand::Float(_) => Err(Kind::Float),
+            Operand::Complex(_) => Err(Kind::Complex),
             Operand::Bool(_) => Err(Kind::Bool),
         }
     }
@@ -107,6 +116,8 @@ impl Operand {
             Operand::Typed(scalar) => scalar,
             Operand::Int(value) => weak_int(value, common)?,
             Operand::Float(value) => weak_float(value, common),
+            Operand::Complex(value) => Scalar::from_complex(value, common)
+                .expect("promotion of a weak complex number gives a complex dtype"),
             Operand::Bool(value) => {
                 Scalar::from_int(value.into(), common).expect("every dtype holds 0 and 1")
             }
@@ -118,18 +129,21 @@ impl Operand {
 /// A weak integer in `dtype`: Python's int goes through a C double to become a float.
 pub(crate) fn weak_int(value: i128, dtype: DType) -> Result<Scalar, OpsError> {
     match dtype {
-        DType::Float32 => Ok(Scalar::Float32(value as f64 as f32)),
+        DType::Float32 | DType::Complex64 => {
+            let value = Scalar::from_float(value as f64, dtype);
+            Ok(value.expect("a float or complex dtype"))
+        }
         _ => graticule_ops::can_hold(dtype, value),
     }
 }
 
 fn weak_float(value: f64, dtype: DType) -> Scalar {
-    Scalar::from_float(value, dtype).expect("promotion of a weak float gives a float dtype")
+    Scalar::from_float(value, dtype).expect("promotion of a weak float gives a float or complex dtype")
 }
 
 /// The common dtype of several operands, of which at least one may be strong: NumPy's `result_type`.
 ///
-/// Weak numbers alone take their kind's default: bool, int64, float64.
+/// Weak numbers alone take their kind's default: bool, int64, float64, complex128.
 pub(crate) fn common_dtype<'a>(operands: impl IntoIterator<Item = &'a Operand>) -> DType {
     let (mut strong, mut weak) = (Vec::new(), None);
     for operand in operands {
@@ -142,6 +156,7 @@ pub(crate) fn common_dtype<'a>(operands: impl IntoIterator<Item = &'a Operand>) 
         (Some(dtype), None) => dtype,
         (Some(dtype), Some(kind)) => promote_weak(dtype, kind),
         (None, Some(Kind::Float)) => DType::Float64,
+        (None, Some(Kind::Complex)) => DType::Complex128,
         (None, Some(Kind::Bool)) => DType::Bool,
         (None, _) => DType::Int64,
     }

@@ -1,7 +1,7 @@
 //! Sorting, looking up in what is sorted, and counting.
 
 use graticule_ops::{BinaryOp, Binning, SearchKind, Sorting, promote};
-use graticule_plan::{AxisChunks, ChunkGrid, DType, Kind};
+use graticule_plan::{AxisChunks, ChunkGrid, DType};
 
 use crate::{
     Array, ArrayError, Chunks, Over, WORKING_SET_BYTES, binary,
@@ -105,8 +105,9 @@ impl Array {
     /// Edges rise or fall, as NumPy's `digitize` takes them.
     ///
     /// # Errors
-    /// [`ArrayError::Edges`] if they do neither.
+    /// [`ArrayError::Edges`] if they do neither, [`ArrayError::Ops`] of complex numbers.
     pub fn digitize(&self, edges: &[f64], right: bool) -> Result<Array, ArrayError> {
+        self.check_real("digitize")?;
         let x = self.astype(DType::Float64)?;
         if edges.is_sorted() {
             return edge_array(edges)?.searchsorted(&x, !right);
@@ -137,7 +138,7 @@ impl Array {
                 want: 1,
             });
         }
-        if dtype.kind() == Kind::Float {
+        if dtype.is_inexact() {
             return Err(ArrayError::Integers { operation, dtype });
         }
         let binning = Binning {
@@ -162,6 +163,10 @@ impl Array {
         weights: Option<&Array>,
         density: bool,
     ) -> Result<Array, ArrayError> {
+        self.check_real("histogram")?;
+        if let Some(weights) = weights {
+            weights.check_real("histogram")?;
+        }
         let last = match edges {
             [_, .., last] if edges.is_sorted() => *last,
             _ => {
@@ -246,6 +251,7 @@ impl Array {
     fn counted(&self, binning: Binning, weights: Option<&Array>) -> Result<Array, ArrayError> {
         let mut operands = vec![self.clone()];
         if let Some(weights) = weights {
+            weights.check_real("bincount")?;
             if weights.shape() != self.shape() {
                 let shapes = vec![self.shape(), weights.shape()];
                 return Err(ArrayError::Broadcast { shapes });

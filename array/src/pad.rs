@@ -75,7 +75,10 @@ impl Array {
         }
         match mode {
             Pad::Constant(values) => drop(per_axis(values, self.ndim(), "constants")?),
-            Pad::LinearRamp(ends) => drop(per_axis(ends, self.ndim(), "end values")?),
+            Pad::LinearRamp(ends) => {
+                self.check_real("pad with a linear ramp")?;
+                drop(per_axis(ends, self.ndim(), "end values")?);
+            }
             _ => {}
         }
         let needs_elements = !matches!(mode, Pad::Constant(_) | Pad::Empty);
@@ -167,7 +170,7 @@ impl Array {
         let ramp = crate::where_(any_zero, vanished, plain)?.add(end)?;
         let ramp = match self.dtype().kind() {
             Kind::Signed | Kind::Unsigned => ramp.floor()?,
-            Kind::Bool | Kind::Float => ramp,
+            Kind::Bool | Kind::Float | Kind::Complex => ramp,
         };
         ramp.astype(self.dtype())
     }

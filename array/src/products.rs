@@ -85,12 +85,12 @@ impl Array {
         contract(self, other, Vec::new(), summed)
     }
 
-    /// Sums the products of elements along one axis of both arrays; the others broadcast.
+    /// Sums the products of elements along one axis of both arrays, those of this one conjugated; the others broadcast.
     ///
     /// # Errors
     /// [`ArrayError::AxisOutOfRange`], [`ArrayError::Summed`], [`ArrayError::Broadcast`].
     pub fn vecdot(&self, other: &Array, axis: i64) -> Result<Array, ArrayError> {
-        let (x, y) = (self.moveaxis(axis, -1)?, other.moveaxis(axis, -1)?);
+        let (x, y) = (self.conjugated()?.moveaxis(axis, -1)?, other.moveaxis(axis, -1)?);
         stacked("vecdot", (&x, vec![SUMMED]), (&y, vec![SUMMED]), vec![])
     }
 

@@ -142,8 +142,8 @@ impl Array {
             Operand::Int(value) if dtype == DType::Bool => small(i128::from(*value != 0), dtype),
             Operand::Int(value) => crate::operand::weak_int(*value, dtype)?,
             Operand::Bool(value) => small(i128::from(*value), dtype),
-            Operand::Float(value) if dtype.is_float() => {
-                Scalar::from_float(*value, dtype).expect("every float dtype holds a float")
+            Operand::Float(value) if dtype.is_inexact() => {
+                Scalar::from_float(*value, dtype).expect("every float and complex dtype holds a float")
             }
             _ => {
                 let value = value.into_array(dtype)?.astype(dtype)?;

@@ -133,7 +133,7 @@ impl Array {
         }
         // These have one meaning, whatever is asked for.
         let looks_at_nan = !matches!(kind, ReduceKind::Any | ReduceKind::All | ReduceKind::Count);
-        let skipna = skipna && looks_at_nan && self.dtype().is_float();
+        let skipna = skipna && looks_at_nan && self.dtype().is_inexact();
         let reduction = Reduction {
             kind,
             skipna,

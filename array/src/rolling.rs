@@ -139,7 +139,7 @@ impl Array {
         };
         let mut widths = vec![(0, 0); self.ndim()];
         widths[axis] = (before, window - 1 - before);
-        let float = if self.dtype().is_float() {
+        let float = if self.dtype().is_inexact() {
             self.clone()
         } else {
             self.astype(DType::Float64)?

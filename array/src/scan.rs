@@ -202,7 +202,7 @@ impl Array {
     /// [`ArrayError::AxisOutOfRange`].
     pub fn ffill(&self, axis: i64, limit: Option<u64>) -> Result<Array, ArrayError> {
         let filled = self.scan(ScanKind::Last, axis, true)?;
-        let (Some(limit), true) = (limit, self.dtype().is_float()) else {
+        let (Some(limit), true) = (limit, self.dtype().is_inexact()) else {
             return Ok(filled);
         };
         let axis = axis_index(axis, self.ndim())?;
@@ -265,7 +265,7 @@ impl Array {
 
     fn scan(&self, kind: ScanKind, axis: i64, skipna: bool) -> Result<Array, ArrayError> {
         let axis = axis_index(axis, self.ndim())?;
-        let skipna = skipna && self.dtype().is_float();
+        let skipna = skipna && self.dtype().is_inexact();
         if kind == ScanKind::Last && !skipna {
             return Ok(self.clone());
         }

@@ -38,10 +38,14 @@ impl Array {
         let weights = self.spread_weights(weights, over)?;
         let common = promote(self.dtype(), weights.dtype());
         let common = match self.dtype().kind() {
-            Kind::Float => common,
+            Kind::Float | Kind::Complex => common,
             _ => promote(common, DType::Float64),
         };
-        let common = if common.is_float() { common } else { DType::Float64 };
+        let common = if common.is_inexact() {
+            common
+        } else {
+            DType::Float64
+        };
         let (x, weights) = (self.astype(common)?, weights.astype(common)?);
         let total = weights.broadcast_to(&self.shape())?.sum(over)?;
         x.multiply(&weights)?.sum(over)?.divide(total)

@@ -296,9 +296,9 @@ async fn metadata_that_makes_no_sense_is_refused() {
             .to_string()
     };
     assert!(
-        error("\"float32\"", "\"complex64\"")
+        error("\"float32\"", "\"string\"")
             .await
-            .contains("complex64\" is not supported")
+            .contains("string\" is not supported")
     );
     assert!(
         error("\"regular\"", "\"rectilinear\"")

@@ -265,6 +265,8 @@ const fn dtype_code(dtype: DType) -> u8 {
         DType::UInt64 => 9,
         DType::Float32 => 10,
         DType::Float64 => 11,
+        DType::Complex64 => 12,
+        DType::Complex128 => 13,
     }
 }
 

@@ -2,6 +2,8 @@
 
 use graticule_ops::{Contract, Contraction, Side};
 use graticule_plan::DType;
+use matrixmultiply::CGemmOption;
+use num_complex::Complex;
 
 use crate::{
     Chunk, Element, KernelError, Tensor, TensorMut,
@@ -51,6 +53,8 @@ pub(crate) fn node(
     }
     match x.dtype() {
         DType::Bool => multiply::<bool>(&left, &right, &batch, sizes, &mut out),
+        DType::Complex64 => multiply::<Complex<f32>>(&left, &right, &batch, sizes, &mut out),
+        DType::Complex128 => multiply::<Complex<f64>>(&left, &right, &batch, sizes, &mut out),
         dtype => {
             with_number!(dtype, T => multiply::<T>(&left, &right, &batch, sizes, &mut out), unreachable!())
         }
@@ -248,13 +252,10 @@ macro_rules! floats {
                     }
                     return;
                 }
-                let last = |matrix: Matrix<'_, $type>, free: usize| {
-                    (free - 1) * matrix.free + (k - 1) * matrix.summed
-                };
-                assert!(last(x, m) < x.data.len() && last(y, n) < y.data.len() && m * n == out.len());
+                check_extents(x, y, sizes, out.len());
                 let [x_free, x_summed, y_free, y_summed] =
                     [x.free, x.summed, y.free, y.summed].map(|stride| stride as isize);
-                // SAFETY: the assertion says that the last element of each matrix, which has the greatest position as
+                // SAFETY: `check_extents` says that the last element of each matrix, which has the greatest position as
                 // no step is negative, lies within its slice; `out` is C order and borrowed alone.
                 #[allow(unsafe_code)]
                 unsafe {
@@ -271,3 +272,35 @@ macro_rules! floats {
 }
 
 floats!(f32 => sgemm, f64 => dgemm);
+
+/// Asserts that each matrix has its last element, and that the result has room.
+fn check_extents<T>(x: Matrix<'_, T>, y: Matrix<'_, T>, Sizes { m, k, n }: Sizes, made: usize) {
+    let last = |matrix: &Matrix<'_, T>, free: usize| (free - 1) * matrix.free + (k - 1) * matrix.summed;
+    assert!(last(&x, m) < x.data.len() && last(&y, n) < y.data.len() && m * n == made);
+}
+
+macro_rules! complex {
+    ($($real:ty => $gemm:ident),*) => {$(
+        impl Product for Complex<$real> {
+            fn product(x: Matrix<'_, Self>, y: Matrix<'_, Self>, sizes: Sizes, out: &mut [Self]) {
+                let Sizes { m, k, n } = sizes;
+                check_extents(x, y, sizes, out.len());
+                let [x_free, x_summed, y_free, y_summed] =
+                    [x.free, x.summed, y.free, y.summed].map(|stride| stride as isize);
+                // SAFETY: as for floats; a complex number is two of them without padding.
+                #[allow(unsafe_code)]
+                unsafe {
+                    matrixmultiply::$gemm(
+                        CGemmOption::Standard, CGemmOption::Standard,
+                        m, k, n, [1.0, 0.0],
+                        x.data.as_ptr().cast(), x_free, x_summed,
+                        y.data.as_ptr().cast(), y_summed, y_free,
+                        [0.0, 0.0], out.as_mut_ptr().cast(), n as isize, 1,
+                    );
+                }
+            }
+        }
+    )*};
+}
+
+complex!(f32 => cgemm, f64 => zgemm);

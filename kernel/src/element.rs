@@ -1,14 +1,16 @@
 use bytemuck::{NoUninit, Pod};
 use graticule_ops::Scalar;
 use graticule_plan::DType;
+use num_complex::Complex;
 
 mod sealed {
     pub trait Sealed {}
 }
 
-/// A Rust type that is the element of some dtype: `bool`, the integers of 8 to 64 bits, `f32` and `f64`.
+/// A Rust type that is the element of some dtype: `bool`, the integers of 8 to 64 bits, `f32` and `f64`, and the
+/// complex numbers of those.
 pub trait Element:
-    sealed::Sealed + NoUninit + PartialEq + PartialOrd + Default + Send + Sync + std::fmt::Debug + 'static
+    sealed::Sealed + NoUninit + PartialEq + Default + Send + Sync + std::fmt::Debug + 'static
 {
     /// The dtype.
     const DTYPE: DType;
@@ -60,7 +62,7 @@ macro_rules! numbers {
 numbers!(
     i8 => Int8, i16 => Int16, i32 => Int32, i64 => Int64,
     u8 => UInt8, u16 => UInt16, u32 => UInt32, u64 => UInt64,
-    f32 => Float32, f64 => Float64
+    f32 => Float32, f64 => Float64, Complex<f32> => Complex64, Complex<f64> => Complex128
 );
 
 impl sealed::Sealed for bool {}
@@ -110,12 +112,13 @@ pub(crate) fn are_bools(bytes: &[u8]) -> bool {
     bytes.iter().fold(0, |all, &byte| all | byte) <= 1
 }
 
-/// Calls `$body` with the type alias `$T` for the Rust type of a dtype, or gives `$otherwise` for booleans.
+/// Calls `$body` with the type alias `$T` for the Rust type of a dtype, or gives `$otherwise` for booleans and complex
+/// numbers.
 macro_rules! with_number {
     ($dtype:expr, $T:ident => $body:expr, $otherwise:expr) => {{
         use graticule_plan::DType as D;
         match $dtype {
-            D::Bool => $otherwise,
+            D::Bool | D::Complex64 | D::Complex128 => $otherwise,
             D::Int8 => {
                 type $T = i8;
                 $body
@@ -164,10 +167,20 @@ pub(crate) use with_number;
 /// Calls `$body` with the type alias `$T` for the Rust type of a dtype.
 macro_rules! with_element {
     ($dtype:expr, $T:ident => $body:expr) => {
-        $crate::element::with_number!($dtype, $T => $body, {
-            type $T = bool;
-            $body
-        })
+        match $dtype {
+            graticule_plan::DType::Complex64 => {
+                type $T = num_complex::Complex<f32>;
+                $body
+            }
+            graticule_plan::DType::Complex128 => {
+                type $T = num_complex::Complex<f64>;
+                $body
+            }
+            dtype => $crate::element::with_number!(dtype, $T => $body, {
+                type $T = bool;
+                $body
+            }),
+        }
     };
 }
 pub(crate) use with_element;

@@ -213,7 +213,7 @@ enum Place {
 }
 
 /// Bytes of the widest element, for which temporaries are made.
-const ITEM_BYTES_MAX: usize = 8;
+const ITEM_BYTES_MAX: usize = 16;
 
 impl<'g> Tiles<'g> {
     /// An evaluator of ranges of at most `len_max` elements.

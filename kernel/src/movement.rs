@@ -89,7 +89,8 @@ pub(crate) fn take_along(x: &Tensor, positions: &Tensor, axis: usize) -> Result<
         1 => rows.gather::<u8>(source, &places, target),
         2 => rows.gather::<u16>(source, &places, target),
         4 => rows.gather::<u32>(source, &places, target),
-        _ => rows.gather::<u64>(source, &places, target),
+        8 => rows.gather::<u64>(source, &places, target),
+        _ => rows.gather::<[u64; 2]>(source, &places, target),
     }
     Ok(out.freeze())
 }

@@ -4,6 +4,7 @@ use std::cmp::Ordering;
 
 use graticule_ops::{NodeId, Search, SearchKind, Sort, Sorting};
 use graticule_plan::DType;
+use num_complex::Complex;
 
 use crate::{
     Chunk, KernelError, Tensor, TensorMut,
@@ -12,12 +13,6 @@ use crate::{
     program::{Task, Values, single},
     reduce::Reducible,
 };
-
-/// NaN stands behind all numbers.
-#[inline(always)]
-fn order<T: Reducible>(x: T, y: T) -> Ordering {
-    x.partial_cmp(&y).unwrap_or_else(|| x.is_nan().cmp(&y.is_nan()))
-}
 
 fn forced<'v>(task: &Task<'_>, values: &'v mut Values, x: NodeId) -> Result<&'v Chunk, KernelError> {
     lazy::force(task, values, x.0 as usize)?;
@@ -103,6 +98,40 @@ macro_rules! keyed_floats {
 
 keyed_floats!(f32, i32, u32; f64, i64, u64);
 
+/// A complex number's place: behind all that have fewer parts that are NaN, then by the parts, -0.0 as 0.0. The parts
+/// themselves come last, so that they are not lost.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct ComplexKey<K> {
+    nans: (bool, bool),
+    parts: (K, K),
+    own: (K, K),
+}
+
+macro_rules! keyed_complex {
+    ($($real:ty),*) => {$(
+        impl Keyed for Complex<$real> {
+            type Key = ComplexKey<<$real as Keyed>::Key>;
+
+            fn key(self) -> Self::Key {
+                let own = (self.re.key(), self.im.key());
+                ComplexKey { own, ..self.equal_key() }
+            }
+
+            fn of_key(key: Self::Key) -> Self {
+                Complex::new(<$real>::of_key(key.own.0), <$real>::of_key(key.own.1))
+            }
+
+            fn equal_key(self) -> Self::Key {
+                let parts = (self.re.equal_key(), self.im.equal_key());
+                let nans = (self.re.is_nan(), self.im.is_nan());
+                ComplexKey { nans, parts, own: parts }
+            }
+        }
+    )*};
+}
+
+keyed_complex!(f32, f64);
+
 fn sorted<T: Keyed>(x: &Tensor, sorting: Sorting) -> Result<Tensor, KernelError> {
     let Sorting {
         axis,
@@ -184,7 +213,7 @@ pub(crate) fn search(
 fn found<T: Reducible>(sorted: &Tensor, x: &Tensor, kind: SearchKind) -> Result<Tensor, KernelError> {
     let (sorted, elements) = (T::slice(sorted.bytes()), T::slice(x.bytes()));
     let guide = Guide::new(sorted, elements.len());
-    let first_not_less = |x: T| guide.first_without(x, |other| order(other, x).is_lt());
+    let first_not_less = |x: T| guide.first_without(x, |other| other.order(x).is_lt());
     if kind == SearchKind::Contains {
         let mut out = TensorMut::zeros(DType::Bool, x.shape())?;
         let places = out.slice_mut::<bool>().iter_mut().zip(elements);
@@ -197,7 +226,7 @@ fn found<T: Reducible>(sorted: &Tensor, x: &Tensor, kind: SearchKind) -> Result<
         places.for_each(|(place, &x)| *place = first_not_less(x) as i64);
     } else {
         places.for_each(|(place, &x)| {
-            *place = guide.first_without(x, |other| order(other, x).is_le()) as i64;
+            *place = guide.first_without(x, |other| other.order(x).is_le()) as i64;
         });
     }
     Ok(out.freeze())
@@ -285,7 +314,7 @@ mod tests {
                 .flat_map(|&x: &f64| [x, x.next_up(), x.next_down(), x * 0.7]);
             for x in near.chain([f64::NAN, f64::INFINITY, f64::NEG_INFINITY, -0.0]) {
                 for is_right in [false, true] {
-                    let has = |other: f64| match order(other, x) {
+                    let has = |other: f64| match other.order(x) {
                         Ordering::Less => true,
                         Ordering::Equal => is_right,
                         Ordering::Greater => false,

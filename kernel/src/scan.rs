@@ -109,7 +109,7 @@ impl<T: Reducible, const MAX: bool, const SKIP: bool> Running<T> for Extreme<MAX
     /// NaN wins unless it is left out, then it loses.
     #[inline(always)]
     fn step(state: T, x: T) -> T {
-        let is_better = if MAX { x > state } else { x < state };
+        let is_better = if MAX { state.is_less(x) } else { x.is_less(state) };
         let takes = if SKIP { state.is_nan() } else { x.is_nan() };
         if is_better | takes { x } else { state }
     }

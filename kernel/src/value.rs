@@ -1,7 +1,7 @@
 //! What functions of users take and give.
 
 use bytes::Bytes;
-use graticule_ops::{InlineValue, Scalar};
+use graticule_ops::{Complex, InlineValue, Scalar};
 
 use crate::{Chunk, Element, KernelError, Tensor};
 
@@ -151,7 +151,8 @@ macro_rules! numbers {
 }
 
 numbers!(bool => Bool, i8 => Int8, i16 => Int16, i32 => Int32, i64 => Int64, u8 => UInt8, u16 => UInt16,
-    u32 => UInt32, u64 => UInt64, f32 => Float32, f64 => Float64);
+    u32 => UInt32, u64 => UInt64, f32 => Float32, f64 => Float64, Complex<f32> => Complex64,
+    Complex<f64> => Complex128);
 
 #[cfg(test)]
 mod tests {

@@ -115,7 +115,8 @@ impl View {
             1 => self.gather_items::<u8>(source, start, out),
             2 => self.gather_items::<u16>(source, start, out),
             4 => self.gather_items::<u32>(source, start, out),
-            _ => self.gather_items::<u64>(source, start, out),
+            8 => self.gather_items::<u64>(source, start, out),
+            _ => self.gather_items::<[u64; 2]>(source, start, out),
         }
     }
 

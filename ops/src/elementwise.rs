@@ -1,4 +1,4 @@
-use graticule_plan::{DType, Kind};
+use graticule_plan::DType;
 use serde::{Deserialize, Serialize};
 
 use crate::OpsError;
@@ -45,6 +45,9 @@ pub enum UnaryOp {
     Rint,
     Deg2rad,
     Rad2deg,
+    Conjugate,
+    Real,
+    Imag,
 }
 
 /// An operation on pairs of elements, named as NumPy's function.
@@ -54,7 +57,7 @@ pub enum BinaryOp {
     Add,
     Subtract,
     Multiply,
-    /// True division; operands are floats.
+    /// True division; operands are floats or complex.
     Divide,
     FloorDivide,
     /// NumPy's `remainder`: the sign of the divisor.
@@ -127,6 +130,9 @@ impl UnaryOp {
             UnaryOp::Rint => "rint",
             UnaryOp::Deg2rad => "deg2rad",
             UnaryOp::Rad2deg => "rad2deg",
+            UnaryOp::Conjugate => "conjugate",
+            UnaryOp::Real => "real",
+            UnaryOp::Imag => "imag",
         }
     }
 
@@ -151,11 +157,16 @@ impl UnaryOp {
             Negative if is_bool => refuse(": use logical_not"),
             Positive | Sign if is_bool => refuse(": cast to an integer first"),
             // NumPy computes these on booleans as int8.
-            Square | Reciprocal if is_bool => Ok((DType::Int8, DType::Int8)),
-            Negative | Positive | Absolute | Sign | Square | Reciprocal => Ok((dtype, dtype)),
+            Square | Reciprocal | Conjugate if is_bool => Ok((DType::Int8, DType::Int8)),
+            Real | Imag => Ok((dtype, dtype.real())),
+            Absolute if dtype.is_complex() => Ok((dtype, dtype.real())),
+            Floor | Ceil | Trunc | Cbrt | Deg2rad | Rad2deg if dtype.is_complex() => {
+                refuse(": take the real and the imaginary part apart")
+            }
+            Conjugate | Negative | Positive | Absolute | Sign | Square | Reciprocal => Ok((dtype, dtype)),
             Floor | Ceil | Trunc => Ok((dtype, dtype)),
             LogicalNot | IsNan | IsFinite | IsInf => Ok((dtype, DType::Bool)),
-            Invert if dtype.is_float() => refuse(": cast to an integer first"),
+            Invert if dtype.is_inexact() => refuse(": cast to an integer first"),
             Invert => Ok((dtype, dtype)),
             _ => {
                 let float = float_of(dtype);
@@ -165,10 +176,10 @@ impl UnaryOp {
     }
 }
 
-/// The float dtype in which mathematics on `dtype` is done.
+/// The float or complex dtype in which mathematics on `dtype` is done.
 fn float_of(dtype: DType) -> DType {
     match dtype {
-        DType::Float32 | DType::Float64 => dtype,
+        _ if dtype.is_inexact() => dtype,
         _ if dtype.size_bytes() <= 2 => DType::Float32,
         _ => DType::Float64,
     }
@@ -226,16 +237,19 @@ impl BinaryOp {
         let is_bool = common == DType::Bool;
         match self {
             Subtract if is_bool => refuse(": use logical_xor"),
+            FloorDivide | Remainder | Fmod | Arctan2 | Hypot | Copysign if common.is_complex() => {
+                refuse(": take the real and the imaginary part apart")
+            }
             Add | Multiply | Subtract | Minimum | Maximum | Fmin | Fmax => Ok((common, common)),
             // NumPy computes these on booleans as int8.
             FloorDivide | Remainder | Fmod | Power | LeftShift | RightShift if is_bool => {
                 Ok((DType::Int8, DType::Int8))
             }
             FloorDivide | Remainder | Fmod | Power => Ok((common, common)),
-            Divide if common.kind() != Kind::Float => Ok((DType::Float64, DType::Float64)),
+            Divide if !common.is_inexact() => Ok((DType::Float64, DType::Float64)),
             Divide => Ok((common, common)),
             Arctan2 | Hypot | Copysign => Ok((float_of(common), float_of(common))),
-            BitwiseAnd | BitwiseOr | BitwiseXor | LeftShift | RightShift if common.is_float() => {
+            BitwiseAnd | BitwiseOr | BitwiseXor | LeftShift | RightShift if common.is_inexact() => {
                 refuse(": cast to an integer first")
             }
             BitwiseAnd | BitwiseOr | BitwiseXor | LeftShift | RightShift => Ok((common, common)),

@@ -44,6 +44,7 @@ pub use contract::{Contract, Contraction, Side};
 pub use elementwise::{BinaryOp, UnaryOp};
 pub use error::OpsError;
 pub use linalg::{Linalg, LinalgKind};
+pub use num_complex::Complex;
 pub use order::{Binning, Count, Search, SearchKind, Sort, Sorting};
 pub use program::{BlockAxis, Node, NodeId, Program};
 pub use promotion::{can_hold, promote, promote_weak};

@@ -12,6 +12,7 @@ use crate::{OpsError, Scalar};
 /// assert_eq!(promote(UInt64, Int8), Float64);
 /// assert_eq!(promote(Int16, Float32), Float32);
 /// assert_eq!(promote(Int32, Float32), Float64);
+/// assert_eq!(promote(Float64, Complex64), Complex128);
 /// ```
 pub fn promote(a: DType, b: DType) -> DType {
     if a == b {
@@ -35,7 +36,9 @@ pub fn promote(a: DType, b: DType) -> DType {
         }
         .max_signed(large),
         // An integer of 16 bits or fewer fits the 24-bit mantissa of a float32.
-        (_, Kind::Float) if small.size_bytes() <= 2 => large,
+        (_, Kind::Float | Kind::Complex) if small.size_bytes() <= 2 => large,
+        (Kind::Float, Kind::Complex) if small.size_bytes() <= large.size_bytes() / 2 => large,
+        (_, Kind::Complex) => DType::Complex128,
         _ => DType::Float64,
     }
 }
@@ -56,13 +59,14 @@ impl MaxSigned for DType {
 }
 
 /// The dtype of an array operation with a Python scalar of kind `scalar`, which is weak: it never widens within its
-/// kind (`float32 * 2.0` stays float32), and a higher kind brings its default (`int16 * 2.0` is float64).
+/// kind (`float32 * 2.0` stays float32), and a higher kind brings its default (`int16 * 2.0` is float64; only `float32 * 2j`
+/// is complex64).
 pub fn promote_weak(array: DType, scalar: Kind) -> DType {
     match (array.kind(), scalar) {
-        (have, want) if have == Kind::Float || want == Kind::Bool => {
-            debug_assert!(have != Kind::Bool || array == DType::Bool);
-            array
-        }
+        (Kind::Complex, _) | (_, Kind::Bool) => array,
+        (_, Kind::Complex) if array == DType::Float32 => DType::Complex64,
+        (_, Kind::Complex) => DType::Complex128,
+        (Kind::Float, _) => array,
         (Kind::Bool, Kind::Unsigned | Kind::Signed) => DType::Int64,
         (_, Kind::Float) => DType::Float64,
         _ => array,

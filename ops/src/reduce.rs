@@ -82,9 +82,9 @@ pub enum PartKind {
     Value,
     /// The number of elements that took part, int64.
     Count,
-    /// The mean, float64.
+    /// The mean, float64 or complex128.
     Mean,
-    /// The sum of squared deviations from the mean, float64.
+    /// The sum of squared distances from the mean, float64.
     M2,
     /// The position of the element along the flattened reduced axes, int64; -1 where there is none.
     Index,
@@ -118,7 +118,7 @@ impl ReduceKind {
 impl Reduction {
     /// NumPy's name, `nanmedian` where NaN is left out.
     pub fn name(&self) -> String {
-        let nan = if self.skipna && self.dtype.is_float() {
+        let nan = if self.skipna && self.dtype.is_inexact() {
             "nan"
         } else {
             ""
@@ -131,25 +131,31 @@ impl Reduction {
     /// # Errors
     /// [`OpsError::DType`] where NumPy raises too.
     pub fn result_dtype(&self) -> Result<DType, OpsError> {
-        let float = if self.dtype == DType::Float32 {
-            DType::Float32
+        let float = if self.dtype.is_inexact() {
+            self.dtype
         } else {
             DType::Float64
         };
+        let refuse = |hint| {
+            Err(OpsError::DType {
+                operation: self.kind.name(),
+                dtype: self.dtype,
+                hint,
+            })
+        };
         Ok(match &self.kind {
             ReduceKind::Sum | ReduceKind::Prod => self.total_dtype(),
-            ReduceKind::Mean | ReduceKind::Var { .. } | ReduceKind::Std { .. } => float,
+            ReduceKind::Mean => float,
+            ReduceKind::Var { .. } | ReduceKind::Std { .. } => float.real(),
+            ReduceKind::Median | ReduceKind::Quantile { .. } | ReduceKind::Mode
+                if self.dtype.is_complex() =>
+            {
+                return refuse(": complex numbers have no order; take one of their real parts");
+            }
             ReduceKind::Median => float,
             // The probabilities are float64, and so is what lies between two elements.
             ReduceKind::Quantile { .. } if self.dtype != DType::Bool => DType::Float64,
-            ReduceKind::Quantile { .. } => {
-                let hint = ": cast to an integer first";
-                return Err(OpsError::DType {
-                    operation: "quantile",
-                    dtype: self.dtype,
-                    hint,
-                });
-            }
+            ReduceKind::Quantile { .. } => return refuse(": cast to an integer first"),
             ReduceKind::Min | ReduceKind::Max | ReduceKind::Mode | ReduceKind::First | ReduceKind::Last => {
                 self.dtype
             }
@@ -158,30 +164,35 @@ impl Reduction {
         })
     }
 
-    /// What `sum` and `prod` give: 64-bit integers for integers and booleans, the float itself for floats.
+    /// What `sum` and `prod` give: 64-bit integers for integers and booleans, else the dtype itself.
     fn total_dtype(&self) -> DType {
         match self.dtype.kind() {
             Kind::Bool | Kind::Signed => DType::Int64,
             Kind::Unsigned => DType::UInt64,
-            Kind::Float => self.dtype,
+            Kind::Float | Kind::Complex => self.dtype,
         }
     }
 
     /// The parts of a partial with their dtypes, or `None` if the reduction needs all elements at once.
     ///
-    /// Floats total in float64 whatever the dtype, and are rounded once at the end.
+    /// Floats total in float64 whatever the dtype, complex numbers in complex128; they are rounded once at the end.
     pub fn partial(&self) -> Option<Vec<(PartKind, DType)>> {
-        let total = if self.dtype.is_float() {
-            DType::Float64
+        let total = match self.dtype.kind() {
+            Kind::Float => DType::Float64,
+            Kind::Complex => DType::Complex128,
+            _ => self.total_dtype(),
+        };
+        let center = if self.dtype.is_complex() {
+            DType::Complex128
         } else {
-            self.total_dtype()
+            DType::Float64
         };
         Some(match &self.kind {
             ReduceKind::Sum | ReduceKind::Prod => vec![(PartKind::Value, total)],
-            ReduceKind::Mean => vec![(PartKind::Count, DType::Int64), (PartKind::Value, DType::Float64)],
+            ReduceKind::Mean => vec![(PartKind::Count, DType::Int64), (PartKind::Value, center)],
             ReduceKind::Var { .. } | ReduceKind::Std { .. } => vec![
                 (PartKind::Count, DType::Int64),
-                (PartKind::Mean, DType::Float64),
+                (PartKind::Mean, center),
                 (PartKind::M2, DType::Float64),
             ],
             ReduceKind::Min | ReduceKind::Max => {

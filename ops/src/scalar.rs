@@ -1,6 +1,7 @@
 use std::fmt;
 
-use graticule_plan::{DType, Kind};
+use graticule_plan::DType;
+use num_complex::Complex;
 use serde::{Deserialize, Serialize};
 
 /// One typed number. Floats compare and hash by their bits, so that equal programs have equal bytes.
@@ -18,6 +19,8 @@ pub enum Scalar {
     UInt64(u64),
     Float32(f32),
     Float64(f64),
+    Complex64(Complex<f32>),
+    Complex128(Complex<f64>),
 }
 
 impl Scalar {
@@ -35,6 +38,8 @@ impl Scalar {
             Scalar::UInt64(_) => DType::UInt64,
             Scalar::Float32(_) => DType::Float32,
             Scalar::Float64(_) => DType::Float64,
+            Scalar::Complex64(_) => DType::Complex64,
+            Scalar::Complex128(_) => DType::Complex128,
         }
     }
 
@@ -56,21 +61,44 @@ impl Scalar {
             DType::UInt64 => Scalar::UInt64(value.try_into().ok()?),
             DType::Float32 => Scalar::Float32(value as f32),
             DType::Float64 => Scalar::Float64(value as f64),
+            DType::Complex64 => Scalar::Complex64(Complex::new(value as f32, 0.0)),
+            DType::Complex128 => Scalar::Complex128(Complex::new(value as f64, 0.0)),
         })
     }
 
-    /// The float `value` as `dtype`; `None` where `dtype` is no float and `value` no whole number that it holds.
+    /// The float `value` as `dtype`; `None` where `dtype` is neither float nor complex and `value` no whole number that
+    /// it holds.
     pub fn from_float(value: f64, dtype: DType) -> Option<Self> {
         match dtype {
             DType::Float32 => Some(Scalar::Float32(value as f32)),
             DType::Float64 => Some(Scalar::Float64(value)),
+            DType::Complex64 => Some(Scalar::Complex64(Complex::new(value as f32, 0.0))),
+            DType::Complex128 => Some(Scalar::Complex128(Complex::new(value, 0.0))),
             // 2^64 and -2^63 bound every integer dtype; beyond them the conversion to i128 is not needed.
             _ if value.fract() == 0.0 && value.abs() < 1e20 => Self::from_int(value as i128, dtype),
             _ => None,
         }
     }
 
-    /// The value as a float; large 64-bit integers round.
+    /// The complex `value` as `dtype`, or `None` where `dtype` is not complex.
+    pub fn from_complex(value: Complex<f64>, dtype: DType) -> Option<Self> {
+        match dtype {
+            DType::Complex64 => Some(Scalar::Complex64(Complex::new(value.re as f32, value.im as f32))),
+            DType::Complex128 => Some(Scalar::Complex128(value)),
+            _ => None,
+        }
+    }
+
+    /// The value as a complex number; large 64-bit integers round.
+    pub fn as_complex(self) -> Complex<f64> {
+        match self {
+            Scalar::Complex64(v) => Complex::new(v.re.into(), v.im.into()),
+            Scalar::Complex128(v) => v,
+            real => Complex::new(real.as_f64(), 0.0),
+        }
+    }
+
+    /// The value as a float, of a complex one the real part; large 64-bit integers round.
     pub fn as_f64(self) -> f64 {
         match self {
             Scalar::Bool(v) => f64::from(u8::from(v)),
@@ -84,6 +112,8 @@ impl Scalar {
             Scalar::UInt64(v) => v as f64,
             Scalar::Float32(v) => v.into(),
             Scalar::Float64(v) => v,
+            Scalar::Complex64(v) => v.re.into(),
+            Scalar::Complex128(v) => v.re,
         }
     }
 
@@ -99,17 +129,28 @@ impl Scalar {
             Scalar::UInt16(v) => v.into(),
             Scalar::UInt32(v) => v.into(),
             Scalar::UInt64(v) => v.into(),
-            Scalar::Float32(_) | Scalar::Float64(_) => return None,
+            Scalar::Float32(_) | Scalar::Float64(_) | Scalar::Complex64(_) | Scalar::Complex128(_) => {
+                return None;
+            }
         })
     }
 
-    /// Whether the value is NaN.
+    /// Whether the value is NaN, or a part of it.
     pub fn is_nan(self) -> bool {
-        self.dtype().kind() == Kind::Float && self.as_f64().is_nan()
+        let value = self.as_complex();
+        self.dtype().is_inexact() && (value.re.is_nan() || value.im.is_nan())
     }
 
     fn bits(self) -> (DType, i128) {
         match self {
+            Scalar::Complex64(v) => {
+                let parts = u64::from(v.re.to_bits()) << 32 | u64::from(v.im.to_bits());
+                (DType::Complex64, parts.into())
+            }
+            Scalar::Complex128(v) => {
+                let parts = u128::from(v.re.to_bits()) << 64 | u128::from(v.im.to_bits());
+                (DType::Complex128, parts.cast_signed())
+            }
             Scalar::Float32(v) => (DType::Float32, v.to_bits().into()),
             Scalar::Float64(v) => (DType::Float64, v.to_bits().into()),
             other => (other.dtype(), other.as_int().expect("floats are handled above")),
@@ -135,6 +176,11 @@ impl fmt::Display for Scalar {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.as_int() {
             Some(int) => write!(f, "{int}"),
+            None if self.dtype().is_complex() => {
+                let Complex { re, im } = self.as_complex();
+                let plus = if im.is_nan() { "+" } else { "" };
+                write!(f, "({re}{plus}{im:+}j)")
+            }
             None => write!(f, "{}", self.as_f64()),
         }
     }

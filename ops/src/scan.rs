@@ -34,7 +34,7 @@ pub struct Scan {
 impl Scan {
     /// A name for layers and messages.
     pub const fn name(&self) -> &'static str {
-        match (self.kind, self.skipna && self.dtype.is_float()) {
+        match (self.kind, self.skipna && self.dtype.is_inexact()) {
             (ScanKind::Sum, false) => "cumsum",
             (ScanKind::Sum, true) => "nancumsum",
             (ScanKind::Prod, false) => "cumprod",
@@ -56,10 +56,12 @@ impl Scan {
         }
     }
 
-    /// The dtype of a state: what elements have become so far. Floats add up in float64 and are rounded once.
+    /// The dtype of a state: what elements have become so far. Floats add up in float64, complex numbers in
+    /// complex128, and are rounded once.
     pub const fn state_dtype(&self) -> DType {
         match (self.kind, self.dtype.kind()) {
             (ScanKind::Sum | ScanKind::Prod, Kind::Float) => DType::Float64,
+            (ScanKind::Sum | ScanKind::Prod, Kind::Complex) => DType::Complex128,
             _ => self.result_dtype(),
         }
     }

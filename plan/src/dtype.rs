@@ -17,6 +17,8 @@ pub enum DType {
     UInt64,
     Float32,
     Float64,
+    Complex64,
+    Complex128,
 }
 
 /// What sort of number a dtype holds; promotion goes by kind first, then by size.
@@ -27,11 +29,29 @@ pub enum Kind {
     Unsigned,
     Signed,
     Float,
+    Complex,
 }
 
 impl DType {
     /// Every dtype, smallest kind first.
-    pub const ALL: [DType; 11] = [
+    pub const ALL: [DType; 13] = [
+        DType::Bool,
+        DType::UInt8,
+        DType::UInt16,
+        DType::UInt32,
+        DType::UInt64,
+        DType::Int8,
+        DType::Int16,
+        DType::Int32,
+        DType::Int64,
+        DType::Float32,
+        DType::Float64,
+        DType::Complex64,
+        DType::Complex128,
+    ];
+
+    /// Every dtype whose elements lie on a line: all but the complex ones.
+    pub const REAL: [DType; 11] = [
         DType::Bool,
         DType::UInt8,
         DType::UInt16,
@@ -51,7 +71,8 @@ impl DType {
             DType::Bool | DType::Int8 | DType::UInt8 => 1,
             DType::Int16 | DType::UInt16 => 2,
             DType::Int32 | DType::UInt32 | DType::Float32 => 4,
-            DType::Int64 | DType::UInt64 | DType::Float64 => 8,
+            DType::Int64 | DType::UInt64 | DType::Float64 | DType::Complex64 => 8,
+            DType::Complex128 => 16,
         }
     }
 
@@ -62,12 +83,32 @@ impl DType {
             DType::UInt8 | DType::UInt16 | DType::UInt32 | DType::UInt64 => Kind::Unsigned,
             DType::Int8 | DType::Int16 | DType::Int32 | DType::Int64 => Kind::Signed,
             DType::Float32 | DType::Float64 => Kind::Float,
+            DType::Complex64 | DType::Complex128 => Kind::Complex,
         }
     }
 
-    /// Whether the dtype is a floating-point type (and so can hold NaN).
+    /// Whether the dtype is a real floating-point type.
     pub const fn is_float(self) -> bool {
         matches!(self.kind(), Kind::Float)
+    }
+
+    /// Whether the dtype is complex.
+    pub const fn is_complex(self) -> bool {
+        matches!(self.kind(), Kind::Complex)
+    }
+
+    /// Whether elements are floats or made of floats, and so can hold NaN.
+    pub const fn is_inexact(self) -> bool {
+        matches!(self.kind(), Kind::Float | Kind::Complex)
+    }
+
+    /// The dtype of the real and of the imaginary part; of a real dtype itself.
+    pub const fn real(self) -> DType {
+        match self {
+            DType::Complex64 => DType::Float32,
+            DType::Complex128 => DType::Float64,
+            real => real,
+        }
     }
 
     /// NumPy's name, such as `uint16`.
@@ -84,6 +125,8 @@ impl DType {
             DType::UInt64 => "uint64",
             DType::Float32 => "float32",
             DType::Float64 => "float64",
+            DType::Complex64 => "complex64",
+            DType::Complex128 => "complex128",
         }
     }
 }
@@ -112,6 +155,8 @@ impl FromStr for DType {
             "uint64" | "u8" => DType::UInt64,
             "float32" | "f4" => DType::Float32,
             "float64" | "f8" => DType::Float64,
+            "complex64" | "c8" => DType::Complex64,
+            "complex128" | "c16" => DType::Complex128,
             _ => {
                 let known: Vec<_> = DType::ALL.iter().map(|d| d.name()).collect();
                 return Err(format!(

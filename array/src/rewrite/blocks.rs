@@ -27,7 +27,7 @@ fn depends_on_order(op: &Op) -> bool {
         return false;
     };
     match reduction.0.kind {
-        ReduceKind::Sum | ReduceKind::Prod => reduction.0.dtype.is_float(),
+        ReduceKind::Sum | ReduceKind::Prod => reduction.0.dtype.is_inexact(),
         ReduceKind::Mean | ReduceKind::Var { .. } | ReduceKind::Std { .. } => true,
         _ => false,
     }

@@ -92,9 +92,12 @@ fn cast_exactly(value: Scalar, dtype: DType) -> Option<Scalar> {
     match value.as_int() {
         Some(int) if dtype.kind() == Kind::Bool => Scalar::from_int(i128::from(int != 0), dtype),
         // Float mantissas hold every integer of this size.
-        Some(int) if dtype.is_float() && int.unsigned_abs() > 1 << 24 => None,
+        Some(int) if dtype.is_inexact() && int.unsigned_abs() > 1 << 24 => None,
         Some(int) => Scalar::from_int(int, dtype),
-        None if dtype == DType::Float64 && !value.is_nan() => Scalar::from_float(value.as_f64(), dtype),
+        // Of complex numbers the imaginary part would have to be looked at.
+        None if dtype == DType::Float64 && value.dtype().is_float() && !value.is_nan() => {
+            Scalar::from_float(value.as_f64(), dtype)
+        }
         None => None,
     }
 }
@@ -105,11 +108,15 @@ fn holds_all(from: DType, to: DType) -> bool {
     match (from.kind(), to.kind()) {
         (Kind::Bool, _) => true,
         (_, Kind::Bool) => false,
-        (Kind::Unsigned, Kind::Unsigned) | (Kind::Signed, Kind::Signed) | (Kind::Float, Kind::Float) => {
-            bits(from) <= bits(to)
-        }
+        (Kind::Unsigned, Kind::Unsigned)
+        | (Kind::Signed, Kind::Signed)
+        | (Kind::Float, Kind::Float)
+        | (Kind::Complex, Kind::Complex) => bits(from) <= bits(to),
         (Kind::Unsigned, Kind::Signed) => bits(from) < bits(to),
         (Kind::Signed | Kind::Float, Kind::Unsigned) | (Kind::Float, Kind::Signed) => false,
+        // What an imaginary part is worth is lost on the way to a real dtype, and makes the same true or false.
+        (Kind::Complex, _) => false,
+        (_, Kind::Complex) => holds_all(from, to.real()),
         // A float of n bits has a mantissa of more than n / 2.
         (Kind::Unsigned | Kind::Signed, Kind::Float) => 2 * bits(from) <= bits(to),
     }
@@ -122,7 +129,8 @@ pub(super) fn fold_constants(graph: &mut Graph, ix: NodeIx) -> bool {
     };
     let Some(b) = outer.as_int() else {
         // Of floats only the factor 1 changes nothing: adding 0 turns -0 into 0.
-        let is_one = op == BinaryOp::Multiply && outer.as_f64() == 1.0;
+        // A complex factor makes NaN of an infinite part.
+        let is_one = op == BinaryOp::Multiply && outer.dtype().is_float() && outer.as_f64() == 1.0;
         return is_one && keep_operand(graph, ix, x);
     };
     let neutral = if op == BinaryOp::Add { 0 } else { 1 };

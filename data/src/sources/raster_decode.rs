@@ -101,6 +101,9 @@ impl Pass<'_> {
                 DType::Float32 => self.planes::<f32>(&mut out, extents, plane_len)?,
                 DType::Float64 => self.planes::<f64>(&mut out, extents, plane_len)?,
                 DType::Bool => self.planes::<bool>(&mut out, extents, plane_len)?,
+                DType::Complex64 | DType::Complex128 => {
+                    return Err(description(format!("a raster as {}", self.part.dtype)));
+                }
             }
         }
         Ok(out.freeze())
@@ -216,7 +219,9 @@ impl Pass<'_> {
             ($($dtype:ident => $type:ty),*) => {
                 match part.read.dtype() {
                     $(DType::$dtype => Ok(place::<$type, D>(bytemuck::cast_slice(scratch), &layout, &how, target, done)),)*
-                    DType::Bool => Err(error(ReadCause::Description("a raster of booleans".to_owned()))),
+                    DType::Bool | DType::Complex64 | DType::Complex128 => {
+                        Err(error(ReadCause::Description(format!("a raster of {}", part.read.dtype()))))
+                    }
                 }
             };
         }

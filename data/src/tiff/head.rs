@@ -149,6 +149,7 @@ fn fields(options: &GeoTiffOptions) -> Vec<Field> {
         Kind::Bool | Kind::Unsigned => 1,
         Kind::Signed => 2,
         Kind::Float => 3,
+        Kind::Complex => 6,
     };
     let compression = match options.compression {
         WriteCompression::None => 1,

@@ -111,7 +111,7 @@ impl GeoTiffOptions {
         match (self.dtype.kind(), self.dtype.size_bytes()) {
             (Kind::Float, _) => Predictor::Float,
             (Kind::Unsigned | Kind::Signed, 1..=4) => Predictor::Horizontal,
-            (Kind::Unsigned | Kind::Signed | Kind::Bool, _) => Predictor::None,
+            (Kind::Unsigned | Kind::Signed | Kind::Bool | Kind::Complex, _) => Predictor::None,
         }
     }
 
@@ -122,6 +122,12 @@ impl GeoTiffOptions {
         }
         if self.band_count == 0 || self.band_count > usize::from(u16::MAX) {
             return bad(format!("{} bands, there may be 1 to 65535", self.band_count));
+        }
+        if self.dtype.is_complex() {
+            return bad(format!(
+                "samples of {}: write the real and the imaginary part as bands",
+                self.dtype
+            ));
         }
         if self.tile_size == 0 || !self.tile_size.is_multiple_of(16) || self.tile_size > 1 << 14 {
             return bad(format!(

@@ -147,7 +147,7 @@ impl Layout {
         };
         same_len(written, out.len())?;
         if fast.is_swapped {
-            out.chunks_exact_mut(self.dtype.size_bytes() as usize)
+            out.chunks_exact_mut(self.dtype.real().size_bytes() as usize)
                 .for_each(<[u8]>::reverse);
         }
         Ok(())

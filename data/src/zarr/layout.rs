@@ -236,7 +236,7 @@ fn dtype(document: &Value, is_v2: bool) -> Result<DType, LayoutError> {
     let unsupported = || LayoutError::Unsupported(format!("the data type {value}"));
     let name = value.as_str().ok_or_else(unsupported)?;
     let is_known = if is_v2 {
-        name.len() == 3
+        name.len() == 3 || name.ends_with("c16")
     } else {
         DType::ALL.iter().any(|dtype| dtype.name() == name)
     };

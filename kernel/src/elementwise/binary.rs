@@ -7,6 +7,9 @@ use crate::{Element, KernelError, element::with_number};
 /// The function of `op` on two operands of `dtype`, if there is one; its result has the dtype that
 /// [`BinaryOp::dtypes`] says.
 pub(crate) fn binary(op: BinaryOp, dtype: DType) -> Option<BinaryFn> {
+    if dtype.is_complex() {
+        return super::complex::binary(op, dtype);
+    }
     let special = || match dtype {
         DType::Bool => None,
         DType::Float32 => float::<f32>(op).or_else(|| ordered::<f32>(op)),
@@ -39,7 +42,7 @@ macro_rules! zipped_each {
 }
 
 fn compared(op: BinaryOp, dtype: DType) -> Option<BinaryFn> {
-    fn order<T: Element>(op: BinaryOp) -> Option<BinaryFn> {
+    fn order<T: Element + PartialOrd>(op: BinaryOp) -> Option<BinaryFn> {
         Some(match op {
             BinaryOp::Less => zipped!(T => bool, |x, y| x < y),
             BinaryOp::LessEqual => zipped!(T => bool, |x, y| x <= y),
@@ -70,6 +73,7 @@ fn compared(op: BinaryOp, dtype: DType) -> Option<BinaryFn> {
             DType::Int64 | DType::UInt64 => equality::<u64>(op),
             DType::Float32 => equality::<f32>(op),
             DType::Float64 => equality::<f64>(op),
+            DType::Complex64 | DType::Complex128 => None,
         },
         _ if dtype == DType::Bool => order::<u8>(op),
         _ => with_number!(dtype, T => order::<T>(op), None),

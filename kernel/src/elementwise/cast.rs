@@ -1,10 +1,12 @@
 use graticule_plan::DType;
+use num_complex::Complex;
 
 use super::{UnaryFn, map};
 
 /// The function that converts elements of one dtype to another as NumPy's `astype` does.
 ///
-/// A float outside an integer's range saturates and NaN becomes 0, which NumPy leaves undefined. Booleans are bytes 0
+/// A float outside an integer's range saturates and NaN becomes 0, which NumPy leaves undefined. Of a
+/// complex number the real part is taken, but it is true if either part is. Booleans are bytes 0
 /// and 1, so they convert as such; and of an integer's bits as many are kept as there is room for, whatever the signs.
 pub(crate) fn cast(from: DType, to: DType) -> UnaryFn {
     match from {
@@ -19,6 +21,8 @@ pub(crate) fn cast(from: DType, to: DType) -> UnaryFn {
         DType::UInt64 => from_u64(to),
         DType::Float32 => from_f32(to),
         DType::Float64 => from_f64(to),
+        DType::Complex64 => from_c64(to),
+        DType::Complex128 => from_c128(to),
     }
 }
 
@@ -34,6 +38,8 @@ macro_rules! from_integers {
                 DType::Int64 | DType::UInt64 => |x, out| map::<$from, u64>(x, out, |x| x as u64),
                 DType::Float32 => |x, out| map::<$from, f32>(x, out, |x| x as f32),
                 DType::Float64 => |x, out| map::<$from, f64>(x, out, |x| x as f64),
+                DType::Complex64 => |x, out| map::<$from, _>(x, out, |x| Complex::new(x as f32, 0.0)),
+                DType::Complex128 => |x, out| map::<$from, _>(x, out, |x| Complex::new(x as f64, 0.0)),
             }
         }
     )*};
@@ -60,9 +66,40 @@ macro_rules! from_floats {
                 DType::UInt64 => |x, out| map::<$from, u64>(x, out, |x| x as u64),
                 DType::Float32 => |x, out| map::<$from, f32>(x, out, |x| x as f32),
                 DType::Float64 => |x, out| map::<$from, f64>(x, out, |x| x as f64),
+                DType::Complex64 => |x, out| map::<$from, _>(x, out, |x| Complex::new(x as f32, 0.0)),
+                DType::Complex128 => |x, out| map::<$from, _>(x, out, |x| Complex::new(x as f64, 0.0)),
             }
         }
     )*};
 }
 
 from_floats!(from_f32: f32, from_f64: f64);
+
+macro_rules! from_complex {
+    ($($name:ident: $from:ty),*) => {$(
+        #[allow(clippy::unnecessary_cast, clippy::cast_lossless)]
+        fn $name(to: DType) -> UnaryFn {
+            match to {
+                DType::Bool => |x, out| map::<Complex<$from>, bool>(x, out, |x| x.re != 0.0 || x.im != 0.0),
+                DType::Int8 => |x, out| map::<Complex<$from>, i8>(x, out, |x| x.re as i8),
+                DType::Int16 => |x, out| map::<Complex<$from>, i16>(x, out, |x| x.re as i16),
+                DType::Int32 => |x, out| map::<Complex<$from>, i32>(x, out, |x| x.re as i32),
+                DType::Int64 => |x, out| map::<Complex<$from>, i64>(x, out, |x| x.re as i64),
+                DType::UInt8 => |x, out| map::<Complex<$from>, u8>(x, out, |x| x.re as u8),
+                DType::UInt16 => |x, out| map::<Complex<$from>, u16>(x, out, |x| x.re as u16),
+                DType::UInt32 => |x, out| map::<Complex<$from>, u32>(x, out, |x| x.re as u32),
+                DType::UInt64 => |x, out| map::<Complex<$from>, u64>(x, out, |x| x.re as u64),
+                DType::Float32 => |x, out| map::<Complex<$from>, f32>(x, out, |x| x.re as f32),
+                DType::Float64 => |x, out| map::<Complex<$from>, f64>(x, out, |x| x.re as f64),
+                DType::Complex64 => {
+                    |x, out| map::<Complex<$from>, _>(x, out, |x| Complex::new(x.re as f32, x.im as f32))
+                }
+                DType::Complex128 => {
+                    |x, out| map::<Complex<$from>, _>(x, out, |x| Complex::new(x.re as f64, x.im as f64))
+                }
+            }
+        }
+    )*};
+}
+
+from_complex!(from_c64: f32, from_c128: f64);

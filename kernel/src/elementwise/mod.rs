@@ -6,6 +6,8 @@
 
 mod binary;
 mod cast;
+mod complex;
+mod complex_functions;
 mod number;
 mod select;
 mod unary;

@@ -3,7 +3,7 @@
 use crate::Element;
 
 /// An integer or a float, with NumPy's arithmetic.
-pub(crate) trait Number: Element {
+pub(crate) trait Number: Element + PartialOrd {
     /// Whether some values of the type are NaN.
     const IS_FLOAT: bool;
 

@@ -26,6 +26,16 @@ macro_rules! bits {
 
 bits!(u8, u16, u32, u64);
 
+impl Bits for [u64; 2] {
+    #[inline(always)]
+    fn choose(condition: bool, x: Self, y: Self) -> Self {
+        [
+            u64::choose(condition, x[0], y[0]),
+            u64::choose(condition, x[1], y[1]),
+        ]
+    }
+}
+
 struct Select<'a, T> {
     condition: &'a [bool],
     x: &'a [T],
@@ -50,7 +60,8 @@ pub(crate) fn select(item: u64, condition: &[u8], x: &[u8], y: &[u8], out: &mut 
         1 => typed::<u8>(condition, x, y, out),
         2 => typed::<u16>(condition, x, y, out),
         4 => typed::<u32>(condition, x, y, out),
-        _ => typed::<u64>(condition, x, y, out),
+        8 => typed::<u64>(condition, x, y, out),
+        _ => typed::<[u64; 2]>(condition, x, y, out),
     }
 }
 

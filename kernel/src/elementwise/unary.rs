@@ -91,6 +91,7 @@ floats!(
 pub(crate) fn unary(op: UnaryOp, dtype: DType) -> Option<UnaryFn> {
     match dtype {
         DType::Bool => boolean(op),
+        DType::Complex64 | DType::Complex128 => super::complex::unary(op, dtype),
         DType::Float32 => f32::function(op).or_else(|| number::<f32>(op)),
         DType::Float64 => f64::function(op).or_else(|| number::<f64>(op)),
         _ => integer(op, dtype).or_else(|| with_number!(dtype, T => number::<T>(op), None)),
@@ -100,7 +101,8 @@ pub(crate) fn unary(op: UnaryOp, dtype: DType) -> Option<UnaryFn> {
 fn number<T: Number>(op: UnaryOp) -> Option<UnaryFn> {
     Some(match op {
         UnaryOp::Negative => |x, out| map::<T, T>(x, out, T::negative),
-        UnaryOp::Positive => |x, out| out.copy_from_slice(x),
+        UnaryOp::Positive | UnaryOp::Conjugate | UnaryOp::Real => |x, out| out.copy_from_slice(x),
+        UnaryOp::Imag => |_, out| out.fill(0),
         UnaryOp::Absolute => |x, out| map::<T, T>(x, out, T::absolute),
         UnaryOp::Sign => |x, out| map::<T, T>(x, out, T::sign),
         UnaryOp::Square => |x, out| map::<T, T>(x, out, |x| x.multiply(x)),
@@ -134,17 +136,17 @@ fn integer(op: UnaryOp, dtype: DType) -> Option<UnaryFn> {
         DType::UInt16 => of!(u16),
         DType::UInt32 => of!(u32),
         DType::UInt64 => of!(u64),
-        DType::Bool | DType::Float32 | DType::Float64 => None,
+        _ => None,
     }
 }
 
 fn boolean(op: UnaryOp) -> Option<UnaryFn> {
     Some(match op {
-        UnaryOp::Absolute | UnaryOp::Floor | UnaryOp::Ceil | UnaryOp::Trunc => {
+        UnaryOp::Absolute | UnaryOp::Floor | UnaryOp::Ceil | UnaryOp::Trunc | UnaryOp::Real => {
             |x, out| out.copy_from_slice(x)
         }
         UnaryOp::LogicalNot | UnaryOp::Invert => |x, out| map::<bool, bool>(x, out, |x| !x),
-        UnaryOp::IsNan | UnaryOp::IsInf => |_, out| out.fill(0),
+        UnaryOp::IsNan | UnaryOp::IsInf | UnaryOp::Imag => |_, out| out.fill(0),
         UnaryOp::IsFinite => |_, out| out.fill(1),
         _ => return None,
     })

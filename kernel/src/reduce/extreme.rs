@@ -11,8 +11,8 @@ pub(crate) struct Extreme<const MAX: bool, const SKIP: bool>;
 
 /// Whether `x` stands before `y` in the order whose first is wanted.
 #[inline(always)]
-fn beats<T: PartialOrd, const MAX: bool>(x: T, y: T) -> bool {
-    if MAX { x > y } else { x < y }
+fn beats<T: Reducible, const MAX: bool>(x: T, y: T) -> bool {
+    if MAX { y.is_less(x) } else { x.is_less(y) }
 }
 
 impl<const MAX: bool, const SKIP: bool> Extreme<MAX, SKIP> {
@@ -93,7 +93,7 @@ impl<const SKIP: bool> Place<SKIP> {
     /// Whether `x` stands before `y`; NaN stands before all others.
     #[inline(always)]
     fn beats<T: Reducible>(self, x: T, y: T) -> bool {
-        ((x > y) & self.max) | ((x < y) & !self.max) | (x.is_nan() & !y.is_nan())
+        (y.is_less(x) & self.max) | (x.is_less(y) & !self.max) | (x.is_nan() & !y.is_nan())
     }
 }
 

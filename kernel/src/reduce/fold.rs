@@ -1,6 +1,6 @@
 //! The running state of each reduction: a few numbers for each result element.
 
-use super::reducible::Reducible;
+use super::reducible::{Moments, Reducible};
 use crate::{Element, KernelError, Tensor, TensorMut};
 
 /// A part of a state: an element of a partial's tensor, or nothing.
@@ -169,87 +169,87 @@ impl<T: Reducible, const SKIP: bool> Fold<T> for Prod<SKIP> {
 #[derive(Clone, Copy)]
 pub(crate) struct Mean<const SKIP: bool>;
 
-impl<T: Reducible, const SKIP: bool> Fold<T> for Mean<SKIP> {
+impl<T: Moments, const SKIP: bool> Fold<T> for Mean<SKIP> {
     type A = i64;
-    type B = f64;
+    type B = T::Center;
     type C = ();
-    type Out = T::Mean;
+    type Out = T;
 
-    fn start(self) -> (i64, f64, ()) {
-        (0, 0.0, ())
+    fn start(self) -> (i64, T::Center, ()) {
+        (0, T::Center::default(), ())
     }
 
     #[inline(always)]
-    fn step(self, a: &mut i64, b: &mut f64, _: &mut (), x: T, _: i64) {
+    fn step(self, a: &mut i64, b: &mut T::Center, _: &mut (), x: T, _: i64) {
         if SKIP {
             let is_nan = x.is_nan();
             *a += i64::from(!is_nan);
-            *b += if is_nan { 0.0 } else { x.float() };
+            *b = T::add(*b, if is_nan { T::Center::default() } else { x.center() });
         } else {
-            *b += x.float();
+            *b = T::add(*b, x.center());
         }
     }
 
     #[inline(always)]
-    fn settle(self, a: &mut i64, _: &mut f64, count: i64) {
+    fn settle(self, a: &mut i64, _: &mut T::Center, count: i64) {
         if !SKIP {
             *a = count;
         }
     }
 
     #[inline(always)]
-    fn combine(self, state: (&mut i64, &mut f64, &mut ()), other: (i64, f64, ())) {
+    fn combine(self, state: (&mut i64, &mut T::Center, &mut ()), other: (i64, T::Center, ())) {
         *state.0 = state.0.wrapping_add(other.0);
-        *state.1 += other.1;
+        *state.1 = T::add(*state.1, other.1);
     }
 
-    fn finish(self, (count, total, ()): (i64, f64, ())) -> Result<T::Mean, Nothing> {
-        Ok(T::mean_out(total / count as f64))
+    fn finish(self, (count, total, ()): (i64, T::Center, ())) -> Result<T, Nothing> {
+        Ok(T::mean_out(T::divide(total, count as f64)))
     }
 }
 
-/// `var` and `std`: count, mean and the sum of squared deviations.
+/// `var` and `std`: count, mean and the sum of squared distances from it.
 #[derive(Clone, Copy)]
 pub(crate) struct Var<const SKIP: bool> {
     pub(crate) ddof: u32,
     pub(crate) is_std: bool,
 }
 
-impl<T: Reducible, const SKIP: bool> Fold<T> for Var<SKIP> {
+impl<T: Moments, const SKIP: bool> Fold<T> for Var<SKIP> {
     type A = i64;
-    type B = f64;
+    type B = T::Center;
     type C = f64;
-    type Out = T::Mean;
+    type Out = T::Spread;
     const TWO_PASSES: bool = true;
 
-    fn start(self) -> (i64, f64, f64) {
-        (0, 0.0, 0.0)
+    fn start(self) -> (i64, T::Center, f64) {
+        (0, T::Center::default(), 0.0)
     }
 
     #[inline(always)]
-    fn step(self, a: &mut i64, b: &mut f64, _: &mut f64, x: T, position: i64) {
+    fn step(self, a: &mut i64, b: &mut T::Center, _: &mut f64, x: T, position: i64) {
         Fold::<T>::step(Mean::<SKIP>, a, b, &mut (), x, position);
     }
 
     #[inline(always)]
-    fn settle(self, a: &mut i64, b: &mut f64, count: i64) {
+    fn settle(self, a: &mut i64, b: &mut T::Center, count: i64) {
         Fold::<T>::settle(Mean::<SKIP>, a, b, count);
-        *b = if *a == 0 { 0.0 } else { *b / *a as f64 };
+        *b = if *a == 0 {
+            T::Center::default()
+        } else {
+            T::divide(*b, *a as f64)
+        };
     }
 
     #[inline(always)]
-    fn step_again(self, _: &mut i64, b: &mut f64, c: &mut f64, x: T) {
-        let distance = x.float() - *b;
-        *c += if SKIP && x.is_nan() {
-            0.0
-        } else {
-            distance * distance
-        };
+    fn step_again(self, _: &mut i64, b: &mut T::Center, c: &mut f64, x: T) {
+        let square = T::square(T::subtract(x.center(), *b));
+        *c += if SKIP && x.is_nan() { 0.0 } else { square };
     }
 
     /// Chan, Golub, LeVeque: Updating formulae and a pairwise algorithm for computing sample variances (1979).
     #[inline(always)]
-    fn combine(self, (count, mean, m2): (&mut i64, &mut f64, &mut f64), other: (i64, f64, f64)) {
+    fn combine(self, (count, mean, m2): (&mut i64, &mut T::Center, &mut f64), other: (i64, T::Center, f64)) {
         if other.0 == 0 {
             return;
         }
@@ -258,20 +258,20 @@ impl<T: Reducible, const SKIP: bool> Fold<T> for Var<SKIP> {
             return;
         }
         let (n, more) = (*count as f64, other.0 as f64);
-        let delta = other.1 - *mean;
-        *mean += delta * (more / (n + more));
-        *m2 += other.2 + delta * delta * (n * more / (n + more));
+        let delta = T::subtract(other.1, *mean);
+        *mean = T::add(*mean, T::scale(delta, more / (n + more)));
+        *m2 += other.2 + T::square(delta) * (n * more / (n + more));
         *count = count.wrapping_add(other.0);
     }
 
-    fn finish(self, (count, _, m2): (i64, f64, f64)) -> Result<T::Mean, Nothing> {
+    fn finish(self, (count, _, m2): (i64, T::Center, f64)) -> Result<T::Spread, Nothing> {
         let freedom = count.saturating_sub(i64::from(self.ddof));
         let var = if freedom <= 0 && SKIP {
             f64::NAN
         } else {
             m2 / freedom.max(0) as f64
         };
-        Ok(T::mean_out(if self.is_std { var.sqrt() } else { var }))
+        Ok(T::spread_out(if self.is_std { var.sqrt() } else { var }))
     }
 }
 

@@ -1,6 +1,6 @@
 //! Integers that stand in the order of the elements that they stand for, so that comparing takes an instruction or two.
 
-use super::reducible::Reducible;
+use super::reducible::Real;
 
 /// An integer that a network compares.
 pub(crate) trait Key: Copy + Ord + Send + Sync + 'static {
@@ -32,7 +32,7 @@ impl Key for i64 {
 }
 
 /// A type whose elements have keys. NaN has none.
-pub(crate) trait Keyed: Reducible {
+pub(crate) trait Keyed: Real {
     type Key: Key;
     /// The key of no lesser element.
     const HIGHEST_KEY: Self::Key;

@@ -227,7 +227,7 @@ fn is_order_statistic(kind: &ReduceKind) -> bool {
 
 /// Whether NaN is left out: a reduction of what has none has nothing to leave out.
 fn skips(reduction: &Reduction) -> bool {
-    reduction.skipna && reduction.dtype.is_float()
+    reduction.skipna && reduction.dtype.is_inexact()
 }
 
 /// The dtype in which a reduction takes its elements: where it does not matter, one for many, so that there is less
@@ -235,7 +235,7 @@ fn skips(reduction: &Reduction) -> bool {
 fn carrier(reduction: &Reduction) -> DType {
     let dtype = reduction.dtype;
     match reduction.kind {
-        _ if dtype.is_float() => match reduction.kind {
+        _ if dtype.is_inexact() => match reduction.kind {
             // Only `any` sees a difference between NaN left out and NaN that is true.
             ReduceKind::Any if reduction.skipna => dtype,
             ReduceKind::Any | ReduceKind::All => DType::Bool,

@@ -8,7 +8,7 @@ use super::{
     drive::Rows,
     key::{Key, Keyed},
     panes::{Panes, network_rows_max},
-    reducible::Reducible,
+    reducible::Real,
     skips,
 };
 use crate::{
@@ -71,8 +71,8 @@ pub(crate) fn selections(
     }
     with_number!(group.dtype(), T => {
         if median {
-            let mut out = TensorMut::for_overwrite(<T as Reducible>::Mean::DTYPE, &len)?;
-            let place = Place { slice: out.slice_mut::<<T as Reducible>::Mean>(), columns, stride: 0 };
+            let mut out = TensorMut::for_overwrite(<T as Real>::Median::DTYPE, &len)?;
+            let place = Place { slice: out.slice_mut::<<T as Real>::Median>(), columns, stride: 0 };
             select_all::<T, _>(group, layout, selections, &Median { skip: skips(reduction) }, place)?;
             Ok(out.freeze())
         } else {
@@ -82,7 +82,7 @@ pub(crate) fn selections(
             select_all::<T, _>(group, layout, selections, &Quantiles { qs, skip: skips(reduction) }, place)?;
             Ok(out.freeze())
         }
-    }, unreachable!("booleans are cast before"))
+    }, unreachable!("booleans are cast before, and complex numbers refused"))
 }
 
 fn modes(
@@ -127,7 +127,7 @@ pub(super) struct Spot {
 }
 
 /// What is wanted of the sorted elements of a column.
-pub(super) trait Want<T: Reducible> {
+pub(super) trait Want<T: Real> {
     type Out: Element;
     /// Whether it is found at ranks; else all elements are looked at, sorted.
     const HAS_RANKS: bool = true;
@@ -148,8 +148,8 @@ struct Median {
     skip: bool,
 }
 
-impl<T: Reducible> Want<T> for Median {
-    type Out = T::Mean;
+impl<T: Real> Want<T> for Median {
+    type Out = T::Median;
 
     fn skips(&self) -> bool {
         self.skip
@@ -168,12 +168,12 @@ impl<T: Reducible> Want<T> for Median {
     }
 
     #[inline(always)]
-    fn value(low: T, high: T, _: f64) -> T::Mean {
+    fn value(low: T, high: T, _: f64) -> T::Median {
         T::middle(low, high)
     }
 
-    fn nan() -> T::Mean {
-        T::mean_out(f64::NAN)
+    fn nan() -> T::Median {
+        T::median_out(f64::NAN)
     }
 }
 
@@ -182,7 +182,7 @@ struct Mode {
     skip: bool,
 }
 
-impl<T: Reducible> Want<T> for Mode {
+impl<T: Real> Want<T> for Mode {
     type Out = T;
     const HAS_RANKS: bool = false;
 
@@ -213,7 +213,7 @@ struct Quantiles<'a> {
     skip: bool,
 }
 
-impl<T: Reducible> Want<T> for Quantiles<'_> {
+impl<T: Real> Want<T> for Quantiles<'_> {
     type Out = f64;
 
     fn skips(&self) -> bool {

@@ -1,5 +1,9 @@
 //! What reductions need to know of each element type.
 
+use std::cmp::Ordering;
+
+use num_complex::Complex;
+
 use crate::{Element, elementwise::Number};
 
 /// A type whose elements can be reduced.
@@ -14,23 +18,51 @@ pub(crate) trait Reducible: Element {
     type Total: Element;
     /// The dtype of `sum` and `prod`.
     type SumOut: Element;
-    /// The dtype of `mean`, and of a median.
-    type Mean: Element;
 
     fn is_nan(self) -> bool;
-    fn widen(self) -> Self::Total;
+    /// Whether it stands before another one; NaN stands before none and after none.
+    fn is_less(self, other: Self) -> bool;
+    /// The order in which NumPy sorts: NaN behind all others.
+    fn order(self, other: Self) -> Ordering;
+    /// The value as a float, of a complex number the real part.
     fn float(self) -> f64;
+    fn widen(self) -> Self::Total;
     fn total_one() -> Self::Total;
     fn total_add(a: Self::Total, b: Self::Total) -> Self::Total;
     fn total_multiply(a: Self::Total, b: Self::Total) -> Self::Total;
     fn sum_out(total: Self::Total) -> Self::SumOut;
-    fn mean_out(mean: f64) -> Self::Mean;
     /// What a reduction without elements gives where it can.
     fn nothing() -> Option<Self>;
+}
+
+/// A type whose elements lie on a line, so that there is something between two of them.
+pub(crate) trait Real: Reducible {
+    /// The dtype of a median.
+    type Median: Element;
+
+    fn median_out(median: f64) -> Self::Median;
     /// The mean of two values, computed as NumPy does for the middle of a median.
-    fn middle(low: Self, high: Self) -> Self::Mean;
+    fn middle(low: Self, high: Self) -> Self::Median;
     /// `high - low` for `low <= high`: exact for integers, rounded in the own type for floats.
     fn distance(low: Self, high: Self) -> f64;
+}
+
+/// A type of which means and variances are taken.
+pub(crate) trait Moments: Reducible {
+    /// What a mean is taken in.
+    type Center: Element;
+    /// The dtype of `var` and `std`.
+    type Spread: Element;
+
+    fn center(self) -> Self::Center;
+    fn add(a: Self::Center, b: Self::Center) -> Self::Center;
+    fn subtract(a: Self::Center, b: Self::Center) -> Self::Center;
+    fn scale(a: Self::Center, factor: f64) -> Self::Center;
+    fn divide(a: Self::Center, by: f64) -> Self::Center;
+    /// The square of a distance.
+    fn square(a: Self::Center) -> f64;
+    fn mean_out(mean: Self::Center) -> Self;
+    fn spread_out(spread: f64) -> Self::Spread;
 }
 
 macro_rules! integers {
@@ -41,7 +73,6 @@ macro_rules! integers {
             const LOWEST: Self = <$type>::MIN;
             type Total = $total;
             type SumOut = $total;
-            type Mean = f64;
 
             #[inline(always)]
             fn is_nan(self) -> bool {
@@ -49,13 +80,23 @@ macro_rules! integers {
             }
 
             #[inline(always)]
-            fn widen(self) -> $total {
-                <$total>::from(self)
+            fn is_less(self, other: Self) -> bool {
+                self < other
+            }
+
+            #[inline(always)]
+            fn order(self, other: Self) -> Ordering {
+                self.cmp(&other)
             }
 
             #[inline(always)]
             fn float(self) -> f64 {
                 Number::to_f64(self)
+            }
+
+            #[inline(always)]
+            fn widen(self) -> $total {
+                <$total>::from(self)
             }
 
             fn total_one() -> $total {
@@ -76,12 +117,16 @@ macro_rules! integers {
                 total
             }
 
-            fn mean_out(mean: f64) -> f64 {
-                mean
-            }
-
             fn nothing() -> Option<Self> {
                 None
+            }
+        }
+
+        impl Real for $type {
+            type Median = f64;
+
+            fn median_out(median: f64) -> f64 {
+                median
             }
 
             #[inline(always)]
@@ -110,7 +155,6 @@ macro_rules! floats {
             const LOWEST: Self = $type::NEG_INFINITY;
             type Total = f64;
             type SumOut = $type;
-            type Mean = $type;
 
             #[inline(always)]
             fn is_nan(self) -> bool {
@@ -118,12 +162,22 @@ macro_rules! floats {
             }
 
             #[inline(always)]
-            fn widen(self) -> f64 {
-                f64::from(self)
+            fn is_less(self, other: Self) -> bool {
+                self < other
+            }
+
+            #[inline(always)]
+            fn order(self, other: Self) -> Ordering {
+                self.partial_cmp(&other).unwrap_or_else(|| self.is_nan().cmp(&other.is_nan()))
             }
 
             #[inline(always)]
             fn float(self) -> f64 {
+                f64::from(self)
+            }
+
+            #[inline(always)]
+            fn widen(self) -> f64 {
                 f64::from(self)
             }
 
@@ -145,12 +199,17 @@ macro_rules! floats {
                 total as $type
             }
 
-            fn mean_out(mean: f64) -> $type {
-                mean as $type
-            }
-
             fn nothing() -> Option<Self> {
                 Some($type::NAN)
+            }
+        }
+
+        #[allow(clippy::unnecessary_cast)]
+        impl Real for $type {
+            type Median = $type;
+
+            fn median_out(median: f64) -> $type {
+                median as $type
             }
 
             #[inline(always)]
@@ -161,6 +220,50 @@ macro_rules! floats {
             #[inline(always)]
             fn distance(low: Self, high: Self) -> f64 {
                 high.distance_above(low)
+            }
+        }
+
+        #[allow(clippy::unnecessary_cast)]
+        impl Moments for $type {
+            type Center = f64;
+            type Spread = $type;
+
+            #[inline(always)]
+            fn center(self) -> f64 {
+                f64::from(self)
+            }
+
+            #[inline(always)]
+            fn add(a: f64, b: f64) -> f64 {
+                a + b
+            }
+
+            #[inline(always)]
+            fn subtract(a: f64, b: f64) -> f64 {
+                a - b
+            }
+
+            #[inline(always)]
+            fn scale(a: f64, factor: f64) -> f64 {
+                a * factor
+            }
+
+            #[inline(always)]
+            fn divide(a: f64, by: f64) -> f64 {
+                a / by
+            }
+
+            #[inline(always)]
+            fn square(a: f64) -> f64 {
+                a * a
+            }
+
+            fn mean_out(mean: f64) -> $type {
+                mean as $type
+            }
+
+            fn spread_out(spread: f64) -> $type {
+                spread as $type
             }
         }
     )*};
@@ -174,7 +277,6 @@ impl Reducible for bool {
     const LOWEST: Self = false;
     type Total = i64;
     type SumOut = i64;
-    type Mean = f64;
 
     #[inline(always)]
     fn is_nan(self) -> bool {
@@ -182,13 +284,23 @@ impl Reducible for bool {
     }
 
     #[inline(always)]
-    fn widen(self) -> i64 {
-        i64::from(self)
+    fn is_less(self, other: Self) -> bool {
+        !self & other
+    }
+
+    #[inline(always)]
+    fn order(self, other: Self) -> Ordering {
+        self.cmp(&other)
     }
 
     #[inline(always)]
     fn float(self) -> f64 {
         f64::from(u8::from(self))
+    }
+
+    #[inline(always)]
+    fn widen(self) -> i64 {
+        i64::from(self)
     }
 
     fn total_one() -> i64 {
@@ -209,21 +321,119 @@ impl Reducible for bool {
         total
     }
 
-    fn mean_out(mean: f64) -> f64 {
-        mean
-    }
-
     fn nothing() -> Option<Self> {
         None
     }
-
-    #[inline(always)]
-    fn middle(low: Self, high: Self) -> f64 {
-        (low.float() + high.float()) / 2.0
-    }
-
-    #[inline(always)]
-    fn distance(low: Self, high: Self) -> f64 {
-        high.float() - low.float()
-    }
 }
+
+macro_rules! complex {
+    ($($real:ident),*) => {$(
+        #[allow(clippy::unnecessary_cast)]
+        impl Reducible for Complex<$real> {
+            const IS_FLOAT: bool = true;
+            const HIGHEST: Self = Complex::new($real::INFINITY, $real::INFINITY);
+            const LOWEST: Self = Complex::new($real::NEG_INFINITY, $real::NEG_INFINITY);
+            type Total = Complex<f64>;
+            type SumOut = Self;
+
+            #[inline(always)]
+            fn is_nan(self) -> bool {
+                self.re.is_nan() | self.im.is_nan()
+            }
+
+            /// By the real part, then by the imaginary one.
+            #[inline(always)]
+            fn is_less(self, other: Self) -> bool {
+                let (x, y) = (self, other);
+                (x.re < y.re && !x.im.is_nan() && !y.im.is_nan()) || (x.re == y.re && x.im < y.im)
+            }
+
+            /// What has NaN in the imaginary part stands behind what has none, then what has it in the real part.
+            fn order(self, other: Self) -> Ordering {
+                let nans = |z: Self| (z.re.is_nan(), z.im.is_nan());
+                let by = |x: $real, y: $real| x.partial_cmp(&y).unwrap_or(Ordering::Equal);
+                let by_parts = || by(self.re, other.re).then(by(self.im, other.im));
+                nans(self).cmp(&nans(other)).then_with(by_parts)
+            }
+
+            #[inline(always)]
+            fn float(self) -> f64 {
+                self.re as f64
+            }
+
+            #[inline(always)]
+            fn widen(self) -> Complex<f64> {
+                Complex::new(self.re as f64, self.im as f64)
+            }
+
+            fn total_one() -> Complex<f64> {
+                Complex::new(1.0, 0.0)
+            }
+
+            #[inline(always)]
+            fn total_add(a: Complex<f64>, b: Complex<f64>) -> Complex<f64> {
+                a + b
+            }
+
+            #[inline(always)]
+            fn total_multiply(a: Complex<f64>, b: Complex<f64>) -> Complex<f64> {
+                a * b
+            }
+
+            fn sum_out(total: Complex<f64>) -> Self {
+                Complex::new(total.re as $real, total.im as $real)
+            }
+
+            fn nothing() -> Option<Self> {
+                Some(Complex::new($real::NAN, $real::NAN))
+            }
+        }
+
+        #[allow(clippy::unnecessary_cast)]
+        impl Moments for Complex<$real> {
+            type Center = Complex<f64>;
+            type Spread = $real;
+
+            #[inline(always)]
+            fn center(self) -> Complex<f64> {
+                self.widen()
+            }
+
+            #[inline(always)]
+            fn add(a: Complex<f64>, b: Complex<f64>) -> Complex<f64> {
+                a + b
+            }
+
+            #[inline(always)]
+            fn subtract(a: Complex<f64>, b: Complex<f64>) -> Complex<f64> {
+                a - b
+            }
+
+            #[inline(always)]
+            fn scale(a: Complex<f64>, factor: f64) -> Complex<f64> {
+                a * factor
+            }
+
+            /// As NumPy, by a complex number: an infinite part makes NaN of the other one.
+            #[inline(always)]
+            fn divide(a: Complex<f64>, by: f64) -> Complex<f64> {
+                Complex::new((a.re + a.im * 0.0) / by, (a.im - a.re * 0.0) / by)
+            }
+
+            #[inline(always)]
+            fn square(a: Complex<f64>) -> f64 {
+                a.re * a.re + a.im * a.im
+            }
+
+            fn mean_out(mean: Complex<f64>) -> Self {
+                Self::sum_out(mean)
+            }
+
+            fn spread_out(spread: f64) -> $real {
+                spread as $real
+            }
+        }
+    )*};
+}
+
+complex!(f32, f64);

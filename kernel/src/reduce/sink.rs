@@ -93,14 +93,13 @@ impl<'a, F> Sink<'a, F> {
 }
 
 fn nothing<T: crate::Element>(why: &Nothing, empty: Empty) -> Option<T> {
-    use graticule_ops::Scalar;
-    match (why, empty, T::DTYPE) {
-        (Nothing::Empty, Empty::IsNan, graticule_plan::DType::Float32) => {
-            T::from_scalar(Scalar::Float32(f32::NAN))
+    use graticule_ops::{Complex, Scalar};
+    let nan = Complex::new(f64::NAN, f64::NAN);
+    match (why, empty) {
+        (Nothing::Empty, Empty::IsNan) if T::DTYPE.is_complex() => {
+            T::from_scalar(Scalar::from_complex(nan, T::DTYPE)?)
         }
-        (Nothing::Empty, Empty::IsNan, graticule_plan::DType::Float64) => {
-            T::from_scalar(Scalar::Float64(f64::NAN))
-        }
+        (Nothing::Empty, Empty::IsNan) => T::from_scalar(Scalar::from_float(nan.re, T::DTYPE)?),
         _ => None,
     }
 }

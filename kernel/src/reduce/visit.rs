@@ -2,12 +2,13 @@
 
 use graticule_ops::{ReduceKind, Reduction};
 use graticule_plan::DType;
+use num_complex::Complex;
 
 use super::{
     carrier,
     extreme::{End, Extreme, Place},
     fold::{Count, Fold, Mean, Prod, Sum, Truth, Var},
-    reducible::Reducible,
+    reducible::{Moments, Reducible},
     skips,
 };
 use crate::{KernelError, element::with_element};
@@ -29,12 +30,20 @@ pub(crate) fn visit<V: Visitor>(reduction: &Reduction, visitor: V) -> Visited<V>
         ReduceKind::Sum | ReduceKind::Prod => match dtype {
             DType::Int64 => total::<i64, V>(&reduction.kind, visitor),
             DType::UInt64 => total::<u64, V>(&reduction.kind, visitor),
+            DType::Complex64 if skip => total_skipping::<Complex<f32>, V>(&reduction.kind, visitor),
+            DType::Complex64 => total::<Complex<f32>, V>(&reduction.kind, visitor),
+            DType::Complex128 if skip => total_skipping::<Complex<f64>, V>(&reduction.kind, visitor),
+            DType::Complex128 => total::<Complex<f64>, V>(&reduction.kind, visitor),
             DType::Float32 if skip => total_skipping::<f32, V>(&reduction.kind, visitor),
             DType::Float32 => total::<f32, V>(&reduction.kind, visitor),
             _ if skip => total_skipping::<f64, V>(&reduction.kind, visitor),
             _ => total::<f64, V>(&reduction.kind, visitor),
         },
         ReduceKind::Mean | ReduceKind::Var { .. } | ReduceKind::Std { .. } => match (dtype, skip) {
+            (DType::Complex64, true) => moment_skipping::<Complex<f32>, V>(&reduction.kind, visitor),
+            (DType::Complex64, false) => moment::<Complex<f32>, V>(&reduction.kind, visitor),
+            (DType::Complex128, true) => moment_skipping::<Complex<f64>, V>(&reduction.kind, visitor),
+            (DType::Complex128, false) => moment::<Complex<f64>, V>(&reduction.kind, visitor),
             (DType::Float32, true) => moment_skipping::<f32, V>(&reduction.kind, visitor),
             (DType::Float32, false) => moment::<f32, V>(&reduction.kind, visitor),
             (_, true) => moment_skipping::<f64, V>(&reduction.kind, visitor),
@@ -43,10 +52,14 @@ pub(crate) fn visit<V: Visitor>(reduction: &Reduction, visitor: V) -> Visited<V>
         ReduceKind::Count | ReduceKind::Any | ReduceKind::All => match dtype {
             DType::Float32 => truth::<f32, V>(&reduction.kind, visitor),
             DType::Float64 => truth::<f64, V>(&reduction.kind, visitor),
+            DType::Complex64 => truth::<Complex<f32>, V>(&reduction.kind, visitor),
+            DType::Complex128 => truth::<Complex<f64>, V>(&reduction.kind, visitor),
             _ => truth::<bool, V>(&reduction.kind, visitor),
         },
         _ if skip => match dtype {
             DType::Float32 => pick_skipping::<f32, V>(&reduction.kind, visitor),
+            DType::Complex64 => pick_skipping::<Complex<f32>, V>(&reduction.kind, visitor),
+            DType::Complex128 => pick_skipping::<Complex<f64>, V>(&reduction.kind, visitor),
             _ => pick_skipping::<f64, V>(&reduction.kind, visitor),
         },
         _ => with_element!(dtype, T => pick::<T, V>(&reduction.kind, visitor)),
@@ -67,7 +80,7 @@ fn total_skipping<T: Reducible, V: Visitor>(kind: &ReduceKind, visitor: V) -> Vi
     })
 }
 
-fn moment<T: Reducible, V: Visitor>(kind: &ReduceKind, visitor: V) -> Visited<V> {
+fn moment<T: Moments, V: Visitor>(kind: &ReduceKind, visitor: V) -> Visited<V> {
     Some(match *kind {
         ReduceKind::Var { ddof } => visitor.visit::<T, _>(Var::<false> { ddof, is_std: false }),
         ReduceKind::Std { ddof } => visitor.visit::<T, _>(Var::<false> { ddof, is_std: true }),
@@ -75,7 +88,7 @@ fn moment<T: Reducible, V: Visitor>(kind: &ReduceKind, visitor: V) -> Visited<V>
     })
 }
 
-fn moment_skipping<T: Reducible, V: Visitor>(kind: &ReduceKind, visitor: V) -> Visited<V> {
+fn moment_skipping<T: Moments, V: Visitor>(kind: &ReduceKind, visitor: V) -> Visited<V> {
     Some(match *kind {
         ReduceKind::Var { ddof } => visitor.visit::<T, _>(Var::<true> { ddof, is_std: false }),
         ReduceKind::Std { ddof } => visitor.visit::<T, _>(Var::<true> { ddof, is_std: true }),
@@ -83,7 +96,7 @@ fn moment_skipping<T: Reducible, V: Visitor>(kind: &ReduceKind, visitor: V) -> V
     })
 }
 
-/// Floats come here only to be counted, or for `any` without NaN.
+/// Floats and complex numbers come here only to be counted, or for `any` without NaN.
 fn truth<T: Reducible, V: Visitor>(kind: &ReduceKind, visitor: V) -> Visited<V> {
     Some(match kind {
         ReduceKind::Count => visitor.visit::<T, _>(Count),

@@ -66,7 +66,7 @@ pub(crate) const SECTIONS: &[Section] = &[
             ("bitwise_xor", "", ""),
             ("ceil", "", ""),
             ("clip", "", ""),
-            ("conj", "", ""),
+            ("conj", "conjugate", ""),
             ("copysign", "", ""),
             ("cos", "", ""),
             ("cosh", "", ""),

@@ -22,6 +22,8 @@ pub(crate) enum Near {
     Ulps(u32),
     /// A part of what the Python expression gives: the sum of magnitudes that went into the result.
     Part(f64, String),
+    /// A part of the result's own magnitude; what is infinite or NaN is so in the same part of it.
+    Relative(f64),
 }
 
 /// Evaluates arrays under the given rewrites.
@@ -132,15 +134,16 @@ fn near_enough(got: &Tensor, want: &Tensor, near: &Near, scale: Option<&Tensor>)
         let fits = match near {
             Near::Same => equal(a, b),
             Near::Ulps(ulps) => equal(a, b) || ulps_apart(a, b) <= u64::from(*ulps),
+            Near::Relative(part) => equal(a, b) || relatively_near(a, b, *part),
             Near::Part(part, _) => {
                 let scale = scale.expect("evaluated above").item(i).as_f64();
                 // A result in float32 is rounded once more.
-                let round = if a.dtype() == DType::Float32 {
-                    b.as_f64().abs() * f64::from(f32::EPSILON)
-                } else {
-                    0.0
+                let round = match a.dtype() {
+                    DType::Float32 | DType::Complex64 => b.as_complex().norm() * f64::from(f32::EPSILON),
+                    _ => 0.0,
                 };
-                equal(a, b) || (a.as_f64() - b.as_f64()).abs() <= part * scale + round || scale.is_nan()
+                let distance = (a.as_complex() - b.as_complex()).norm();
+                equal(a, b) || distance <= part * scale + round || scale.is_nan()
             }
         };
         if !fits {
@@ -154,8 +157,26 @@ fn near_enough(got: &Tensor, want: &Tensor, near: &Near, scale: Option<&Tensor>)
 fn equal(a: Scalar, b: Scalar) -> bool {
     match (a.as_int(), b.as_int()) {
         (Some(a), Some(b)) => a == b,
+        _ if a.dtype().is_complex() || b.dtype().is_complex() => {
+            let same = |x: f64, y: f64| x == y || (x.is_nan() && y.is_nan());
+            let (a, b) = (a.as_complex(), b.as_complex());
+            same(a.re, b.re) && same(a.im, b.im)
+        }
         _ => a.as_f64() == b.as_f64() || (a.is_nan() && b.is_nan()),
     }
+}
+
+fn relatively_near(a: Scalar, b: Scalar, part: f64) -> bool {
+    let (a, b) = (a.as_complex(), b.as_complex());
+    let norm = if b.re.is_finite() && b.im.is_finite() {
+        b.norm()
+    } else {
+        0.0
+    };
+    let near = |x: f64, y: f64| {
+        x == y || (x.is_nan() && y.is_nan()) || (x - y).abs() <= part * norm.max(y.abs()) && y.is_finite()
+    };
+    near(a.re, b.re) && near(a.im, b.im)
 }
 
 fn ulps_apart(a: Scalar, b: Scalar) -> u64 {

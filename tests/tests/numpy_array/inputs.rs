@@ -48,7 +48,7 @@ impl Random {
     }
 
     pub(crate) fn dtype(&mut self) -> DType {
-        *self.pick(&DType::ALL)
+        *self.pick(&DType::REAL)
     }
 }
 
@@ -91,6 +91,10 @@ pub(crate) fn tensor(random: &mut Random, dtype: DType, shape: &[usize], values:
             DType::Bool => bytes.push(random.below(2) as u8),
             DType::Float32 => bytes.extend((float(random, values) as f32).to_le_bytes()),
             DType::Float64 => bytes.extend(float(random, values).to_le_bytes()),
+            DType::Complex64 => {
+                (0..2).for_each(|_| bytes.extend((float(random, values) as f32).to_le_bytes()))
+            }
+            DType::Complex128 => (0..2).for_each(|_| bytes.extend(float(random, values).to_le_bytes())),
             _ => bytes.extend(&bits(random, values).to_le_bytes()[..dtype.size_bytes() as usize]),
         }
     }

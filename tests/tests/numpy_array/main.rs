@@ -5,6 +5,7 @@
 mod assign;
 mod blocks;
 mod compare;
+mod complex;
 mod compose;
 mod composed;
 mod covariance;

@@ -182,7 +182,7 @@ proptest! {
 #[test]
 fn dtypes_of_operations_are_numpys() {
     // NumPy has float16 for the mathematics of 8-bit integers.
-    for dtype in DType::ALL {
+    for dtype in DType::REAL {
         let x = Tensor::zeros(dtype, &[1]).unwrap();
         for op in UNARY {
             let theirs =

@@ -14,7 +14,7 @@ pub(crate) enum Floats {
 }
 
 pub(crate) fn dtypes() -> impl Strategy<Value = DType> {
-    select(DType::ALL.to_vec())
+    select(DType::REAL.to_vec())
 }
 
 /// Shapes of up to four axes, at times with none or one element along one.
@@ -95,6 +95,7 @@ pub(crate) fn tensors(dtype: DType, shape: Vec<usize>, floats: Floats) -> BoxedS
         DType::UInt64 => vector!(u64, n, shape),
         DType::Float32 => float_vector!(f32, n, shape, floats),
         DType::Float64 => float_vector!(f64, n, shape, floats),
+        DType::Complex64 | DType::Complex128 => unreachable!("complex numbers have tests of their own"),
     }
 }
 
