@@ -12,6 +12,8 @@ use crate::{
 
 /// How long a peer is waited for that does not answer.
 const READ_TIMEOUT_US: u64 = 3_000;
+/// Of a task's reads no more fail on the average than of so many.
+const FAILING_READS_MAX: u64 = 16;
 
 /// A chunk in a worker's store.
 #[derive(Debug, Clone)]
@@ -123,16 +125,18 @@ impl World {
         self.store_changes(at);
     }
 
+    /// Reads a chunk from a peer, one of so many reads of its task.
     pub(crate) fn read_from_peer(
         &mut self,
         at: usize,
-        peer: &Peer,
+        (peer, read_count): (&Peer, usize),
         chunk: ChunkId,
         was_delayed: bool,
     ) -> Reading {
-        let failed = self.nodes[at]
-            .rng
-            .chance(self.profile.rate(Nuisance::PeerFailures));
+        // Workers try a broken connection again, so that a task of many reads does not fail each time.
+        let rate = self.profile.rate(Nuisance::PeerFailures);
+        let rate = rate * FAILING_READS_MAX / FAILING_READS_MAX.max(read_count as u64);
+        let failed = self.nodes[at].rng.chance(rate);
         let Some(&holder) = self.addresses.get(&peer.address) else {
             return Reading::Failed;
         };

@@ -52,7 +52,7 @@ impl World {
             self.tell_worker(at, Event::CopyFailed { run });
             return;
         };
-        let (values, bytes) = match self.read_from_peer(at, &peer, copy.chunk, copy.was_delayed) {
+        let (values, bytes) = match self.read_from_peer(at, (&peer, 1), copy.chunk, copy.was_delayed) {
             Reading::Got(values, bytes) => (values, bytes),
             Reading::Later(us) => {
                 copy.was_delayed = true;

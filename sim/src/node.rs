@@ -68,6 +68,8 @@ pub(crate) struct Run {
     layer: Arc<LayerEntry>,
     /// Parts still under way.
     outstanding: usize,
+    /// How many there were.
+    read_count: usize,
     fetched_bytes: u64,
     missing: Vec<(ChunkId, WorkerId)>,
     /// The parts that came, input by input, in order of arrival.
@@ -242,6 +244,7 @@ impl World {
         let state = Run {
             task,
             outstanding: reads.len(),
+            read_count: reads.len(),
             fetched_bytes: 0,
             missing: Vec::new(),
             parts: vec![Vec::new(); layer.maps.len()],
@@ -270,9 +273,10 @@ impl World {
 
     /// A part of a chunk arrives, or does not.
     pub(crate) fn on_read(&mut self, at: usize, mut wanted: Wanted) {
-        if !self.nodes[at].runs.contains_key(&wanted.run) {
+        let Some(run) = self.nodes[at].runs.get(&wanted.run) else {
             return;
-        }
+        };
+        let read_count = run.read_count;
         let own = self.nodes[at].engine.id();
         let was_delayed = wanted.was_delayed;
         let (holder, reading) = match wanted.peers.as_ref().map(|peers| peers.last()) {
@@ -281,7 +285,7 @@ impl World {
                 let peer = peer.clone();
                 (
                     Some(peer.worker),
-                    self.read_from_peer(at, &peer, wanted.chunk, was_delayed),
+                    self.read_from_peer(at, (&peer, read_count), wanted.chunk, was_delayed),
                 )
             }
             Some(None) => (None, Reading::Failed),

@@ -143,3 +143,10 @@ fn a_replica_that_no_client_could_fetch_is_no_loss_of_a_worker_that_leaves() {
 fn a_job_of_which_all_was_let_go_may_be_cancelled_after_a_restart() {
     simulate(&Case::new(800_031_015)).unwrap_or_else(|failed| panic!("{failed}"));
 }
+
+/// A task read sixty chunks of one peer, whose connections broke so often that one of the sixty was missing each time, a hundred
+/// times over. Workers try again, and so do those of the simulator by now.
+#[test]
+fn a_task_of_many_reads_outlives_connections_that_break() {
+    simulate(&Case::new(800_025_373)).unwrap_or_else(|failed| panic!("{failed}"));
+}
