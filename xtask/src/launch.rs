@@ -21,6 +21,7 @@ const WITH_PEERS: [&str; 6] = [
     "functions",
     "latency",
     "median",
+    "peers",
     "scheduler",
     "transfer",
 ];
