@@ -61,6 +61,8 @@ pub(crate) struct Standing {
     ends: BTreeMap<JobId, JobEvent>,
     forgotten: BTreeSet<JobId>,
     released: BTreeSet<Key>,
+    /// Of kept results that are let go block by block, the blocks that were not.
+    blocks_left: BTreeMap<Key, BTreeSet<u64>>,
     left: BTreeSet<ClientId>,
     pub(crate) workers: BTreeSet<WorkerId>,
 }
@@ -200,15 +202,23 @@ impl Standing {
                 for key in &keys {
                     self.released.remove(key);
                 }
+                for output in plan.outputs() {
+                    let layer = plan.layer(output.layer);
+                    if let (Some(key), true) = (output.keep, layer.is_apart()) {
+                        self.blocks_left
+                            .insert(key, (0..layer.grid.block_count()).collect());
+                    }
+                }
                 self.jobs.insert(*job, (*client, keys));
             }
             Record::Fact(Fact::KeyReleased { key }) => drop(self.released.insert(*key)),
-            Record::Fact(
-                Fact::JobFinished { .. }
-                | Fact::JobAbandoned { .. }
-                | Fact::BlocksReleased { .. }
-                | Fact::BlockFailed { .. },
-            ) => {}
+            Record::Fact(Fact::BlocksReleased { key, blocks }) => {
+                if let Some(left) = self.blocks_left.get_mut(key) {
+                    left.retain(|block| !blocks.iter().any(|range| range.contains(block)));
+                }
+            }
+            Record::Fact(Fact::JobFinished { .. } | Fact::JobAbandoned { .. } | Fact::BlockFailed { .. }) => {
+            }
             Record::Ended { job, event } => drop(self.ends.insert(*job, event.clone())),
             Record::Forgotten { job } => drop(self.forgotten.insert(*job)),
             Record::ClientLeft { client } => drop(self.left.insert(*client)),
@@ -252,6 +262,11 @@ impl Standing {
         let keys = self.jobs.get(&job).map(|(_, keys)| keys.as_slice());
         let keys = keys.unwrap_or_default().iter().copied();
         keys.filter(|key| !self.released.contains(key)).collect()
+    }
+
+    /// Whether of a kept result block after block was let go, until none was left.
+    pub(crate) fn is_let_go(&self, key: Key) -> bool {
+        self.blocks_left.get(&key).is_some_and(BTreeSet::is_empty)
     }
 
     /// Jobs that are over and not forgotten.

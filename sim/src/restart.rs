@@ -151,7 +151,7 @@ impl World {
                 return false;
             };
             let is_over_in_vain = !matches!(standing.end_of(job), None | Some(JobEvent::Finished));
-            !is_over_in_vain && standing.keys_of(job).contains(key)
+            !is_over_in_vain && standing.keys_of(job).contains(key) && !standing.is_let_go(*key)
         };
         for job in self.jobs.values_mut().filter(|job| job.is_hopeless) {
             job.is_hopeless = !job.generated.bases.iter().all(is_there);

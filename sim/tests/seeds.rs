@@ -150,3 +150,13 @@ fn a_job_of_which_all_was_let_go_may_be_cancelled_after_a_restart() {
 fn a_task_of_many_reads_outlives_connections_that_break() {
     simulate(&Case::new(800_025_373)).unwrap_or_else(|failed| panic!("{failed}"));
 }
+
+/// A client let go of a call's only block, and named it in a new job, before the scheduler's process ended: the next one refuses
+/// that job too.
+#[test]
+fn a_job_that_builds_on_blocks_that_were_let_go_is_refused_after_a_restart_too() {
+    let mut case = Case::new(2_000_059_185);
+    case.only_jobs = Some((1..=8).collect());
+    (case.layers_max, case.blocks_max) = (Some(3), Some(8));
+    simulate(&case).unwrap_or_else(|failed| panic!("{failed}"));
+}
