@@ -160,3 +160,13 @@ fn a_job_that_builds_on_blocks_that_were_let_go_is_refused_after_a_restart_too()
     (case.layers_max, case.blocks_max) = (Some(3), Some(8));
     simulate(&case).unwrap_or_else(|failed| panic!("{failed}"));
 }
+
+/// A worker was to copy a chunk and then to leave, and the copy arrived after it had been told that it may: the worker that the
+/// chunk came from left without loss by the books.
+#[test]
+fn what_a_worker_that_is_to_leave_was_to_copy_goes_elsewhere() {
+    let mut case = Case::new(2_000_201_575);
+    case.only_jobs = Some((1..=8).collect());
+    (case.layers_max, case.blocks_max) = (Some(3), Some(8));
+    simulate(&case).unwrap_or_else(|failed| panic!("{failed}"));
+}

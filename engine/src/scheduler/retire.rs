@@ -178,8 +178,21 @@ impl Scheduler {
         if let Some(record) = self.workers.get_mut(&worker) {
             record.retiring = true;
         }
+        self.take_copies_back(worker);
         self.rank(worker);
         self.look_at_retirements();
+    }
+
+    /// What a worker that is to leave was to copy itself goes elsewhere; should it arrive all the same, it is dropped there.
+    fn take_copies_back(&mut self, worker: WorkerId) {
+        let to_it = self.retires.copies.iter().filter(|(_, copy)| copy.to == worker);
+        for copy in to_it.map(|(&id, _)| id).collect::<Vec<_>>() {
+            if let Some(copying) = self.remove_copy(copy)
+                && let Some(retirement) = self.retires.workers.get_mut(&copying.from)
+            {
+                retirement.left.push_back(copying.chunk);
+            }
+        }
     }
 
     pub(super) fn on_retire_cancelled(&mut self, worker: WorkerId) {
