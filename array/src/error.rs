@@ -434,6 +434,17 @@ pub enum ArrayError {
         /// The array's shape.
         shape: Vec<u64>,
     },
+    /// Numbers of elements that are left of blocks, which cannot be.
+    #[error("{why}: give what `counts` or `lengths` of the same array gave")]
+    BlockLengths {
+        /// What does not fit.
+        why: String,
+    },
+    /// Elements of two arrays that were not selected by one mask.
+    #[error(
+        "elements were selected by different masks, so they do not belong together; compute their lengths first"
+    )]
+    OtherMask,
     /// Not one array for each condition.
     #[error("{conditions} conditions for {choices} arrays to select from")]
     SelectCount {

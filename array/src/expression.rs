@@ -5,8 +5,8 @@ use std::{
 };
 
 use graticule_ops::{
-    AxisSelection, BinaryOp, Binning, Contraction, Distribution, LinalgKind, ReduceKind, Reduction, Scalar,
-    Scan, SearchKind, Sorting, UnaryOp,
+    AxisSelection, BinaryOp, Binning, Contraction, DistinctPart, Distribution, LinalgKind, ReduceKind,
+    Reduction, Scalar, Scan, SearchKind, Sorting, UnaryOp,
 };
 use graticule_plan::{Annotations, AxisChunks, ChunkGrid, DType, Digest, Key, Rows};
 
@@ -92,6 +92,16 @@ pub(crate) enum Op {
     /// Each block to counts: an element for it along each axis, and an axis of the bins. Operands: numbers, and maybe
     /// weights.
     Count(Binning),
+    /// Each block of booleans to how many are true, along its one axis.
+    CountTrue,
+    /// Operands: an array, and booleans along one axis of it, cut as it is. What is left of each block, in blocks of lengths
+    /// that were counted before, of which some may be empty.
+    Compress(usize),
+    /// The same elements without the empty blocks along an axis.
+    Compact(usize),
+    /// The distinct elements of each block of an array of one axis, as many as were counted before. Operands: the array, and
+    /// maybe, in this order, where its elements stand in another one and how often.
+    Distinct(Distinct),
     /// Sums of products. Of each summed pair of axes that `split` names, the result has an axis at its end with an
     /// element for each block, and the sums go over one block.
     Contract {
@@ -230,6 +240,17 @@ impl Reducer {
     }
 }
 
+/// What is told of the distinct elements of blocks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) struct Distinct {
+    pub(crate) part: DistinctPart,
+    /// Whether all that is NaN is one element.
+    pub(crate) equal_nan: bool,
+    /// Whether an operand says where the elements stand, and one how often.
+    pub(crate) has_positions: bool,
+    pub(crate) has_counts: bool,
+}
+
 /// A [`Reduction`] that can be compared and hashed: quantiles go by their bits.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Reducing(pub(crate) Reduction);
@@ -297,6 +318,10 @@ impl Op {
             Op::BroadcastTo => "broadcast_to",
             Op::Reshape(_) => "reshape",
             Op::TakeAlong(_) => "take_along_axis",
+            Op::CountTrue => "count-true",
+            Op::Compress(_) => "compress",
+            Op::Compact(_) => "compact",
+            Op::Distinct(_) => "unique",
             Op::Windows(_) => "windows",
             Op::Sliding { .. } => "sliding",
             Op::Concatenate(_) => "concatenate",

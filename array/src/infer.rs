@@ -181,6 +181,20 @@ pub(crate) fn slice_axis(chunks: &AxisChunks, selection: AxisSelection) -> AxisC
     from_lengths(&lengths)
 }
 
+/// As [`slice_axis`], but where there are empty blocks between those that a run of elements lies in, they stay.
+pub(crate) fn part_axis(chunks: &AxisChunks, selection: AxisSelection) -> AxisChunks {
+    let AxisSelection { start, step, len } = selection;
+    if step != 1 || len == 0 || !chunks.has_empty_block() {
+        return slice_axis(chunks, selection);
+    }
+    let (first, last) = (chunks.block_of(start), chunks.block_of(start + len - 1));
+    let parts = (first..=last).map(|block| {
+        let extent = chunks.extent(block);
+        extent.end.min(start + len) - extent.start.max(start)
+    });
+    from_lengths(&parts.collect::<Vec<_>>())
+}
+
 /// A selection of each axis.
 pub(crate) fn slice_grid(grid: &ChunkGrid, selection: &[AxisSelection]) -> ChunkGrid {
     grid_of(
@@ -222,13 +236,14 @@ pub(crate) fn concatenate_axis(parts: &[&AxisChunks]) -> Result<AxisChunks, Arra
     ))
 }
 
-/// Elements of the shortest chunk that lies between others, at least.
+/// Elements of the shortest chunk that lies between others, at least; those without elements apart.
 pub(crate) fn shortest(chunks: &AxisChunks) -> u64 {
     match chunks {
         AxisChunks::Regular { chunk, .. } => *chunk,
         AxisChunks::Irregular { offsets } => offsets
             .windows(2)
             .map(|pair| pair[1] - pair[0])
+            .filter(|len| *len > 0)
             .min()
             .unwrap_or(0),
     }

@@ -86,6 +86,10 @@ impl Origin {
             | Op::Take { .. }
             | Op::Reshape(_)
             | Op::TakeAlong(_)
+            | Op::CountTrue
+            | Op::Compress(_)
+            | Op::Compact(_)
+            | Op::Distinct(_)
             | Op::Windows(_)
             | Op::Sliding { .. }
             | Op::Concatenate(_)

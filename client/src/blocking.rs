@@ -3,12 +3,13 @@
 use std::{sync::Arc, time::Duration};
 
 use futures::StreamExt;
-use graticule_array::{Array, LowerOptions};
+use graticule_array::{Array, LowerOptions, Selected, Wishes};
 use graticule_kernel::Tensor;
 use tokio::runtime::Runtime;
 
 use crate::{
     Answer, Block, ClientError, ClusterInfo, ConnectOptions, Explanation, Results, RunOptions, Subject,
+    Unique,
 };
 
 /// As [`crate::Client`], but each call waits for its end. Clones share the connection.
@@ -192,6 +193,30 @@ impl Client {
         let persisted = self.runtime.block_on(self.client.persist(array))?;
         let runtime = self.runtime.clone();
         Ok(Persisted { persisted, runtime })
+    }
+
+    /// Counts the elements of selections, and gives arrays of these lengths.
+    ///
+    /// # Errors
+    /// As [`crate::Client::sized`].
+    pub fn sized(&self, selections: &[&Selected]) -> Result<Vec<Array>, ClientError> {
+        self.runtime.block_on(self.client.sized(selections))
+    }
+
+    /// Finds the distinct elements of an array. What it gives is to be dropped before this client.
+    ///
+    /// # Errors
+    /// As [`crate::Client::unique`].
+    pub fn unique(&self, array: &Array, wishes: Wishes) -> Result<Unique, ClientError> {
+        self.runtime.block_on(self.client.unique(array, wishes))
+    }
+
+    /// Finds the elements that occur in either of two arrays; as [`Client::unique`].
+    ///
+    /// # Errors
+    /// As [`crate::Client::union1d`].
+    pub fn union1d(&self, first: &Array, second: &Array) -> Result<Unique, ClientError> {
+        self.runtime.block_on(self.client.union1d(first, second))
     }
 
     /// Ends an embedded cluster in order.

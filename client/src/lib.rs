@@ -39,6 +39,7 @@ mod fetch;
 mod gather;
 mod job;
 mod key;
+mod lengths;
 mod link;
 #[cfg(feature = "local")]
 mod local;
@@ -70,6 +71,7 @@ pub use graticule_scheduler::{AdaptOptions, Rules as AdaptRules};
 #[cfg(feature = "local")]
 pub use graticule_worker::{BlockCall, Chunk, FunctionError, Registry};
 pub use job::{Block, BlockStream, Job};
+pub use lengths::Unique;
 #[cfg(feature = "local")]
 pub use local::LocalOptions;
 pub use options::{ConnectOptions, RunOptions};

@@ -47,6 +47,7 @@ mod random;
 mod reader;
 mod reduce;
 mod scan;
+mod selected;
 mod shape;
 mod simd;
 mod tensor;

@@ -14,7 +14,11 @@ use crate::{
     reduce::Reducible,
 };
 
-fn forced<'v>(task: &Task<'_>, values: &'v mut Values, x: NodeId) -> Result<&'v Chunk, KernelError> {
+pub(crate) fn forced<'v>(
+    task: &Task<'_>,
+    values: &'v mut Values,
+    x: NodeId,
+) -> Result<&'v Chunk, KernelError> {
     lazy::force(task, values, x.0 as usize)?;
     Ok(values.ready(x.0 as usize).expect("just forced"))
 }
@@ -37,7 +41,7 @@ pub(crate) fn sort(
 }
 
 /// A type whose elements sort as keys, which compare in one step: NaN is the greatest.
-trait Keyed: Reducible {
+pub(crate) trait Keyed: Reducible {
     type Key: Ord + Copy;
 
     fn key(self) -> Self::Key;
@@ -101,7 +105,7 @@ keyed_floats!(f32, i32, u32; f64, i64, u64);
 /// A complex number's place: behind all that have fewer parts that are NaN, then by the parts, -0.0 as 0.0. The parts
 /// themselves come last, so that they are not lost.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-struct ComplexKey<K> {
+pub(crate) struct ComplexKey<K> {
     nans: (bool, bool),
     parts: (K, K),
     own: (K, K),

@@ -4,7 +4,7 @@ use graticule_plan::NDIM_MAX;
 use crate::{
     BlockFunctions, Chunk, KernelError, NoFunctions, Reader, Tables, Tensor, Window, apply, contract, count,
     lazy::{self, Meta},
-    linalg, nodes, order, random, reduce, scan,
+    linalg, nodes, order, random, reduce, scan, selected,
 };
 
 /// The most nodes of a program.
@@ -235,6 +235,8 @@ impl Task<'_> {
             Node::Sort(step) => ready(order::sort(self, node, step, values)),
             Node::Search(step) => ready(order::search(self, node, step, values)),
             Node::Count(step) => ready(count::node(self, node, step, values)),
+            Node::Compress(step) => ready(selected::compress(self, node, step, values)),
+            Node::Distinct(step) => ready(selected::distinct(self, node, step, values)),
             Node::Random(step) => ready(random::node(self, node, step)),
             Node::Contract(step) => ready(contract::node(self, node, step, values)),
             Node::Linalg(step) => ready(linalg::node(self, node, step, values)),
@@ -297,6 +299,8 @@ fn name(node: &Node) -> String {
         Node::Sort(_) => "sort".into(),
         Node::Search(step) => step.kind.name().into(),
         Node::Count(_) => "bincount".into(),
+        Node::Compress(_) => "compress".into(),
+        Node::Distinct(_) => "unique".into(),
         Node::Contract(_) => "contract".into(),
         Node::Apply(apply) => format!("function {:?}", apply.function),
         Node::Part { part, .. } => format!("part {part}"),

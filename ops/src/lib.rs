@@ -36,6 +36,7 @@ mod random;
 mod reduce;
 mod scalar;
 mod scan;
+mod selected;
 mod source;
 
 pub use apply::{Apply, ApplyAxis, ApplyOperand, WholeAxis};
@@ -52,6 +53,7 @@ pub use random::{Distribution, POISSON_MEAN_MAX, Random};
 pub use reduce::{PartKind, ReduceKind, Reduction, Stage};
 pub use scalar::Scalar;
 pub use scan::{Scan, ScanKind, ScanStep};
+pub use selected::{Compress, Distinct, DistinctPart};
 pub use source::{
     ArraySource, AxisSelection, Grid, InlineArray, OnError, RasterAsset, RasterStack, Read, Resampling,
     ZarrArray, decode_table, encode_table,

@@ -4,8 +4,8 @@ use graticule_plan::{AxisChunks, DType, Digest};
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Apply, ApplyOperand, BinaryOp, Contract, Count, Linalg, OpsError, Random, Read, Reduction, Scalar,
-    ScanStep, Search, Sort, Stage, UnaryOp,
+    Apply, ApplyOperand, BinaryOp, Compress, Contract, Count, Distinct, Linalg, OpsError, Random, Read,
+    Reduction, Scalar, ScanStep, Search, Sort, Stage, UnaryOp,
 };
 
 /// A node's position in its program.
@@ -262,6 +262,10 @@ pub enum Node {
         /// The axis.
         axis: usize,
     },
+    /// The places along an axis where a mask is true.
+    Compress(Compress),
+    /// The distinct elements of an array of one axis.
+    Distinct(Distinct),
     /// A user's function.
     Apply(Apply),
     /// One part of a tuple.
@@ -301,6 +305,11 @@ impl Node {
             Node::Count(count) => [Some(count.x), count.weights].into_iter().flatten().collect(),
             Node::Binary { x, y, .. } | Node::Contract(Contract { x, y, .. }) => vec![*x, *y],
             Node::TakeAlong { x, positions, .. } => vec![*x, *positions],
+            Node::Compress(step) => vec![step.x, step.mask],
+            Node::Distinct(step) => {
+                let others = [step.positions, step.counts].into_iter().flatten();
+                std::iter::once(step.x).chain(others).collect()
+            }
             Node::Where { condition, x, y } => vec![*condition, *x, *y],
             Node::Concatenate { xs, .. } | Node::Linalg(Linalg { xs, .. }) => xs.clone(),
             Node::Scan(step) => step.operands(),
@@ -347,6 +356,15 @@ impl Node {
                 *x = rename(*x);
                 *positions = rename(*positions);
             }
+            Node::Compress(step) => {
+                step.x = rename(step.x);
+                step.mask = rename(step.mask);
+            }
+            Node::Distinct(step) => {
+                step.x = rename(step.x);
+                step.positions = step.positions.map(&mut rename);
+                step.counts = step.counts.map(rename);
+            }
             Node::Where { condition, x, y } => {
                 *condition = rename(*condition);
                 *x = rename(*x);
@@ -371,6 +389,8 @@ impl Node {
                 axes.iter_mut().collect()
             }
             Node::Arange { axis, .. } => vec![axis],
+            Node::Compress(step) => vec![&mut step.extent],
+            Node::Distinct(step) => vec![&mut step.source, &mut step.made],
             Node::Random(random) => random.axes.iter_mut().collect(),
             Node::Take { extent, .. } => vec![extent],
             Node::GroupReduce { groups, extents, .. } => {

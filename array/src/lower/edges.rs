@@ -26,6 +26,7 @@ pub(super) fn is_blockwise(op: &Op) -> bool {
         | Op::Concatenate(_)
         | Op::Rechunk
         | Op::Windows(_)
+        | Op::Compact(_)
         | Op::Combine(..)
         | Op::Finish(_) => false,
         Op::Scan(_, part) => part.is_blockwise(),
@@ -119,6 +120,7 @@ pub(super) fn windows(
                     }
                 }
             }
+            Op::Compact(compacted) if *compacted == axis => Some(full_blocks(source, place())),
             Op::Combine(reducer, fans) => Some(match reducer.axes().iter().position(|&a| a == axis) {
                 Some(reduced) => {
                     let out_axis = place().expect("a combining step is a layer of its own");
@@ -211,6 +213,26 @@ fn finish_window(
     }
     let place = operand_axes(graph, ix, 0)[axis].and_then(|axis| placement[axis]);
     aligned(source, place)
+}
+
+/// Each block that is not empty, with the empty ones before it, and after the last one: so that somebody needs them.
+fn full_blocks(source: &AxisChunks, place: Option<usize>) -> AxisWindow {
+    let Some(out_axis) = place else {
+        return AxisWindow::All;
+    };
+    let (mut rows, mut row): (Vec<Vec<u64>>, Vec<u64>) = (Vec::new(), Vec::new());
+    for (block, len) in (0..).zip(source.lengths()) {
+        row.push(block);
+        if len > 0 {
+            rows.push(std::mem::take(&mut row));
+        }
+    }
+    match rows.last_mut() {
+        Some(last) => last.append(&mut row),
+        None => rows.push(row),
+    }
+    let rows = Rows::new(rows);
+    AxisWindow::Rows { out_axis, rows }
 }
 
 /// The elements or states that a part of a scan takes along its axis.

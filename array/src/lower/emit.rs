@@ -290,7 +290,38 @@ impl<'a> Emitter<'a> {
                 positions: xs[1],
                 axis: *axis,
             },
-            Op::Windows(_) => return xs[0],
+            Op::Windows(_) | Op::Compact(_) => return xs[0],
+            Op::CountTrue => ops::Node::Reduce {
+                x: xs[0],
+                reduction: Reduction {
+                    kind: ops::ReduceKind::Sum,
+                    skipna: false,
+                    dtype: DType::Bool,
+                },
+                axes: vec![0],
+                keepdims: true,
+                stage: Stage::Whole,
+                positions: vec![],
+            },
+            Op::Compress(axis) => ops::Node::Compress(ops::Compress {
+                x: xs[0],
+                mask: xs[1],
+                axis: *axis,
+                extent: self.axes(ix, placement).remove(*axis),
+            }),
+            Op::Distinct(distinct) => {
+                let inner = operand_placement(graph, ix, 0, placement);
+                let mut others = xs[1..].iter().copied();
+                ops::Node::Distinct(ops::Distinct {
+                    x: xs[0],
+                    positions: others.next().filter(|_| distinct.has_positions),
+                    counts: xs.last().copied().filter(|_| distinct.has_counts),
+                    part: distinct.part,
+                    equal_nan: distinct.equal_nan,
+                    source: self.axes(graph.operand(ix, 0), &inner).remove(0),
+                    made: self.axes(ix, placement).remove(0),
+                })
+            }
             Op::Sliding { axis, len } => ops::Node::Sliding {
                 x: xs[0],
                 axis: *axis,

@@ -88,7 +88,7 @@ fn node_ps(node: &Node) -> u64 {
             R::Median | R::Quantile { .. } | R::Mode => SELECT_PS,
             _ => 2 * PASS_PS,
         },
-        Node::Sort(_) => SORT_PS,
+        Node::Sort(_) | Node::Distinct(_) => SORT_PS,
         Node::Search(_) | Node::Apply(_) => FUNCTION_PS,
         Node::Random(_) => FUNCTION_PS,
         Node::Scan(_) => 2 * PASS_PS,
@@ -219,6 +219,13 @@ fn own_scratch(node: usize, nodes: &[Node], bytes: &[u64]) -> u64 {
         }),
         // One matrix after the other: it, its factors, and what they are made in.
         Node::Linalg(step) => step.matrix_elements.saturating_mul(3 * ITEM_BYTES as u64),
+        // Where runs of the mask begin and end.
+        Node::Compress(step) => bytes[step.mask.0 as usize].saturating_mul(8),
+        // Keys with positions, the numbers beside them, and what is made.
+        Node::Distinct(step) => {
+            let keys = step.source.extent_max().saturating_mul(48);
+            keys.saturating_add(bytes[step.x.0 as usize].saturating_mul(3))
+        }
         // A line, and positions in it.
         Node::Sort(sort) => sort.len_max.saturating_mul(16),
         Node::Contract(Contract {

@@ -12,7 +12,7 @@ use super::{
 use crate::{
     expression::{GroupReduce, Op, Reduce},
     graph::{Graph, NodeIx},
-    infer::{grid_of, shortest, slice_axis},
+    infer::{grid_of, part_axis, shortest, slice_axis},
     scan::ScanPart,
     selection::is_whole,
 };
@@ -72,7 +72,7 @@ pub(super) fn slice_blocks(graph: &mut Graph, ix: NodeIx, x: NodeIx, selections:
             len: end - start,
         });
         rest[axis].start -= start;
-        cuts[axis] = slice_axis(chunks, hull[axis]);
+        cuts[axis] = part_axis(chunks, hull[axis]);
         // Elements further apart than a block is long would skip some.
         if rest[axis].step.unsigned_abs() > shortest(chunks) {
             result[axis] = AxisChunks::whole(rest[axis].len);

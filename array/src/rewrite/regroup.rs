@@ -13,7 +13,14 @@ use crate::{
 pub(super) fn is_regrouped(op: &Op) -> bool {
     matches!(
         op,
-        Op::Reshape(_) | Op::Windows(_) | Op::Sliding { .. } | Op::Linalg(_)
+        Op::Reshape(_)
+            | Op::Windows(_)
+            | Op::Sliding { .. }
+            | Op::Linalg(_)
+            | Op::CountTrue
+            | Op::Compress(_)
+            | Op::Compact(_)
+            | Op::Distinct(_)
     )
 }
 
@@ -59,6 +66,7 @@ fn part_of_operand(
         let last = kept.block_of(covered.start + covered.len - 1);
         let (start, end) = match op {
             Op::Windows(axes) if axes[axis].is_some() => keep_intervals(&mut axes[axis], first, last),
+            Op::Compact(compacted) if *compacted == axis => (covered.start, covered.start + covered.len),
             // The operand's blocks of the same numbers.
             _ => (chunks.extent(first).start, chunks.extent(last).end),
         };

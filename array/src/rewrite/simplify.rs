@@ -34,7 +34,7 @@ pub(super) fn drop_no_ops(graph: &mut Graph, ix: NodeIx) -> bool {
         cuts.all(|(a, b)| same_cuts(a, b))
     };
     match &node.op {
-        Op::Rechunk if same_grid() => graph.replace(ix, x),
+        Op::Rechunk | Op::Compact(_) if same_grid() => graph.replace(ix, x),
         Op::Cast if node.dtype == operand.dtype => graph.replace(ix, x),
         Op::Slice(selections) if is_whole(selections, &operand.grid.shape()) => {
             graph.set(ix, Op::Rechunk, vec![x]);

@@ -12,7 +12,7 @@ use super::{
 use crate::{
     expression::{GroupReduce, Op, Reducing},
     graph::{Graph, Node, NodeIx},
-    infer::{grid_of, slice_axis, slice_grid},
+    infer::{grid_of, part_axis, slice_axis, slice_grid},
     scan::ScanPart,
     selection::is_whole,
 };
@@ -266,7 +266,12 @@ pub(super) fn slice_of(graph: &mut Graph, x: NodeIx, selections: &[AxisSelection
     if is_whole(selections, &graph.grid(x).shape()) {
         return x;
     }
-    let (dtype, grid) = (graph.node(x).dtype, slice_grid(graph.grid(x), selections));
+    let cuts = graph.grid(x).axes().iter().zip(selections);
+    let grid = grid_of(
+        cuts.map(|(chunks, selection)| part_axis(chunks, *selection))
+            .collect(),
+    );
+    let dtype = graph.node(x).dtype;
     graph.add(Op::Slice(selections.to_vec()), vec![x], dtype, grid)
 }
 

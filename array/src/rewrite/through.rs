@@ -41,6 +41,7 @@ pub(crate) fn operand_axes(graph: &Graph, ix: NodeIx, position: usize) -> Vec<Op
             (0..ndim).map(|axis| (axis != *taken).then_some(axis)).collect()
         }
         Op::Reshape(followed) => followed.clone(),
+        Op::Compress(axis) if position == 1 => vec![Some(*axis)],
         Op::Reduce(reduce) | Op::Finish(Reducer::Axes(reduce)) => {
             reduced_axes(&reduce.reduction.0.kind, &reduce.axes, reduce.keepdims, ndim)
         }

@@ -14,6 +14,7 @@ use crate::{
     compare::{Near, check},
     composed::composed,
     inputs::{Random, Values, array, chunks, shape, tensor},
+    lengths::selected,
     moves::rearrange,
     pads::pad,
     windows::windowed,
@@ -79,7 +80,7 @@ impl Case {
             .pick(&self.values[self.values.len().saturating_sub(3)..])
             .clone();
         let y = random.pick(&self.values).clone();
-        let made = match random.below(25) {
+        let made = match random.below(26) {
             0 => cast(random, &x),
             1 => unary(random, &x),
             2 | 3 => pair(random, &x, &y),
@@ -100,6 +101,7 @@ impl Case {
             21 => windowed(random, &x),
             22 => assigned(random, &x, &y),
             23 => called(random, &x),
+            24 => selected(random, &x),
             _ => groups(random, &x),
         };
         // Shapes that do not fit and dtypes that have no such operation are tested elsewhere.

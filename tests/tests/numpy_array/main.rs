@@ -14,6 +14,7 @@ mod fits;
 mod groups;
 mod held;
 mod inputs;
+mod lengths;
 mod linalg;
 mod moves;
 mod operations;
