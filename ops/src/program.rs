@@ -4,8 +4,8 @@ use graticule_plan::{AxisChunks, DType, Digest};
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Apply, ApplyOperand, BinaryOp, Contract, Count, Linalg, OpsError, Random, Read, Reduction, Scalar,
-    ScanStep, Search, Sort, Stage, UnaryOp,
+    Apply, ApplyOperand, BinaryOp, Contract, Count, Fourier, Linalg, OpsError, Random, Read, Reduction,
+    Scalar, ScanStep, Search, Sort, Stage, UnaryOp,
 };
 
 /// A node's position in its program.
@@ -236,6 +236,8 @@ pub enum Node {
     Contract(Contract),
     /// What is made of each matrix of a stack.
     Linalg(Linalg),
+    /// Fourier transforms of lines.
+    Fourier(Fourier),
     /// The same elements, in C order, in the shape that the axes have for the block.
     Reshape {
         /// Operand.
@@ -293,6 +295,7 @@ impl Node {
             | Node::BroadcastTo { x, .. }
             | Node::Reduce { x, .. }
             | Node::Sort(Sort { x, .. })
+            | Node::Fourier(Fourier { x, .. })
             | Node::GroupReduce { x, .. }
             | Node::Reshape { x, .. }
             | Node::Sliding { x, .. }
@@ -327,6 +330,7 @@ impl Node {
             | Node::BroadcastTo { x, .. }
             | Node::Reduce { x, .. }
             | Node::Sort(Sort { x, .. })
+            | Node::Fourier(Fourier { x, .. })
             | Node::GroupReduce { x, .. }
             | Node::Reshape { x, .. }
             | Node::Sliding { x, .. }

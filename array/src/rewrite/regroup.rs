@@ -13,7 +13,7 @@ use crate::{
 pub(super) fn is_regrouped(op: &Op) -> bool {
     matches!(
         op,
-        Op::Reshape(_) | Op::Windows(_) | Op::Sliding { .. } | Op::Linalg(_)
+        Op::Reshape(_) | Op::Windows(_) | Op::Sliding { .. } | Op::Linalg(_) | Op::Fourier(_)
     )
 }
 

@@ -415,6 +415,15 @@ pub(crate) const SECTIONS: &[Section] = &[
         ],
     },
     Section {
+        title: "dask.array: fft",
+        functions: &[
+            ("fft2", "", ""),
+            ("ifft2", "", ""),
+            ("rfft2", "", ""),
+            ("irfft2", "", ""),
+        ],
+    },
+    Section {
         title: "Beside them",
         functions: &[
             ("cond", "", ""),

@@ -11,6 +11,7 @@ mod composed;
 mod covariance;
 mod errors;
 mod fits;
+mod fourier;
 mod groups;
 mod held;
 mod inputs;
