@@ -92,7 +92,7 @@ pub use graticule_ops::{Complex, FourierNorm};
 pub use graticule_plan::Annotations;
 pub use group::{Grouping, Groups};
 pub use interpolate::Interpolation;
-pub use linalg::{LeastSquares, NormOrder};
+pub use linalg::{Compression, LeastSquares, NormOrder};
 pub use lower::{HeldMeta, LowerOptions, Lowered, OutputMeta, Wanted, lower};
 pub use numbers::{allclose, isclose, select};
 pub use operand::Operand;

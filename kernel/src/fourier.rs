@@ -194,7 +194,7 @@ where
 fn backward<T: Real>(x: &[Complex<T>], out: &mut [T], transform: Transform, lines: &Lines, factor: T) {
     let plan = RealFftPlanner::<T>::new().plan_fft_inverse(lines.made);
     let mut scratch = plan.make_scratch_vec();
-    let middle = (transform.len % 2 == 0).then_some(lines.read - 1);
+    let middle = transform.len.is_multiple_of(2).then_some(lines.read - 1);
     lines.each(
         x,
         out,

@@ -171,6 +171,10 @@ proptest! {
             2 => (case.x.rfftn(s, axes, norm), "rfftn"),
             _ => (case.x.irfftn(s, axes, norm), "irfftn"),
         };
+        // What is transformed twice along one axis grows in between.
+        if let Near::Part(_, scale) = &mut case.near {
+            *scale = scale.replace("np.sum", "1e4 * np.sum");
+        }
         case.check(built, &format!("{name}(x, {arguments}"))?;
     }
 

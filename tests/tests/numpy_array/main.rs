@@ -4,6 +4,7 @@
 
 mod assign;
 mod blocks;
+mod blocks_of_matrices;
 mod compare;
 mod complex;
 mod compose;
