@@ -580,6 +580,26 @@ pub enum ArrayError {
     /// A condition number of nothing.
     #[error("cond is not defined on empty arrays")]
     EmptyCondition,
+    /// A Fourier transform of nothing.
+    #[error("a Fourier transform needs at least 1 element, not {len}")]
+    FourierLength {
+        /// Elements asked for, or what the axis has.
+        len: i64,
+    },
+    /// Not one length for each axis that is transformed.
+    #[error("{lengths} lengths for {axes} axes to transform")]
+    FourierLengths {
+        /// Lengths given.
+        lengths: usize,
+        /// Axes given.
+        axes: usize,
+    },
+    /// Frequencies of samples that are no time apart.
+    #[error("samples must lie apart, not {spacing}")]
+    SampleSpacing {
+        /// As given.
+        spacing: f64,
+    },
     /// Vectors of another length than 3.
     #[error("cross products need 3 elements along axis {axis}, not {first} and {second}")]
     CrossLength {

@@ -6,7 +6,7 @@ use std::{
 
 use graticule_ops::{
     AxisSelection, BinaryOp, Binning, Contraction, DistinctPart, Distribution, LinalgKind, ReduceKind,
-    Reduction, Scalar, Scan, SearchKind, Sorting, UnaryOp,
+    Reduction, Scalar, Scan, SearchKind, Sorting, Transform, UnaryOp,
 };
 use graticule_plan::{Annotations, AxisChunks, ChunkGrid, DType, Digest, Key, Rows};
 
@@ -111,6 +111,8 @@ pub(crate) enum Op {
     /// What is made of the matrices in the last two axes, each within one block; or of the matrix in each block, where those
     /// axes have several. Blocks are made of one block each.
     Linalg(LinalgKind),
+    /// Fourier transforms of lines along an axis, each within one block.
+    Fourier(Transform),
     /// A scan along an axis: in one step where the axis is one block, else in parts.
     Scan(Scan, ScanPart),
     /// A user's function of blocks. One of several dtypes makes a tuple, which parts of it and other functions take.
@@ -335,6 +337,7 @@ impl Op {
             Op::Count(_) => "bincount",
             Op::Contract { .. } => "contract",
             Op::Linalg(kind) => kind.name(),
+            Op::Fourier(transform) => transform.name(),
             Op::Scan(scan, part) => return part.name(scan),
             Op::Apply(apply) => return apply.function.name().to_string(),
             Op::Part(_) => "part",

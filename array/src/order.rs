@@ -215,7 +215,7 @@ impl Array {
     }
 
     /// The array with one chunk along an axis, and so many along the others that a task's working set is not too large.
-    fn with_whole_axis(&self, axis: usize) -> Array {
+    pub(crate) fn with_whole_axis(&self, axis: usize) -> Array {
         let mut axes = self.chunks().axes().to_vec();
         if axes[axis].count() == 1 {
             return self.clone();

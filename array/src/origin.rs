@@ -103,6 +103,7 @@ impl Origin {
             | Op::Apply(_)
             | Op::Part(_)
             | Op::Linalg(_)
+            | Op::Fourier(_)
             | Op::Partial(_)
             | Op::Combine(..)
             | Op::Finish(_) => Self {

@@ -138,7 +138,7 @@ impl Array {
     }
 
     /// Blocks made of intervals of elements along the axes that have them.
-    fn windows(&self, intervals: Vec<Option<Intervals>>) -> Result<Array, ArrayError> {
+    pub(crate) fn windows(&self, intervals: Vec<Option<Intervals>>) -> Result<Array, ArrayError> {
         if intervals.iter().all(Option::is_none) {
             return Ok(self.clone());
         }

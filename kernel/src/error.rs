@@ -170,6 +170,9 @@ pub enum MatrixProblem {
     /// A pivot is not above zero.
     #[error("matrix is not positive definite: check that it is symmetric, and that its rows are independent")]
     NotPositiveDefinite,
+    /// It has NaN or infinities, which an eigenvalue is not made of.
+    #[error("the matrix must not contain infs or NaNs")]
+    NotFinite,
     /// It has NaN, or the iteration came to no end.
     #[error("did not converge: check the matrix for NaN")]
     NotConverged,

@@ -36,6 +36,7 @@ mod count;
 mod element;
 mod elementwise;
 mod error;
+mod fourier;
 mod fused;
 mod lazy;
 mod linalg;

@@ -3,6 +3,7 @@ use graticule_plan::NDIM_MAX;
 
 use crate::{
     BlockFunctions, Chunk, KernelError, NoFunctions, Reader, Tables, Tensor, Window, apply, contract, count,
+    fourier,
     lazy::{self, Meta},
     linalg, nodes, order, random, reduce, scan, selected,
 };
@@ -240,6 +241,7 @@ impl Task<'_> {
             Node::Random(step) => ready(random::node(self, node, step)),
             Node::Contract(step) => ready(contract::node(self, node, step, values)),
             Node::Linalg(step) => ready(linalg::node(self, node, step, values)),
+            Node::Fourier(step) => ready(fourier::node(self, node, step, values)),
             Node::Scan(step) => ready(scan::node(self, node, step, values)),
             Node::Apply(step) => ready(apply::node(self, node, step, values)),
         }
@@ -305,6 +307,7 @@ fn name(node: &Node) -> String {
         Node::Apply(apply) => format!("function {:?}", apply.function),
         Node::Part { part, .. } => format!("part {part}"),
         Node::Linalg(step) => step.kind.name().into(),
+        Node::Fourier(step) => step.transform.name().into(),
     }
 }
 

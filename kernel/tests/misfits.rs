@@ -5,8 +5,9 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use graticule_kernel::{InlineReader, Tensor, Window, run, run_unfused};
 use graticule_ops::{
-    AxisSelection, Binning, BlockAxis, Contract, Contraction, Count, Distribution, Linalg, LinalgKind, Node,
-    NodeId, Program, Random, Scalar, Scan, ScanKind, ScanStep, Search, SearchKind, Sort, Sorting,
+    AxisSelection, Binning, BlockAxis, Contract, Contraction, Count, Distribution, Fourier, FourierKind,
+    FourierNorm, Linalg, LinalgKind, Node, NodeId, Program, Random, Scalar, Scan, ScanKind, ScanStep, Search,
+    SearchKind, Sort, Sorting, Transform,
 };
 use graticule_plan::{AxisChunks, DType, Digest};
 use proptest::{collection::vec, option, prelude::*, sample::select};
@@ -16,7 +17,7 @@ fn id() -> impl Strategy<Value = NodeId> {
 }
 
 fn dtype() -> impl Strategy<Value = DType> {
-    select(DType::REAL.to_vec())
+    select(DType::ALL.to_vec())
 }
 
 fn block_axis() -> impl Strategy<Value = BlockAxis> {
@@ -154,6 +155,10 @@ fn linalg() -> impl Strategy<Value = Node> {
         LinalgKind::SingularValues,
         LinalgKind::Eigh,
         LinalgKind::Eigvalsh,
+        LinalgKind::Eig,
+        LinalgKind::Eigvals,
+        LinalgKind::Eliminate,
+        LinalgKind::Times,
         LinalgKind::Lu,
         LinalgKind::Inverse,
         LinalgKind::Slogdet,
@@ -176,13 +181,32 @@ fn linalg() -> impl Strategy<Value = Node> {
     })
 }
 
+fn fourier() -> impl Strategy<Value = Node> {
+    let kind = select(vec![
+        FourierKind::Forward,
+        FourierKind::Inverse,
+        FourierKind::RealForward,
+        FourierKind::RealInverse,
+    ]);
+    (id(), 0usize..4, select(vec![0, 1, 2, 5, u64::MAX]), kind).prop_map(|(x, axis, len, kind)| {
+        let norm = FourierNorm::Ortho;
+        let transform = Transform {
+            axis,
+            len,
+            kind,
+            norm,
+        };
+        Node::Fourier(Fourier { x, transform })
+    })
+}
+
 fn node() -> impl Strategy<Value = Node> {
     let input = (0usize..3, dtype()).prop_map(|(input, dtype)| Node::Input {
         input,
         parts: vec![dtype],
     });
     let cast = (id(), dtype()).prop_map(|(x, dtype)| Node::Cast { x, dtype });
-    prop_oneof![2 => input, 1 => cast, 2 => scan(), 2 => contract(), 1 => random(), 2 => order(), 2 => linalg()]
+    prop_oneof![2 => input, 1 => cast, 2 => scan(), 2 => contract(), 1 => random(), 2 => order(), 2 => linalg(), 2 => fourier()]
 }
 
 proptest! {

@@ -1,3 +1,4 @@
+use graticule_plan::DType;
 use serde::{Deserialize, Serialize};
 
 use crate::NodeId;
@@ -26,8 +27,18 @@ pub enum LinalgKind {
     Eigh,
     /// A row of the eigenvalues, rising. The lower triangle alone is read.
     Eigvalsh,
-    /// A row of the rows' numbers in the order in which they are pivots, `L` with ones on its diagonal, and `U`.
+    /// A row of the eigenvalues, and a column of a matrix below it for each: complex whatever the matrix is.
+    Eig,
+    /// A row of the eigenvalues, complex whatever the matrix is.
+    Eigvals,
+    /// A column of the rows' numbers in the order in which they are pivots, and at its right `U` and, below its diagonal,
+    /// `L`, whose ones on the diagonal are left out.
     Lu,
+    /// What [`LinalgKind::Lu`] of some columns, the first operand, does to others: rows put in order, those of the upper
+    /// triangle solved for, and the others with what was eliminated taken off.
+    Eliminate,
+    /// The matrix times the second operand.
+    Times,
     /// The inverse.
     Inverse,
     /// The determinant's sign, and below it the logarithm of its magnitude.
@@ -53,7 +64,11 @@ impl LinalgKind {
             LinalgKind::SingularValues => "svdvals",
             LinalgKind::Eigh => "eigh",
             LinalgKind::Eigvalsh => "eigvalsh",
+            LinalgKind::Eig => "eig",
+            LinalgKind::Eigvals => "eigvals",
             LinalgKind::Lu => "lu",
+            LinalgKind::Eliminate => "eliminate",
+            LinalgKind::Times => "matmul",
             LinalgKind::Inverse => "inv",
             LinalgKind::Slogdet => "slogdet",
             LinalgKind::Solve => "solve",
@@ -65,13 +80,42 @@ impl LinalgKind {
     pub const fn needs_square(self) -> bool {
         !matches!(
             self,
-            LinalgKind::Qr { .. } | LinalgKind::Svd { .. } | LinalgKind::SingularValues | LinalgKind::Lu
+            LinalgKind::Qr { .. }
+                | LinalgKind::Svd { .. }
+                | LinalgKind::SingularValues
+                | LinalgKind::Lu
+                | LinalgKind::Eliminate
+                | LinalgKind::Times
         )
     }
 
-    /// Whether there is a second operand, with as many rows as the matrix.
+    /// Whether there is a second operand, of [`LinalgKind::right_rows`].
     pub const fn has_right_side(self) -> bool {
-        matches!(self, LinalgKind::Solve | LinalgKind::SolveTriangular { .. })
+        matches!(
+            self,
+            LinalgKind::Solve
+                | LinalgKind::SolveTriangular { .. }
+                | LinalgKind::Eliminate
+                | LinalgKind::Times
+        )
+    }
+
+    /// Rows of the second operand for a matrix of `rows` and `columns`.
+    pub const fn right_rows(self, rows: u64, columns: u64) -> u64 {
+        if matches!(self, LinalgKind::Times) {
+            columns
+        } else {
+            rows
+        }
+    }
+
+    /// The result's dtype for matrices of another.
+    pub const fn dtype(self, operand: DType) -> DType {
+        match (self, operand) {
+            (LinalgKind::Eig | LinalgKind::Eigvals, DType::Float32) => DType::Complex64,
+            (LinalgKind::Eig | LinalgKind::Eigvals, DType::Float64) => DType::Complex128,
+            _ => operand,
+        }
     }
 
     /// Rows and columns of the result for a matrix of `rows` and `columns`, and a second operand of `right` columns.
@@ -85,9 +129,10 @@ impl LinalgKind {
             LinalgKind::Svd { full_matrices: true } => (rows + 1 + columns, rows.max(columns)),
             LinalgKind::Svd { full_matrices: false } => (rows + 1 + short, columns),
             LinalgKind::SingularValues => (1, short),
-            LinalgKind::Eigh => (1 + rows, columns),
-            LinalgKind::Eigvalsh => (1, columns),
-            LinalgKind::Lu => (1 + rows + short, rows.max(columns)),
+            LinalgKind::Eigh | LinalgKind::Eig => (1 + rows, columns),
+            LinalgKind::Eigvalsh | LinalgKind::Eigvals => (1, columns),
+            LinalgKind::Lu => (rows, 1 + columns),
+            LinalgKind::Eliminate | LinalgKind::Times => (rows, right),
             LinalgKind::Slogdet => (2, 1),
             LinalgKind::Cholesky | LinalgKind::Inverse => (rows, columns),
             LinalgKind::Solve | LinalgKind::SolveTriangular { .. } => (columns, right),
@@ -95,7 +140,7 @@ impl LinalgKind {
     }
 }
 
-/// Makes something of each matrix of a stack of float32 or float64.
+/// Makes something of each matrix of a stack of floats or complex numbers.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Linalg {
     /// The matrices, and what else [`LinalgKind::has_right_side`] asks for, with the same axes before the last two.

@@ -4,8 +4,8 @@ use graticule_plan::{AxisChunks, DType, Digest};
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Apply, ApplyOperand, BinaryOp, Compress, Contract, Count, Distinct, Linalg, OpsError, Random, Read,
-    Reduction, Scalar, ScanStep, Search, Sort, Stage, UnaryOp,
+    Apply, ApplyOperand, BinaryOp, Compress, Contract, Count, Distinct, Fourier, Linalg, OpsError, Random,
+    Read, Reduction, Scalar, ScanStep, Search, Sort, Stage, UnaryOp,
 };
 
 /// A node's position in its program.
@@ -236,6 +236,8 @@ pub enum Node {
     Contract(Contract),
     /// What is made of each matrix of a stack.
     Linalg(Linalg),
+    /// Fourier transforms of lines.
+    Fourier(Fourier),
     /// The same elements, in C order, in the shape that the axes have for the block.
     Reshape {
         /// Operand.
@@ -297,6 +299,7 @@ impl Node {
             | Node::BroadcastTo { x, .. }
             | Node::Reduce { x, .. }
             | Node::Sort(Sort { x, .. })
+            | Node::Fourier(Fourier { x, .. })
             | Node::GroupReduce { x, .. }
             | Node::Reshape { x, .. }
             | Node::Sliding { x, .. }
@@ -336,6 +339,7 @@ impl Node {
             | Node::BroadcastTo { x, .. }
             | Node::Reduce { x, .. }
             | Node::Sort(Sort { x, .. })
+            | Node::Fourier(Fourier { x, .. })
             | Node::GroupReduce { x, .. }
             | Node::Reshape { x, .. }
             | Node::Sliding { x, .. }

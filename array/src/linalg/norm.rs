@@ -30,6 +30,14 @@ impl fmt::Display for NormOrder {
 }
 
 impl Array {
+    /// The square of each element's distance from 0.
+    pub(super) fn squared_magnitude(&self) -> Result<Array, ArrayError> {
+        if !self.dtype().is_complex() {
+            return self.square();
+        }
+        self.real()?.square()?.add(&self.imag()?.square()?)
+    }
+
     /// Takes the norm of vectors along axes, of which several count as one: the root of the sum of squares for order 2, the
     /// greatest or least magnitude for an infinite one, the number of elements that are not 0 for 0, else
     /// `sum(abs(x)**order)**(1/order)`.
@@ -58,13 +66,13 @@ impl Array {
             return x.absolute()?.min(over);
         }
         if order == 0.0 {
-            return x.not_equal(0.0)?.astype(x.dtype())?.sum(over);
+            return x.not_equal(0.0)?.astype(x.dtype().real())?.sum(over);
         }
         if order == 1.0 {
             return x.absolute()?.sum(over);
         }
         if order == 2.0 {
-            return x.square()?.sum(over)?.sqrt();
+            return x.squared_magnitude()?.sum(over)?.sqrt();
         }
         x.absolute()?.power(order)?.sum(over)?.power(1.0 / order)
     }

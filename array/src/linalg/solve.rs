@@ -1,10 +1,10 @@
-use graticule_ops::LinalgKind;
-use graticule_plan::DType;
+use graticule_ops::{LinalgKind, promote};
+use graticule_plan::AxisChunks;
 
-use super::linalg;
+use super::{blocks::Triangle, linalg, linalg_dimension};
 use crate::{
     Array, ArrayError, Chunks, Over,
-    infer::{broadcast_shape, grid_of},
+    infer::{broadcast_shape, from_lengths, grid_of, tidy},
     products::check_summed,
     where_,
 };
@@ -26,7 +26,7 @@ impl Array {
     /// Finds `x` with `self @ x` the right side `b`: a vector if `b` has one axis, else a matrix of as many columns; the
     /// axes before those broadcast.
     ///
-    /// A singular matrix fails its task.
+    /// A matrix in several chunks is eliminated as [`Array::lu`] does it. A singular one fails its task.
     ///
     /// # Errors
     /// [`ArrayError::TooFewAxes`], [`ArrayError::NotSquare`], [`ArrayError::Summed`] if the right side has not as many
@@ -37,7 +37,7 @@ impl Array {
 
     /// Solves as [`Array::solve`] for a matrix of which one triangle alone is read, the lower one or the upper one.
     ///
-    /// A 0 on the diagonal fails its task.
+    /// A matrix in several chunks goes by blocks. A 0 on the diagonal fails its task.
     ///
     /// # Errors
     /// As [`Array::solve`].
@@ -52,28 +52,41 @@ impl Array {
         if b.ndim() == 0 {
             return Err(ArrayError::NoAxes { operation });
         }
-        let dtype = match (x.dtype(), b.to_float()?.dtype()) {
-            (DType::Float32, DType::Float32) => DType::Float32,
-            _ => DType::Float64,
-        };
+        let dtype = promote(x.dtype(), b.to_float()?.dtype());
         let is_vector = b.ndim() == 1;
         let (x, b) = (x.astype(dtype)?, b.astype(dtype)?);
         let b = if is_vector { b.expand_dims(-1)? } else { b };
         check_summed(operation, x.matrix_shape().1, b.matrix_shape().0)?;
-        let made = linalg(kind, side_by_side(&x, &b)?);
+        let made = match (x.square_blocks(), kind) {
+            (Some(lengths), LinalgKind::SolveTriangular { lower, unit_diagonal }) => {
+                let (x, b) = spread(&x, &b)?;
+                let triangle = Triangle { lower, unit_diagonal };
+                x.solve_by_blocks(triangle, &b, &lengths)?
+            }
+            (Some(lengths), _) => {
+                let (x, b) = spread(&x, &b)?;
+                x.solve_by_panels(&b, &lengths)?
+            }
+            (None, _) => linalg(kind, side_by_side(&x, &b)?),
+        };
         let axis = made.ndim() - 1;
         Ok(if is_vector { made.squeeze_axis(axis) } else { made })
     }
 
     /// Finds the inverse.
     ///
-    /// A singular matrix fails its task.
+    /// A matrix in several chunks is solved for the columns of the identity, as [`Array::solve`] does it. A singular one
+    /// fails its task.
     ///
     /// # Errors
     /// [`ArrayError::TooFewAxes`], [`ArrayError::NotSquare`].
     pub fn inv(&self) -> Result<Array, ArrayError> {
-        let x = self.matrices(LinalgKind::Inverse)?.with_whole_matrices();
-        Ok(linalg(LinalgKind::Inverse, vec![x]))
+        let x = self.matrices(LinalgKind::Inverse)?;
+        let Some(lengths) = x.square_blocks() else {
+            return Ok(linalg(LinalgKind::Inverse, vec![x.with_whole_matrices()]));
+        };
+        let identity = x.identity_beside(tidy(&from_lengths(&lengths)))?;
+        x.solve_by_panels(&identity, &lengths)
     }
 
     /// Finds the matrix that undoes this one as far as that can be, through its singular values; those that are not above
@@ -86,9 +99,7 @@ impl Array {
         let x = self.to_float()?;
         let (u, values, vh) = x.svd(false)?;
         let inverse = x.inverse_values(&values, rtol)?.expand_dims(-2)?;
-        vh.matrix_transpose()?
-            .multiply(&inverse)?
-            .matmul(&u.matrix_transpose()?)
+        vh.adjoint()?.multiply(&inverse)?.matmul(&u.adjoint()?)
     }
 
     /// One over each singular value that counts, 0 for the others.
@@ -106,16 +117,9 @@ impl Array {
     /// [`ArrayError::Dimension`], [`ArrayError::Summed`] if the right side has not as many rows.
     pub fn lstsq(&self, b: &Array, rcond: Option<f64>) -> Result<LeastSquares, ArrayError> {
         let operation = "lstsq";
-        let dimension = |array: &Array, want| ArrayError::Dimension {
-            operation,
-            ndim: array.ndim(),
-            want,
-        };
-        if self.ndim() != 2 {
-            return Err(dimension(self, 2));
-        }
-        if !(1..=2).contains(&b.ndim()) {
-            return Err(dimension(b, 2));
+        linalg_dimension(operation, self, 2)?;
+        if b.ndim() != 1 {
+            linalg_dimension(operation, b, 2)?;
         }
         let x = self.to_float()?;
         check_summed(operation, x.shape()[0], b.shape()[0])?;
@@ -127,13 +131,13 @@ impl Array {
             inverse
         };
         let b = b.to_float()?;
-        let seen = u.matrix_transpose()?.matmul(&b)?;
-        let solution = vh.matrix_transpose()?.matmul(&inverse.multiply(&seen)?)?;
+        let seen = u.adjoint()?.matmul(&b)?;
+        let solution = vh.adjoint()?.matmul(&inverse.multiply(&seen)?)?;
         let left = b.subtract(&x.matmul(&solution)?)?;
         let over = Over::axis(0);
         let over = if b.ndim() == 1 { over.keepdims() } else { over };
         Ok(LeastSquares {
-            residuals: left.square()?.sum(&over)?,
+            residuals: left.squared_magnitude()?.sum(&over)?,
             rank: x
                 .significant(&singular_values, rcond)?
                 .count_nonzero(&Over::axis(-1))?,
@@ -176,16 +180,34 @@ impl Array {
 
 /// Matrices and right sides with axes before the last two that are of one shape and cut alike, each in one chunk.
 fn side_by_side(x: &Array, b: &Array) -> Result<Vec<Array>, ArrayError> {
+    let (x, b) = broadcast(x, b)?;
+    let x = x.with_whole_matrices();
+    let columns = AxisChunks::whole(b.matrix_shape().1);
+    let b = beside(&x, &b, (x.block_axes().0.clone(), columns));
+    Ok(vec![x, b])
+}
+
+/// Matrices and right sides with axes before the last two that are of one shape and cut alike.
+fn spread(x: &Array, b: &Array) -> Result<(Array, Array), ArrayError> {
+    let (x, b) = broadcast(x, b)?;
+    let own = b.block_axes();
+    let b = beside(&x, &b, (own.0.clone(), own.1.clone()));
+    Ok((x, b))
+}
+
+fn broadcast(x: &Array, b: &Array) -> Result<(Array, Array), ArrayError> {
     let batch_of = |array: &Array| array.shape()[..array.ndim() - 2].to_vec();
     let batch = broadcast_shape(&[batch_of(x), batch_of(b)])?;
     let spread = |array: &Array| {
         let (rows, columns) = array.matrix_shape();
         array.broadcast_to(&[&batch[..], &[rows, columns]].concat())
     };
-    let (x, b) = (spread(x)?.with_whole_matrices(), spread(b)?);
-    let mut axes = x.chunks().axes().to_vec();
-    let last = axes.len() - 1;
-    axes[last] = graticule_plan::AxisChunks::whole(b.shape()[last]);
-    let b = b.with_grid(&grid_of(axes));
-    Ok(vec![x, b])
+    Ok((spread(x)?, spread(b)?))
+}
+
+/// The right sides cut as the matrices are along the axes before the last two, and as is said along those.
+fn beside(x: &Array, b: &Array, (rows, columns): (AxisChunks, AxisChunks)) -> Array {
+    let mut axes = x.chunks().axes()[..x.ndim() - 2].to_vec();
+    axes.extend([rows, columns]);
+    b.with_grid(&grid_of(axes))
 }

@@ -374,6 +374,10 @@ impl<'a> Emitter<'a> {
                     matrix_elements: own.saturating_add(matrix(lens(made.len() - 2))),
                 })
             }
+            Op::Fourier(transform) => ops::Node::Fourier(ops::Fourier {
+                x: xs[0],
+                transform: *transform,
+            }),
             Op::Scan(scan, part) => ops::Node::Scan(part.step(*scan, xs)),
             Op::Apply(apply) => self.apply(ix, apply, &xs, placement),
             Op::Part(part) => ops::Node::Part {

@@ -1,6 +1,6 @@
 //! What a task takes, as far as the plan can tell: upper bounds of bytes, a guess of time.
 
-use graticule_ops::{Contract, Node, Program, Side, Stage};
+use graticule_ops::{Contract, Fourier, Node, Program, Side, Stage};
 
 use super::emit::Body;
 use crate::expression::SourceTable;
@@ -13,12 +13,14 @@ pub(super) struct Estimate {
     pub(super) cost_ns: u64,
 }
 
-/// Picoseconds to decode a byte, to pass over a byte in cache, to do a hard function, to select among elements, to sort them.
+/// Picoseconds to decode a byte, to pass over a byte in cache, to do a hard function, to select among elements, to sort them, to
+/// transform them.
 const DECODE_PS: u64 = 1_500;
 const PASS_PS: u64 = 100;
 const FUNCTION_PS: u64 = 1_500;
 const SELECT_PS: u64 = 1_000;
 const SORT_PS: u64 = 4_000;
+const FOURIER_PS: u64 = 500;
 /// To multiply two numbers and add the product.
 const PRODUCT_PS: f64 = 100.0;
 /// For each element of a factorization and each of a line of it.
@@ -89,6 +91,7 @@ fn node_ps(node: &Node) -> u64 {
             _ => 2 * PASS_PS,
         },
         Node::Sort(_) | Node::Distinct(_) => SORT_PS,
+        Node::Fourier(_) => FOURIER_PS,
         Node::Search(_) | Node::Apply(_) => FUNCTION_PS,
         Node::Random(_) => FUNCTION_PS,
         Node::Scan(_) => 2 * PASS_PS,
@@ -193,6 +196,10 @@ const TILE_BYTES: u64 = 1 << 20;
 /// The most that a matrix product keeps of its operands in an order of its own.
 const PACKED_BYTES: u64 = 4 << 20;
 
+/// What factors and scratch of a transform take, in lines of it, where its length is a prime number.
+const FOURIER_LINES: u64 = 12;
+const COMPLEX_BYTES: u64 = 16;
+
 /// What a node needs beside operands and result.
 fn own_scratch(node: usize, nodes: &[Node], bytes: &[u64]) -> u64 {
     match &nodes[node] {
@@ -225,6 +232,11 @@ fn own_scratch(node: usize, nodes: &[Node], bytes: &[u64]) -> u64 {
         Node::Distinct(step) => {
             let keys = step.source.extent_max().saturating_mul(48);
             keys.saturating_add(bytes[step.x.0 as usize].saturating_mul(3))
+        }
+        // Lines side by side as they come and as they go, and one line's factors and scratch.
+        Node::Fourier(Fourier { transform, .. }) => {
+            let lines = transform.lines().saturating_mul(2).saturating_add(FOURIER_LINES);
+            transform.len.saturating_mul(lines).saturating_mul(COMPLEX_BYTES)
         }
         // A line, and positions in it.
         Node::Sort(sort) => sort.len_max.saturating_mul(16),

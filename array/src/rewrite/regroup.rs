@@ -17,6 +17,7 @@ pub(super) fn is_regrouped(op: &Op) -> bool {
             | Op::Windows(_)
             | Op::Sliding { .. }
             | Op::Linalg(_)
+            | Op::Fourier(_)
             | Op::CountTrue
             | Op::Compress(_)
             | Op::Compact(_)

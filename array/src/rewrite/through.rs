@@ -1,7 +1,7 @@
 //! How axes of a result and of its operands belong together, for what moves through an operation.
 
 use graticule_ops::{ReduceKind, Side};
-use graticule_plan::AxisChunks;
+use graticule_plan::{AxisChunks, ChunkGrid};
 
 use crate::{
     expression::{Op, Reducer},
@@ -55,6 +55,13 @@ pub(crate) fn operand_axes(graph: &Graph, ix: NodeIx, position: usize) -> Vec<Op
         Op::Apply(apply) => {
             let reaches = apply.operands[position].reaches.iter();
             reaches.map(|reach| reach.axis()).collect()
+        }
+        // What stands in one block goes for all.
+        Op::Linalg(_) => {
+            let counts = |grid: &ChunkGrid, axis: usize| grid.axes()[axis].count();
+            (0..ndim)
+                .map(|axis| (counts(operand, axis) == counts(&node.grid, axis)).then_some(axis))
+                .collect()
         }
         Op::Search(_) if position == 0 => vec![None],
         Op::Contract { contraction, split } => {

@@ -1,9 +1,12 @@
 //! Triangles, orthogonal factors, singular values and eigenvalues.
 
+use std::cmp::Ordering;
+
 use faer::{
     MatRef, Side,
     linalg::solvers::{Llt, Qr, SelfAdjointEigen, Svd},
 };
+use num_complex::Complex;
 
 use super::{
     Matrices,
@@ -104,7 +107,11 @@ impl<T: Field> Matrices<'_, T> {
         let (values, right) = out[self.rows * self.width..].split_at_mut(self.width);
         let singular = made.S().column_vector().iter();
         (values.iter_mut().zip(singular)).for_each(|(place, &value)| *place = scaled.unscaled(value));
-        put(made.V().transpose(), self.width, right);
+        for (row, places) in right.chunks_exact_mut(self.width).enumerate() {
+            for (column, place) in places.iter_mut().enumerate().take(self.columns) {
+                *place = made.V()[(column, row)].conjugate();
+            }
+        }
         Ok(())
     }
 
@@ -115,7 +122,7 @@ impl<T: Field> Matrices<'_, T> {
         let scaled = self.scaled();
         let made = scaled.matrix.singular_values();
         let made = made.map_err(|_| MatrixProblem::NotConverged)?;
-        (out.iter_mut().zip(made)).for_each(|(place, value)| *place = scaled.unscaled(value));
+        (out.iter_mut().zip(made)).for_each(|(place, value)| *place = scaled.real(value));
         Ok(())
     }
 
@@ -124,7 +131,11 @@ impl<T: Field> Matrices<'_, T> {
             out.fill(T::NAN);
             return Ok(());
         }
-        let lower = |row: usize, column: usize| self.at(row.max(column), row.min(column));
+        let lower = |row: usize, column: usize| match row.cmp(&column) {
+            Ordering::Less => self.at(column, row).conjugate(),
+            Ordering::Equal => self.at(row, row).real_part(),
+            Ordering::Greater => self.at(row, column),
+        };
         let scaled = Scaled::new(self.rows, self.columns, lower);
         let (values, vectors) = out.split_at_mut(self.width);
         if with_vectors {
@@ -136,7 +147,42 @@ impl<T: Field> Matrices<'_, T> {
         } else {
             let made = scaled.matrix.self_adjoint_eigenvalues(Side::Lower);
             let made = made.map_err(|_| MatrixProblem::NotConverged)?;
+            (values.iter_mut().zip(made)).for_each(|(place, value)| *place = scaled.real(value));
+        }
+        Ok(())
+    }
+    /// Eigenvalues and, below them, a column of length 1 for each, if they are asked for.
+    pub(super) fn eig(&self, with_vectors: bool, out: &mut [Complex<T::Real>]) -> Result<(), MatrixProblem>
+    where
+        Complex<T::Real>: Field,
+    {
+        if !self.is_finite() {
+            return Err(MatrixProblem::NotFinite);
+        }
+        let scaled = self.scaled();
+        let x = scaled.matrix.as_ref();
+        let (values, vectors) = out.split_at_mut(self.width);
+        if !with_vectors {
+            let made = x.eigenvalues().map_err(|_| MatrixProblem::NotConverged)?;
             (values.iter_mut().zip(made)).for_each(|(place, value)| *place = scaled.unscaled(value));
+            return Ok(());
+        }
+        let made = x.eigen().map_err(|_| MatrixProblem::NotConverged)?;
+        let eigen = made.S().column_vector().iter();
+        (values.iter_mut().zip(eigen)).for_each(|(place, &value)| *place = scaled.unscaled(value));
+        let columns = made.U();
+        for column in 0..self.columns {
+            let elements = || (0..self.rows).map(|row| columns[(row, column)]);
+            let greatest = elements().fold(0.0f64, |most, x| most.max(x.magnitude()));
+            let scale = 1.0 / if greatest > 0.0 { greatest } else { 1.0 };
+            let squares = elements().map(|x| {
+                let x = x.times(scale);
+                x.re.into() * x.re.into() + x.im.into() * x.im.into()
+            });
+            let length = squares.sum::<f64>().sqrt();
+            for (row, x) in elements().enumerate() {
+                vectors[row * self.width + column] = x.times(scale).times(1.0 / length);
+            }
         }
         Ok(())
     }

@@ -6,10 +6,11 @@ mod lu;
 
 use graticule_ops::{Linalg, LinalgKind};
 use graticule_plan::DType;
+use num_complex::Complex;
 
 use self::field::Field;
 use crate::{
-    Chunk, KernelError, MatrixProblem, Tensor, TensorMut, lazy,
+    Chunk, Element, KernelError, MatrixProblem, Tensor, TensorMut, lazy,
     program::{Task, Values, single},
 };
 
@@ -32,9 +33,16 @@ pub(crate) fn node(
     let right = if count == 2 { Some(operand(1)?) } else { None };
     let stack = Stack::new(step.kind, x, right).map_err(|why| task.misfit(node, why))?;
     let made = match x.dtype() {
-        DType::Float32 => stack.each::<f32>(x, right),
-        DType::Float64 => stack.each::<f64>(x, right),
-        dtype => return Err(task.misfit(node, format!("matrices of {dtype}, want float32 or float64"))),
+        DType::Float32 => stack.made::<f32>(x, right),
+        DType::Float64 => stack.made::<f64>(x, right),
+        DType::Complex64 => stack.made::<Complex<f32>>(x, right),
+        DType::Complex128 => stack.made::<Complex<f64>>(x, right),
+        dtype => {
+            return Err(task.misfit(
+                node,
+                format!("matrices of {dtype}, want floats or complex numbers"),
+            ));
+        }
     };
     made.map(Chunk::from).map_err(|failed| match failed {
         Failed::Kernel(error) => error,
@@ -66,15 +74,19 @@ impl Stack {
         let [batch @ .., rows, columns] = x.shape() else {
             return Err(format!("no matrices in shape {:?}", x.shape()));
         };
+        if kind == LinalgKind::Eliminate && *columns == 0 {
+            return Err("no column that names the rows".into());
+        }
         if kind.needs_square() && rows != columns {
             return Err(format!(
                 "matrices of {rows} rows and {columns} columns are not square"
             ));
         }
+        let beside = kind.right_rows(*rows as u64, *columns as u64) as usize;
         let width = match right.map(|right| (right.dtype(), right.shape())) {
             None => 0,
             Some((dtype, [others @ .., height, width]))
-                if dtype == x.dtype() && others == batch && height == rows =>
+                if dtype == x.dtype() && others == batch && *height == beside =>
             {
                 *width
             }
@@ -94,21 +106,45 @@ impl Stack {
         })
     }
 
-    fn each<T: Field>(&self, x: &Tensor, right: Option<&Tensor>) -> Result<Tensor, Failed> {
+    fn made<T: Field>(&self, x: &Tensor, right: Option<&Tensor>) -> Result<Tensor, Failed>
+    where
+        Complex<T::Real>: Field,
+    {
+        match self.kind {
+            LinalgKind::Eig => self.each(x, right, |matrices: &Matrices<'_, T>, out| {
+                matrices.eig(true, out)
+            }),
+            LinalgKind::Eigvals => self.each(x, right, |matrices: &Matrices<'_, T>, out| {
+                matrices.eig(false, out)
+            }),
+            kind => self.each(x, right, |matrices: &Matrices<'_, T>, out| {
+                matrices.make(kind, out)
+            }),
+        }
+    }
+
+    /// Makes results of type `O` of matrices of type `T`.
+    fn each<T: Field, O: Element>(
+        &self,
+        x: &Tensor,
+        right: Option<&Tensor>,
+        make: impl Fn(&Matrices<'_, T>, &mut [O]) -> Result<(), MatrixProblem>,
+    ) -> Result<Tensor, Failed> {
         let (rows, columns) = (self.rows, self.columns);
         let packed = self.kind.packed(rows as u64, columns as u64, self.right as u64);
         let packed = (packed.0 as usize, packed.1 as usize);
         let shape = [&self.batch[..], &[packed.0, packed.1]].concat();
-        let mut out = TensorMut::zeros(T::DTYPE, &shape).map_err(Failed::Kernel)?;
+        let mut out = TensorMut::zeros(O::DTYPE, &shape).map_err(Failed::Kernel)?;
         if shape.contains(&0) {
             return Ok(out.freeze());
         }
+        let beside = self.kind.right_rows(rows as u64, columns as u64) as usize * self.right;
         let elements = T::slice(x.bytes());
         let right = right.map(|right| T::slice(right.bytes()));
-        let places = out.slice_mut::<T>().chunks_exact_mut(packed.0 * packed.1);
+        let places = out.slice_mut::<O>().chunks_exact_mut(packed.0 * packed.1);
         for (matrix, place) in places.enumerate() {
             let x = &elements[matrix * rows * columns..][..rows * columns];
-            let right = right.map(|right| &right[matrix * rows * self.right..][..rows * self.right]);
+            let right = right.map(|right| &right[matrix * beside..][..beside]);
             let matrices = Matrices {
                 x,
                 rows,
@@ -116,8 +152,7 @@ impl Stack {
                 right: right.unwrap_or_default(),
                 width: packed.1,
             };
-            let made = matrices.make(self.kind, place);
-            made.map_err(|problem| Failed::Matrix { problem, matrix })?;
+            make(&matrices, place).map_err(|problem| Failed::Matrix { problem, matrix })?;
         }
         Ok(out.freeze())
     }
@@ -159,6 +194,12 @@ impl<T: Field> Matrices<'_, T> {
             LinalgKind::SolveTriangular { lower, unit_diagonal } => {
                 self.solve_triangular(lower, unit_diagonal, out)
             }
+            LinalgKind::Eliminate => self.eliminate(out),
+            LinalgKind::Times => {
+                self.times(out);
+                Ok(())
+            }
+            LinalgKind::Eig | LinalgKind::Eigvals => unreachable!("their results are complex"),
         }
     }
 }

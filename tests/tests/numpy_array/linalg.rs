@@ -44,7 +44,7 @@ impl Stacks {
         scale: &str,
     ) -> Result<(), TestCaseError> {
         let part = match built.as_ref().map(Array::dtype) {
-            Ok(DType::Float32) => 2e-4,
+            Ok(DType::Float32 | DType::Complex64) => 2e-4,
             _ => 1e-11,
         };
         let near = Near::Part(part, format!("np.asarray({scale})"));
@@ -58,7 +58,8 @@ impl Stacks {
 }
 
 /// The norm of each matrix, and 1, in the shape of the matrices.
-const NORMS: &str = "1 + np.linalg.norm(a0.astype(float), axis=(-2, -1), keepdims=True) + np.zeros(a0.shape)";
+const NORMS: &str =
+    "1 + np.linalg.norm(a0.astype(complex), axis=(-2, -1), keepdims=True) + np.zeros(a0.shape)";
 
 fn batch(random: &mut Random) -> Vec<usize> {
     (0..random.below(3)).map(|_| random.len().min(4)).collect()
@@ -68,13 +69,15 @@ fn batch(random: &mut Random) -> Vec<usize> {
 fn dtype(random: &mut Random) -> DType {
     match random.below(5) {
         0 => *random.pick(&[DType::Bool, DType::Int16, DType::UInt8, DType::Int64]),
-        1 | 2 => DType::Float32,
-        _ => DType::Float64,
+        _ => inexact(random),
     }
 }
 
-fn float(random: &mut Random) -> DType {
-    *random.pick(&[DType::Float32, DType::Float64])
+fn inexact(random: &mut Random) -> DType {
+    match random.below(3) {
+        0 => *random.pick(&[DType::Complex64, DType::Complex128]),
+        _ => *random.pick(&[DType::Float32, DType::Float64]),
+    }
 }
 
 /// Matrices of one stack: whole numbers, at times of a low rank or of extreme size.
@@ -84,9 +87,9 @@ fn matrices(random: &mut Random, rows: usize, columns: usize) -> Stacks {
     let python = match random.below(6) {
         0 => "np.sign(x) if x.dtype != bool else x",
         1 => "x * 0",
-        2 if dtype.is_float() => "(x - 50) / 7 * np.asarray(1e-25, x.dtype)",
-        3 if dtype.is_float() => "(x - 50) / 7 * np.asarray(1e25, x.dtype)",
-        4 | 5 if dtype.is_float() => "(x - 50) / 7",
+        2 if dtype.is_inexact() => "(x - 50) / 7 * np.asarray(1e-25, x.dtype)",
+        3 if dtype.is_inexact() => "(x - 50) / 7 * np.asarray(1e25, x.dtype)",
+        4 | 5 if dtype.is_inexact() => "(x - 50) / 7",
         _ => "x",
     };
     stacks.add(random, dtype, &shape, python);
@@ -97,19 +100,23 @@ fn matrices(random: &mut Random, rows: usize, columns: usize) -> Stacks {
 fn regular(random: &mut Random, dtype: DType, len: usize) -> Stacks {
     let mut stacks = Stacks::new();
     let shape = [batch(random), vec![len, len]].concat();
-    let python = "((x.astype(float) - 50) / 10 + 60 * np.eye(x.shape[-1])[::-1]).astype(x.dtype)";
+    let python =
+        "((x.astype(np.result_type(x, float)) - 50) / 10 + 60 * np.eye(x.shape[-1])[::-1]).astype(x.dtype)";
     stacks.add(random, dtype, &shape, python);
     stacks
 }
 
+/// The matrices transposed and conjugated.
 fn columns(x: &Array) -> Array {
-    x.matrix_transpose().unwrap()
+    let turned = x.matrix_transpose().unwrap();
+    match x.dtype().is_complex() {
+        true => turned.conjugate().unwrap(),
+        false => turned,
+    }
 }
 
 fn identity_of(len: usize) -> String {
-    format!(
-        "np.broadcast_to(np.eye({len}), a0.shape[:-2] + ({len}, {len})).astype(np.linalg.svdvals(a0).dtype)"
-    )
+    format!("np.broadcast_to(np.eye({len}), a0.shape[:-2] + ({len}, {len})).astype(np.linalg.qr(a0).Q.dtype)")
 }
 
 /// Ones in the shape of square matrices of so many rows.
@@ -150,13 +157,13 @@ proptest! {
         prop_assert_eq!((left, right), if full_matrices { (rows, across) } else { (short as usize, short as usize) });
         stacks.check(columns(&u).matmul(&u), &identity_of(left), &ones_of(left))?;
         stacks.check(vh.matmul(&columns(&vh)), &identity_of(right), &ones_of(right))?;
-        let scale = "np.linalg.svdvals(a0.astype(float)).max(-1, keepdims=True, initial=0) + np.zeros(np.linalg.svdvals(a0).shape)";
+        let scale = "np.linalg.svdvals(a0.astype(complex)).max(-1, keepdims=True, initial=0) + np.zeros(np.linalg.svdvals(a0).shape)";
         stacks.check(Ok(values.clone()), "np.linalg.svdvals(a0)", scale)?;
         stacks.check(x.svdvals(), "np.linalg.svdvals(a0)", scale)?;
         let (first, last) = (u.ndim() - 1, vh.ndim() - 2);
         let thin = rows_times(&u.take(&(0..short as i64).collect::<Vec<_>>(), first as i64).unwrap(), &values).unwrap();
         let made = thin.matmul(&vh.take(&(0..short as i64).collect::<Vec<_>>(), last as i64).unwrap());
-        stacks.check(made, "a0.astype(np.linalg.svdvals(a0).dtype)", NORMS)?;
+        stacks.check(made, "a0.astype(np.linalg.qr(a0).Q.dtype)", NORMS)?;
     }
 
     #[test]
@@ -167,21 +174,21 @@ proptest! {
         let x = &stacks.arrays[0];
         let (values, vectors) = x.eigh().unwrap();
         stacks.check(columns(&vectors).matmul(&vectors), &identity_of(len), &ones_of(len))?;
-        let scale = "1e-30 + np.abs(np.linalg.eigvalsh(a0.astype(float))).max(-1, keepdims=True, initial=0) + np.zeros(a0.shape[:-1])";
+        let scale = "1e-30 + np.abs(np.linalg.eigvalsh(a0.astype(complex))).max(-1, keepdims=True, initial=0) + np.zeros(a0.shape[:-1])";
         stacks.check(Ok(values.clone()), "np.linalg.eigvalsh(a0)", scale)?;
         stacks.check(x.eigvalsh(), "np.linalg.eigvalsh(a0)", scale)?;
         let made = rows_times(&vectors, &values).unwrap().matmul(&columns(&vectors));
-        let mirrored = "(lambda x: np.tril(x) + np.swapaxes(np.tril(x, -1), -1, -2))(a0.astype(np.linalg.eigvalsh(a0).dtype))";
+        let mirrored = "(lambda x: np.tril(x, -1) + np.swapaxes(np.tril(x, -1), -1, -2).conj() + np.tril(np.triu(x)).real)(a0.astype(np.linalg.qr(a0).Q.dtype))";
         stacks.check(made, mirrored, NORMS)?;
     }
 
     #[test]
     fn triangles_times_themselves_give_the_matrix(seed in any::<u64>(), upper in any::<bool>()) {
         let mut random = Random::new(seed);
-        let (len, dtype) = (random.len(), float(&mut random));
+        let (len, dtype) = (random.len(), inexact(&mut random));
         let mut stacks = Stacks::new();
         let shape = [batch(&mut random), vec![len, len]].concat();
-        stacks.add(&mut random, dtype, &shape, "(lambda y: y @ np.swapaxes(y, -1, -2) + np.eye(y.shape[-1]))((x - 50) / 20).astype(x.dtype)");
+        stacks.add(&mut random, dtype, &shape, "(lambda y: y @ np.swapaxes(y, -1, -2).conj() + np.eye(y.shape[-1]))((x - 50) / 20).astype(x.dtype)");
         let made = stacks.arrays[0].cholesky(upper).unwrap();
         let text = if upper { "True" } else { "False" };
         stacks.check(Ok(made.clone()), &format!("np.linalg.cholesky(a0, upper={text})"), NORMS)?;
@@ -194,19 +201,19 @@ proptest! {
         let mut random = Random::new(seed);
         let len = random.len();
         let any = matrices(&mut random, len, len);
-        let hadamard = "np.prod(np.linalg.norm(a0.astype(float), axis=-1), axis=-1)";
+        let hadamard = "np.prod(np.linalg.norm(a0.astype(complex), axis=-1), axis=-1)";
         any.check(any.arrays[0].det(), "np.linalg.det(a0)", hadamard)?;
-        let dtype = float(&mut random);
+        let dtype = inexact(&mut random);
         let regular = regular(&mut random, dtype, len);
         let (sign, logarithm) = regular.arrays[0].slogdet().unwrap();
-        regular.same(Ok(sign), "np.linalg.slogdet(a0)[0]")?;
+        regular.check(Ok(sign), "np.linalg.slogdet(a0)[0]", "np.abs(np.linalg.slogdet(a0)[0])")?;
         regular.check(Ok(logarithm), "np.linalg.slogdet(a0)[1]", "10.0 + np.abs(np.linalg.slogdet(a0)[1])")?;
     }
 
     #[test]
     fn equations_are_solved(seed in any::<u64>(), is_vector in any::<bool>(), lower in any::<bool>()) {
         let mut random = Random::new(seed);
-        let (len, dtype, other) = (random.len(), float(&mut random), dtype(&mut random));
+        let (len, dtype, other) = (random.len(), inexact(&mut random), dtype(&mut random));
         let mut stacks = regular(&mut random, dtype, len);
         let own = stacks.inputs[0].1.shape().to_vec();
         let mut shape = own[..own.len() - 2].to_vec();
@@ -253,7 +260,7 @@ proptest! {
     #[test]
     fn least_squares_are_numpys(seed in any::<u64>(), is_vector in any::<bool>()) {
         let mut random = Random::new(seed);
-        let (rows, across, dtype) = (random.len().max(1), random.len().max(1), float(&mut random));
+        let (rows, across, dtype) = (random.len().max(1), random.len().max(1), inexact(&mut random));
         let mut stacks = Stacks::new();
         stacks.add(&mut random, dtype, &[rows, across], "((x - 50) / 50 + 4 * np.eye(*x.shape)).astype(x.dtype)");
         let shape = if is_vector { vec![rows] } else { vec![rows, random.len().max(1)] };
@@ -266,14 +273,14 @@ proptest! {
         let python = "np.linalg.lstsq(a0, a1)[3]";
         stacks.check(Ok(made.singular_values), python, &ones(python))?;
         let keepdims = if is_vector { "True" } else { "False" };
-        let python = format!("((a1 - a0 @ np.linalg.lstsq(a0, a1)[0]) ** 2).sum(0, keepdims={keepdims})");
+        let python = format!("(np.abs(a1 - a0 @ np.linalg.lstsq(a0, a1)[0]) ** 2).sum(0, keepdims={keepdims})");
         stacks.check(Ok(made.residuals), &python, &ones(&python))?;
     }
 
     #[test]
     fn powers_are_numpys(seed in any::<u64>(), power in -3..6i64) {
         let mut random = Random::new(seed);
-        let (len, dtype) = (random.len(), float(&mut random));
+        let (len, dtype) = (random.len(), inexact(&mut random));
         let regular = regular(&mut random, dtype, len);
         let python = format!("np.linalg.matrix_power(a0, {power})");
         let scale = format!("np.max(np.abs({python}), initial=0) + np.zeros(np.shape({python}))");
@@ -289,7 +296,7 @@ proptest! {
         let mut random = Random::new(seed);
         let (mut stacks, dtype) = (Stacks::new(), dtype(&mut random));
         let shape: Vec<usize> = (0..1 + random.below(3)).map(|_| random.len()).collect();
-        stacks.add(&mut random, dtype, &shape, if dtype.is_float() { "x - 50" } else { "x" });
+        stacks.add(&mut random, dtype, &shape, if dtype.is_inexact() { "x - 50" } else { "x" });
         let x = &stacks.arrays[0];
         let order = *random.pick(&[2.0, 1.0, 0.0, 3.0, 0.5, -1.0, f64::INFINITY, f64::NEG_INFINITY]);
         let axes: Vec<i64> = (0..shape.len() as i64).filter(|_| random.one_in(2)).collect();
@@ -332,18 +339,54 @@ proptest! {
         };
         let keep = if keepdims { "True" } else { "False" };
         let python = format!("np.linalg.matrix_norm(a0, keepdims={keep}, ord={text})");
-        let scale = format!("1 + np.linalg.matrix_norm(a0.astype(float), keepdims={keep})");
+        let scale = format!("1 + np.linalg.matrix_norm(a0.astype(complex), keepdims={keep})");
         stacks.check(x.matrix_norm(order, keepdims), &python, &scale)?;
         let ndim = x.ndim() as i64;
         let axes = [random.within(-ndim, ndim - 1), random.within(-ndim, ndim - 1)];
         let python = format!("np.linalg.norm(a0, axis=tuple({axes:?}), keepdims={keep}, ord={text})");
-        let scale = format!("1 + np.linalg.norm(a0.astype(float), axis=tuple({axes:?}), keepdims={keep})");
+        let scale = format!("1 + np.linalg.norm(a0.astype(complex), axis=tuple({axes:?}), keepdims={keep})");
         stacks.check(x.norm(Some(order), axes, keepdims), &python, &scale)?;
         if !matches!(order, NormOrder::Number(number) if ![2.0, -2.0, 1.0].contains(&number)) && rows == across {
             let regular = regular(&mut random, DType::Float64, rows);
             let python = format!("np.linalg.cond(a0, {text})");
             regular.check(regular.arrays[0].cond(order), &python, &format!("np.abs({python})"))?;
         }
+    }
+
+    #[test]
+    fn eigenvalues_of_any_matrix_are_its_own(seed in any::<u64>()) {
+        let mut random = Random::new(seed);
+        let len = random.len();
+        let stacks = matrices(&mut random, len, len);
+        let x = &stacks.arrays[0];
+        let (values, vectors) = x.eig().unwrap();
+        let complex = "np.result_type(np.linalg.qr(a0).Q.dtype, np.complex64)";
+        prop_assert!(values.dtype().is_complex() && vectors.dtype() == values.dtype());
+        let zeros = format!("np.zeros_like(a0, dtype={complex})");
+        let error = x.matmul(&vectors).and_then(|made| made.subtract(&rows_times(&vectors, &values)?));
+        stacks.check(error, &zeros, NORMS)?;
+        let over = Over::axis(-2);
+        let lengths = vectors.vector_norm(2.0, &over);
+        stacks.check(lengths, "np.ones_like(np.linalg.svdvals(a0))", "np.ones(np.linalg.svdvals(a0).shape)")?;
+        // Sums of powers tell which numbers they are sums of.
+        for power in 1..=len.min(4) as i64 {
+            // Where powers leave the range of float32, NumPy's and ours are as many infinities or zeros.
+            let scale = format!("(lambda n: np.where((n == 0) | (n > 1e-6) & (n < 1e6), n ** {power} * 100, np.nan))(np.linalg.norm(a0.astype(complex), axis=(-2, -1)))");
+            let python = format!("np.trace(np.linalg.matrix_power(a0.astype(np.linalg.qr(a0).Q.dtype), {power}), axis1=-2, axis2=-1).astype({complex})");
+            for values in [values.clone(), x.eigvals().unwrap()] {
+                let powers = (1..power).try_fold(values.clone(), |made, _| made.multiply(&values)).unwrap();
+                stacks.check(powers.sum(&Over::axis(-1)), &python, &scale)?;
+            }
+        }
+    }
+
+    #[test]
+    fn a_permutation_and_triangles_give_the_matrix(seed in any::<u64>()) {
+        let mut random = Random::new(seed);
+        let (rows, across) = (random.len(), random.len());
+        let stacks = matrices(&mut random, rows, across);
+        let (p, l, u) = stacks.arrays[0].lu().unwrap();
+        check_triangles(&stacks, &p, &l, &u)?;
     }
 
     #[test]
@@ -360,6 +403,32 @@ proptest! {
         stacks.add(&mut random, second, &other, "x");
         stacks.same(stacks.arrays[0].cross(&stacks.arrays[1], axis as i64), &format!("np.linalg.cross(a0, a1, axis={axis})"))?;
     }
+}
+
+/// Checks what `lu` made of the first matrices.
+fn check_triangles(stacks: &Stacks, p: &Array, l: &Array, u: &Array) -> Result<(), TestCaseError> {
+    let shape = stacks.arrays[0].shape();
+    let (rows, short) = (
+        shape[shape.len() - 2],
+        shape[shape.len() - 2].min(shape[shape.len() - 1]),
+    );
+    stacks.check(
+        p.matmul(l).and_then(|made| made.matmul(u)),
+        "a0.astype(np.linalg.qr(a0).Q.dtype)",
+        NORMS,
+    )?;
+    let real = "np.linalg.svdvals(a0).dtype";
+    let eye = format!("np.broadcast_to(np.eye({rows}), a0.shape[:-2] + ({rows}, {rows})).astype({real})");
+    stacks.same(p.matmul(&p.matrix_transpose().unwrap()), &eye)?;
+    let ones = format!(
+        "np.broadcast_to(np.eye({rows}, {short}), a0.shape[:-2] + ({rows}, {short})).astype(np.linalg.qr(a0).Q.dtype)"
+    );
+    stacks.same(l.triu(0), &ones)?;
+    let below = format!("np.zeros(a0.shape[:-2] + ({short}, a0.shape[-1]), np.linalg.qr(a0).Q.dtype)");
+    stacks.same(u.tril(-1), &below)?;
+    // Each pivot is the greatest of its column.
+    let greatest = l.absolute().unwrap().less_equal(2f64.sqrt() * 1.0001).unwrap();
+    stacks.same(greatest.all(&Over::all()), "True")
 }
 
 /// An array in chunks of one element.

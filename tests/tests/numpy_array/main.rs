@@ -4,6 +4,7 @@
 
 mod assign;
 mod blocks;
+mod blocks_of_matrices;
 mod compare;
 mod complex;
 mod compose;
@@ -11,6 +12,7 @@ mod composed;
 mod covariance;
 mod errors;
 mod fits;
+mod fourier;
 mod groups;
 mod held;
 mod inputs;
