@@ -84,24 +84,26 @@ fn repeats(grid: &ChunkGrid, table: &SourceTable, selection: &[AxisSelection]) -
     along.fold(1, u64::saturating_mul)
 }
 
-/// A rechunk of elementwise work or of a view that nothing else uses.
-pub(super) fn rechunk_through(graph: &mut Graph, ix: NodeIx) -> bool {
+/// A rechunk of elementwise work that nothing else uses.
+pub(super) fn through_elementwise(graph: &mut Graph, ix: NodeIx) -> bool {
+    through(graph, ix, Op::is_elementwise)
+}
+
+/// A rechunk of a view that nothing else uses.
+pub(super) fn through_views(graph: &mut Graph, ix: NodeIx) -> bool {
+    through(graph, ix, |op| {
+        matches!(
+            op,
+            Op::Transpose(_) | Op::ExpandDims(_) | Op::Squeeze(_) | Op::BroadcastTo | Op::TakeAlong(_)
+        )
+    })
+}
+
+fn through(graph: &mut Graph, ix: NodeIx, passes: fn(&Op) -> bool) -> bool {
     let Some(x) = rechunked(graph, ix) else {
         return false;
     };
-    let passes = matches!(
-        graph.op(x),
-        Op::Cast
-            | Op::Unary(_)
-            | Op::Binary(_)
-            | Op::Where
-            | Op::Transpose(_)
-            | Op::ExpandDims(_)
-            | Op::Squeeze(_)
-            | Op::BroadcastTo
-            | Op::TakeAlong(_)
-    );
-    if !passes || !graph.is_only_user(x, ix) {
+    if !passes(graph.op(x)) || !graph.is_only_user(x, ix) {
         return false;
     }
     let result = graph.grid(ix).axes().to_vec();

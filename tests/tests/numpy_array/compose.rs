@@ -16,6 +16,7 @@ use crate::{
     inputs::{Random, Values, array, chunks, shape, tensor},
     moves::rearrange,
     pads::pad,
+    provoked::provoked,
     windows::windowed,
 };
 
@@ -79,7 +80,7 @@ impl Case {
             .pick(&self.values[self.values.len().saturating_sub(3)..])
             .clone();
         let y = random.pick(&self.values).clone();
-        let made = match random.below(25) {
+        let made = match random.below(28) {
             0 => cast(random, &x),
             1 => unary(random, &x),
             2 | 3 => pair(random, &x, &y),
@@ -100,6 +101,7 @@ impl Case {
             21 => windowed(random, &x),
             22 => assigned(random, &x, &y),
             23 => called(random, &x),
+            24..=26 => provoked(random, &x, &y),
             _ => groups(random, &x),
         };
         // Shapes that do not fit and dtypes that have no such operation are tested elsewhere.
