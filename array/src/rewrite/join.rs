@@ -9,6 +9,9 @@ use crate::{
     rewrite::slice::set_or_rechunk,
 };
 
+/// An array and what is selected of it.
+type Cut = (NodeIx, Vec<AxisSelection>);
+
 /// The most arrays that a join of joins has.
 const PARTS_MAX: usize = 512;
 
@@ -45,7 +48,7 @@ pub(super) fn join_neighbours(graph: &mut Graph, ix: NodeIx) -> bool {
         return false;
     };
     let operands = graph.node(ix).operands.clone();
-    let mut parts: Vec<(NodeIx, Option<(NodeIx, Vec<AxisSelection>)>)> = Vec::new();
+    let mut parts: Vec<(NodeIx, Option<Cut>)> = Vec::new();
     for &x in &operands {
         let next = match graph.op(x) {
             Op::Slice(selections) => Some((graph.operand(x, 0), selections.clone())),
