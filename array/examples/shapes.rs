@@ -4,7 +4,7 @@
 //! sources that nobody reads. Sources are opened in chunks of at most 128 MiB that are multiples of the stored ones.
 //!
 //! `cargo run --release -p graticule-array --example shapes [-- NAME]`: all, or the whole plan of one.
-#![allow(dead_code)] // The tests take it in too.
+#![allow(dead_code, clippy::print_stdout)] // The tests take it in too.
 
 use std::time::Instant;
 
@@ -23,33 +23,33 @@ const LONGITUDES: u64 = 1_440;
 const LEVELS: u64 = 37;
 
 /// A program, and the cluster that its benchmark runs on.
-pub struct Shape {
+pub(crate) struct Shape {
     /// Its name.
-    pub name: &'static str,
+    pub(crate) name: &'static str,
     /// Workers, each with 16 GiB and four slots.
-    pub workers: u64,
+    pub(crate) workers: u64,
     /// Tasks of the same program in Dask, by `benches/shapes_peers.py`.
-    pub dask_tasks: u64,
+    pub(crate) dask_tasks: u64,
     /// Builds it.
-    pub build: fn() -> Result<Vec<Array>, ArrayError>,
+    pub(crate) build: fn() -> Result<Vec<Array>, ArrayError>,
 }
 
 /// What a plan comes to.
-pub struct Planned {
+pub(crate) struct Planned {
     /// The plan.
-    pub lowered: Lowered,
+    pub(crate) lowered: Lowered,
     /// Bytes that all tasks read.
-    pub read_bytes: u64,
+    pub(crate) read_bytes: u64,
     /// The most that a task takes.
-    pub task_bytes: u64,
+    pub(crate) task_bytes: u64,
     /// Seconds to build the expression and lower it.
-    pub seconds: f64,
+    pub(crate) seconds: f64,
 }
 
 /// Those that can be planned: a label for each of 283 million places (the zonal average over counties) is a table of a
 /// GiB, which takes longer than a second to look through alone.
 #[rustfmt::skip] // A line each.
-pub const SHAPES: &[Shape] = &[
+pub(crate) const SHAPES: &[Shape] = &[
     Shape { name: "rechunking", workers: 100, dask_tasks: 1_253_154, build: rechunking },
     Shape { name: "climatology", workers: 100, dask_tasks: 1_293_404, build: climatology },
     Shape { name: "circulation", workers: 100, dask_tasks: 14_920_268, build: circulation },
@@ -63,7 +63,7 @@ impl Shape {
     ///
     /// # Errors
     /// Those of building and lowering.
-    pub fn plan(&self) -> Result<Planned, ArrayError> {
+    pub(crate) fn plan(&self) -> Result<Planned, ArrayError> {
         let started = Instant::now();
         let arrays = (self.build)()?;
         let wanted: Vec<_> = arrays.iter().map(|array| (array, Wanted::Deliver)).collect();
@@ -88,7 +88,7 @@ impl Shape {
     }
 
     /// Memory of its cluster.
-    pub fn cluster_bytes(&self) -> u64 {
+    pub(crate) fn cluster_bytes(&self) -> u64 {
         self.workers * 16 * GIB
     }
 }
