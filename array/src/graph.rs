@@ -33,6 +33,9 @@ pub(crate) struct Graph {
     index: Table<Node, NodeIx>,
     outputs: Vec<NodeIx>,
     changed: BTreeSet<NodeIx>,
+    merges: bool,
+    /// Expressions that were equal to others when they were taken in.
+    merged: u64,
     /// What was said of nodes that were dropped since somebody last took it over.
     orphaned: Option<Arc<Annotations>>,
 }
@@ -50,8 +53,13 @@ struct Slot {
 
 impl Graph {
     /// The graph of several arrays.
-    pub(crate) fn new(arrays: &[&Array]) -> Self {
-        let mut graph = Self::default();
+    ///
+    /// Equal parts become one where `merges` says so; until then only what is one expression is one node.
+    pub(crate) fn new(arrays: &[&Array], merges: bool) -> Self {
+        let mut graph = Self {
+            merges,
+            ..Self::default()
+        };
         let mut known: Table<*const Expression, NodeIx> = Table::default();
         for array in arrays {
             let output = graph.add_array(array, &mut known);
@@ -91,12 +99,19 @@ impl Graph {
                     dtype: *dtype,
                     grid: grid.clone(),
                 };
+                let (before, is_number) = (self.nodes.len(), matches!(op, Op::Constant(_)));
                 let ix = self.add_node(node);
+                self.merged += u64::from(self.nodes.len() == before && !is_number);
                 self.annotate(ix, expression.annotations.as_ref());
                 known.insert(address, ix);
             }
         }
         known[&Arc::as_ptr(&array.0)]
+    }
+
+    /// How many parts of the expressions were found to be equal to others.
+    pub(crate) fn merged(&self) -> u64 {
+        self.merged
     }
 
     /// The outputs, in the order in which they were asked for.
@@ -151,7 +166,9 @@ impl Graph {
     }
 
     fn add_node(&mut self, node: Node) -> NodeIx {
-        if let Some(&ix) = self.index.get(&node) {
+        if self.merges
+            && let Some(&ix) = self.index.get(&node)
+        {
             return ix;
         }
         let ix = NodeIx(u32::try_from(self.nodes.len()).expect("below 2^32 operations"));
@@ -238,7 +255,7 @@ impl Graph {
                     .extend(std::iter::repeat_n(user, count));
                 self.changed.insert(user);
                 match self.index.get(self.node(user)) {
-                    Some(&equal) if equal != user => left.push((user, equal)),
+                    Some(&equal) if equal != user && self.merges => left.push((user, equal)),
                     _ => {
                         self.index.insert(self.node(user).clone(), user);
                     }

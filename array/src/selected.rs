@@ -201,7 +201,7 @@ impl Selected {
         let cuts = self.mask.chunks();
         let masks = [self.mask.clone(), other.mask.clone()];
         let is_same = self.axis == other.axis && masks[0].shape() == masks[1].shape() && {
-            let graph = Graph::new(&[&masks[0], &masks[1].with_grid(cuts)]);
+            let graph = Graph::new(&[&masks[0], &masks[1].with_grid(cuts)], true);
             graph.outputs()[0] == graph.outputs()[1]
         };
         if !is_same {

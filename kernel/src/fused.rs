@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use graticule_ops::AxisSelection;
 use graticule_plan::DType;
 
 use crate::{
@@ -71,6 +72,18 @@ impl Group {
     /// Adds a tensor in which axis `i` of the index space walks along axis `axes[i]`.
     pub(crate) fn leaf(&mut self, tensor: Tensor, axes: &[Option<usize>]) -> Slot {
         let view = View::mapped(&tensor, &self.shape, axes).collapsed();
+        self.leaves.push(Leaf { tensor, view });
+        Slot::Leaf(self.leaves.len() - 1)
+    }
+
+    /// Adds what is selected of a tensor, likewise.
+    pub(crate) fn part(
+        &mut self,
+        tensor: Tensor,
+        selection: &[Option<AxisSelection>],
+        axes: &[Option<usize>],
+    ) -> Slot {
+        let view = View::selected(&tensor, selection, &self.shape, axes).collapsed();
         self.leaves.push(Leaf { tensor, view });
         Slot::Leaf(self.leaves.len() - 1)
     }

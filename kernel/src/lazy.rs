@@ -1,6 +1,6 @@
 //! Elementwise nodes that wait to be evaluated together.
 
-use graticule_ops::{Node, NodeId, Program};
+use graticule_ops::{AxisSelection, Node, NodeId, Program};
 use graticule_plan::DType;
 
 use crate::{
@@ -35,6 +35,7 @@ pub(crate) fn describe(
             let meta = values.meta(*x);
             single(&meta).and_then(|dtype| Ok((dtype, reshaped(step, &meta.shape)?)))
         }
+        Node::Slice { x, selection } => sliced(&values.meta(*x), selection),
         _ => calculated(step, values),
     };
     let (dtype, shape) = made.map_err(|why| task.misfit(node, why))?;
@@ -65,6 +66,25 @@ fn broadcast_to(
         return Err(format!("shape {:?} does not broadcast to {shape:?}", meta.shape));
     }
     Ok((single(&meta)?, shape))
+}
+
+fn sliced(operand: &Meta, selection: &[Option<AxisSelection>]) -> Result<(DType, Vec<usize>), String> {
+    let shape = &operand.shape;
+    let selected = |(len, selection): (&usize, &Option<AxisSelection>)| {
+        let Some(selection) = selection else {
+            return Some(*len);
+        };
+        let last = i128::from(selection.len) - 1;
+        let end = i128::from(selection.start) + i128::from(selection.step) * last;
+        let within = |at: i128| (0..*len as i128).contains(&at);
+        let fits = last < 0 || (selection.step != 0 && within(selection.start.into()) && within(end));
+        usize::try_from(selection.len).ok().filter(|_| fits)
+    };
+    let axes = shape.iter().zip(selection).map(selected);
+    let made: Option<Vec<usize>> = axes.collect();
+    let made = made.filter(|made| made.len() == shape.len() && shape.len() == selection.len());
+    let made = made.ok_or_else(|| format!("selection {selection:?} of shape {shape:?}"))?;
+    Ok((single(operand)?, made))
 }
 
 /// The shape that `ExpandDims`, `Squeeze` or `Sliding` make of another.
@@ -152,6 +172,17 @@ pub(crate) fn force(task: &Task<'_>, values: &mut Values, node: usize) -> Result
             values.values[top] = Value::Ready(Tensor::full(*value, &meta.shape)?.into());
             continue;
         }
+        if let Node::Slice { x, .. } = &task.program.nodes[top] {
+            if values.ready(x.0 as usize).is_none() {
+                stack.push(x.0 as usize);
+                continue;
+            }
+            let axes: Vec<usize> = (0..meta.shape.len()).collect();
+            let tensor = slice(task, values, top, &axes)?.materialise(&meta.shape)?;
+            values.values[top] = Value::Ready(Chunk::from(tensor));
+            values.taken(task.program, top);
+            continue;
+        }
         let members = match members(task.program, values, top) {
             Ok(members) => members,
             Err(needed) => {
@@ -176,6 +207,10 @@ pub(crate) fn group(
     node: usize,
     order: &[usize],
 ) -> Result<Group, KernelError> {
+    if let (Node::Slice { x, .. }, Value::Lazy(_)) = (&task.program.nodes[node], &values.values[node]) {
+        force(task, values, x.0 as usize)?;
+        return slice(task, values, node, order);
+    }
     let is_only_user = values.users[node].len() == 1;
     // Windows are looked at anew by each user: in memory they would take all their elements several times.
     let is_view = matches!(task.program.nodes[node], Node::Sliding { .. });
@@ -204,6 +239,15 @@ pub(crate) fn group(
     Ok(group.finish(root))
 }
 
+/// A lazy slice of a value in memory as a group of nothing else.
+fn slice(task: &Task<'_>, values: &Values, node: usize, order: &[usize]) -> Result<Group, KernelError> {
+    let shape = values.meta(NodeId(node as u32)).shape;
+    let mut group = Group::new(order.iter().map(|&axis| shape[axis]).collect());
+    let axes: Vec<_> = order.iter().map(|&axis| Some(axis)).collect();
+    let root = leaf(task, values, &mut group, NodeId(node as u32), &axes, shape.len())?;
+    Ok(group.finish(root))
+}
+
 /// Notes that a group's nodes have taken their operands.
 fn release(program: &Program, values: &mut Values, members: &[usize]) {
     // Users first, so that a member within is dropped before its own operands are counted down.
@@ -224,6 +268,16 @@ fn members(program: &Program, values: &Values, root: usize) -> Result<Vec<usize>
         let Value::Lazy(meta) = &values.values[node] else {
             continue;
         };
+        if let Node::Slice { x, .. } = &program.nodes[node] {
+            // What is selected is looked at where it lies.
+            let is_used = values.users[node]
+                .iter()
+                .any(|&user| user <= root && is_member[user]);
+            if is_used && values.ready(x.0 as usize).is_none() {
+                needed.push(x.0 as usize);
+            }
+            continue;
+        }
         if node != root {
             let users = &values.users[node];
             let all = users.iter().all(|&user| user <= root && is_member[user]);
@@ -305,20 +359,27 @@ fn leaf(
     axes: &[Option<usize>],
     ndim: usize,
 ) -> Result<Slot, KernelError> {
+    // Shapes align at their last axes; a leading axis that the operand lacks repeats it.
+    let aligned = |tensor: &Tensor| -> Vec<Option<usize>> {
+        let missing = ndim - tensor.ndim();
+        let axes = axes.iter();
+        axes.map(|axis| axis.and_then(|axis| axis.checked_sub(missing)))
+            .collect()
+    };
     let tensor = match (
         &task.program.nodes[operand.0 as usize],
         values.ready(operand.0 as usize),
     ) {
         (_, Some(chunk)) => crate::program::single(chunk)?.clone(),
         (Node::Full { value, .. }, None) => Tensor::scalar(*value),
+        (Node::Slice { x, selection }, None) => {
+            let whole = values.ready(x.0 as usize).expect("members asks for it");
+            let whole = crate::program::single(whole)?;
+            return Ok(group.part(whole.clone(), selection, &aligned(whole)));
+        }
         _ => unreachable!("an operand outside the group is in memory"),
     };
-    // Shapes align at their last axes; a leading axis that the operand lacks repeats it.
-    let missing = ndim - tensor.ndim();
-    let axes: Vec<_> = axes
-        .iter()
-        .map(|axis| axis.and_then(|axis| axis.checked_sub(missing)))
-        .collect();
+    let axes = aligned(&tensor);
     Ok(group.leaf(tensor, &axes))
 }
 

@@ -153,7 +153,13 @@ impl Values {
         for operand in operands {
             self.waiting[operand] -= 1;
             if self.waiting[operand] == 0 {
+                // A slice that was only ever looked at through has its operand until now.
+                let has_operand = matches!(self.values[operand], Value::Lazy(_))
+                    && matches!(program.nodes[operand], Node::Slice { .. });
                 self.values[operand] = Value::Gone;
+                if has_operand {
+                    self.taken(program, operand);
+                }
             }
         }
     }
@@ -215,6 +221,7 @@ impl Task<'_> {
             | Node::Binary { .. }
             | Node::Where { .. }
             | Node::BroadcastTo { .. }
+            | Node::Slice { .. }
             | Node::Sliding { .. } => Ok(Value::Lazy(lazy::describe(self, node, step, values)?)),
             Node::ExpandDims { x, .. } | Node::Squeeze { x, .. } => match values.ready(x.0 as usize) {
                 Some(chunk) => ready(nodes::reshape(step, chunk)),
@@ -285,6 +292,7 @@ fn name(node: &Node) -> String {
         Node::Binary { op, .. } => op.name().into(),
         Node::Where { .. } => "where".into(),
         Node::Stride { .. } => "stride".into(),
+        Node::Slice { .. } => "slice".into(),
         Node::Take { .. } => "take".into(),
         Node::Transpose { .. } => "transpose".into(),
         Node::ExpandDims { .. } => "expand_dims".into(),

@@ -1,4 +1,5 @@
 use bytemuck::Pod;
+use graticule_ops::AxisSelection;
 
 use crate::{Tensor, tensor::strides};
 
@@ -37,6 +38,38 @@ impl View {
             shape: shape.to_vec(),
             strides: axes.iter().map(stride).collect(),
             offset: 0,
+        }
+    }
+
+    /// As [`View::mapped`], of the selected elements alone. The selections lie within the tensor.
+    pub(crate) fn selected(
+        tensor: &Tensor,
+        selection: &[Option<AxisSelection>],
+        shape: &[usize],
+        axes: &[Option<usize>],
+    ) -> Self {
+        let mut own: Vec<isize> = strides(tensor.shape()).into_iter().map(|s| s as isize).collect();
+        let mut offset = 0;
+        for (axis, selection) in selection.iter().enumerate() {
+            let len = selection.map_or(tensor.shape()[axis] as u64, |s| s.len);
+            if let Some(AxisSelection {
+                start,
+                step,
+                len: 1..,
+            }) = selection
+            {
+                offset += *start as usize * own[axis] as usize;
+                // Wrapping is harmless: a step beyond the axis leaves one element, whose stride is never used.
+                own[axis] = own[axis].wrapping_mul(*step as isize);
+            }
+            if len == 1 {
+                own[axis] = 0;
+            }
+        }
+        Self {
+            shape: shape.to_vec(),
+            strides: axes.iter().map(|axis| axis.map_or(0, |axis| own[axis])).collect(),
+            offset,
         }
     }
 

@@ -482,6 +482,20 @@ fn node() -> impl Strategy<Value = Node> {
             proptest::collection::vec(select(vec![1, -1, 2, 0, i64::MIN, i64::MAX]), 0..3)
         )
             .prop_map(|(x, steps)| Node::Stride { x, steps }),
+        (
+            id(),
+            proptest::collection::vec(
+                (0..3_u64, select(vec![1, -1, 0, i64::MIN, i64::MAX]), 0..4_u64),
+                0..3
+            )
+        )
+            .prop_map(|(x, axes)| {
+                let selection = |(start, step, len)| {
+                    Some(AxisSelection { start, step, len }).filter(|_| start < 2 || len > 0)
+                };
+                let selection = axes.into_iter().map(selection).collect();
+                Node::Slice { x, selection }
+            }),
         (id(), axis(), block_axis()).prop_map(|(x, axis, extent)| Node::Take {
             x,
             axis,

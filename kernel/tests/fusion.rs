@@ -6,7 +6,8 @@ use std::collections::BTreeMap;
 
 use graticule_kernel::{Chunk, InlineReader, Tensor, Window, run, run_unfused};
 use graticule_ops::{
-    BinaryOp, BlockAxis, Node, NodeId, Program, ReduceKind, Reduction, Scalar, Stage, UnaryOp, encode_table,
+    AxisSelection, BinaryOp, BlockAxis, Node, NodeId, Program, ReduceKind, Reduction, Scalar, Stage, UnaryOp,
+    encode_table,
 };
 use graticule_plan::{DType, Digest, Kind};
 use proptest::{prelude::*, sample::select};
@@ -96,6 +97,29 @@ impl Builder {
                 let up = self.push(Node::ExpandDims { x, axis }, dtype, longer);
                 let down = self.push(Node::Squeeze { x: up, axis }, dtype, shape);
                 self.binary(down, x, BinaryOp::Equal);
+            }
+            9 if !shape.is_empty() && !c.is_multiple_of(3) => {
+                // Backwards, or one row that repeats: looked at where they lie.
+                let axis = b % shape.len();
+                let len = shape[axis] as u64;
+                if len == 0 {
+                    return;
+                }
+                let (start, step, kept) = if c.is_multiple_of(2) {
+                    (len - 1, -1, len)
+                } else {
+                    (c as u64 % len, 1, 1)
+                };
+                let mut selection = vec![None; shape.len()];
+                selection[axis] = Some(AxisSelection {
+                    start,
+                    step,
+                    len: kept,
+                });
+                let mut part = shape.clone();
+                part[axis] = kept as usize;
+                let part = self.push(Node::Slice { x, selection }, dtype, part);
+                self.binary(part, x, BinaryOp::Equal);
             }
             9 => {
                 let keep: Vec<i64> = shape.iter().map(|_| 1).collect();

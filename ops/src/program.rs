@@ -4,8 +4,8 @@ use graticule_plan::{AxisChunks, DType, Digest};
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Apply, ApplyOperand, BinaryOp, Compress, Contract, Count, Distinct, Fourier, Linalg, OpsError, Random,
-    Read, Reduction, Scalar, ScanStep, Search, Sort, Stage, UnaryOp,
+    Apply, ApplyOperand, AxisSelection, BinaryOp, Compress, Contract, Count, Distinct, Fourier, Linalg,
+    OpsError, Random, Read, Reduction, Scalar, ScanStep, Search, Sort, Stage, UnaryOp,
 };
 
 /// A node's position in its program.
@@ -134,6 +134,13 @@ pub enum Node {
         x: NodeId,
         /// One step for each axis; not 0.
         steps: Vec<i64>,
+    },
+    /// Of each axis that has a selection the selected elements. Such an axis is whole in each block.
+    Slice {
+        /// Operand.
+        x: NodeId,
+        /// One for each axis.
+        selection: Vec<Option<AxisSelection>>,
     },
     /// The elements at positions of a list along one axis.
     ///
@@ -292,6 +299,7 @@ impl Node {
             Node::Cast { x, .. }
             | Node::Unary { x, .. }
             | Node::Stride { x, .. }
+            | Node::Slice { x, .. }
             | Node::Take { x, .. }
             | Node::Transpose { x, .. }
             | Node::ExpandDims { x, .. }
@@ -332,6 +340,7 @@ impl Node {
             Node::Cast { x, .. }
             | Node::Unary { x, .. }
             | Node::Stride { x, .. }
+            | Node::Slice { x, .. }
             | Node::Take { x, .. }
             | Node::Transpose { x, .. }
             | Node::ExpandDims { x, .. }

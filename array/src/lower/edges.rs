@@ -35,6 +35,31 @@ pub(super) fn is_blockwise(op: &Op) -> bool {
     }
 }
 
+/// Whether a block of a slice or a join can be cut out of, or put together from, one block of each operand: all that
+/// changes lies along axes of one block.
+pub(super) fn is_local(graph: &Graph, ix: NodeIx) -> bool {
+    let node = graph.node(ix);
+    let changes = |axis: usize, x: NodeIx| match &node.op {
+        Op::Slice(selections) => !is_whole(&selections[axis..=axis], &[graph.grid(x).axes()[axis].len()]),
+        Op::Concatenate(joined) => axis == *joined,
+        _ => true,
+    };
+    let axes = node.grid.axes();
+    let along = |axis: usize, x: NodeIx| {
+        let own = &graph.grid(x).axes()[axis];
+        match changes(axis, x) {
+            true => own.count() == 1 && axes[axis].count() == 1,
+            false => same_cuts(own, &axes[axis]),
+        }
+    };
+    matches!(node.op, Op::Slice(_) | Op::Concatenate(_))
+        && node.grid.element_count() > 0
+        && node
+            .operands
+            .iter()
+            .all(|&x| (0..axes.len()).all(|axis| along(axis, x)))
+}
+
 /// Where the axes of an operand are placed, if those of the node are placed so. For blockwise operations.
 pub(super) fn operand_placement(
     graph: &Graph,
@@ -61,7 +86,27 @@ pub(super) fn operand_placement(
 /// The windows on an operand that stays a layer of its own, or `None` if one cannot be said in terms of the axes of the
 /// layer whose result is `root`: it depends on none of them and is no whole block, or on elements of one that is cut
 /// otherwise (the partials of a reduction).
+///
+/// A slice or a join of axes of one block takes its operand whole where a part cannot be said.
 pub(super) fn windows(
+    graph: &Graph,
+    ix: NodeIx,
+    position: usize,
+    placement: &Placement,
+    root: NodeIx,
+) -> Option<Vec<AxisWindow>> {
+    element_windows(graph, ix, position, placement, root).or_else(|| {
+        let axes = graph.grid(graph.operand(ix, position)).axes().iter();
+        let whole = axes
+            .zip(placement)
+            .map(|(chunks, place)| aligned(chunks, *place))
+            .collect();
+        is_local(graph, ix).then_some(whole)
+    })
+}
+
+/// The windows on the very elements that a block needs, if they can be said.
+pub(super) fn element_windows(
     graph: &Graph,
     ix: NodeIx,
     position: usize,
@@ -98,6 +143,7 @@ pub(super) fn windows(
                 positions,
             } if *taken == axis => Some(take_window(graph, ix, source, positions, place())),
             Op::Concatenate(joined) if *joined == axis => Some(match place() {
+                _ if source.count() == 1 && node.grid.axes()[axis].count() == 1 => AxisWindow::All,
                 None => AxisWindow::All,
                 Some(out_axis) => {
                     let before = &node.operands[..position];

@@ -6,11 +6,13 @@ use std::{collections::BTreeSet, sync::Arc};
 
 use crate::table::Table;
 
-use graticule_ops::{self as ops, BlockAxis, NodeId, Program, Read, Reduction, Scalar, Stage, encode_table};
+use graticule_ops::{
+    self as ops, AxisSelection, BlockAxis, NodeId, Program, Read, Reduction, Scalar, Stage, encode_table,
+};
 use graticule_plan::{AxisWindow, DType, Digest, Input, InputMap, LayerId, PlanBuilder, Source};
 
 use super::{
-    edges::{Placement, operand_placement, windows},
+    edges::{Placement, element_windows, operand_placement, windows},
     place::{Place, own_placement, seat},
 };
 use crate::{
@@ -158,6 +160,13 @@ impl<'a> Emitter<'a> {
         self.input(x, map)
     }
 
+    /// Whether a slice is cut out of a block that the task has, rather than come as a window.
+    fn is_cut_here(&self, ix: NodeIx, placement: &Placement) -> bool {
+        let x = self.graph.operand(ix, 0);
+        let has_block = self.done.contains_key(&x) || self.places[&x] == Place::Inline;
+        has_block || element_windows(self.graph, ix, 0, placement, self.root).is_none()
+    }
+
     /// The window on another layer or a held result; equal ones are one input.
     fn input(&mut self, x: NodeIx, map: Vec<AxisWindow>) -> NodeId {
         let source = match self.graph.op(x) {
@@ -200,6 +209,7 @@ impl<'a> Emitter<'a> {
     fn node(&mut self, ix: NodeIx, placement: &Placement) -> NodeId {
         let graph = self.graph;
         let node = graph.node(ix);
+        let is_cut_here = matches!(node.op, Op::Slice(_)) && self.is_cut_here(ix, placement);
         let operands = (0..node.operands.len()).map(|position| self.operand(ix, position, placement));
         let xs: Vec<NodeId> = operands.collect();
         if !matches!(node.op, Op::Constant(_)) {
@@ -252,6 +262,16 @@ impl<'a> Emitter<'a> {
                 x: xs[1],
                 y: xs[2],
             },
+            Op::Slice(selections) if is_cut_here => {
+                let own = graph.grid(node.operands[0]).shape();
+                let selection = selections.iter().zip(own);
+                ops::Node::Slice {
+                    x: xs[0],
+                    selection: selection
+                        .map(|(s, len)| (*s != AxisSelection::whole(len)).then_some(*s))
+                        .collect(),
+                }
+            }
             Op::Slice(selections) => {
                 let steps: Vec<i64> = selections.iter().map(|s| s.step).collect();
                 if steps.iter().all(|&step| step == 1) {

@@ -173,6 +173,7 @@ fn stored(nodes: &[Node]) -> Vec<bool> {
                 | Node::ExpandDims { .. }
                 | Node::Squeeze { .. }
                 | Node::Sliding { .. }
+                | Node::Slice { .. }
         )
     };
     let mut stored: Vec<bool> = nodes.iter().map(|node| !is_lazy(node)).collect();
@@ -183,8 +184,14 @@ fn stored(nodes: &[Node]) -> Vec<bool> {
     for node in nodes.iter().filter(|node| !is_lazy(node)) {
         let moves = !matches!(node, Node::Reduce { .. } | Node::GroupReduce { .. });
         for x in node.operands().into_iter().map(|x| x.0 as usize) {
-            let is_view = matches!(nodes[x], Node::Sliding { .. });
+            let is_view = matches!(nodes[x], Node::Sliding { .. } | Node::Slice { .. });
             stored[x] |= moves || (users[x] > 1 && !is_view);
+        }
+    }
+    for node in nodes {
+        // What is cut out of a value is looked at where it lies.
+        if let Node::Slice { x, .. } = node {
+            stored[x.0 as usize] = true;
         }
     }
     stored

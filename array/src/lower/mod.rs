@@ -27,7 +27,7 @@ use crate::{
     Array, ArrayError, annotate,
     expression::{Op, SourceTable},
     graph::{Graph, NodeIx},
-    rewrite::{self, Rewrites},
+    rewrite::{self, COMMON_PARTS, Rewrites},
 };
 
 /// What becomes of a result.
@@ -92,14 +92,14 @@ pub struct Lowered {
 /// [`ArrayError::Plan`] if a layer would have too many blocks.
 pub fn lower(wanted: &[(&Array, Wanted)], options: &LowerOptions) -> Result<Lowered, ArrayError> {
     let arrays: Vec<&Array> = wanted.iter().map(|(array, _)| *array).collect();
-    let mut graph = Graph::new(&arrays);
+    let mut graph = Graph::new(&arrays, options.rewrites.has(COMMON_PARTS));
     let mut rewritten = rewrite::run(&mut graph, &options.rewrites);
     tree::expand(&mut graph)?;
     scan::expand(&mut graph)?;
     recut::expand(&mut graph, &options.rewrites, &mut rewritten)?;
     graph.sweep();
     let order = graph.topological();
-    let places = place::places(&graph, &order, &options.rewrites);
+    let places = place::places(&graph, &order, &options.rewrites, &mut rewritten);
     let mut lowering = Lowering::new(&graph, &places, options);
     for (root, members) in emit::members(&order, &places) {
         lowering.layer(root, &members)?;

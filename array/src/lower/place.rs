@@ -1,12 +1,14 @@
 //! Which operations a layer does: fusion.
 
+use std::collections::BTreeMap;
+
 use crate::table::Table;
 
 use crate::{
     expression::Op,
     graph::{Graph, NodeIx},
-    lower::edges::{Placement, is_blockwise, operand_placement, windows},
-    rewrite::{FUSE_ELEMENTWISE, FUSE_READ, FUSE_REDUCTION, Rewrites},
+    lower::edges::{Placement, is_blockwise, is_local, operand_placement, windows},
+    rewrite::{FUSE_CUTS, FUSE_ELEMENTWISE, FUSE_READ, FUSE_REDUCTION, FUSE_SMALL, Rewrites},
 };
 
 /// How a node is computed.
@@ -25,8 +27,18 @@ pub(super) enum Place {
 /// The most operations that one layer does: programs have a limit, and people read their names.
 const OPERATIONS_MAX: usize = 1 << 10;
 
-/// Decides for every node, users first.
-pub(super) fn places(graph: &Graph, order: &[NodeIx], rewrites: &Rewrites) -> Table<NodeIx, Place> {
+/// The most bytes of an array that each task makes anew rather than take from another's.
+const SMALL_BYTES: u64 = 64 << 10;
+/// The most operations that such an array is made by.
+const SMALL_OPERATIONS: u32 = 8;
+
+/// Decides for every node, users first; counts fusions by name.
+pub(super) fn places(
+    graph: &Graph,
+    order: &[NodeIx],
+    rewrites: &Rewrites,
+    counts: &mut BTreeMap<&'static str, u64>,
+) -> Table<NodeIx, Place> {
     let mut places: Table<NodeIx, Place> = Table::default();
     let mut sizes: Table<NodeIx, usize> = Table::default();
     for &ix in order.iter().rev() {
@@ -35,7 +47,17 @@ pub(super) fn places(graph: &Graph, order: &[NodeIx], rewrites: &Rewrites) -> Ta
             Op::Constant(_) | Op::Full(_) | Op::Arange { .. } if may_inline(graph, ix, rewrites) => {
                 Place::Inline
             }
-            _ => fused(graph, ix, &places, rewrites).unwrap_or(Place::Layer),
+            _ => match fused(graph, ix, &places, rewrites) {
+                Some((place, by)) => {
+                    *counts.entry(by).or_insert(0) += 1;
+                    place
+                }
+                None if is_made_anew(graph, ix, &places, rewrites) => {
+                    *counts.entry(FUSE_SMALL).or_insert(0) += 1;
+                    Place::Inline
+                }
+                None => Place::Layer,
+            },
         };
         if let Place::Fused { root, .. } = place {
             let size = sizes.entry(root).or_insert(1);
@@ -69,15 +91,54 @@ fn may_inline(graph: &Graph, ix: NodeIx, rewrites: &Rewrites) -> bool {
     allowed && !graph.is_output(ix) && graph.users(ix).iter().all(|&user| is_blockwise(graph.op(user)))
 }
 
+/// Whether each task that needs the node makes it: a few kilobytes that come with the plan, or little work on them, which
+/// broadcast to more blocks than they have.
+fn is_made_anew(graph: &Graph, ix: NodeIx, places: &Table<NodeIx, Place>, rewrites: &Rewrites) -> bool {
+    let blocks = |ix: NodeIx| graph.grid(ix).block_count();
+    let broadcasts = |&user: &NodeIx| {
+        let is_inline = places.get(&user) == Some(&Place::Inline);
+        is_blockwise(graph.op(user)) && (is_inline || blocks(user) > blocks(ix))
+    };
+    rewrites.has(FUSE_SMALL)
+        && !graph.is_output(ix)
+        && graph.users(ix).iter().all(broadcasts)
+        && is_small(graph, ix, &mut SMALL_OPERATIONS.clone())
+}
+
+fn is_small(graph: &Graph, ix: NodeIx, left: &mut u32) -> bool {
+    let node = graph.node(ix);
+    let bytes = node.grid.element_count().saturating_mul(node.dtype.size_bytes());
+    if *left == 0 || bytes > SMALL_BYTES {
+        return false;
+    }
+    *left -= 1;
+    match &node.op {
+        Op::Source { table, .. } => table.is_inline && table.bytes.len() as u64 <= SMALL_BYTES,
+        Op::Constant(_) | Op::Full(_) | Op::Arange { .. } => true,
+        Op::Transpose(_) | Op::ExpandDims(_) | Op::Squeeze(_) | Op::BroadcastTo | Op::Reshape(_) => {
+            is_small(graph, node.operands[0], left)
+        }
+        op => op.is_elementwise() && node.operands.iter().all(|&x| is_small(graph, x, left)),
+    }
+}
+
 /// The one layer that can take the node in: all its users are there, each block of it is used by one task alone, and
 /// it lies in that task the same way for all of them.
-fn fused(graph: &Graph, ix: NodeIx, places: &Table<NodeIx, Place>, rewrites: &Rewrites) -> Option<Place> {
+fn fused(
+    graph: &Graph,
+    ix: NodeIx,
+    places: &Table<NodeIx, Place>,
+    rewrites: &Rewrites,
+) -> Option<(Place, &'static str)> {
     if graph.is_output(ix) {
         return None;
     }
     let mut found: Option<(NodeIx, Placement)> = None;
+    let mut by = FUSE_ELEMENTWISE;
     for user in graph.users(ix) {
-        if !is_blockwise(graph.op(user)) || !may_fuse(graph, ix, user, rewrites) {
+        let takes_blocks = is_blockwise(graph.op(user)) || is_local(graph, user);
+        by = fusion(graph, ix, user);
+        if !takes_blocks || !rewrites.has(by) {
             return None;
         }
         let (root, placement) = seat(graph, user, &places[&user])?;
@@ -101,7 +162,8 @@ fn fused(graph: &Graph, ix: NodeIx, places: &Table<NodeIx, Place>, rewrites: &Re
     }
     let (root, placement) = found?;
     let is_whole_task = covers_blocks(graph, root, &placement);
-    (is_whole_task && has_windows(graph, ix, &placement, root)).then_some(Place::Fused { root, placement })
+    let fits = is_whole_task && has_windows(graph, ix, &placement, root);
+    fits.then_some((Place::Fused { root, placement }, by))
 }
 
 /// Takes over what another user says of the placement, if both agree where blocks are told apart.
@@ -132,7 +194,8 @@ fn has_windows(graph: &Graph, ix: NodeIx, placement: &Placement, root: NodeIx) -
         || (0..graph.node(ix).operands.len()).all(|x| windows(graph, ix, x, placement, root).is_some())
 }
 
-fn may_fuse(graph: &Graph, ix: NodeIx, user: NodeIx, rewrites: &Rewrites) -> bool {
+/// The name of the fusion that puts a node and its user into one task.
+fn fusion(graph: &Graph, ix: NodeIx, user: NodeIx) -> &'static str {
     let is_reduction = |op: &Op| {
         matches!(
             op,
@@ -140,11 +203,14 @@ fn may_fuse(graph: &Graph, ix: NodeIx, user: NodeIx, rewrites: &Rewrites) -> boo
         )
     };
     let (op, user) = (graph.op(ix), graph.op(user));
+    if !is_blockwise(user) {
+        return FUSE_CUTS;
+    }
     if is_reduction(op) || is_reduction(user) {
-        return rewrites.has(FUSE_REDUCTION);
+        return FUSE_REDUCTION;
     }
     match op {
-        Op::Source { .. } => rewrites.has(FUSE_READ),
-        _ => rewrites.has(FUSE_ELEMENTWISE),
+        Op::Source { .. } => FUSE_READ,
+        _ => FUSE_ELEMENTWISE,
     }
 }

@@ -8,6 +8,7 @@ use super::{
     through::{follow, operand_axes},
 };
 use crate::{
+    chunking::AUTO_CHUNK_BYTES,
     expression::{Op, SourceTable},
     graph::{Graph, NodeIx},
     infer::grid_of,
@@ -25,6 +26,18 @@ pub(super) fn merge_rechunks(graph: &mut Graph, ix: NodeIx) -> bool {
     let Some(x) = rechunked(graph, ix) else {
         return false;
     };
+    if let Op::Concatenate(axis) = *graph.op(x)
+        && graph.is_only_user(x, ix)
+        && let Some(within) = join_within_blocks(graph, ix, x, axis)
+    {
+        if within == *graph.grid(x) {
+            return false;
+        }
+        let node = graph.node(x).clone();
+        let joined = graph.add(node.op, node.operands, node.dtype, within);
+        graph.set(ix, Op::Rechunk, vec![joined]);
+        return true;
+    }
     let mergeable = match graph.op(x) {
         Op::Rechunk => true,
         Op::Slice(_) | Op::Concatenate(_) | Op::Take { .. } => {
@@ -37,6 +50,24 @@ pub(super) fn merge_rechunks(graph: &mut Graph, ix: NodeIx) -> bool {
         graph.set(ix, node.op, node.operands);
     }
     mergeable
+}
+
+/// The chunks in which a join puts blocks together where they are made, if the rechunk after it asks for that along the
+/// joined axis, and for other chunks along others: these are cut anew when all is together.
+fn join_within_blocks(graph: &Graph, ix: NodeIx, x: NodeIx, axis: usize) -> Option<ChunkGrid> {
+    let (before, after) = (graph.grid(x), graph.grid(ix));
+    let is_whole = |x: NodeIx| graph.grid(x).axes()[axis].count() == 1;
+    let mut axes = before.axes().to_vec();
+    axes[axis] = after.axes()[axis].clone();
+    let within = grid_of(axes);
+    let elements = within.axes().iter().map(|chunks| chunks.chunk_max());
+    let bytes = elements.fold(graph.node(x).dtype.size_bytes(), u64::saturating_mul);
+    let operands = &graph.node(x).operands;
+    let fits = is_whole(ix)
+        && operands.iter().all(|&part| is_whole(part))
+        && bytes <= AUTO_CHUNK_BYTES
+        && within != *after;
+    fits.then_some(within)
 }
 
 /// A rechunk of a read, of a constant array or of a range.
@@ -84,24 +115,26 @@ fn repeats(grid: &ChunkGrid, table: &SourceTable, selection: &[AxisSelection]) -
     along.fold(1, u64::saturating_mul)
 }
 
-/// A rechunk of elementwise work or of a view that nothing else uses.
-pub(super) fn rechunk_through(graph: &mut Graph, ix: NodeIx) -> bool {
+/// A rechunk of elementwise work that nothing else uses.
+pub(super) fn through_elementwise(graph: &mut Graph, ix: NodeIx) -> bool {
+    through(graph, ix, Op::is_elementwise)
+}
+
+/// A rechunk of a view that nothing else uses.
+pub(super) fn through_views(graph: &mut Graph, ix: NodeIx) -> bool {
+    through(graph, ix, |op| {
+        matches!(
+            op,
+            Op::Transpose(_) | Op::ExpandDims(_) | Op::Squeeze(_) | Op::BroadcastTo | Op::TakeAlong(_)
+        )
+    })
+}
+
+fn through(graph: &mut Graph, ix: NodeIx, passes: fn(&Op) -> bool) -> bool {
     let Some(x) = rechunked(graph, ix) else {
         return false;
     };
-    let passes = matches!(
-        graph.op(x),
-        Op::Cast
-            | Op::Unary(_)
-            | Op::Binary(_)
-            | Op::Where
-            | Op::Transpose(_)
-            | Op::ExpandDims(_)
-            | Op::Squeeze(_)
-            | Op::BroadcastTo
-            | Op::TakeAlong(_)
-    );
-    if !passes || !graph.is_only_user(x, ix) {
+    if !passes(graph.op(x)) || !graph.is_only_user(x, ix) {
         return false;
     }
     let result = graph.grid(ix).axes().to_vec();

@@ -1,6 +1,5 @@
 //! Rewrites that leave fewer operations.
 
-use graticule_ops::{BinaryOp, Scalar};
 use graticule_plan::{DType, Kind};
 
 use crate::{
@@ -22,24 +21,30 @@ pub(super) fn empty_array(graph: &mut Graph, ix: NodeIx) -> bool {
     true
 }
 
-/// Rechunks to the same chunks, slices of everything, conversions to the same dtype.
-pub(super) fn drop_no_ops(graph: &mut Graph, ix: NodeIx) -> bool {
+/// Rechunks to the same chunks.
+pub(super) fn drop_same_chunks(graph: &mut Graph, ix: NodeIx) -> bool {
+    let node = graph.node(ix);
+    let (Op::Rechunk | Op::Compact(_), Some(&x)) = (&node.op, node.operands.first()) else {
+        return false;
+    };
+    let mut cuts = node.grid.axes().iter().zip(graph.grid(x).axes());
+    let is_same = cuts.all(|(a, b)| same_cuts(a, b));
+    if is_same {
+        graph.replace(ix, x);
+    }
+    is_same
+}
+
+/// Slices of everything, broadcasts to the same shape, transposes that keep the order, joins of one array.
+pub(super) fn drop_whole_views(graph: &mut Graph, ix: NodeIx) -> bool {
     let node = graph.node(ix);
     let Some(&x) = node.operands.first() else {
         return false;
     };
-    let operand = graph.node(x);
-    let same_grid = || {
-        let mut cuts = node.grid.axes().iter().zip(operand.grid.axes());
-        cuts.all(|(a, b)| same_cuts(a, b))
-    };
+    let shape = graph.grid(x).shape();
     match &node.op {
-        Op::Rechunk | Op::Compact(_) if same_grid() => graph.replace(ix, x),
-        Op::Cast if node.dtype == operand.dtype => graph.replace(ix, x),
-        Op::Slice(selections) if is_whole(selections, &operand.grid.shape()) => {
-            graph.set(ix, Op::Rechunk, vec![x]);
-        }
-        Op::BroadcastTo if node.grid.shape() == operand.grid.shape() => graph.set(ix, Op::Rechunk, vec![x]),
+        Op::Slice(selections) if is_whole(selections, &shape) => graph.set(ix, Op::Rechunk, vec![x]),
+        Op::BroadcastTo if node.grid.shape() == shape => graph.set(ix, Op::Rechunk, vec![x]),
         Op::Transpose(order) if order.is_sorted() => graph.replace(ix, x),
         Op::Concatenate(_) if node.operands.len() == 1 => graph.set(ix, Op::Rechunk, vec![x]),
         _ => return false,
@@ -47,58 +52,23 @@ pub(super) fn drop_no_ops(graph: &mut Graph, ix: NodeIx) -> bool {
     true
 }
 
-/// Transposes of transposes, squeezes of added axes, conversions after exact ones.
-pub(super) fn merge_views(graph: &mut Graph, ix: NodeIx) -> bool {
+/// Conversions to the same dtype, and those after exact ones.
+pub(super) fn merge_casts(graph: &mut Graph, ix: NodeIx) -> bool {
     let node = graph.node(ix);
-    let Some(&x) = node.operands.first() else {
+    let (Op::Cast, Some(&x)) = (&node.op, node.operands.first()) else {
         return false;
     };
     let operand = graph.node(x);
-    let Some(&inner) = operand.operands.first() else {
-        return match (&node.op, &operand.op) {
-            (Op::Cast, Op::Constant(value)) => match cast_exactly(*value, node.dtype) {
-                Some(value) => {
-                    graph.set(ix, Op::Constant(value), vec![]);
-                    true
-                }
-                None => false,
-            },
-            (Op::Cast, Op::Full(value)) => match cast_exactly(*value, node.dtype) {
-                Some(value) => {
-                    graph.set(ix, Op::Full(value), vec![]);
-                    true
-                }
-                None => false,
-            },
-            _ => false,
-        };
-    };
-    match (&node.op, &operand.op) {
-        (Op::Transpose(outer), Op::Transpose(order)) => {
-            let order = outer.iter().map(|&axis| order[axis]).collect();
-            graph.set(ix, Op::Transpose(order), vec![inner]);
-        }
-        (Op::Squeeze(gone), Op::ExpandDims(new)) if gone == new => graph.replace(ix, inner),
-        (Op::Cast, Op::Cast) if holds_all(graph.node(inner).dtype, operand.dtype) => {
-            graph.set(ix, Op::Cast, vec![inner]);
-        }
-        _ => return false,
+    if node.dtype == operand.dtype {
+        graph.replace(ix, x);
+        return true;
     }
-    true
-}
-
-/// The number in another dtype where that loses nothing.
-fn cast_exactly(value: Scalar, dtype: DType) -> Option<Scalar> {
-    match value.as_int() {
-        Some(int) if dtype.kind() == Kind::Bool => Scalar::from_int(i128::from(int != 0), dtype),
-        // Float mantissas hold every integer of this size.
-        Some(int) if dtype.is_inexact() && int.unsigned_abs() > 1 << 24 => None,
-        Some(int) => Scalar::from_int(int, dtype),
-        // Of complex numbers the imaginary part would have to be looked at.
-        None if dtype == DType::Float64 && value.dtype().is_float() && !value.is_nan() => {
-            Scalar::from_float(value.as_f64(), dtype)
+    match (&operand.op, operand.operands.first()) {
+        (Op::Cast, Some(&inner)) if holds_all(graph.node(inner).dtype, operand.dtype) => {
+            graph.set(ix, Op::Cast, vec![inner]);
+            true
         }
-        None => None,
+        _ => false,
     }
 }
 
@@ -122,90 +92,9 @@ fn holds_all(from: DType, to: DType) -> bool {
     }
 }
 
-/// `(x + a) + b` and `(x * a) * b` of integers, `x + 0`, `x * 1`.
-pub(super) fn fold_constants(graph: &mut Graph, ix: NodeIx) -> bool {
-    let Some((op, x, outer)) = with_constant(graph, ix) else {
-        return false;
-    };
-    let Some(b) = outer.as_int() else {
-        // Of floats only the factor 1 changes nothing: adding 0 turns -0 into 0.
-        // A complex factor makes NaN of an infinite part.
-        let is_one = op == BinaryOp::Multiply && outer.dtype().is_float() && outer.as_f64() == 1.0;
-        return is_one && keep_operand(graph, ix, x);
-    };
-    let neutral = if op == BinaryOp::Add { 0 } else { 1 };
-    if b == neutral && outer.dtype() != DType::Bool {
-        return keep_operand(graph, ix, x);
-    }
-    let Some((inner_op, innermost, inner)) = with_constant(graph, x) else {
-        return false;
-    };
-    let (Some(a), true, true) = (inner.as_int(), inner_op == op, outer.dtype() != DType::Bool) else {
-        return false;
-    };
-    let together = if op == BinaryOp::Add {
-        a + b
-    } else {
-        a.wrapping_mul(b)
-    };
-    let constant = wrap(together, outer.dtype());
-    let number = {
-        let scalar = crate::Array::scalar(constant);
-        graph.add(
-            Op::Constant(constant),
-            vec![],
-            constant.dtype(),
-            scalar.chunks().clone(),
-        )
-    };
-    graph.set(ix, Op::Binary(op), vec![innermost, number]);
-    true
-}
-
-fn keep_operand(graph: &mut Graph, ix: NodeIx, x: NodeIx) -> bool {
-    if graph.grid(ix) != graph.grid(x) {
-        return false;
-    }
-    graph.replace(ix, x);
-    true
-}
-
-/// The parts of a sum or a product of something with a number.
-fn with_constant(graph: &Graph, ix: NodeIx) -> Option<(BinaryOp, NodeIx, Scalar)> {
-    let node = graph.node(ix);
-    let Op::Binary(op @ (BinaryOp::Add | BinaryOp::Multiply)) = node.op else {
-        return None;
-    };
-    let [x, y] = node.operands[..] else { return None };
-    match (graph.op(x), graph.op(y)) {
-        (_, &Op::Constant(value)) => Some((op, x, value)),
-        (&Op::Constant(value), _) => Some((op, y, value)),
-        _ => None,
-    }
-}
-
-/// The integer that `value` wraps to.
-fn wrap(value: i128, dtype: DType) -> Scalar {
-    let bits = 8 * dtype.size_bytes();
-    let low = value.rem_euclid(1 << bits);
-    let signed = dtype.kind() == Kind::Signed && low >= 1 << (bits - 1);
-    Scalar::from_int(if signed { low - (1 << bits) } else { low }, dtype).expect("wrapped into range")
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn integers_wrap_into_their_dtype() {
-        assert_eq!(wrap(300, DType::UInt8), Scalar::UInt8(44));
-        assert_eq!(wrap(200, DType::Int8), Scalar::Int8(-56));
-        assert_eq!(wrap(-1, DType::UInt64), Scalar::UInt64(u64::MAX));
-        assert_eq!(
-            wrap(i128::from(i64::MAX) + 1, DType::Int64),
-            Scalar::Int64(i64::MIN)
-        );
-    }
 
     #[test]
     fn float32_holds_16_bit_integers_but_not_wider_ones() {

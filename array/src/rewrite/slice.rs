@@ -1,19 +1,13 @@
 //! Rewrites that move slices towards the reads.
 
-use graticule_ops::{AxisSelection, ReduceKind};
-use graticule_plan::{AxisChunks, ChunkGrid};
+use graticule_ops::AxisSelection;
+use graticule_plan::ChunkGrid;
 
-use super::{
-    blocks::{goes_by_blocks, slice_blocks},
-    cohorts::slice_cohorts,
-    rechunk::is_cheap_read,
-    through::{follow, operand_axes},
-};
+use super::{rechunk::is_cheap_read, through::operand_axes};
 use crate::{
-    expression::{GroupReduce, Op, Reducing},
-    graph::{Graph, Node, NodeIx},
-    infer::{grid_of, part_axis, slice_axis, slice_grid},
-    scan::ScanPart,
+    expression::Op,
+    graph::{Graph, NodeIx},
+    infer::{grid_of, part_axis, slice_grid},
     selection::is_whole,
 };
 
@@ -111,7 +105,7 @@ fn is_read(graph: &Graph, mut x: NodeIx) -> bool {
 /// Where all that use `x` are slices and lists, each may make its own part; but if they overlap much and leave nothing
 /// out, as the two sides of a difference of neighbours do, `x` is made once. Of a read that something uses whole, small
 /// slices are read again: what needs them then does not wait for the whole.
-fn may_slice(graph: &Graph, x: NodeIx) -> bool {
+pub(super) fn may_slice(graph: &Graph, x: NodeIx) -> bool {
     let (mut slices, mut has_lists) = (Vec::new(), false);
     for user in graph.users(x) {
         match graph.op(user) {
@@ -157,108 +151,44 @@ fn covers(slices: &[Vec<AxisSelection>], shape: &[u64]) -> bool {
     reached == shape[axis]
 }
 
-/// A slice of elementwise work, of a view, of a join, of a slice, or of a reduction along axes that it keeps.
-pub(super) fn slice_through(graph: &mut Graph, ix: NodeIx) -> bool {
+/// A slice of a slice.
+pub(super) fn merge_slices(graph: &mut Graph, ix: NodeIx) -> bool {
     let Some((x, selections)) = sliced(graph, ix) else {
         return false;
     };
-    let node = graph.node(x).clone();
-    if let Op::Slice(inner) = &node.op {
-        let both = inner
-            .iter()
-            .zip(&selections)
-            .map(|(outer, inner)| outer.then(*inner))
-            .collect();
-        graph.set(ix, Op::Slice(both), node.operands);
-        return true;
-    }
-    if graph.grid(ix).element_count() == 0 || !may_slice(graph, x) {
+    let Op::Slice(inner) = graph.op(x) else {
         return false;
-    }
-    match &node.op {
-        Op::Rechunk => {
-            let operand = slice_of(graph, node.operands[0], &selections);
-            graph.set(ix, Op::Rechunk, vec![operand]);
-        }
-        Op::Concatenate(axis) => slice_join(graph, ix, &node, *axis, &selections),
-        Op::Take { axis, positions } => {
-            let chosen = selections[*axis];
-            let positions = (0..chosen.len)
-                .map(|k| positions[chosen.element(k) as usize])
-                .collect();
-            let mut others = selections;
-            others[*axis] = AxisSelection::whole(graph.grid(node.operands[0]).axes()[*axis].len());
-            let operand = slice_of(graph, node.operands[0], &others);
-            graph.set(
-                ix,
-                Op::Take {
-                    axis: *axis,
-                    positions,
-                },
-                vec![operand],
-            );
-        }
-        // Its lines do not know of each other.
-        Op::Scan(scan, ScanPart::Whole { skip: 0 })
-            if is_whole(
-                &selections[scan.axis..=scan.axis],
-                &graph.grid(x).shape()[scan.axis..],
-            ) =>
-        {
-            let grid = slice_grid(&node.grid, &selections);
-            slice_operands(graph, ix, x, node.op.clone(), &selections, grid);
-        }
-        Op::GroupReduce(group) if group.cohorts.is_some() => {
-            return slice_cohorts(graph, ix, x, &group.clone(), &selections);
-        }
-        op if goes_by_blocks(op) => return slice_blocks(graph, ix, x, &selections),
-        Op::GroupReduce(group) => slice_groups(graph, ix, &node, group, &selections),
-        Op::Reduce(reduce) => {
-            let mut reduce = reduce.clone();
-            slice_quantiles(&mut reduce.reduction, &selections);
-            let op = Op::Reduce(reduce);
-            let grid = slice_grid(&node.grid, &selections);
-            slice_operands(graph, ix, x, op, &selections, grid);
-        }
-        op if op.is_elementwise() || is_view(op) || matches!(op, Op::Search(_)) => {
-            let grid = graph.grid(ix).clone();
-            slice_operands(graph, ix, x, node.op.clone(), &selections, grid);
-        }
-        _ => return false,
-    }
+    };
+    let both = inner
+        .iter()
+        .zip(&selections)
+        .map(|(outer, inner)| outer.then(*inner))
+        .collect();
+    let operands = graph.node(x).operands.clone();
+    graph.set(ix, Op::Slice(both), operands);
     true
 }
 
-fn is_view(op: &Op) -> bool {
-    matches!(
-        op,
-        Op::Transpose(_) | Op::ExpandDims(_) | Op::Squeeze(_) | Op::BroadcastTo | Op::TakeAlong(_)
-    )
-}
-
-/// Makes `ix` the operation of `x` in the chunks of `grid` on slices of its operands.
-fn slice_operands(
-    graph: &mut Graph,
-    ix: NodeIx,
-    x: NodeIx,
-    op: Op,
-    selections: &[AxisSelection],
-    grid: ChunkGrid,
-) {
-    let mut operands = graph.node(x).operands.clone();
-    for (position, operand) in operands.iter_mut().enumerate() {
-        let places = operand_axes(graph, x, position);
-        let own = graph.grid(*operand).shape();
-        let inner = operand_selections(graph, x, position, selections);
-        let own_grid = grid_of(follow(graph, *operand, &places, grid.axes()));
-        let dtype = graph.node(*operand).dtype;
-        if !is_whole(&inner, &own) {
-            *operand = graph.add(Op::Slice(inner), vec![*operand], dtype, own_grid);
-        } else if own_grid != *graph.grid(*operand) {
-            *operand = graph.add(Op::Rechunk, vec![*operand], dtype, own_grid);
-        }
+/// A window on elements along axes of one block each.
+pub(super) fn windows_to_slice(graph: &mut Graph, ix: NodeIx) -> bool {
+    let Op::Windows(intervals) = graph.op(ix) else {
+        return false;
+    };
+    let x = graph.operand(ix, 0);
+    let mut selections = Vec::with_capacity(intervals.len());
+    for (axis, intervals) in intervals.iter().enumerate() {
+        selections.push(match intervals.as_deref() {
+            None => AxisSelection::whole(graph.grid(x).axes()[axis].len()),
+            Some(&[(start, end)]) => AxisSelection {
+                start,
+                step: 1,
+                len: end - start,
+            },
+            Some(_) => return false,
+        });
     }
-    set_or_rechunk(graph, ix, op, operands, grid);
+    graph.set(ix, Op::Slice(selections), vec![x]);
+    true
 }
 
 /// A slice of `x` cut where `x` is.
@@ -288,103 +218,4 @@ pub(super) fn operand_selections(
     inner
         .map(|(place, &len)| place.map_or_else(|| AxisSelection::whole(len), |axis| selections[axis]))
         .collect()
-}
-
-/// The quantiles that a slice of the leading axis keeps.
-fn slice_quantiles(reduction: &mut Reducing, selections: &[AxisSelection]) {
-    let Reducing(reduction) = reduction;
-    if let ReduceKind::Quantile { qs } = &mut reduction.kind {
-        *qs = (0..selections[0].len)
-            .map(|k| qs[selections[0].element(k) as usize])
-            .collect();
-    }
-}
-
-/// A slice along the groups numbers those anew that it keeps.
-fn slice_groups(
-    graph: &mut Graph,
-    ix: NodeIx,
-    node: &Node,
-    group: &GroupReduce,
-    selections: &[AxisSelection],
-) {
-    let lead = group.lead();
-    let first = group.axes[0];
-    let chosen = selections[first + lead];
-    let mut number = vec![-1; group.groups.len() as usize];
-    (0..chosen.len)
-        .zip(0..)
-        .for_each(|(k, new)| number[chosen.element(k) as usize] = new);
-    let renumber = |&code: &i32| usize::try_from(code).map_or(-1, |code| number[code]);
-    let codes = group.codes.iter().map(renumber).collect();
-    let mut op = GroupReduce {
-        codes,
-        groups: AxisChunks::whole(chosen.len),
-        ..group.clone()
-    };
-    slice_quantiles(&mut op.reduction, selections);
-    let op = Op::GroupReduce(op);
-    let x = node.operands[0];
-    let whole = |axis: usize| AxisSelection::whole(graph.grid(x).axes()[axis].len());
-    let mut inner = selections[lead..].to_vec();
-    inner[first] = whole(first);
-    group.axes[1..]
-        .iter()
-        .for_each(|&axis| inner.insert(axis, whole(axis)));
-    let operand = slice_of(graph, x, &inner);
-    let grid = slice_grid(&node.grid, selections);
-    set_or_rechunk(graph, ix, op, vec![operand], grid);
-}
-
-/// A slice of a join is a join of slices of those parts that it reaches into.
-fn slice_join(graph: &mut Graph, ix: NodeIx, node: &Node, axis: usize, selections: &[AxisSelection]) {
-    let AxisSelection { start, step, len } = selections[axis];
-    let (mut offset, mut parts) = (0u64, Vec::new());
-    for &part in &node.operands {
-        let part_len = graph.grid(part).axes()[axis].len();
-        let range = offset..offset + part_len;
-        offset += part_len;
-        // The first and last of the slice's elements that lie in the part.
-        let (from, to) = if step > 0 {
-            (range.start, range.end - 1)
-        } else {
-            (range.end - 1, range.start)
-        };
-        let steps_to = |element: u64| i128::from(element) - i128::from(start);
-        let first = div_ceil(steps_to(from), step.into()).max(0);
-        let last = div_floor(steps_to(to), step.into()).min(i128::from(len) - 1);
-        if first > last {
-            continue;
-        }
-        let element = selections[axis].element(first as u64) - range.start;
-        let mut inner = selections.to_vec();
-        inner[axis] = AxisSelection {
-            start: element,
-            step,
-            len: (last - first + 1) as u64,
-        };
-        let mut axes = graph.grid(ix).axes().to_vec();
-        axes[axis] = slice_axis(&graph.grid(part).axes()[axis], inner[axis]);
-        let dtype = graph.node(part).dtype;
-        let is_all = is_whole(&inner, &graph.grid(part).shape());
-        let op = if is_all { Op::Rechunk } else { Op::Slice(inner) };
-        parts.push(graph.add(op, vec![part], dtype, grid_of(axes)));
-    }
-    if step < 0 {
-        parts.reverse();
-    }
-    graph.set(ix, Op::Concatenate(axis), parts);
-}
-
-fn div_floor(a: i128, b: i128) -> i128 {
-    let quotient = a / b;
-    if a % b != 0 && (a < 0) != (b < 0) {
-        quotient - 1
-    } else {
-        quotient
-    }
-}
-
-fn div_ceil(a: i128, b: i128) -> i128 {
-    -div_floor(-a, b)
 }

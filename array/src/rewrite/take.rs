@@ -1,11 +1,14 @@
 //! Rewrites of lists of positions.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, sync::Arc};
 
 use graticule_ops::AxisSelection;
 use graticule_plan::AxisChunks;
 
-use super::slice::is_used_whole;
+use super::{
+    slice::is_used_whole,
+    through::{follow, operand_axes},
+};
 use crate::{
     expression::Op,
     graph::{Graph, NodeIx},
@@ -53,7 +56,7 @@ fn runs(positions: &[u64]) -> Option<Vec<AxisSelection>> {
 }
 
 /// A list that is one run is a slice, and one of a few runs a join of slices.
-pub(super) fn take_to_slices(graph: &mut Graph, ix: NodeIx) -> bool {
+pub(super) fn list_to_slices(graph: &mut Graph, ix: NodeIx) -> bool {
     let Some((x, axis, positions)) = taken(graph, ix) else {
         return false;
     };
@@ -89,9 +92,146 @@ pub(super) fn take_to_slices(graph: &mut Graph, ix: NodeIx) -> bool {
     true
 }
 
+/// A list of a list.
+pub(super) fn merge_lists(graph: &mut Graph, ix: NodeIx) -> bool {
+    let Some((x, axis, outer)) = taken(graph, ix) else {
+        return false;
+    };
+    let Some((innermost, inner_axis, inner)) = taken(graph, x) else {
+        return false;
+    };
+    if axis != inner_axis {
+        return false;
+    }
+    let positions = outer.iter().map(|&position| inner[position as usize]).collect();
+    graph.set(ix, Op::Take { axis, positions }, vec![innermost]);
+    true
+}
+
+/// Takes a rising list apart where so much lies between its positions that it pays to leave that out.
+pub(super) fn split_list(graph: &mut Graph, ix: NodeIx) -> bool {
+    let Some((x, axis, positions)) = taken(graph, ix) else {
+        return false;
+    };
+    // What was split is not split again, or it would end in single elements.
+    let is_part = graph
+        .users(ix)
+        .iter()
+        .any(|&user| matches!(graph.op(user), Op::Concatenate(_)));
+    if positions.len() <= RUNS_MAX || is_part || !positions.is_sorted() || !graph.is_only_user(x, ix) {
+        return false;
+    }
+    let chunks = graph.grid(x).axes()[axis].clone();
+    // Elements of blocks that no position before or after the gap lies in, and where the list goes on after it.
+    let mut gaps: Vec<(u64, usize)> = Vec::new();
+    for (k, pair) in positions.windows(2).enumerate() {
+        let (before, after) = (chunks.block_of(pair[0]), chunks.block_of(pair[1]));
+        let skipped = chunks
+            .extent(after)
+            .start
+            .saturating_sub(chunks.extent(before).end);
+        if after > before + 1 && skipped >= chunks.len() / RUNS_MAX as u64 {
+            gaps.push((skipped, k + 1));
+        }
+    }
+    if gaps.is_empty() {
+        return false;
+    }
+    gaps.sort_unstable_by_key(|gap| std::cmp::Reverse(*gap));
+    gaps.truncate(RUNS_MAX - 1);
+    let mut cuts: Vec<usize> = gaps
+        .into_iter()
+        .map(|(_, at)| at)
+        .chain([0, positions.len()])
+        .collect();
+    cuts.sort_unstable();
+    let lists: Vec<Vec<u64>> = cuts
+        .windows(2)
+        .map(|cut| positions[cut[0]..cut[1]].to_vec())
+        .collect();
+    let (grid, dtype) = (graph.grid(ix).clone(), graph.node(ix).dtype);
+    let mut parts = Vec::with_capacity(lists.len());
+    for list in lists {
+        let (first, last) = (list[0], list[list.len() - 1]);
+        let start = chunks.extent(chunks.block_of(first)).start;
+        let hull = AxisSelection {
+            start,
+            step: 1,
+            len: chunks.extent(chunks.block_of(last)).end - start,
+        };
+        let operand = culled(graph, x, axis, hull, slice_axis(&chunks, hull));
+        let mut axes = grid.axes().to_vec();
+        let len = list.len() as u64;
+        axes[axis] = AxisChunks::Regular {
+            len,
+            chunk: axes[axis].chunk_max().min(len),
+        };
+        let positions = list.iter().map(|position| position - start).collect();
+        parts.push(graph.add(Op::Take { axis, positions }, vec![operand], dtype, grid_of(axes)));
+    }
+    graph.set(ix, Op::Concatenate(axis), parts);
+    true
+}
+
+/// A list of elementwise work on one array, or of a view, that nothing else uses: what is not listed is not made.
+pub(super) fn list_through(graph: &mut Graph, ix: NodeIx) -> bool {
+    let Some((x, axis, positions)) = taken(graph, ix) else {
+        return false;
+    };
+    let is_less = (positions.len() as u64) < graph.grid(x).axes()[axis].len();
+    let passes = |op: &Op| {
+        op.is_elementwise()
+            || matches!(
+                op,
+                Op::Transpose(_) | Op::ExpandDims(_) | Op::Squeeze(_) | Op::BroadcastTo
+            )
+    };
+    let node = graph.node(x).clone();
+    if !is_less || !passes(&node.op) || !graph.is_only_user(x, ix) {
+        return false;
+    }
+    let places: Vec<Option<usize>> = (0..node.operands.len())
+        .map(|position| {
+            operand_axes(graph, x, position)
+                .iter()
+                .position(|place| *place == Some(axis))
+        })
+        .collect();
+    // Several operands would be looked up each for itself, and wide ones are better made narrow first.
+    let mut along = places
+        .iter()
+        .zip(&node.operands)
+        .filter_map(|(place, &x)| place.map(|_| x));
+    let (Some(only), None) = (along.next(), along.next()) else {
+        return false;
+    };
+    if graph.node(only).dtype.size_bytes() > node.dtype.size_bytes()
+        || matches!(graph.op(only), Op::Constant(_))
+    {
+        return false;
+    }
+    let positions: Arc<[u64]> = positions.into();
+    let result = graph.grid(ix).axes().to_vec();
+    let operands = node.operands.iter().enumerate().map(|(position, &operand)| {
+        let dtype = graph.node(operand).dtype;
+        let grid = grid_of(follow(graph, operand, &operand_axes(graph, x, position), &result));
+        match places[position] {
+            Some(axis) => {
+                let positions = positions.clone();
+                graph.add(Op::Take { axis, positions }, vec![operand], dtype, grid)
+            }
+            None if grid == *graph.grid(operand) => operand,
+            None => graph.add(Op::Rechunk, vec![operand], dtype, grid),
+        }
+    });
+    let operands = operands.collect();
+    graph.set(ix, node.op, operands);
+    true
+}
+
 /// Cuts the operand so that each of its blocks holds a position of the list: blocks without one join their neighbours,
 /// those before the first and after the last are left out.
-pub(super) fn cull_take(graph: &mut Graph, ix: NodeIx) -> bool {
+pub(super) fn cull_list(graph: &mut Graph, ix: NodeIx) -> bool {
     let Some((x, axis, positions)) = taken(graph, ix) else {
         return false;
     };

@@ -17,6 +17,7 @@ use crate::{
     lengths::selected,
     moves::rearrange,
     pads::pad,
+    provoked::provoked,
     windows::windowed,
 };
 
@@ -80,7 +81,7 @@ impl Case {
             .pick(&self.values[self.values.len().saturating_sub(3)..])
             .clone();
         let y = random.pick(&self.values).clone();
-        let made = match random.below(26) {
+        let made = match random.below(29) {
             0 => cast(random, &x),
             1 => unary(random, &x),
             2 | 3 => pair(random, &x, &y),
@@ -102,6 +103,7 @@ impl Case {
             22 => assigned(random, &x, &y),
             23 => called(random, &x),
             24 => selected(random, &x),
+            25..=27 => provoked(random, &x, &y),
             _ => groups(random, &x),
         };
         // Shapes that do not fit and dtypes that have no such operation are tested elsewhere.

@@ -24,6 +24,7 @@ mod order;
 mod pads;
 mod positions;
 mod products;
+mod provoked;
 mod random;
 mod reductions;
 mod rewrites;
