@@ -58,7 +58,10 @@ fn plain_power(x: &Array, power: f64) -> Option<Result<Array, ArrayError>> {
 /// The dtype in which an operation of two operands is done that needs floats: NumPy looks at each operand for itself, so
 /// uint16 with int8 is float32, though their common integer would need float64.
 fn float_common(op: BinaryOp, x: &Operand, y: &Operand) -> Option<DType> {
-    if !matches!(op, BinaryOp::Arctan2 | BinaryOp::Hypot | BinaryOp::Copysign) {
+    if !matches!(
+        op,
+        BinaryOp::Arctan2 | BinaryOp::Hypot | BinaryOp::Copysign | BinaryOp::Nextafter
+    ) {
         return None;
     }
     let float = |side: &Operand| Some(UnaryOp::Sqrt.dtypes(side.dtype()?).ok()?.0);
@@ -327,6 +330,10 @@ unary_methods! {
     real => Real,
     /// Takes the imaginary part of each element; of a real one 0.
     imag => Imag,
+    /// Gives the distance from each element to the next float away from 0, with the element's sign.
+    spacing => Spacing,
+    /// Gives the modified Bessel function of the first kind, of order 0, of each element.
+    i0 => I0,
 }
 
 macro_rules! binary_methods {
@@ -376,6 +383,8 @@ binary_methods! {
     hypot => Hypot,
     /// Gives self the sign of other.
     copysign => Copysign,
+    /// Gives the next float after self towards other.
+    nextafter => Nextafter,
     /// Tells whether both elements are true.
     logical_and => LogicalAnd,
     /// Tells whether an element is true.

@@ -1,6 +1,6 @@
 //! Elementwise operations that are composed of others.
 
-use graticule_ops::{BinaryOp, Scalar, UnaryOp};
+use graticule_ops::{BinaryOp, OpsError, Scalar, UnaryOp};
 use graticule_plan::{DType, Kind};
 
 use crate::{Array, ArrayError, Operand, Over, binary, where_};
@@ -265,6 +265,48 @@ impl Array {
     pub fn divmod(&self, other: impl Into<Operand>) -> Result<(Array, Array), ArrayError> {
         let other = other.into();
         Ok((self.floor_divide(other.clone())?, self.remainder(other)?))
+    }
+
+    /// Takes each element apart into a fraction within 0.5..1, with its sign, and the power of 2 (int32) that it is
+    /// multiplied by. Of 0, infinities and NaN the fraction is the element and the power 0.
+    ///
+    /// # Errors
+    /// [`ArrayError::Ops`] of complex numbers.
+    pub fn frexp(&self) -> Result<(Array, Array), ArrayError> {
+        Ok((self.unary(UnaryOp::Mantissa)?, self.unary(UnaryOp::Exponent)?))
+    }
+
+    /// Multiplies by 2 to the power of whole numbers.
+    ///
+    /// # Errors
+    /// [`ArrayError::Ops`] of complex numbers, and of powers other than integers of up to 63 bits.
+    pub fn ldexp(&self, powers: impl Into<Operand>) -> Result<Array, ArrayError> {
+        let (x, powers) = (self.as_float()?, powers.into());
+        let dtype = crate::operand::common_dtype([&powers]);
+        if !matches!(dtype.kind(), Kind::Bool | Kind::Signed | Kind::Unsigned) || dtype == DType::UInt64 {
+            let hint = ": powers of 2 are integers of up to 63 bits";
+            return Err(OpsError::DType {
+                operation: "ldexp",
+                dtype,
+                hint,
+            }
+            .into());
+        }
+        let powers = powers.into_array(dtype)?.astype(x.dtype())?;
+        binary(BinaryOp::Ldexp, x, powers)
+    }
+
+    /// Takes each element apart into what stands behind the point and the whole number before it, both with its sign.
+    ///
+    /// # Errors
+    /// [`ArrayError::Ops`] of complex numbers.
+    pub fn modf(&self) -> Result<(Array, Array), ArrayError> {
+        self.check_real("modf")?;
+        let x = self.as_float()?;
+        let whole = x.trunc()?;
+        // An infinity less itself is NaN, but has no fraction.
+        let fraction = where_(x.isinf()?, 0.0, x.subtract(&whole)?)?;
+        Ok((fraction.copysign(&x)?, whole))
     }
 }
 

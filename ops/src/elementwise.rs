@@ -48,6 +48,14 @@ pub enum UnaryOp {
     Conjugate,
     Real,
     Imag,
+    /// The distance to the next float away from 0.
+    Spacing,
+    /// The modified Bessel function of the first kind, of order 0.
+    I0,
+    /// The first of `frexp`: a fraction within 0.5..1, with the element's sign.
+    Mantissa,
+    /// The second of `frexp`: the power of 2 that the fraction is multiplied by.
+    Exponent,
 }
 
 /// An operation on pairs of elements, named as NumPy's function.
@@ -86,6 +94,9 @@ pub enum BinaryOp {
     LessEqual,
     Greater,
     GreaterEqual,
+    Nextafter,
+    /// The first operand times 2 to the power of the second, which is a whole number in the same float dtype.
+    Ldexp,
 }
 
 impl UnaryOp {
@@ -133,6 +144,9 @@ impl UnaryOp {
             UnaryOp::Conjugate => "conjugate",
             UnaryOp::Real => "real",
             UnaryOp::Imag => "imag",
+            UnaryOp::Spacing => "spacing",
+            UnaryOp::I0 => "i0",
+            UnaryOp::Mantissa | UnaryOp::Exponent => "frexp",
         }
     }
 
@@ -160,7 +174,9 @@ impl UnaryOp {
             Square | Reciprocal | Conjugate if is_bool => Ok((DType::Int8, DType::Int8)),
             Real | Imag => Ok((dtype, dtype.real())),
             Absolute if dtype.is_complex() => Ok((dtype, dtype.real())),
-            Floor | Ceil | Trunc | Cbrt | Deg2rad | Rad2deg if dtype.is_complex() => {
+            Floor | Ceil | Trunc | Cbrt | Deg2rad | Rad2deg | Spacing | I0 | Mantissa | Exponent
+                if dtype.is_complex() =>
+            {
                 refuse(": take the real and the imaginary part apart")
             }
             Conjugate | Negative | Positive | Absolute | Sign | Square | Reciprocal => Ok((dtype, dtype)),
@@ -168,6 +184,8 @@ impl UnaryOp {
             LogicalNot | IsNan | IsFinite | IsInf => Ok((dtype, DType::Bool)),
             Invert if dtype.is_inexact() => refuse(": cast to an integer first"),
             Invert => Ok((dtype, dtype)),
+            I0 if !dtype.is_float() => Ok((DType::Float64, DType::Float64)),
+            Exponent => Ok((float_of(dtype), DType::Int32)),
             _ => {
                 let float = float_of(dtype);
                 Ok((float, float))
@@ -218,6 +236,8 @@ impl BinaryOp {
             BinaryOp::LessEqual => "less_equal",
             BinaryOp::Greater => "greater",
             BinaryOp::GreaterEqual => "greater_equal",
+            BinaryOp::Nextafter => "nextafter",
+            BinaryOp::Ldexp => "ldexp",
         }
     }
 
@@ -237,7 +257,9 @@ impl BinaryOp {
         let is_bool = common == DType::Bool;
         match self {
             Subtract if is_bool => refuse(": use logical_xor"),
-            FloorDivide | Remainder | Fmod | Arctan2 | Hypot | Copysign if common.is_complex() => {
+            FloorDivide | Remainder | Fmod | Arctan2 | Hypot | Copysign | Nextafter | Ldexp
+                if common.is_complex() =>
+            {
                 refuse(": take the real and the imaginary part apart")
             }
             Add | Multiply | Subtract | Minimum | Maximum | Fmin | Fmax => Ok((common, common)),
@@ -248,7 +270,7 @@ impl BinaryOp {
             FloorDivide | Remainder | Fmod | Power => Ok((common, common)),
             Divide if !common.is_inexact() => Ok((DType::Float64, DType::Float64)),
             Divide => Ok((common, common)),
-            Arctan2 | Hypot | Copysign => Ok((float_of(common), float_of(common))),
+            Arctan2 | Hypot | Copysign | Nextafter | Ldexp => Ok((float_of(common), float_of(common))),
             BitwiseAnd | BitwiseOr | BitwiseXor | LeftShift | RightShift if common.is_inexact() => {
                 refuse(": cast to an integer first")
             }

@@ -155,6 +155,8 @@ fn float<T: Float>(op: BinaryOp) -> Option<BinaryFn> {
         BinaryOp::Arctan2 => zipped_each!(T, T::arctan2),
         BinaryOp::Hypot => zipped_each!(T, T::hypot),
         BinaryOp::Copysign => zipped!(T => T, Float::copysign),
+        BinaryOp::Nextafter => zipped_each!(T, T::nextafter),
+        BinaryOp::Ldexp => zipped_each!(T, T::ldexp),
         _ => return None,
     })
 }

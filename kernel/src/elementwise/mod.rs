@@ -4,6 +4,7 @@
 //! Operands are always as long as the result: a repeated value is written out for a tile first, which is cheap there and
 //! spares every operation a loop for each way to repeat.
 
+mod bessel;
 mod binary;
 mod cast;
 mod complex;

@@ -9,6 +9,7 @@ mod complex;
 mod compose;
 mod composed;
 mod covariance;
+mod dtypes;
 mod errors;
 mod fits;
 mod groups;
