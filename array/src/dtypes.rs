@@ -86,9 +86,20 @@ pub struct IntInfo {
 pub fn can_cast(from: DType, to: DType, casting: Casting) -> bool {
     match casting {
         Casting::No => from == to,
-        Casting::Safe => promote(from, to) == to,
-        Casting::SameKind => promote(from, to) == to || from.kind() <= to.kind(),
+        Casting::Safe => promote(from, to) == Ok(to),
+        Casting::SameKind => promote(from, to) == Ok(to) || is_same_kind(from, to),
         Casting::Unsafe => true,
+    }
+}
+
+/// Whether a conversion stays in its kind or leads to a wider one; any integer may count units of lengths of time.
+fn is_same_kind(from: DType, to: DType) -> bool {
+    match (from, to) {
+        (DType::DateTime64(_), DType::DateTime64(_)) => true,
+        (DType::TimeDelta64(from), DType::TimeDelta64(to)) => from.is_of_calendar() == to.is_of_calendar(),
+        (DType::UInt64, DType::TimeDelta64(_)) => true,
+        _ if from.is_time() || to.is_time() => false,
+        _ => from.kind() <= to.kind(),
     }
 }
 

@@ -70,6 +70,7 @@ mod selection;
 mod shape;
 mod statistics;
 mod table;
+mod times;
 
 pub use annotate::annotate;
 pub use axes::Axes;

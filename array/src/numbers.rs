@@ -17,6 +17,8 @@ pub fn isclose(
     equal_nan: bool,
 ) -> Result<Array, ArrayError> {
     // Not as an integer: the absolute value of the least one is no integer of its dtype.
+    x.check_number("isclose")?;
+    y.check_number("isclose")?;
     let float = match y.dtype().kind() {
         Kind::Float | Kind::Complex => y.clone(),
         _ => y.astype(DType::Float64)?,
@@ -60,7 +62,7 @@ pub fn select(
         .map(Operand::from)
         .chain([default.clone()])
         .collect();
-    let dtype = crate::operand::common_dtype(&operands);
+    let dtype = crate::operand::common_dtype(&operands)?;
     let last = default.into_array(dtype)?.astype(dtype)?;
     let pairs = conditions.iter().zip(choices).rev();
     let mut selected = last;
@@ -145,6 +147,7 @@ impl Array {
     /// # Errors
     /// [`ArrayError::Ops`] of booleans.
     pub fn round(&self, decimals: i32) -> Result<Array, ArrayError> {
+        self.check_number("round")?;
         let is_integer = matches!(self.dtype().kind(), Kind::Signed | Kind::Unsigned);
         if is_integer && decimals >= 0 {
             return Ok(self.clone());
@@ -212,6 +215,7 @@ impl Array {
     /// # Errors
     /// As [`binary`](crate::binary).
     pub fn float_power(&self, other: impl Into<Operand>) -> Result<Array, ArrayError> {
+        self.check_number("float_power")?;
         let other = other.into();
         let wide = |dtype: DType| {
             if dtype.is_complex() {
@@ -232,6 +236,7 @@ impl Array {
     /// # Errors
     /// None today.
     pub fn sinc(&self) -> Result<Array, ArrayError> {
+        self.check_number("sinc")?;
         let float = if self.dtype().is_inexact() {
             self.clone()
         } else {
@@ -282,7 +287,7 @@ impl Array {
     /// [`ArrayError::Ops`] of complex numbers, and of powers other than integers of up to 63 bits.
     pub fn ldexp(&self, powers: impl Into<Operand>) -> Result<Array, ArrayError> {
         let (x, powers) = (self.as_float()?, powers.into());
-        let dtype = crate::operand::common_dtype([&powers]);
+        let dtype = crate::operand::common_dtype([&powers])?;
         if !matches!(dtype.kind(), Kind::Bool | Kind::Signed | Kind::Unsigned) || dtype == DType::UInt64 {
             let hint = ": powers of 2 are integers of up to 63 bits";
             return Err(OpsError::DType {

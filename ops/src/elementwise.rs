@@ -167,6 +167,15 @@ impl UnaryOp {
             })
         };
         let is_bool = dtype == DType::Bool;
+        if dtype.is_time() {
+            let is_length = matches!(dtype, DType::TimeDelta64(_));
+            return match self {
+                IsNan | IsFinite | IsInf => Ok((dtype, DType::Bool)),
+                Real | Imag => Ok((dtype, dtype)),
+                Negative | Positive | Absolute | Sign if is_length => Ok((dtype, dtype)),
+                _ => refuse(": convert to a number of units first"),
+            };
+        }
         match self {
             Negative if is_bool => refuse(": use logical_not"),
             Positive | Sign if is_bool => refuse(": cast to an integer first"),
@@ -255,6 +264,19 @@ impl BinaryOp {
             })
         };
         let is_bool = common == DType::Bool;
+        if let Some(unit) = common.unit() {
+            let is_length = matches!(common, DType::TimeDelta64(_));
+            return match self {
+                // A point in time less another one is a length; a length is added to it as the point as far from 1970.
+                Subtract if !is_length => Ok((common, DType::TimeDelta64(unit))),
+                Add | Subtract | Minimum | Maximum | Fmin | Fmax => Ok((common, common)),
+                Divide if is_length => Ok((common, DType::Float64)),
+                FloorDivide if is_length => Ok((common, DType::Int64)),
+                Remainder if is_length => Ok((common, common)),
+                Equal | NotEqual | Less | LessEqual | Greater | GreaterEqual => Ok((common, DType::Bool)),
+                _ => refuse(": convert to a number of units first"),
+            };
+        }
         match self {
             Subtract if is_bool => refuse(": use logical_xor"),
             FloorDivide | Remainder | Fmod | Arctan2 | Hypot | Copysign | Nextafter | Ldexp

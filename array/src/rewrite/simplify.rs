@@ -93,6 +93,7 @@ fn cast_exactly(value: Scalar, dtype: DType) -> Option<Scalar> {
         Some(int) if dtype.kind() == Kind::Bool => Scalar::from_int(i128::from(int != 0), dtype),
         // Float mantissas hold every integer of this size.
         Some(int) if dtype.is_inexact() && int.unsigned_abs() > 1 << 24 => None,
+        Some(_) if dtype.is_time() => None,
         Some(int) => Scalar::from_int(int, dtype),
         // Of complex numbers the imaginary part would have to be looked at.
         None if dtype == DType::Float64 && value.dtype().is_float() && !value.is_nan() => {
@@ -106,6 +107,8 @@ fn cast_exactly(value: Scalar, dtype: DType) -> Option<Scalar> {
 fn holds_all(from: DType, to: DType) -> bool {
     let bits = |dtype: DType| 8 * dtype.size_bytes();
     match (from.kind(), to.kind()) {
+        // What a number of units is in others is not what the number is.
+        (Kind::TimeDelta | Kind::DateTime, _) | (_, Kind::TimeDelta | Kind::DateTime) => false,
         (Kind::Bool, _) => true,
         (_, Kind::Bool) => false,
         (Kind::Unsigned, Kind::Unsigned)

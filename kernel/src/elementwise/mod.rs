@@ -6,11 +6,13 @@
 
 mod bessel;
 mod binary;
+mod calendar;
 mod cast;
 mod complex;
 mod complex_functions;
 mod number;
 mod select;
+mod time;
 mod unary;
 
 pub(crate) use binary::binary;

@@ -124,6 +124,7 @@ pub(crate) fn unary(op: UnaryOp, dtype: DType) -> Option<UnaryFn> {
     match dtype {
         DType::Bool => boolean(op),
         DType::Complex64 | DType::Complex128 => super::complex::unary(op, dtype),
+        DType::DateTime64(_) | DType::TimeDelta64(_) => super::time::unary(op),
         DType::Float32 => f32::function(op).or_else(|| number::<f32>(op)),
         DType::Float64 => f64::function(op).or_else(|| number::<f64>(op)),
         _ => integer(op, dtype).or_else(|| with_number!(dtype, T => number::<T>(op), None)),

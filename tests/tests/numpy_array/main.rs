@@ -26,4 +26,5 @@ mod random;
 mod reductions;
 mod rewrites;
 mod scans;
+mod times;
 mod windows;
