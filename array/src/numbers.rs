@@ -225,7 +225,10 @@ impl Array {
             }
         };
         let power = match other {
-            Operand::Array(other) => Operand::Array(other.astype(wide(other.dtype()))?),
+            Operand::Array(other) => {
+                other.check_number("float_power")?;
+                Operand::Array(other.astype(wide(other.dtype()))?)
+            }
             other => other,
         };
         self.astype(wide(self.dtype()))?.power(power)

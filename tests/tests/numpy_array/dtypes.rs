@@ -180,3 +180,21 @@ fn steps_between_floats_are_numpys_at_the_ends() {
     let pairs = lazy.nextafter(lazy.expand_dims(1).unwrap()).unwrap();
     check(&pairs, "np.nextafter(x, x[:, None])", &inputs, &Near::Same).unwrap();
 }
+
+#[test]
+fn an_array_like_another_takes_any_number_in_its_dtype() {
+    let numbers = Array::arange(0.0, 5.0, 1.0, DType::Int8, Chunks::Size(2)).unwrap();
+    let filled = numbers.full_like(-2.5, None).unwrap();
+    check(
+        &filled,
+        "np.full_like(np.arange(5, dtype='int8'), -2.5)",
+        &[],
+        &Near::Same,
+    )
+    .unwrap();
+    let times = numbers
+        .astype(DType::DateTime64(graticule_plan::TimeUnit::Day))
+        .unwrap();
+    let filled = times.full_like(3, None).unwrap();
+    check(&filled, "np.full(5, 3).astype('M8[D]')", &[], &Near::Same).unwrap();
+}
