@@ -12,6 +12,7 @@ impl Array {
     /// # Errors
     /// None today.
     pub fn angle(&self, in_degrees: bool) -> Result<Array, ArrayError> {
+        self.check_number("angle")?;
         let angle = if self.dtype().is_complex() {
             self.imag()?.arctan2(self.real()?)?
         } else {
@@ -28,6 +29,7 @@ impl Array {
     /// # Errors
     /// None today.
     pub fn iscomplex(&self) -> Result<Array, ArrayError> {
+        self.check_number("iscomplex")?;
         self.imag()?.not_equal(0)
     }
 
@@ -36,6 +38,7 @@ impl Array {
     /// # Errors
     /// None today.
     pub fn isreal(&self) -> Result<Array, ArrayError> {
+        self.check_number("isreal")?;
         self.imag()?.equal(0)
     }
 
@@ -60,8 +63,23 @@ impl Array {
         }
     }
 
-    /// Refuses complex arrays where an operation has no meaning for them.
+    /// Refuses times where an operation is of numbers.
+    pub(crate) fn check_number(&self, operation: &'static str) -> Result<(), ArrayError> {
+        if !self.dtype().is_time() {
+            return Ok(());
+        }
+        let (dtype, hint) = (self.dtype(), ": convert to a number of units first");
+        Err(OpsError::DType {
+            operation,
+            dtype,
+            hint,
+        }
+        .into())
+    }
+
+    /// Refuses complex arrays, and times, where an operation has no meaning for them.
     pub(crate) fn check_real(&self, operation: &'static str) -> Result<(), ArrayError> {
+        self.check_number(operation)?;
         if !self.dtype().is_complex() {
             return Ok(());
         }

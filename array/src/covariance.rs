@@ -56,6 +56,7 @@ impl Array {
     /// # Errors
     /// As [`Array::reduce`].
     pub fn moment(&self, order: u32, ddof: u32, over: &Over) -> Result<Array, ArrayError> {
+        self.check_number("cov")?;
         let float = match self.dtype().kind() {
             Kind::Float => self.clone(),
             _ => self.astype(DType::Float64)?,
@@ -85,6 +86,7 @@ impl Array {
         weights: Option<&Array>,
         density: bool,
     ) -> Result<Array, ArrayError> {
+        self.check_number("histogramdd")?;
         let (operation, ndim) = ("histogramdd", self.ndim());
         let shape = self.shape();
         let &[_, columns] = &shape[..] else {
@@ -137,6 +139,8 @@ impl Array {
         weights: Option<&Array>,
         density: bool,
     ) -> Result<Array, ArrayError> {
+        self.check_number("histogram2d")?;
+        other.check_number("histogram2d")?;
         let columns = [self.astype(DType::Float64)?, other.astype(DType::Float64)?];
         stack(&columns, -1)?.histogramdd(&edges, weights, density)
     }

@@ -1,5 +1,6 @@
 //! Differences of neighbours.
 
+use graticule_ops::promote;
 use graticule_plan::{DType, Kind};
 
 use crate::{Array, ArrayError, Axes, Chunks, Operand, concatenate, infer::axis_index};
@@ -67,9 +68,10 @@ impl Array {
         let len = flat.size().saturating_sub(1);
         let later = flat.part(0, flat.size() - len, len);
         let differences = later.subtract(flat.part(0, 0, len))?;
-        let dtype = self.dtype();
+        let dtype = differences.dtype();
         let fitting = |part: &Array| {
-            if kind_rank(part.dtype()) > kind_rank(dtype) {
+            let is_other_unit = part.dtype().is_time() && promote(part.dtype(), dtype) != Ok(dtype);
+            if is_other_unit || kind_rank(part.dtype()) > kind_rank(dtype) {
                 let from = part.dtype();
                 return Err(ArrayError::UnsafeCast { from, to: dtype });
             }
@@ -107,9 +109,10 @@ impl Array {
         if !(1..=2).contains(&edge_order) {
             return Err(ArrayError::EdgeOrder { order: edge_order });
         }
+        self.check_number("gradient")?;
         let float = match self.dtype().kind() {
             Kind::Signed | Kind::Unsigned => self.astype(DType::Float64)?,
-            Kind::Bool | Kind::Float | Kind::Complex => self.clone(),
+            _ => self.clone(),
         };
         let along = |(&axis, spacing): (&usize, &Spacing)| float.slope(axis, spacing, edge_order);
         axes.iter().zip(&spaced).map(along).collect()
@@ -154,6 +157,8 @@ fn kind_rank(dtype: DType) -> u32 {
         Kind::Signed => 2,
         Kind::Float => 3,
         Kind::Complex => 4,
+        Kind::TimeDelta => 5,
+        Kind::DateTime => 6,
     }
 }
 

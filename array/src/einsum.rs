@@ -2,10 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use graticule_ops::promote;
-
 use crate::{
     Array, ArrayError,
+    operand::promote_all,
     products::{check_summed, contract, sum},
     where_,
 };
@@ -154,8 +153,11 @@ pub(crate) fn combine(
     mut operands: Vec<Labelled>,
     wanted: &[Label],
 ) -> Result<Array, ArrayError> {
-    let dtype = operands.iter().map(|x| x.array.dtype()).reduce(promote);
-    let dtype = dtype.ok_or(ArrayError::NoArrays { operation })?;
+    for x in &operands {
+        x.array.check_number(operation)?;
+    }
+    let dtypes = operands.iter().map(|x| x.array.dtype()).collect();
+    let dtype = promote_all(dtypes)?.ok_or(ArrayError::NoArrays { operation })?;
     drop_repeated(operation, &mut operands)?;
     for x in &mut operands {
         x.array = x.array.astype(dtype)?;

@@ -9,6 +9,7 @@ use crate::{
     expression::Op,
     infer::{broadcast_shape, unify},
     operand::common_dtype,
+    times::{nat, times_binary},
 };
 
 /// Applies `op` to pairs of elements of two operands, of which either may be a number.
@@ -20,7 +21,10 @@ use crate::{
 /// dtypes or a weak integer is out of bounds for the array's, [`ArrayError::NegativePower`].
 pub fn binary(op: BinaryOp, x: impl Into<Operand>, y: impl Into<Operand>) -> Result<Array, ArrayError> {
     let (x, y) = (x.into(), y.into());
-    let common = common_dtype([&x, &y]);
+    if let Some(result) = times_binary(op, &x, &y) {
+        return result;
+    }
+    let common = common_dtype([&x, &y])?;
     if let Some(result) = compare_far(op, &x, &y, common)? {
         return Ok(result);
     }
@@ -58,11 +62,14 @@ fn plain_power(x: &Array, power: f64) -> Option<Result<Array, ArrayError>> {
 /// The dtype in which an operation of two operands is done that needs floats: NumPy looks at each operand for itself, so
 /// uint16 with int8 is float32, though their common integer would need float64.
 fn float_common(op: BinaryOp, x: &Operand, y: &Operand) -> Option<DType> {
-    if !matches!(op, BinaryOp::Arctan2 | BinaryOp::Hypot | BinaryOp::Copysign) {
+    if !matches!(
+        op,
+        BinaryOp::Arctan2 | BinaryOp::Hypot | BinaryOp::Copysign | BinaryOp::Nextafter
+    ) {
         return None;
     }
     let float = |side: &Operand| Some(UnaryOp::Sqrt.dtypes(side.dtype()?).ok()?.0);
-    Some(promote(float(x)?, float(y)?))
+    promote(float(x)?, float(y)?).ok()
 }
 
 fn is_comparison(op: BinaryOp) -> bool {
@@ -104,7 +111,7 @@ fn compare_mixed(op: BinaryOp, x: &Operand, y: &Operand) -> Result<Option<Array>
         (Kind::Unsigned, Kind::Signed) => false,
         _ => return Ok(None),
     };
-    if !is_comparison(op) || promote(a, b) != DType::Float64 {
+    if !is_comparison(op) || promote(a, b) != Ok(DType::Float64) {
         return Ok(None);
     }
     let (left, right) = (x.clone().into_array(a)?, y.clone().into_array(b)?);
@@ -130,8 +137,8 @@ pub fn where_(
     y: impl Into<Operand>,
 ) -> Result<Array, ArrayError> {
     let (condition, x, y) = (condition.into(), x.into(), y.into());
-    let common = common_dtype([&x, &y]);
-    let condition_dtype = common_dtype([&condition]);
+    let common = common_dtype([&x, &y])?;
+    let condition_dtype = common_dtype([&condition])?;
     let condition = condition.into_array(condition_dtype)?.astype(DType::Bool)?;
     let cast = |side: Operand| -> Result<Array, ArrayError> { side.into_array(common)?.astype(common) };
     let (operands, grid) = unify(vec![condition, cast(x)?, cast(y)?])?;
@@ -162,7 +169,8 @@ impl Array {
     /// Converts each element to `dtype`; the array itself if it is of that dtype.
     ///
     /// Floats outside an integer's range saturate and NaN gives 0, where NumPy's result is undefined. Of complex numbers the
-    /// real part is kept.
+    /// real part is kept. Numbers and times convert to each other by the number of units, times of one sort by their
+    /// units and rounded down, points in time and lengths as so many units of whatever both have.
     ///
     /// # Errors
     /// None today: every dtype converts to every other.
@@ -184,7 +192,7 @@ impl Array {
     /// As [`binary`].
     pub fn clip(&self, min: Option<Operand>, max: Option<Operand>) -> Result<Array, ArrayError> {
         let own = Operand::from(self);
-        let common = common_dtype([Some(&own), min.as_ref(), max.as_ref()].into_iter().flatten());
+        let common = common_dtype([Some(&own), min.as_ref(), max.as_ref()].into_iter().flatten())?;
         let mut clipped = self.astype(common)?;
         // A weak integer at or beyond the end of the dtype limits nothing.
         let (low, high) = integer_bounds(self.dtype());
@@ -199,12 +207,13 @@ impl Array {
     }
 
     /// Keeps the elements where `condition` is true and puts NaN elsewhere; integers become float64 first, those of up
-    /// to 16 bits float32, as xarray's `where` does.
+    /// to 16 bits float32, as xarray's `where` does. Times get NaT.
     ///
     /// # Errors
     /// [`ArrayError::Broadcast`].
     pub fn where_valid(&self, condition: impl Into<Operand>) -> Result<Array, ArrayError> {
         let float = match self.dtype() {
+            dtype if dtype.is_time() => return where_(condition, self, Operand::Typed(nat(dtype))),
             dtype if dtype.is_inexact() => dtype,
             dtype if dtype.size_bytes() <= 2 => DType::Float32,
             _ => DType::Float64,
@@ -224,7 +233,7 @@ fn integer_bounds(dtype: DType) -> (i128, i128) {
     match dtype.kind() {
         Kind::Unsigned => (0, (1 << bits) - 1),
         Kind::Signed => (-(1 << (bits - 1)), (1 << (bits - 1)) - 1),
-        Kind::Bool | Kind::Float | Kind::Complex => (i128::MIN, i128::MAX),
+        Kind::Bool | Kind::Float | Kind::Complex | Kind::TimeDelta | Kind::DateTime => (i128::MIN, i128::MAX),
     }
 }
 
@@ -327,6 +336,10 @@ unary_methods! {
     real => Real,
     /// Takes the imaginary part of each element; of a real one 0.
     imag => Imag,
+    /// Gives the distance from each element to the next float away from 0, with the element's sign.
+    spacing => Spacing,
+    /// Gives the modified Bessel function of the first kind, of order 0, of each element.
+    i0 => I0,
 }
 
 macro_rules! binary_methods {
@@ -376,6 +389,8 @@ binary_methods! {
     hypot => Hypot,
     /// Gives self the sign of other.
     copysign => Copysign,
+    /// Gives the next float after self towards other.
+    nextafter => Nextafter,
     /// Tells whether both elements are true.
     logical_and => LogicalAnd,
     /// Tells whether an element is true.

@@ -26,6 +26,7 @@ impl Array {
         weights: Option<&[f64]>,
         skipna: bool,
     ) -> Result<Array, ArrayError> {
+        self.check_number("polyfit")?;
         let axis = axis_index(axis, self.ndim())?;
         let len = self.shape()[axis];
         for (what, given) in [("places", Some(x)), ("weights", weights)] {

@@ -10,6 +10,7 @@ use crate::{
     expression::{GroupReduce, Op, Reducing},
     infer::{axis_indices, with_axis},
     reduce::{SPLIT_EVERY, quantile_axis},
+    times::nat,
     where_,
 };
 use graticule_plan::{AxisChunks, ChunkGrid};
@@ -67,6 +68,7 @@ pub struct Grouping {
     /// Leave NaN out.
     pub skipna: bool,
     /// What groups get that have no element, or fewer valid ones than `min_count`; the result has a dtype that holds it.
+    /// Of times NaN is NaT.
     /// Without it a group gets what the reduction gives for nothing, which for some is an error as the plan runs.
     pub fill: Option<Operand>,
     /// Elements that a group must have, of floats such that are not NaN; counts only with a `fill`.
@@ -220,6 +222,12 @@ impl Array {
             self.numbered_reduce(&axes, groups, reduction, grouping.strategy)
         };
         let mut result = reduced(reduction)?;
+        let fill = &match fill {
+            Operand::Float(fill) if fill.is_nan() && result.dtype().is_time() => {
+                Operand::Typed(nat(result.dtype()))
+            }
+            fill => fill.clone(),
+        };
         if let Some(counts) = counts {
             let least = i64::try_from(grouping.min_count).unwrap_or(i64::MAX);
             let is_enough = reduced(counts)?.greater_equal(least)?;

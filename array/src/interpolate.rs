@@ -41,6 +41,7 @@ impl Array {
         method: Interpolation,
         outside: Option<f64>,
     ) -> Result<Array, ArrayError> {
+        self.check_number("interp")?;
         let axis = axis_index(axis, self.ndim())?;
         check_places(x, at, self.shape()[axis])?;
         let between: Vec<Between> = at.iter().map(|&at| between(x, at)).collect();

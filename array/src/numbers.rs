@@ -1,6 +1,6 @@
 //! Elementwise operations that are composed of others.
 
-use graticule_ops::{BinaryOp, Scalar, UnaryOp};
+use graticule_ops::{BinaryOp, OpsError, Scalar, UnaryOp};
 use graticule_plan::{DType, Kind};
 
 use crate::{Array, ArrayError, Operand, Over, binary, where_};
@@ -17,6 +17,8 @@ pub fn isclose(
     equal_nan: bool,
 ) -> Result<Array, ArrayError> {
     // Not as an integer: the absolute value of the least one is no integer of its dtype.
+    x.check_number("isclose")?;
+    y.check_number("isclose")?;
     let float = match y.dtype().kind() {
         Kind::Float | Kind::Complex => y.clone(),
         _ => y.astype(DType::Float64)?,
@@ -60,7 +62,7 @@ pub fn select(
         .map(Operand::from)
         .chain([default.clone()])
         .collect();
-    let dtype = crate::operand::common_dtype(&operands);
+    let dtype = crate::operand::common_dtype(&operands)?;
     let last = default.into_array(dtype)?.astype(dtype)?;
     let pairs = conditions.iter().zip(choices).rev();
     let mut selected = last;
@@ -145,6 +147,7 @@ impl Array {
     /// # Errors
     /// [`ArrayError::Ops`] of booleans.
     pub fn round(&self, decimals: i32) -> Result<Array, ArrayError> {
+        self.check_number("round")?;
         let is_integer = matches!(self.dtype().kind(), Kind::Signed | Kind::Unsigned);
         if is_integer && decimals >= 0 {
             return Ok(self.clone());
@@ -212,6 +215,7 @@ impl Array {
     /// # Errors
     /// As [`binary`](crate::binary).
     pub fn float_power(&self, other: impl Into<Operand>) -> Result<Array, ArrayError> {
+        self.check_number("float_power")?;
         let other = other.into();
         let wide = |dtype: DType| {
             if dtype.is_complex() {
@@ -221,7 +225,10 @@ impl Array {
             }
         };
         let power = match other {
-            Operand::Array(other) => Operand::Array(other.astype(wide(other.dtype()))?),
+            Operand::Array(other) => {
+                other.check_number("float_power")?;
+                Operand::Array(other.astype(wide(other.dtype()))?)
+            }
             other => other,
         };
         self.astype(wide(self.dtype()))?.power(power)
@@ -232,6 +239,7 @@ impl Array {
     /// # Errors
     /// None today.
     pub fn sinc(&self) -> Result<Array, ArrayError> {
+        self.check_number("sinc")?;
         let float = if self.dtype().is_inexact() {
             self.clone()
         } else {
@@ -265,6 +273,48 @@ impl Array {
     pub fn divmod(&self, other: impl Into<Operand>) -> Result<(Array, Array), ArrayError> {
         let other = other.into();
         Ok((self.floor_divide(other.clone())?, self.remainder(other)?))
+    }
+
+    /// Takes each element apart into a fraction within 0.5..1, with its sign, and the power of 2 (int32) that it is
+    /// multiplied by. Of 0, infinities and NaN the fraction is the element and the power 0.
+    ///
+    /// # Errors
+    /// [`ArrayError::Ops`] of complex numbers.
+    pub fn frexp(&self) -> Result<(Array, Array), ArrayError> {
+        Ok((self.unary(UnaryOp::Mantissa)?, self.unary(UnaryOp::Exponent)?))
+    }
+
+    /// Multiplies by 2 to the power of whole numbers.
+    ///
+    /// # Errors
+    /// [`ArrayError::Ops`] of complex numbers, and of powers other than integers of up to 63 bits.
+    pub fn ldexp(&self, powers: impl Into<Operand>) -> Result<Array, ArrayError> {
+        let (x, powers) = (self.as_float()?, powers.into());
+        let dtype = crate::operand::common_dtype([&powers])?;
+        if !matches!(dtype.kind(), Kind::Bool | Kind::Signed | Kind::Unsigned) || dtype == DType::UInt64 {
+            let hint = ": powers of 2 are integers of up to 63 bits";
+            return Err(OpsError::DType {
+                operation: "ldexp",
+                dtype,
+                hint,
+            }
+            .into());
+        }
+        let powers = powers.into_array(dtype)?.astype(x.dtype())?;
+        binary(BinaryOp::Ldexp, x, powers)
+    }
+
+    /// Takes each element apart into what stands behind the point and the whole number before it, both with its sign.
+    ///
+    /// # Errors
+    /// [`ArrayError::Ops`] of complex numbers.
+    pub fn modf(&self) -> Result<(Array, Array), ArrayError> {
+        self.check_real("modf")?;
+        let x = self.as_float()?;
+        let whole = x.trunc()?;
+        // An infinity less itself is NaN, but has no fraction.
+        let fraction = where_(x.isinf()?, 0.0, x.subtract(&whole)?)?;
+        Ok((fraction.copysign(&x)?, whole))
     }
 }
 

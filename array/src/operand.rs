@@ -144,7 +144,10 @@ fn weak_float(value: f64, dtype: DType) -> Scalar {
 /// The common dtype of several operands, of which at least one may be strong: NumPy's `result_type`.
 ///
 /// Weak numbers alone take their kind's default: bool, int64, float64, complex128.
-pub(crate) fn common_dtype<'a>(operands: impl IntoIterator<Item = &'a Operand>) -> DType {
+///
+/// # Errors
+/// [`OpsError::Promotion`] for times beside what does not go with them.
+pub(crate) fn common_dtype<'a>(operands: impl IntoIterator<Item = &'a Operand>) -> Result<DType, OpsError> {
     let (mut strong, mut weak) = (Vec::new(), None);
     for operand in operands {
         match operand.strength() {
@@ -152,19 +155,26 @@ pub(crate) fn common_dtype<'a>(operands: impl IntoIterator<Item = &'a Operand>) 
             Err(kind) => weak = weak.max(Some(kind)),
         }
     }
-    match (promote_all(strong), weak) {
+    Ok(match (promote_all(strong)?, weak) {
         (Some(dtype), None) => dtype,
-        (Some(dtype), Some(kind)) => promote_weak(dtype, kind),
+        (Some(dtype), Some(kind)) => promote_weak(dtype, kind)?,
         (None, Some(Kind::Float)) => DType::Float64,
         (None, Some(Kind::Complex)) => DType::Complex128,
         (None, Some(Kind::Bool)) => DType::Bool,
         (None, _) => DType::Int64,
-    }
+    })
 }
 
 /// The dtype that all promote to. As in NumPy those of the highest kind come first: int8, uint16 and float32 are float32
 /// together, though the int32 of the first two would need float64.
-pub(crate) fn promote_all(mut dtypes: Vec<DType>) -> Option<DType> {
+///
+/// # Errors
+/// [`OpsError::Promotion`].
+pub(crate) fn promote_all(mut dtypes: Vec<DType>) -> Result<Option<DType>, OpsError> {
     dtypes.sort_by_key(|dtype| Reverse(dtype.kind()));
-    dtypes.into_iter().reduce(promote)
+    let mut dtypes = dtypes.into_iter();
+    let Some(first) = dtypes.next() else {
+        return Ok(None);
+    };
+    dtypes.try_fold(first, promote).map(Some)
 }

@@ -87,7 +87,7 @@ impl Array {
     /// # Errors
     /// [`ArrayError::Dimension`] for test elements of more or fewer axes.
     pub fn isin(&self, test_elements: &Array, invert: bool) -> Result<Array, ArrayError> {
-        let dtype = promote(self.dtype(), test_elements.dtype());
+        let dtype = promote(self.dtype(), test_elements.dtype())?;
         let (operation, ndim) = ("isin", test_elements.ndim());
         if ndim != 1 {
             return Err(ArrayError::Dimension {
@@ -138,7 +138,7 @@ impl Array {
                 want: 1,
             });
         }
-        if dtype.is_inexact() {
+        if dtype.holds_nan() {
             return Err(ArrayError::Integers { operation, dtype });
         }
         let binning = Binning {
@@ -237,7 +237,7 @@ impl Array {
                 want: 1,
             });
         }
-        let dtype = promote(self.dtype(), values.dtype());
+        let dtype = promote(self.dtype(), values.dtype())?;
         let sorted = self.astype(dtype)?.rechunk(&[Chunks::Whole])?;
         let result = match kind {
             SearchKind::Left | SearchKind::Right => DType::Int64,

@@ -156,6 +156,7 @@ impl Array {
 
     /// From `end` to just before this array, whose axis has length 1.
     fn ramp(&self, axis: usize, len: u64, end: f64) -> Result<Array, ArrayError> {
+        self.check_number("pad with a ramp")?;
         let mut along = vec![1; self.ndim()];
         along[axis] = -1;
         let counter = Array::counter(&AxisChunks::whole(len))
@@ -170,7 +171,7 @@ impl Array {
         let ramp = crate::where_(any_zero, vanished, plain)?.add(end)?;
         let ramp = match self.dtype().kind() {
             Kind::Signed | Kind::Unsigned => ramp.floor()?,
-            Kind::Bool | Kind::Float | Kind::Complex => ramp,
+            _ => ramp,
         };
         ramp.astype(self.dtype())
     }

@@ -75,7 +75,7 @@ impl Array {
             });
         };
         let operands: Vec<Operand> = choices.iter().map(Operand::from).collect();
-        let dtype = common_dtype(&operands);
+        let dtype = common_dtype(&operands)?;
         let number = self.bounded(count as u64, bounds)?;
         // What is chosen has the shape of all, whichever is taken.
         let all: Vec<Array> = [number, first.clone()]

@@ -182,7 +182,9 @@ pub(crate) fn contract(
     batch: Vec<(usize, usize)>,
     summed: Vec<(usize, usize)>,
 ) -> Result<Array, ArrayError> {
-    let dtype = promote(x.dtype(), y.dtype());
+    x.check_number("a sum of products")?;
+    y.check_number("a sum of products")?;
+    let dtype = promote(x.dtype(), y.dtype())?;
     let (mut x, mut y) = (x.astype(dtype)?, y.astype(dtype)?);
     // The larger one keeps its chunks.
     let left_leads = x.nbytes() >= y.nbytes();

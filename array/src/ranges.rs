@@ -146,7 +146,9 @@ impl Array {
                 Scalar::from_float(*value, dtype).expect("every float and complex dtype holds a float")
             }
             _ => {
-                let value = value.into_array(dtype)?.astype(dtype)?;
+                // A weak number that the dtype does not hold is converted, as NumPy does here.
+                let own = crate::operand::common_dtype([&value])?;
+                let value = value.into_array(own)?.astype(dtype)?;
                 return Ok(value.broadcast_to(&self.shape())?.with_grid(self.chunks()));
             }
         };

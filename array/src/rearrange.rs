@@ -383,7 +383,7 @@ pub fn open_grid(arrays: &[Array], is_cartesian: bool) -> Result<Vec<Array>, Arr
 /// [`ArrayError::NoArrays`].
 pub fn result_type(arrays: &[Array]) -> Result<graticule_plan::DType, ArrayError> {
     let dtypes = arrays.iter().map(Array::dtype).collect();
-    crate::operand::promote_all(dtypes).ok_or(ArrayError::NoArrays {
+    crate::operand::promote_all(dtypes)?.ok_or(ArrayError::NoArrays {
         operation: "find a dtype for",
     })
 }

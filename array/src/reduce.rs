@@ -1,13 +1,14 @@
 //! Reductions over axes.
 
 use graticule_ops::{ReduceKind, Reduction};
-use graticule_plan::AxisChunks;
+use graticule_plan::{AxisChunks, Kind};
 
 use crate::{
     Array, ArrayError,
     chunking::shrink,
     expression::{Op, Reduce, Reducing},
     infer::{axis_indices, grid_of},
+    times::mean_of_points,
 };
 
 /// The most bytes of decoded elements that a task should work on at once.
@@ -34,7 +35,7 @@ pub struct Over {
     pub axes: Option<Vec<i64>>,
     /// Keep the reduced axes with length 1.
     pub keepdims: bool,
-    /// Leave NaN out, as NumPy's `nansum` and so on.
+    /// Leave NaN and NaT out, as NumPy's `nansum` and so on.
     pub skipna: bool,
     /// Partials that are combined at once; at least 2.
     pub split_every: u64,
@@ -97,6 +98,9 @@ impl Array {
     /// [`ArrayError::AxisOutOfRange`], [`ArrayError::RepeatedAxis`], [`ArrayError::EmptyReduction`],
     /// [`ArrayError::SplitEvery`], [`ArrayError::Quantile`], [`ArrayError::Ops`] for a dtype that NumPy refuses too.
     pub fn reduce(&self, kind: ReduceKind, over: &Over) -> Result<Array, ArrayError> {
+        if self.dtype().kind() == Kind::DateTime && kind == ReduceKind::Mean {
+            return mean_of_points(self, over);
+        }
         let Over {
             keepdims,
             skipna,
@@ -133,7 +137,7 @@ impl Array {
         }
         // These have one meaning, whatever is asked for.
         let looks_at_nan = !matches!(kind, ReduceKind::Any | ReduceKind::All | ReduceKind::Count);
-        let skipna = skipna && looks_at_nan && self.dtype().is_inexact();
+        let skipna = skipna && looks_at_nan && self.dtype().holds_nan();
         let reduction = Reduction {
             kind,
             skipna,

@@ -78,6 +78,7 @@ impl Array {
     /// [`ArrayError::AxisOutOfRange`] for no axes or more than there are, [`ArrayError::SparseWeights`] if the matrix has
     /// other columns than they have elements.
     pub fn regrid(&self, matrix: &SparseWeights, axes: usize, skipna: bool) -> Result<Array, ArrayError> {
+        self.check_number("regrid")?;
         let first = axis_index(-(axes as i64), self.ndim())?;
         let shape = self.shape();
         let len: u64 = shape[first..].iter().product();

@@ -139,6 +139,7 @@ impl Array {
         };
         let mut widths = vec![(0, 0); self.ndim()];
         widths[axis] = (before, window - 1 - before);
+        self.check_number("rolling")?;
         let float = if self.dtype().is_inexact() {
             self.clone()
         } else {

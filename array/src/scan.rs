@@ -2,11 +2,11 @@
 
 use std::sync::Arc;
 
-use graticule_ops::{NodeId, Scan, ScanKind, ScanStep};
+use graticule_ops::{NodeId, Scalar, Scan, ScanKind, ScanStep};
 use graticule_plan::DType;
 
 use crate::{
-    Array, ArrayError, concatenate,
+    Array, ArrayError, Operand, concatenate,
     creation::small,
     expression::Op,
     infer::{axis_index, grid_of, with_axis},
@@ -202,7 +202,7 @@ impl Array {
     /// [`ArrayError::AxisOutOfRange`].
     pub fn ffill(&self, axis: i64, limit: Option<u64>) -> Result<Array, ArrayError> {
         let filled = self.scan(ScanKind::Last, axis, true)?;
-        let (Some(limit), true) = (limit, self.dtype().is_inexact()) else {
+        let (Some(limit), true) = (limit, self.dtype().holds_nan()) else {
             return Ok(filled);
         };
         let axis = axis_index(axis, self.ndim())?;
@@ -211,7 +211,8 @@ impl Array {
         let valid = where_(missing.logical_not()?, &positions, -1)?;
         let far = positions.subtract(valid.scan(ScanKind::Max, axis as i64, false)?)?;
         let limit = i64::try_from(limit).unwrap_or(i64::MAX);
-        where_(far.greater(limit)?, f64::NAN, filled)
+        let missing = Scalar::from_float(f64::NAN, self.dtype()).expect("the dtype holds NaN or NaT");
+        where_(far.greater(limit)?, Operand::Typed(missing), filled)
     }
 
     /// As [`Array::ffill`], from the other end of the axis.
@@ -265,7 +266,7 @@ impl Array {
 
     fn scan(&self, kind: ScanKind, axis: i64, skipna: bool) -> Result<Array, ArrayError> {
         let axis = axis_index(axis, self.ndim())?;
-        let skipna = skipna && self.dtype().is_inexact();
+        let skipna = skipna && self.dtype().holds_nan();
         if kind == ScanKind::Last && !skipna {
             return Ok(self.clone());
         }
@@ -275,6 +276,7 @@ impl Array {
             dtype: self.dtype(),
             axis,
         };
+        scan.check()?;
         let op = Op::Scan(scan, ScanPart::Whole { skip: 0 });
         let grid = self.chunks().clone();
         Ok(Array::new(op, vec![self.clone()], scan.result_dtype(), grid))

@@ -47,7 +47,7 @@ pub fn concatenate(arrays: &[Array], axis: i64) -> Result<Array, ArrayError> {
             });
         }
     }
-    let dtype = promote_all(arrays.iter().map(Array::dtype).collect()).expect("there is a first");
+    let dtype = promote_all(arrays.iter().map(Array::dtype).collect())?.expect("there is a first");
     let parts: Vec<&Array> = arrays.iter().filter(|a| a.shape()[axis] > 0).collect();
     let (Some(&largest), Some(&only)) = (parts.iter().max_by_key(|a| a.nbytes()), parts.first()) else {
         return first.astype(dtype);

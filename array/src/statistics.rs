@@ -35,11 +35,13 @@ impl Array {
         let Some(weights) = weights else {
             return self.mean(over);
         };
+        self.check_number("average")?;
+        weights.check_number("average")?;
         let weights = self.spread_weights(weights, over)?;
-        let common = promote(self.dtype(), weights.dtype());
+        let common = promote(self.dtype(), weights.dtype())?;
         let common = match self.dtype().kind() {
             Kind::Float | Kind::Complex => common,
-            _ => promote(common, DType::Float64),
+            _ => promote(common, DType::Float64)?,
         };
         let common = if common.is_inexact() {
             common

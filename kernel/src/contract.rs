@@ -42,6 +42,9 @@ pub(crate) fn node(
     let ndim = shape.len().saturating_add(contraction.parts);
     check_ndim(ndim).map_err(|why| task.misfit(node, why))?;
     shape.resize(ndim, 1);
+    if x.dtype().is_time() {
+        return Err(task.misfit(node, format!("a product of {}", x.dtype())));
+    }
     let mut out = TensorMut::zeros(x.dtype(), &shape)?;
     let sizes = Sizes {
         m: left.free,
@@ -56,7 +59,7 @@ pub(crate) fn node(
         DType::Complex64 => multiply::<Complex<f32>>(&left, &right, &batch, sizes, &mut out),
         DType::Complex128 => multiply::<Complex<f64>>(&left, &right, &batch, sizes, &mut out),
         dtype => {
-            with_number!(dtype, T => multiply::<T>(&left, &right, &batch, sizes, &mut out), unreachable!())
+            with_number!(dtype, T => multiply::<T>(&left, &right, &batch, sizes, &mut out), unreachable!("looked at above"))
         }
     }
     Ok(out.freeze().into())

@@ -1,25 +1,32 @@
 use bytemuck::{NoUninit, Pod};
 use graticule_ops::Scalar;
-use graticule_plan::DType;
+use graticule_plan::{DType, TimeUnit};
 use num_complex::Complex;
+
+use crate::Time;
 
 mod sealed {
     pub trait Sealed {}
 }
 
-/// A Rust type that is the element of some dtype: `bool`, the integers of 8 to 64 bits, `f32` and `f64`, and the
-/// complex numbers of those.
+/// A Rust type that is the element of some dtype: `bool`, the integers of 8 to 64 bits, `f32` and `f64`, the complex
+/// numbers of those, and [`Time`] for times of every unit.
 pub trait Element:
     sealed::Sealed + NoUninit + PartialEq + Default + Send + Sync + std::fmt::Debug + 'static
 {
-    /// The dtype.
+    /// The dtype; of times one of several, see [`is_of`](Self::is_of).
     const DTYPE: DType;
+
+    /// Whether elements of a dtype are of this type.
+    fn is_of(dtype: DType) -> bool {
+        dtype == Self::DTYPE
+    }
 
     /// The scalar's value, if it is of this dtype.
     fn from_scalar(scalar: Scalar) -> Option<Self>;
 
-    /// The value as a scalar.
-    fn to_scalar(self) -> Scalar;
+    /// The value as a scalar of a dtype, which must be one of this type.
+    fn to_scalar(self, dtype: DType) -> Scalar;
 
     #[doc(hidden)]
     fn slice(bytes: &[u8]) -> &[Self];
@@ -39,7 +46,7 @@ macro_rules! numbers {
                 if let Scalar::$variant(value) = scalar { Some(value) } else { None }
             }
 
-            fn to_scalar(self) -> Scalar {
+            fn to_scalar(self, _: DType) -> Scalar {
                 Scalar::$variant(self)
             }
 
@@ -65,6 +72,32 @@ numbers!(
     f32 => Float32, f64 => Float64, Complex<f32> => Complex64, Complex<f64> => Complex128
 );
 
+impl sealed::Sealed for Time {}
+
+impl Element for Time {
+    const DTYPE: DType = DType::TimeDelta64(TimeUnit::Nanosecond);
+
+    fn is_of(dtype: DType) -> bool {
+        dtype.is_time()
+    }
+
+    fn from_scalar(scalar: Scalar) -> Option<Self> {
+        scalar.as_time().map(Time)
+    }
+
+    fn to_scalar(self, dtype: DType) -> Scalar {
+        Scalar::time(self.0, dtype).expect("the caller has a dtype of times")
+    }
+
+    fn slice(bytes: &[u8]) -> &[Self] {
+        bytemuck::cast_slice(bytes)
+    }
+
+    fn slice_mut(bytes: &mut [u8]) -> &mut [Self] {
+        bytemuck::cast_slice_mut(bytes)
+    }
+}
+
 impl sealed::Sealed for bool {}
 
 impl Element for bool {
@@ -78,7 +111,7 @@ impl Element for bool {
         }
     }
 
-    fn to_scalar(self) -> Scalar {
+    fn to_scalar(self, _: DType) -> Scalar {
         Scalar::Bool(self)
     }
 
@@ -112,13 +145,13 @@ pub(crate) fn are_bools(bytes: &[u8]) -> bool {
     bytes.iter().fold(0, |all, &byte| all | byte) <= 1
 }
 
-/// Calls `$body` with the type alias `$T` for the Rust type of a dtype, or gives `$otherwise` for booleans and complex
-/// numbers.
+/// Calls `$body` with the type alias `$T` for the Rust type of a dtype, or gives `$otherwise` for booleans, complex
+/// numbers and times.
 macro_rules! with_number {
     ($dtype:expr, $T:ident => $body:expr, $otherwise:expr) => {{
         use graticule_plan::DType as D;
         match $dtype {
-            D::Bool | D::Complex64 | D::Complex128 => $otherwise,
+            D::Bool | D::Complex64 | D::Complex128 | D::DateTime64(_) | D::TimeDelta64(_) => $otherwise,
             D::Int8 => {
                 type $T = i8;
                 $body
@@ -174,6 +207,10 @@ macro_rules! with_element {
             }
             graticule_plan::DType::Complex128 => {
                 type $T = num_complex::Complex<f64>;
+                $body
+            }
+            graticule_plan::DType::DateTime64(_) | graticule_plan::DType::TimeDelta64(_) => {
+                type $T = $crate::Time;
                 $body
             }
             dtype => $crate::element::with_number!(dtype, $T => $body, {

@@ -7,7 +7,7 @@ use graticule_plan::DType;
 use num_complex::Complex;
 
 use crate::{
-    Chunk, KernelError, Tensor, TensorMut,
+    Chunk, KernelError, Tensor, TensorMut, Time,
     element::with_element,
     lazy,
     program::{Task, Values, single},
@@ -72,6 +72,22 @@ macro_rules! keyed {
 }
 
 keyed!(bool, i8, i16, i32, i64, u8, u16, u32, u64);
+
+impl Keyed for Time {
+    type Key = u64;
+
+    fn key(self) -> u64 {
+        self.rank()
+    }
+
+    fn of_key(key: u64) -> Self {
+        Self::of_rank(key)
+    }
+
+    fn equal_key(self) -> u64 {
+        self.rank()
+    }
+}
 
 macro_rules! keyed_floats {
     ($($type:ty, $int:ty, $unsigned:ty);*) => {$(

@@ -186,7 +186,12 @@ pub(crate) fn node(
         (ScanKind::Max, true) => lines.run::<T, Extreme<true, true>>(),
         (ScanKind::Last, _) => lines.run::<T, Last>(),
     });
-    Ok(made?.into())
+    // Runs know of times, but not of their units.
+    let dtype = match step.to_state {
+        true => step.scan.state_dtype(),
+        false => step.scan.result_dtype(),
+    };
+    Ok(made?.labelled(dtype).into())
 }
 
 /// Checks operands; a sentence if they do not fit.

@@ -85,8 +85,8 @@ impl Tensor {
     /// A 0-dimensional tensor.
     pub fn scalar(value: Scalar) -> Self {
         with_element!(value.dtype(), T => {
-            let value = T::from_scalar(value).expect("of the scalar's own dtype");
-            Self::from_vec(&[], vec![value]).expect("one element")
+            let element = T::from_scalar(value).expect("of the scalar's own dtype");
+            Self::from_vec(&[], vec![element]).expect("one element").labelled(value.dtype())
         })
     }
 
@@ -116,6 +116,13 @@ impl Tensor {
     /// [`KernelError::TooLarge`].
     pub fn bytes_of(dtype: DType, shape: &[usize]) -> Result<usize, KernelError> {
         Ok(sizes(dtype, shape)?.1)
+    }
+
+    /// The same elements under another dtype of as many bytes, of whose elements they are.
+    pub(crate) fn labelled(mut self, dtype: DType) -> Self {
+        debug_assert_eq!(self.dtype.size_bytes(), dtype.size_bytes());
+        self.dtype = dtype;
+        self
     }
 
     /// Wraps native-endian bytes: without a copy if they are aligned, else with one.
@@ -174,7 +181,7 @@ impl Tensor {
 
     /// The elements in C order, or `None` if they are of another dtype.
     pub fn as_slice<T: Element>(&self) -> Option<&[T]> {
-        (T::DTYPE == self.dtype).then(|| T::slice(&self.data))
+        T::is_of(self.dtype).then(|| T::slice(&self.data))
     }
 
     /// The elements' bytes.
@@ -218,7 +225,7 @@ impl Tensor {
     /// # Panics
     /// If there is none.
     pub fn item(&self, position: usize) -> Scalar {
-        with_element!(self.dtype, T => T::slice(&self.data)[position].to_scalar())
+        with_element!(self.dtype, T => T::slice(&self.data)[position].to_scalar(self.dtype))
     }
 
     /// Elements of the shape that lie in one piece from the flat position `first` on, without a copy.
@@ -317,11 +324,11 @@ impl TensorMut {
 
     /// The elements in C order, or `None` if they are of another dtype.
     pub fn as_mut_slice<T: Element>(&mut self) -> Option<&mut [T]> {
-        (T::DTYPE == self.dtype).then(|| self.slice_mut())
+        T::is_of(self.dtype).then(|| self.slice_mut())
     }
 
     pub(crate) fn slice_mut<T: Element>(&mut self) -> &mut [T] {
-        debug_assert_eq!(T::DTYPE, self.dtype);
+        debug_assert!(T::is_of(self.dtype), "{} for {}", T::DTYPE, self.dtype);
         self.normalise();
         T::slice_mut(self.data.bytes_mut())
     }

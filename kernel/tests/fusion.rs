@@ -165,7 +165,7 @@ impl Builder {
     }
 
     fn binary(&mut self, x: NodeId, y: NodeId, op: BinaryOp) {
-        let common = graticule_ops::promote(self.metas[x.0 as usize].0, self.metas[y.0 as usize].0);
+        let common = graticule_ops::promote(self.metas[x.0 as usize].0, self.metas[y.0 as usize].0).unwrap();
         if let Ok((operand, result)) = op.dtypes(common) {
             let (x, y) = (self.cast(x, operand), self.cast(y, operand));
             self.broadcast(

@@ -48,6 +48,14 @@ pub enum UnaryOp {
     Conjugate,
     Real,
     Imag,
+    /// The distance to the next float away from 0.
+    Spacing,
+    /// The modified Bessel function of the first kind, of order 0.
+    I0,
+    /// The first of `frexp`: a fraction within 0.5..1, with the element's sign.
+    Mantissa,
+    /// The second of `frexp`: the power of 2 that the fraction is multiplied by.
+    Exponent,
 }
 
 /// An operation on pairs of elements, named as NumPy's function.
@@ -86,6 +94,9 @@ pub enum BinaryOp {
     LessEqual,
     Greater,
     GreaterEqual,
+    Nextafter,
+    /// The first operand times 2 to the power of the second, which is a whole number in the same float dtype.
+    Ldexp,
 }
 
 impl UnaryOp {
@@ -133,6 +144,9 @@ impl UnaryOp {
             UnaryOp::Conjugate => "conjugate",
             UnaryOp::Real => "real",
             UnaryOp::Imag => "imag",
+            UnaryOp::Spacing => "spacing",
+            UnaryOp::I0 => "i0",
+            UnaryOp::Mantissa | UnaryOp::Exponent => "frexp",
         }
     }
 
@@ -153,6 +167,15 @@ impl UnaryOp {
             })
         };
         let is_bool = dtype == DType::Bool;
+        if dtype.is_time() {
+            let is_length = matches!(dtype, DType::TimeDelta64(_));
+            return match self {
+                IsNan | IsFinite | IsInf => Ok((dtype, DType::Bool)),
+                Real | Imag => Ok((dtype, dtype)),
+                Negative | Positive | Absolute | Sign if is_length => Ok((dtype, dtype)),
+                _ => refuse(": convert to a number of units first"),
+            };
+        }
         match self {
             Negative if is_bool => refuse(": use logical_not"),
             Positive | Sign if is_bool => refuse(": cast to an integer first"),
@@ -160,7 +183,9 @@ impl UnaryOp {
             Square | Reciprocal | Conjugate if is_bool => Ok((DType::Int8, DType::Int8)),
             Real | Imag => Ok((dtype, dtype.real())),
             Absolute if dtype.is_complex() => Ok((dtype, dtype.real())),
-            Floor | Ceil | Trunc | Cbrt | Deg2rad | Rad2deg if dtype.is_complex() => {
+            Floor | Ceil | Trunc | Cbrt | Deg2rad | Rad2deg | Spacing | I0 | Mantissa | Exponent
+                if dtype.is_complex() =>
+            {
                 refuse(": take the real and the imaginary part apart")
             }
             Conjugate | Negative | Positive | Absolute | Sign | Square | Reciprocal => Ok((dtype, dtype)),
@@ -168,6 +193,8 @@ impl UnaryOp {
             LogicalNot | IsNan | IsFinite | IsInf => Ok((dtype, DType::Bool)),
             Invert if dtype.is_inexact() => refuse(": cast to an integer first"),
             Invert => Ok((dtype, dtype)),
+            I0 if !dtype.is_float() => Ok((DType::Float64, DType::Float64)),
+            Exponent => Ok((float_of(dtype), DType::Int32)),
             _ => {
                 let float = float_of(dtype);
                 Ok((float, float))
@@ -218,6 +245,8 @@ impl BinaryOp {
             BinaryOp::LessEqual => "less_equal",
             BinaryOp::Greater => "greater",
             BinaryOp::GreaterEqual => "greater_equal",
+            BinaryOp::Nextafter => "nextafter",
+            BinaryOp::Ldexp => "ldexp",
         }
     }
 
@@ -235,9 +264,24 @@ impl BinaryOp {
             })
         };
         let is_bool = common == DType::Bool;
+        if let Some(unit) = common.unit() {
+            let is_length = matches!(common, DType::TimeDelta64(_));
+            return match self {
+                // A point in time less another one is a length; a length is added to it as the point as far from 1970.
+                Subtract if !is_length => Ok((common, DType::TimeDelta64(unit))),
+                Add | Subtract | Minimum | Maximum | Fmin | Fmax => Ok((common, common)),
+                Divide if is_length => Ok((common, DType::Float64)),
+                FloorDivide if is_length => Ok((common, DType::Int64)),
+                Remainder if is_length => Ok((common, common)),
+                Equal | NotEqual | Less | LessEqual | Greater | GreaterEqual => Ok((common, DType::Bool)),
+                _ => refuse(": convert to a number of units first"),
+            };
+        }
         match self {
             Subtract if is_bool => refuse(": use logical_xor"),
-            FloorDivide | Remainder | Fmod | Arctan2 | Hypot | Copysign if common.is_complex() => {
+            FloorDivide | Remainder | Fmod | Arctan2 | Hypot | Copysign | Nextafter | Ldexp
+                if common.is_complex() =>
+            {
                 refuse(": take the real and the imaginary part apart")
             }
             Add | Multiply | Subtract | Minimum | Maximum | Fmin | Fmax => Ok((common, common)),
@@ -248,7 +292,7 @@ impl BinaryOp {
             FloorDivide | Remainder | Fmod | Power => Ok((common, common)),
             Divide if !common.is_inexact() => Ok((DType::Float64, DType::Float64)),
             Divide => Ok((common, common)),
-            Arctan2 | Hypot | Copysign => Ok((float_of(common), float_of(common))),
+            Arctan2 | Hypot | Copysign | Nextafter | Ldexp => Ok((float_of(common), float_of(common))),
             BitwiseAnd | BitwiseOr | BitwiseXor | LeftShift | RightShift if common.is_inexact() => {
                 refuse(": cast to an integer first")
             }

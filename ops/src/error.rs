@@ -27,6 +27,14 @@ pub enum OpsError {
         /// The array's dtype.
         dtype: DType,
     },
+    /// Two dtypes have no dtype in common.
+    #[error("{a} and {b} have no dtype in common: convert one of them first")]
+    Promotion {
+        /// One dtype.
+        a: DType,
+        /// The other one.
+        b: DType,
+    },
     /// The operation has no meaning for the dtype.
     #[error("{operation} is not supported for {dtype}{hint}")]
     DType {

@@ -56,7 +56,7 @@ pub enum ReduceKind {
 pub struct Reduction {
     /// What is made of the elements.
     pub kind: ReduceKind,
-    /// Leave NaN out (`nansum` and so on). Without meaning for dtypes that cannot hold NaN.
+    /// Leave NaN and NaT out (`nansum` and so on). Without meaning for dtypes that cannot hold either.
     pub skipna: bool,
     /// The dtype of the elements that are reduced (not of partials).
     pub dtype: DType,
@@ -118,7 +118,7 @@ impl ReduceKind {
 impl Reduction {
     /// NumPy's name, `nanmedian` where NaN is left out.
     pub fn name(&self) -> String {
-        let nan = if self.skipna && self.dtype.is_inexact() {
+        let nan = if self.skipna && self.dtype.holds_nan() {
             "nan"
         } else {
             ""
@@ -143,6 +143,20 @@ impl Reduction {
                 hint,
             })
         };
+        if self.dtype.is_time() {
+            let is_length = self.dtype.kind() == Kind::TimeDelta;
+            return match &self.kind {
+                ReduceKind::Min
+                | ReduceKind::Max
+                | ReduceKind::Mode
+                | ReduceKind::First
+                | ReduceKind::Last => Ok(self.dtype),
+                ReduceKind::Sum | ReduceKind::Mean | ReduceKind::Median if is_length => Ok(self.dtype),
+                ReduceKind::Count | ReduceKind::ArgMin | ReduceKind::ArgMax => Ok(DType::Int64),
+                ReduceKind::Any | ReduceKind::All => Ok(DType::Bool),
+                _ => refuse(": convert to a number of units first"),
+            };
+        }
         Ok(match &self.kind {
             ReduceKind::Sum | ReduceKind::Prod => self.total_dtype(),
             ReduceKind::Mean => float,
@@ -169,7 +183,7 @@ impl Reduction {
         match self.dtype.kind() {
             Kind::Bool | Kind::Signed => DType::Int64,
             Kind::Unsigned => DType::UInt64,
-            Kind::Float | Kind::Complex => self.dtype,
+            Kind::Float | Kind::Complex | Kind::TimeDelta | Kind::DateTime => self.dtype,
         }
     }
 
@@ -182,10 +196,10 @@ impl Reduction {
             Kind::Complex => DType::Complex128,
             _ => self.total_dtype(),
         };
-        let center = if self.dtype.is_complex() {
-            DType::Complex128
-        } else {
-            DType::Float64
+        let center = match self.dtype.kind() {
+            Kind::Complex => DType::Complex128,
+            Kind::TimeDelta => self.dtype,
+            _ => DType::Float64,
         };
         Some(match &self.kind {
             ReduceKind::Sum | ReduceKind::Prod => vec![(PartKind::Value, total)],

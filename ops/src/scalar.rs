@@ -1,6 +1,6 @@
 use std::fmt;
 
-use graticule_plan::DType;
+use graticule_plan::{DType, TimeUnit};
 use num_complex::Complex;
 use serde::{Deserialize, Serialize};
 
@@ -21,6 +21,10 @@ pub enum Scalar {
     Float64(f64),
     Complex64(Complex<f32>),
     Complex128(Complex<f64>),
+    /// Units since 1970; the least integer is NaT.
+    DateTime64(i64, TimeUnit),
+    /// Units; the least integer is NaT.
+    TimeDelta64(i64, TimeUnit),
 }
 
 impl Scalar {
@@ -40,6 +44,8 @@ impl Scalar {
             Scalar::Float64(_) => DType::Float64,
             Scalar::Complex64(_) => DType::Complex64,
             Scalar::Complex128(_) => DType::Complex128,
+            Scalar::DateTime64(_, unit) => DType::DateTime64(unit),
+            Scalar::TimeDelta64(_, unit) => DType::TimeDelta64(unit),
         }
     }
 
@@ -63,7 +69,27 @@ impl Scalar {
             DType::Float64 => Scalar::Float64(value as f64),
             DType::Complex64 => Scalar::Complex64(Complex::new(value as f32, 0.0)),
             DType::Complex128 => Scalar::Complex128(Complex::new(value as f64, 0.0)),
+            DType::DateTime64(_) | DType::TimeDelta64(_) => {
+                return Self::time(value.try_into().ok()?, dtype);
+            }
         })
+    }
+
+    /// So many units of a dtype of times, `i64::MIN` being NaT; `None` for other dtypes.
+    pub fn time(count: i64, dtype: DType) -> Option<Self> {
+        match dtype {
+            DType::DateTime64(unit) => Some(Scalar::DateTime64(count, unit)),
+            DType::TimeDelta64(unit) => Some(Scalar::TimeDelta64(count, unit)),
+            _ => None,
+        }
+    }
+
+    /// The units of a time, `i64::MIN` being NaT; `None` for numbers.
+    pub const fn as_time(self) -> Option<i64> {
+        match self {
+            Scalar::DateTime64(count, _) | Scalar::TimeDelta64(count, _) => Some(count),
+            _ => None,
+        }
     }
 
     /// The float `value` as `dtype`; `None` where `dtype` is neither float nor complex and `value` no whole number that
@@ -74,6 +100,7 @@ impl Scalar {
             DType::Float64 => Some(Scalar::Float64(value)),
             DType::Complex64 => Some(Scalar::Complex64(Complex::new(value as f32, 0.0))),
             DType::Complex128 => Some(Scalar::Complex128(Complex::new(value, 0.0))),
+            _ if dtype.is_time() && value.is_nan() => Self::time(i64::MIN, dtype),
             // 2^64 and -2^63 bound every integer dtype; beyond them the conversion to i128 is not needed.
             _ if value.fract() == 0.0 && value.abs() < 1e20 => Self::from_int(value as i128, dtype),
             _ => None,
@@ -114,6 +141,8 @@ impl Scalar {
             Scalar::Float64(v) => v,
             Scalar::Complex64(v) => v.re.into(),
             Scalar::Complex128(v) => v.re,
+            Scalar::DateTime64(i64::MIN, _) | Scalar::TimeDelta64(i64::MIN, _) => f64::NAN,
+            Scalar::DateTime64(v, _) | Scalar::TimeDelta64(v, _) => v as f64,
         }
     }
 
@@ -129,16 +158,19 @@ impl Scalar {
             Scalar::UInt16(v) => v.into(),
             Scalar::UInt32(v) => v.into(),
             Scalar::UInt64(v) => v.into(),
-            Scalar::Float32(_) | Scalar::Float64(_) | Scalar::Complex64(_) | Scalar::Complex128(_) => {
-                return None;
-            }
+            Scalar::Float32(_)
+            | Scalar::Float64(_)
+            | Scalar::Complex64(_)
+            | Scalar::Complex128(_)
+            | Scalar::DateTime64(..)
+            | Scalar::TimeDelta64(..) => return None,
         })
     }
 
-    /// Whether the value is NaN, or a part of it.
+    /// Whether the value is NaN, or a part of it, or NaT.
     pub fn is_nan(self) -> bool {
         let value = self.as_complex();
-        self.dtype().is_inexact() && (value.re.is_nan() || value.im.is_nan())
+        self.dtype().holds_nan() && (value.re.is_nan() || value.im.is_nan())
     }
 
     fn bits(self) -> (DType, i128) {
@@ -151,6 +183,8 @@ impl Scalar {
                 let parts = u128::from(v.re.to_bits()) << 64 | u128::from(v.im.to_bits());
                 (DType::Complex128, parts.cast_signed())
             }
+            Scalar::DateTime64(v, unit) => (DType::DateTime64(unit), v.into()),
+            Scalar::TimeDelta64(v, unit) => (DType::TimeDelta64(unit), v.into()),
             Scalar::Float32(v) => (DType::Float32, v.to_bits().into()),
             Scalar::Float64(v) => (DType::Float64, v.to_bits().into()),
             other => (other.dtype(), other.as_int().expect("floats are handled above")),
@@ -176,6 +210,10 @@ impl fmt::Display for Scalar {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.as_int() {
             Some(int) => write!(f, "{int}"),
+            None if self.dtype().is_time() => match (self.as_time(), self.dtype().unit()) {
+                (Some(count), Some(unit)) if count != i64::MIN => write!(f, "{count} {unit}"),
+                _ => f.write_str("NaT"),
+            },
             None if self.dtype().is_complex() => {
                 let Complex { re, im } = self.as_complex();
                 let plus = if im.is_nan() { "+" } else { "" };

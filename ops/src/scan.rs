@@ -1,7 +1,7 @@
 use graticule_plan::{DType, Kind};
 use serde::{Deserialize, Serialize};
 
-use crate::NodeId;
+use crate::{NodeId, OpsError};
 
 /// What a scan makes of each element and those before it, named as NumPy's function.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -34,7 +34,7 @@ pub struct Scan {
 impl Scan {
     /// A name for layers and messages.
     pub const fn name(&self) -> &'static str {
-        match (self.kind, self.skipna && self.dtype.is_inexact()) {
+        match (self.kind, self.skipna && self.dtype.holds_nan()) {
             (ScanKind::Sum, false) => "cumsum",
             (ScanKind::Sum, true) => "nancumsum",
             (ScanKind::Prod, false) => "cumprod",
@@ -44,6 +44,23 @@ impl Scan {
             (ScanKind::Max, false) => "cummax",
             (ScanKind::Max, true) => "nancummax",
             (ScanKind::Last, _) => "ffill",
+        }
+    }
+
+    /// Whether the dtype can be scanned so.
+    ///
+    /// # Errors
+    /// [`OpsError::DType`] where NumPy raises too.
+    pub const fn check(&self) -> Result<(), OpsError> {
+        match (self.kind, self.dtype.kind()) {
+            (ScanKind::Sum, Kind::DateTime) | (ScanKind::Prod, Kind::DateTime | Kind::TimeDelta) => {
+                Err(OpsError::DType {
+                    operation: self.name(),
+                    dtype: self.dtype,
+                    hint: ": convert to a number of units first",
+                })
+            }
+            _ => Ok(()),
         }
     }
 

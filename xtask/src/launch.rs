@@ -16,7 +16,7 @@ pub(crate) fn demo(project: &Project, arguments: &[String]) -> Result<bool> {
 }
 
 /// The benchmarks whose peers are Python's; they run in the tests' environment.
-const WITH_PEERS: [&str; 6] = [
+const WITH_PEERS: [&str; 7] = [
     "cluster",
     "functions",
     "latency",

@@ -55,6 +55,7 @@ fn linalg(kind: LinalgKind, operands: Vec<Array>) -> Array {
 impl Array {
     /// The array in the dtype in which NumPy factorizes it, after a check of its axes.
     fn matrices(&self, kind: LinalgKind) -> Result<Array, ArrayError> {
+        self.check_number(kind.name())?;
         let operation = kind.name();
         self.check_ndim(operation, 2)?;
         if kind.needs_square() {

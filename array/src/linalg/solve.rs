@@ -52,7 +52,7 @@ impl Array {
         if b.ndim() == 0 {
             return Err(ArrayError::NoAxes { operation });
         }
-        let dtype = promote(x.dtype(), b.to_float()?.dtype());
+        let dtype = promote(x.dtype(), b.to_float()?.dtype())?;
         let is_vector = b.ndim() == 1;
         let (x, b) = (x.astype(dtype)?, b.astype(dtype)?);
         let b = if is_vector { b.expand_dims(-1)? } else { b };

@@ -64,16 +64,22 @@ fn may_fail(graph: &Graph, x: NodeIx) -> bool {
     false
 }
 
+/// Times have NaT and units, and are left as they are written.
+fn has_times(graph: &Graph, ix: NodeIx) -> bool {
+    let node = graph.node(ix);
+    node.dtype.is_time() || node.operands.iter().any(|&x| graph.node(x).dtype.is_time())
+}
+
 fn unary(graph: &Graph, ix: NodeIx) -> Option<(UnaryOp, NodeIx)> {
     match graph.op(ix) {
-        Op::Unary(op) => Some((*op, graph.operand(ix, 0))),
+        Op::Unary(op) if !has_times(graph, ix) => Some((*op, graph.operand(ix, 0))),
         _ => None,
     }
 }
 
 fn binary(graph: &Graph, ix: NodeIx) -> Option<(BinaryOp, NodeIx, NodeIx)> {
     match graph.op(ix) {
-        Op::Binary(op) => Some((*op, graph.operand(ix, 0), graph.operand(ix, 1))),
+        Op::Binary(op) if !has_times(graph, ix) => Some((*op, graph.operand(ix, 0), graph.operand(ix, 1))),
         _ => None,
     }
 }
@@ -198,7 +204,7 @@ fn is_all_ones(value: Scalar) -> bool {
         Kind::Unsigned => value.as_int() == Some((1 << (8 * value.dtype().size_bytes())) - 1),
         Kind::Signed => value.as_int() == Some(-1),
         Kind::Bool => value.as_int() == Some(1),
-        Kind::Float | Kind::Complex => false,
+        Kind::Float | Kind::Complex | Kind::TimeDelta | Kind::DateTime => false,
     }
 }
 
@@ -288,6 +294,9 @@ pub(super) fn merge_numbers(graph: &mut Graph, ix: NodeIx) -> bool {
 
 /// What is made of numbers alone, where that is one number whatever computes it.
 pub(super) fn fold_numbers(graph: &mut Graph, ix: NodeIx) -> bool {
+    if has_times(graph, ix) {
+        return false;
+    }
     let node = graph.node(ix);
     let values: Option<Vec<Scalar>> = node.operands.iter().map(|&x| number(graph, x)).collect();
     let folded = match (&node.op, values.as_deref()) {
@@ -410,6 +419,7 @@ fn cast_exactly(value: Scalar, dtype: DType) -> Option<Scalar> {
         Some(int) if dtype.kind() == Kind::Bool => Scalar::from_int(i128::from(int != 0), dtype),
         // Float mantissas hold every integer of this size.
         Some(int) if dtype.is_inexact() && int.unsigned_abs() > 1 << 24 => None,
+        Some(_) if dtype.is_time() => None,
         Some(int) => Scalar::from_int(int, dtype),
         // Of complex numbers the imaginary part would have to be looked at.
         None if dtype == DType::Float64 && value.dtype().is_float() && !value.is_nan() => {

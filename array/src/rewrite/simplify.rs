@@ -76,6 +76,8 @@ pub(super) fn merge_casts(graph: &mut Graph, ix: NodeIx) -> bool {
 fn holds_all(from: DType, to: DType) -> bool {
     let bits = |dtype: DType| 8 * dtype.size_bytes();
     match (from.kind(), to.kind()) {
+        // What a number of units is in others is not what the number is.
+        (Kind::TimeDelta | Kind::DateTime, _) | (_, Kind::TimeDelta | Kind::DateTime) => false,
         (Kind::Bool, _) => true,
         (_, Kind::Bool) => false,
         (Kind::Unsigned, Kind::Unsigned)

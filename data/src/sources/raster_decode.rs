@@ -101,7 +101,7 @@ impl Pass<'_> {
                 DType::Float32 => self.planes::<f32>(&mut out, extents, plane_len)?,
                 DType::Float64 => self.planes::<f64>(&mut out, extents, plane_len)?,
                 DType::Bool => self.planes::<bool>(&mut out, extents, plane_len)?,
-                DType::Complex64 | DType::Complex128 => {
+                DType::Complex64 | DType::Complex128 | DType::DateTime64(_) | DType::TimeDelta64(_) => {
                     return Err(description(format!("a raster as {}", self.part.dtype)));
                 }
             }
@@ -219,7 +219,11 @@ impl Pass<'_> {
             ($($dtype:ident => $type:ty),*) => {
                 match part.read.dtype() {
                     $(DType::$dtype => Ok(place::<$type, D>(bytemuck::cast_slice(scratch), &layout, &how, target, done)),)*
-                    DType::Bool | DType::Complex64 | DType::Complex128 => {
+                    DType::Bool
+                    | DType::Complex64
+                    | DType::Complex128
+                    | DType::DateTime64(_)
+                    | DType::TimeDelta64(_) => {
                         Err(error(ReadCause::Description(format!("a raster of {}", part.read.dtype()))))
                     }
                 }

@@ -219,7 +219,10 @@ pub(super) fn dtype(picks: &Picks<'_>, asked: StackDtype) -> Result<DType, DataE
     let mut common: Option<DType> = None;
     for file in picks.bands.iter().flat_map(|band| &band.files).flatten() {
         let stored = file.stored().ok_or_else(|| file.missing("data_type", HINT))??;
-        common = Some(common.map_or(stored, |common| promote(common, stored)));
+        common = match common {
+            Some(common) => Some(promote(common, stored).map_err(|_| file.missing("data_type", HINT))?),
+            None => Some(stored),
+        };
     }
     // Every name was found in some item, so there is a file.
     common.ok_or(DataError::NoItems)

@@ -147,7 +147,8 @@ fn fields(options: &GeoTiffOptions) -> Vec<Field> {
     let bits = options.dtype.size_bytes() as u16 * 8;
     let format = match options.dtype.kind() {
         Kind::Bool | Kind::Unsigned => 1,
-        Kind::Signed => 2,
+        // Times are refused before, and are integers.
+        Kind::Signed | Kind::TimeDelta | Kind::DateTime => 2,
         Kind::Float => 3,
         Kind::Complex => 6,
     };

@@ -111,7 +111,7 @@ impl GeoTiffOptions {
         match (self.dtype.kind(), self.dtype.size_bytes()) {
             (Kind::Float, _) => Predictor::Float,
             (Kind::Unsigned | Kind::Signed, 1..=4) => Predictor::Horizontal,
-            (Kind::Unsigned | Kind::Signed | Kind::Bool | Kind::Complex, _) => Predictor::None,
+            _ => Predictor::None,
         }
     }
 
@@ -126,6 +126,12 @@ impl GeoTiffOptions {
         if self.dtype.is_complex() {
             return bad(format!(
                 "samples of {}: write the real and the imaginary part as bands",
+                self.dtype
+            ));
+        }
+        if self.dtype.is_time() {
+            return bad(format!(
+                "samples of {}: write a number of units as int64",
                 self.dtype
             ));
         }

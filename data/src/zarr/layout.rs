@@ -58,7 +58,7 @@ impl Layout {
     /// Understands a `zarr.json` or `.zarray` document.
     pub(crate) fn parse(metadata: &str, is_v2: bool) -> Result<Self, LayoutError> {
         let bad = |why: String| LayoutError::Bad(why);
-        let document: Value =
+        let mut document: Value =
             serde_json::from_str(metadata).map_err(|e| bad(format!("it is not JSON: {e}")))?;
         let (format, node) = (
             document.get("zarr_format").and_then(Value::as_u64),
@@ -80,7 +80,13 @@ impl Layout {
         };
         let outer = outer.ok_or_else(|| bad("the chunks' shape is missing or not whole numbers".into()))?;
         check_shapes(&shape, &outer)?;
-        let array = open(metadata)?;
+        let array = match dtype.is_time() {
+            true => {
+                count_units(&mut document, is_v2)?;
+                open(&document.to_string())?
+            }
+            false => open(metadata)?,
+        };
         let (data_type, fill_value) = (array.data_type().clone(), array.fill_value().clone());
         let mut layout = Self {
             dtype,
@@ -234,16 +240,60 @@ fn dtype(document: &Value, is_v2: bool) -> Result<DType, LayoutError> {
         .get(field)
         .ok_or_else(|| LayoutError::Bad(format!("{field} is missing")))?;
     let unsupported = || LayoutError::Unsupported(format!("the data type {value}"));
+    if let Some(times) = times(value) {
+        return times.ok_or_else(unsupported);
+    }
     let name = value.as_str().ok_or_else(unsupported)?;
     let is_known = if is_v2 {
-        name.len() == 3 || name.ends_with("c16")
+        name.len() == 3 || name.ends_with("c16") || name.ends_with(']')
     } else {
-        DType::ALL.iter().any(|dtype| dtype.name() == name)
+        DType::NUMBERS.iter().any(|dtype| dtype.name() == name)
     };
     if is_known {
         name.parse().map_err(|_| unsupported())
     } else {
         Err(unsupported())
+    }
+}
+
+/// The dtype of version 3's `numpy.datetime64` and `numpy.timedelta64`, if it is one of them; `None` within for a unit or a
+/// factor that is not read.
+fn times(value: &Value) -> Option<Option<DType>> {
+    let short = match value.get("name")?.as_str()? {
+        "numpy.datetime64" => "M8",
+        "numpy.timedelta64" => "m8",
+        _ => return None,
+    };
+    let configuration = value.get("configuration");
+    let unit = configuration.and_then(|c| c.get("unit")).and_then(Value::as_str);
+    let factor = configuration.and_then(|c| c.get("scale_factor"));
+    let is_plain = factor.is_none_or(|factor| factor.as_u64() == Some(1));
+    Some(
+        unit.filter(|_| is_plain)
+            .and_then(|unit| format!("{short}[{unit}]").parse().ok()),
+    )
+}
+
+/// Makes a document of times one of 64-bit integers, which they are stored as.
+fn count_units(document: &mut Value, is_v2: bool) -> Result<(), LayoutError> {
+    let (field, integers) = match is_v2 {
+        true => {
+            let order = document
+                .get("dtype")
+                .and_then(Value::as_str)
+                .and_then(|name| name.chars().next());
+            ("dtype", format!("{}i8", order.unwrap_or('<')))
+        }
+        false => ("data_type", "int64".to_owned()),
+    };
+    document[field] = integers.into();
+    match &document["fill_value"] {
+        Value::Number(_) | Value::Null => Ok(()),
+        Value::String(text) if text.eq_ignore_ascii_case("NaT") => {
+            document["fill_value"] = i64::MIN.into();
+            Ok(())
+        }
+        other => Err(LayoutError::Bad(format!("the fill value {other} is no time"))),
     }
 }
 

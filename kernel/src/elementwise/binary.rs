@@ -10,6 +10,9 @@ pub(crate) fn binary(op: BinaryOp, dtype: DType) -> Option<BinaryFn> {
     if dtype.is_complex() {
         return super::complex::binary(op, dtype);
     }
+    if dtype.is_time() {
+        return super::time::binary(op);
+    }
     let special = || match dtype {
         DType::Bool => None,
         DType::Float32 => float::<f32>(op).or_else(|| ordered::<f32>(op)),
@@ -73,7 +76,7 @@ fn compared(op: BinaryOp, dtype: DType) -> Option<BinaryFn> {
             DType::Int64 | DType::UInt64 => equality::<u64>(op),
             DType::Float32 => equality::<f32>(op),
             DType::Float64 => equality::<f64>(op),
-            DType::Complex64 | DType::Complex128 => None,
+            DType::Complex64 | DType::Complex128 | DType::DateTime64(_) | DType::TimeDelta64(_) => None,
         },
         _ if dtype == DType::Bool => order::<u8>(op),
         _ => with_number!(dtype, T => order::<T>(op), None),
@@ -155,6 +158,8 @@ fn float<T: Float>(op: BinaryOp) -> Option<BinaryFn> {
         BinaryOp::Arctan2 => zipped_each!(T, T::arctan2),
         BinaryOp::Hypot => zipped_each!(T, T::hypot),
         BinaryOp::Copysign => zipped!(T => T, Float::copysign),
+        BinaryOp::Nextafter => zipped_each!(T, T::nextafter),
+        BinaryOp::Ldexp => zipped_each!(T, T::ldexp),
         _ => return None,
     })
 }

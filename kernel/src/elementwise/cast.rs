@@ -9,6 +9,9 @@ use super::{UnaryFn, map};
 /// complex number the real part is taken, but it is true if either part is. Booleans are bytes 0
 /// and 1, so they convert as such; and of an integer's bits as many are kept as there is room for, whatever the signs.
 pub(crate) fn cast(from: DType, to: DType) -> UnaryFn {
+    if from.is_time() || to.is_time() {
+        return super::time::cast(from, to, cast);
+    }
     match from {
         DType::Bool if to == DType::Bool => from_u8(DType::UInt8),
         DType::Bool | DType::UInt8 => from_u8(to),
@@ -23,6 +26,7 @@ pub(crate) fn cast(from: DType, to: DType) -> UnaryFn {
         DType::Float64 => from_f64(to),
         DType::Complex64 => from_c64(to),
         DType::Complex128 => from_c128(to),
+        DType::DateTime64(_) | DType::TimeDelta64(_) => unreachable!("conversions of times go another way"),
     }
 }
 
@@ -40,6 +44,7 @@ macro_rules! from_integers {
                 DType::Float64 => |x, out| map::<$from, f64>(x, out, |x| x as f64),
                 DType::Complex64 => |x, out| map::<$from, _>(x, out, |x| Complex::new(x as f32, 0.0)),
                 DType::Complex128 => |x, out| map::<$from, _>(x, out, |x| Complex::new(x as f64, 0.0)),
+                DType::DateTime64(_) | DType::TimeDelta64(_) => unreachable!("conversions of times go another way"),
             }
         }
     )*};
@@ -68,6 +73,7 @@ macro_rules! from_floats {
                 DType::Float64 => |x, out| map::<$from, f64>(x, out, |x| x as f64),
                 DType::Complex64 => |x, out| map::<$from, _>(x, out, |x| Complex::new(x as f32, 0.0)),
                 DType::Complex128 => |x, out| map::<$from, _>(x, out, |x| Complex::new(x as f64, 0.0)),
+                DType::DateTime64(_) | DType::TimeDelta64(_) => unreachable!("conversions of times go another way"),
             }
         }
     )*};
@@ -97,6 +103,7 @@ macro_rules! from_complex {
                 DType::Complex128 => {
                     |x, out| map::<Complex<$from>, _>(x, out, |x| Complex::new(x.re as f64, x.im as f64))
                 }
+                DType::DateTime64(_) | DType::TimeDelta64(_) => unreachable!("conversions of times go another way"),
             }
         }
     )*};

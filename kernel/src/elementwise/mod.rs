@@ -4,12 +4,15 @@
 //! Operands are always as long as the result: a repeated value is written out for a tile first, which is cheap there and
 //! spares every operation a loop for each way to repeat.
 
+mod bessel;
 mod binary;
+mod calendar;
 mod cast;
 mod complex;
 mod complex_functions;
 mod number;
 mod select;
+mod time;
 mod unary;
 
 pub(crate) use binary::binary;

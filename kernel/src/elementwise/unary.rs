@@ -11,13 +11,17 @@ pub(crate) trait Float: Number {
     fn arctan2(self, y: Self) -> Self;
     fn hypot(self, y: Self) -> Self;
     fn copysign(self, y: Self) -> Self;
+    fn nextafter(self, y: Self) -> Self;
+    /// Times 2 to the power of `y`, a whole number.
+    fn ldexp(self, y: Self) -> Self;
+    fn spacing(self) -> Self;
     fn deg2rad(self) -> Self;
     fn rad2deg(self) -> Self;
     fn function(op: UnaryOp) -> Option<UnaryFn>;
 }
 
 macro_rules! floats {
-    ($($type:ident: $($op:ident => $function:ident),*; $pow:ident, $atan2:ident, $hypot:ident, $acosh:ident);* $(;)?) => {$(
+    ($($type:ident: $($op:ident => $function:ident),*; $pow:ident, $atan2:ident, $hypot:ident, $acosh:ident, $nextafter:ident, $ldexp:ident, $frexp:ident);* $(;)?) => {$(
         impl Float for $type {
             #[inline]
             fn pow(self, y: Self) -> Self {
@@ -44,6 +48,27 @@ macro_rules! floats {
                 $type::copysign(self, y)
             }
 
+            #[inline]
+            fn nextafter(self, y: Self) -> Self {
+                libm::$nextafter(self, y)
+            }
+
+            #[inline]
+            fn ldexp(self, y: Self) -> Self {
+                libm::$ldexp(self, y as i32)
+            }
+
+            #[inline]
+            fn spacing(self) -> Self {
+                if self.is_infinite() {
+                    $type::NAN
+                } else if self >= 0.0 {
+                    self.next_up() - self
+                } else {
+                    self.next_down() - self
+                }
+            }
+
             #[inline(always)]
             fn deg2rad(self) -> Self {
                 self * (std::$type::consts::PI / 180.0)
@@ -54,6 +79,7 @@ macro_rules! floats {
                 self * (180.0 / std::$type::consts::PI)
             }
 
+            #[allow(clippy::unnecessary_cast)]
             fn function(op: UnaryOp) -> Option<UnaryFn> {
                 Some(match op {
                     $(UnaryOp::$op => |x, out| map_each::<Self, Self>(x, out, libm::$function),)*
@@ -68,6 +94,12 @@ macro_rules! floats {
                     UnaryOp::Rint => |x, out| map::<Self, Self>(x, out, $type::round_ties_even),
                     UnaryOp::Deg2rad => |x, out| map::<Self, Self>(x, out, Float::deg2rad),
                     UnaryOp::Rad2deg => |x, out| map::<Self, Self>(x, out, Float::rad2deg),
+                    UnaryOp::Spacing => |x, out| map_each::<Self, Self>(x, out, Float::spacing),
+                    UnaryOp::I0 => |x, out| {
+                        map_each::<Self, Self>(x, out, |x| super::bessel::i0(f64::from(x)) as $type);
+                    },
+                    UnaryOp::Mantissa => |x, out| map_each::<Self, Self>(x, out, |x| libm::$frexp(x).0),
+                    UnaryOp::Exponent => |x, out| map_each::<Self, i32>(x, out, |x| libm::$frexp(x).1),
                     _ => return None,
                 })
             }
@@ -79,11 +111,11 @@ floats!(
     f32: Cbrt => cbrtf, Exp => expf, Exp2 => exp2f, Expm1 => expm1f, Log => logf, Log2 => log2f,
         Log10 => log10f, Log1p => log1pf, Sin => sinf, Cos => cosf, Tan => tanf, Arcsin => asinf, Arccos => acosf,
         Arctan => atanf, Sinh => sinhf, Cosh => coshf, Tanh => tanhf, Arcsinh => asinhf,
-        Arctanh => atanhf; powf, atan2f, hypotf, acoshf;
+        Arctanh => atanhf; powf, atan2f, hypotf, acoshf, nextafterf, ldexpf, frexpf;
     f64: Cbrt => cbrt, Exp => exp, Exp2 => exp2, Expm1 => expm1, Log => log, Log2 => log2,
         Log10 => log10, Log1p => log1p, Sin => sin, Cos => cos, Tan => tan, Arcsin => asin, Arccos => acos,
         Arctan => atan, Sinh => sinh, Cosh => cosh, Tanh => tanh, Arcsinh => asinh,
-        Arctanh => atanh; pow, atan2, hypot, acosh;
+        Arctanh => atanh; pow, atan2, hypot, acosh, nextafter, ldexp, frexp;
 );
 
 /// The function of `op` on elements of `dtype`, if there is one; its result has the dtype that
@@ -92,6 +124,7 @@ pub(crate) fn unary(op: UnaryOp, dtype: DType) -> Option<UnaryFn> {
     match dtype {
         DType::Bool => boolean(op),
         DType::Complex64 | DType::Complex128 => super::complex::unary(op, dtype),
+        DType::DateTime64(_) | DType::TimeDelta64(_) => super::time::unary(op),
         DType::Float32 => f32::function(op).or_else(|| number::<f32>(op)),
         DType::Float64 => f64::function(op).or_else(|| number::<f64>(op)),
         _ => integer(op, dtype).or_else(|| with_number!(dtype, T => number::<T>(op), None)),

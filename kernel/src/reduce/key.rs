@@ -1,6 +1,7 @@
 //! Integers that stand in the order of the elements that they stand for, so that comparing takes an instruction or two.
 
 use super::reducible::Real;
+use crate::Time;
 
 /// An integer that a network compares.
 pub(crate) trait Key: Copy + Ord + Send + Sync + 'static {
@@ -74,6 +75,21 @@ impl Keyed for u64 {
     #[inline(always)]
     fn of_key(key: i64) -> Self {
         key as u64 ^ 1 << 63
+    }
+}
+
+impl Keyed for Time {
+    type Key = i64;
+    const HIGHEST_KEY: i64 = i64::MAX;
+
+    #[inline(always)]
+    fn key(self) -> i64 {
+        self.0
+    }
+
+    #[inline(always)]
+    fn of_key(key: i64) -> Self {
+        Time(key)
     }
 }
 

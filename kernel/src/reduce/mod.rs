@@ -160,11 +160,31 @@ pub(crate) fn node(
                 keepdims: *keepdims,
                 positions,
             };
-            request.run(*x, *stage, values)
+            let chunk = request.run(*x, *stage, values)?;
+            labelled(chunk, reduction, *stage)
         }
-        Node::GroupReduce { .. } => group::node(task, node, step, values),
+        Node::GroupReduce { reduction, stage, .. } => {
+            let chunk = group::node(task, node, step, values)?;
+            labelled(chunk, reduction, *stage)
+        }
         other => unreachable!("{other:?} reduces nothing"),
     }
+}
+
+/// A chunk of times under the dtypes that a stage of a reduction gives: folds know of times, but not of their units.
+fn labelled(chunk: Chunk, reduction: &Reduction, stage: Stage) -> Result<Chunk, KernelError> {
+    if !reduction.dtype.is_time() {
+        return Ok(chunk);
+    }
+    let dtypes: Vec<DType> = match stage {
+        Stage::Whole | Stage::Final => vec![reduction.result_dtype().expect("it was checked")],
+        Stage::Partial | Stage::Combine => {
+            let parts = reduction.partial().expect("it was checked");
+            parts.into_iter().map(|(_, dtype)| dtype).collect()
+        }
+    };
+    let parts = chunk.parts().iter().zip(dtypes);
+    Chunk::new(parts.map(|(part, dtype)| part.clone().labelled(dtype)).collect())
 }
 
 /// What a `Reduce` node asks for.
@@ -227,7 +247,7 @@ fn is_order_statistic(kind: &ReduceKind) -> bool {
 
 /// Whether NaN is left out: a reduction of what has none has nothing to leave out.
 fn skips(reduction: &Reduction) -> bool {
-    reduction.skipna && reduction.dtype.is_inexact()
+    reduction.skipna && reduction.dtype.holds_nan()
 }
 
 /// The dtype in which a reduction takes its elements: where it does not matter, one for many, so that there is less
@@ -235,7 +255,7 @@ fn skips(reduction: &Reduction) -> bool {
 fn carrier(reduction: &Reduction) -> DType {
     let dtype = reduction.dtype;
     match reduction.kind {
-        _ if dtype.is_inexact() => match reduction.kind {
+        _ if dtype.holds_nan() => match reduction.kind {
             // Only `any` sees a difference between NaN left out and NaN that is true.
             ReduceKind::Any if reduction.skipna => dtype,
             ReduceKind::Any | ReduceKind::All => DType::Bool,

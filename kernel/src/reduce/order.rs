@@ -12,7 +12,7 @@ use super::{
     skips,
 };
 use crate::{
-    Chunk, Element, KernelError, Tensor, TensorMut,
+    Chunk, Element, KernelError, Tensor, TensorMut, Time,
     element::with_number,
     fused::{Group, Tiles},
 };
@@ -21,6 +21,19 @@ use crate::{
 pub(crate) const RUN_LEN_MIN: usize = 65;
 /// Bytes of the columns that are fetched at once.
 pub(super) const TILE_BYTES: usize = 1 << 17;
+
+/// Calls `$body` with the type alias `$T` for the Rust type of a dtype of real numbers or times.
+macro_rules! with_real {
+    ($dtype:expr, $T:ident => $body:expr, $otherwise:expr) => {
+        match $dtype {
+            DType::DateTime64(_) | DType::TimeDelta64(_) => {
+                type $T = Time;
+                $body
+            }
+            dtype => with_number!(dtype, $T => $body, $otherwise),
+        }
+    };
+}
 
 /// Median, quantiles or mode of elements at stage `Whole`.
 ///
@@ -69,7 +82,7 @@ pub(crate) fn selections(
     if reduction.kind == ReduceKind::Mode {
         return modes(reduction, group, layout, selections);
     }
-    with_number!(group.dtype(), T => {
+    with_real!(group.dtype(), T => {
         if median {
             let mut out = TensorMut::for_overwrite(<T as Real>::Median::DTYPE, &len)?;
             let place = Place { slice: out.slice_mut::<<T as Real>::Median>(), columns, stride: 0 };
@@ -93,12 +106,12 @@ fn modes(
 ) -> Result<Tensor, KernelError> {
     let columns = layout.columns;
     let is_empty = selections.iter().any(|rows| rows.len() == 0);
-    if is_empty && columns > 0 && !reduction.dtype.is_float() {
+    if is_empty && columns > 0 && !reduction.dtype.holds_nan() {
         let name = reduction.name();
         return Err(KernelError::Empty { name });
     }
     let skip = skips(reduction);
-    with_number!(group.dtype(), T => {
+    with_real!(group.dtype(), T => {
         let mut out = TensorMut::for_overwrite(T::DTYPE, &[selections.len(), columns])?;
         let place = Place { slice: out.slice_mut::<T>(), columns, stride: 0 };
         select_all::<T, _>(group, layout, selections, &Mode { skip }, place)?;

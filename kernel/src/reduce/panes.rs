@@ -7,7 +7,7 @@ use super::{
     order::{Place, Spot, TILE_BYTES, Want},
 };
 use crate::{
-    KernelError,
+    KernelError, Time,
     fused::{Group, TILE_LEN, Tiles},
     simd::{Kernel, dispatch},
 };
@@ -46,7 +46,7 @@ macro_rules! panes {
     )*};
 }
 
-panes!(i8, i16, i32, i64, u8, u16, u32, u64, f32, f64);
+panes!(i8, i16, i32, i64, u8, u16, u32, u64, f32, f64, Time);
 
 /// Few rows: a network over `LANES` columns at once.
 fn by_network<T: Keyed, W: Want<T>, const LANES: usize>(

@@ -4,7 +4,7 @@ use std::cmp::Ordering;
 
 use num_complex::Complex;
 
-use crate::{Element, elementwise::Number};
+use crate::{Element, Time, elementwise::Number};
 
 /// A type whose elements can be reduced.
 pub(crate) trait Reducible: Element {
@@ -437,3 +437,121 @@ macro_rules! complex {
 }
 
 complex!(f32, f64);
+
+impl Reducible for Time {
+    const IS_FLOAT: bool = true;
+    const HIGHEST: Self = Time(i64::MAX);
+    const LOWEST: Self = Time(i64::MIN + 1);
+    type Total = Time;
+    type SumOut = Time;
+
+    #[inline(always)]
+    fn is_nan(self) -> bool {
+        self.is_nat()
+    }
+
+    #[inline(always)]
+    fn is_less(self, other: Self) -> bool {
+        // NaT is the least integer, so only that before another time is in the way.
+        (self.0 < other.0) & !self.is_nat()
+    }
+
+    #[inline(always)]
+    fn order(self, other: Self) -> Ordering {
+        self.rank().cmp(&other.rank())
+    }
+
+    #[inline(always)]
+    fn float(self) -> f64 {
+        if self.is_nat() { f64::NAN } else { self.0 as f64 }
+    }
+
+    #[inline(always)]
+    fn widen(self) -> Time {
+        self
+    }
+
+    fn total_one() -> Time {
+        Time(1)
+    }
+
+    #[inline(always)]
+    fn total_add(a: Time, b: Time) -> Time {
+        a.with(b, i64::wrapping_add)
+    }
+
+    /// No product of times is ever asked for.
+    fn total_multiply(a: Time, b: Time) -> Time {
+        a.with(b, i64::wrapping_mul)
+    }
+
+    fn sum_out(total: Time) -> Time {
+        total
+    }
+
+    fn nothing() -> Option<Self> {
+        Some(Time::NAT)
+    }
+}
+
+impl Real for Time {
+    type Median = Time;
+
+    fn median_out(median: f64) -> Time {
+        Time::from_float(median)
+    }
+
+    #[inline(always)]
+    fn middle(low: Self, high: Self) -> Time {
+        Self::total_add(low, high).divided(2)
+    }
+
+    #[inline(always)]
+    fn distance(low: Self, high: Self) -> f64 {
+        high.0.distance_above(low.0)
+    }
+}
+
+impl Moments for Time {
+    type Center = Time;
+    type Spread = f64;
+
+    #[inline(always)]
+    fn center(self) -> Time {
+        self
+    }
+
+    #[inline(always)]
+    fn add(a: Time, b: Time) -> Time {
+        Self::total_add(a, b)
+    }
+
+    #[inline(always)]
+    fn subtract(a: Time, b: Time) -> Time {
+        a.with(b, i64::wrapping_sub)
+    }
+
+    #[inline(always)]
+    fn scale(a: Time, factor: f64) -> Time {
+        Time::from_float(a.float() * factor)
+    }
+
+    /// By a count.
+    #[inline(always)]
+    fn divide(a: Time, by: f64) -> Time {
+        a.divided(by as i64)
+    }
+
+    #[inline(always)]
+    fn square(a: Time) -> f64 {
+        a.float() * a.float()
+    }
+
+    fn mean_out(mean: Time) -> Self {
+        mean
+    }
+
+    fn spread_out(spread: f64) -> f64 {
+        spread
+    }
+}

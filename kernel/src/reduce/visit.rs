@@ -11,7 +11,7 @@ use super::{
     reducible::{Moments, Reducible},
     skips,
 };
-use crate::{KernelError, element::with_element};
+use crate::{KernelError, Time, element::with_element};
 
 /// What is done with a fold once its type is known.
 pub(crate) trait Visitor {
@@ -27,6 +27,12 @@ pub(crate) fn visit<V: Visitor>(reduction: &Reduction, visitor: V) -> Visited<V>
     let dtype = carrier(reduction);
     let skip = skips(reduction);
     match reduction.kind {
+        ReduceKind::Sum | ReduceKind::Mean if dtype.is_time() => Some(match (&reduction.kind, skip) {
+            (ReduceKind::Sum, false) => visitor.visit::<Time, _>(Sum::<false>),
+            (ReduceKind::Sum, true) => visitor.visit::<Time, _>(Sum::<true>),
+            (_, false) => visitor.visit::<Time, _>(Mean::<false>),
+            (_, true) => visitor.visit::<Time, _>(Mean::<true>),
+        }),
         ReduceKind::Sum | ReduceKind::Prod => match dtype {
             DType::Int64 => total::<i64, V>(&reduction.kind, visitor),
             DType::UInt64 => total::<u64, V>(&reduction.kind, visitor),
@@ -54,12 +60,16 @@ pub(crate) fn visit<V: Visitor>(reduction: &Reduction, visitor: V) -> Visited<V>
             DType::Float64 => truth::<f64, V>(&reduction.kind, visitor),
             DType::Complex64 => truth::<Complex<f32>, V>(&reduction.kind, visitor),
             DType::Complex128 => truth::<Complex<f64>, V>(&reduction.kind, visitor),
+            DType::DateTime64(_) | DType::TimeDelta64(_) => truth::<Time, V>(&reduction.kind, visitor),
             _ => truth::<bool, V>(&reduction.kind, visitor),
         },
         _ if skip => match dtype {
             DType::Float32 => pick_skipping::<f32, V>(&reduction.kind, visitor),
             DType::Complex64 => pick_skipping::<Complex<f32>, V>(&reduction.kind, visitor),
             DType::Complex128 => pick_skipping::<Complex<f64>, V>(&reduction.kind, visitor),
+            DType::DateTime64(_) | DType::TimeDelta64(_) => {
+                pick_skipping::<Time, V>(&reduction.kind, visitor)
+            }
             _ => pick_skipping::<f64, V>(&reduction.kind, visitor),
         },
         _ => with_element!(dtype, T => pick::<T, V>(&reduction.kind, visitor)),

@@ -157,6 +157,7 @@ fn near_enough(got: &Tensor, want: &Tensor, near: &Near, scale: Option<&Tensor>)
 fn equal(a: Scalar, b: Scalar) -> bool {
     match (a.as_int(), b.as_int()) {
         (Some(a), Some(b)) => a == b,
+        _ if a.as_time().is_some() => a == b,
         _ if a.dtype().is_complex() || b.dtype().is_complex() => {
             let same = |x: f64, y: f64| x == y || (x.is_nan() && y.is_nan());
             let (a, b) = (a.as_complex(), b.as_complex());

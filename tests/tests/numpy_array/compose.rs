@@ -476,7 +476,7 @@ fn product(random: &mut Random, x: &Value, y: &Value) -> Made {
         return Ok(None);
     };
     // Of int64 and uint64 NumPy makes floats.
-    let is_float = promote(x.array.dtype(), y.array.dtype()).is_float();
+    let is_float = promote(x.array.dtype(), y.array.dtype()).is_ok_and(DType::is_float);
     if is_float || x.array.ndim() + y.array.ndim() > 5 {
         return Ok(None);
     }

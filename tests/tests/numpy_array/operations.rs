@@ -11,16 +11,17 @@ use crate::{
     inputs::{Random, Values, array, tensor},
 };
 
-const UNARY: [UnaryOp; 38] = {
+const UNARY: [UnaryOp; 42] = {
     use UnaryOp::*;
     [
         Negative, Positive, Absolute, Sign, Square, Reciprocal, LogicalNot, Invert, IsNan, IsFinite, IsInf,
         Sqrt, Cbrt, Exp, Exp2, Expm1, Log, Log2, Log10, Log1p, Sin, Cos, Tan, Arcsin, Arccos, Arctan, Sinh,
-        Cosh, Tanh, Arcsinh, Arccosh, Arctanh, Floor, Ceil, Trunc, Rint, Deg2rad, Rad2deg,
+        Cosh, Tanh, Arcsinh, Arccosh, Arctanh, Floor, Ceil, Trunc, Rint, Deg2rad, Rad2deg, Conjugate, Real,
+        Imag, Spacing,
     ]
 };
 
-const BINARY: [BinaryOp; 29] = {
+const BINARY: [BinaryOp; 30] = {
     use BinaryOp::*;
     [
         Add,
@@ -52,6 +53,7 @@ const BINARY: [BinaryOp; 29] = {
         LessEqual,
         Greater,
         GreaterEqual,
+        Nextafter,
     ]
 };
 
@@ -80,7 +82,9 @@ fn unary_nearness(op: UnaryOp) -> Near {
     use UnaryOp::*;
     match op {
         Negative | Positive | Absolute | Sign | Square | Reciprocal | LogicalNot | Invert | IsNan
-        | IsFinite | IsInf | Sqrt | Floor | Ceil | Trunc | Rint => Near::Same,
+        | IsFinite | IsInf | Sqrt | Floor | Ceil | Trunc | Rint | Conjugate | Real | Imag | Spacing => {
+            Near::Same
+        }
         _ => Near::Ulps(4),
     }
 }
@@ -133,8 +137,12 @@ fn binary_operations_on_every_pair_of_dtypes() {
                     y = small.unwrap();
                 }
                 let built = binary(op, array(&mut random, &x), array(&mut random, &y));
-                let is_float16 =
-                    |op: BinaryOp| matches!(op, BinaryOp::Arctan2 | BinaryOp::Hypot | BinaryOp::Copysign);
+                let is_float16 = |op: BinaryOp| {
+                    matches!(
+                        op,
+                        BinaryOp::Arctan2 | BinaryOp::Hypot | BinaryOp::Copysign | BinaryOp::Nextafter
+                    )
+                };
                 let is_small = a.size_bytes() == 1 && b.size_bytes() == 1;
                 let python = match is_float16(op) && is_small && a.kind() != b.kind() {
                     // NumPy computes these in float16 or by way of the promoted integer.

@@ -95,7 +95,9 @@ pub(crate) fn tensors(dtype: DType, shape: Vec<usize>, floats: Floats) -> BoxedS
         DType::UInt64 => vector!(u64, n, shape),
         DType::Float32 => float_vector!(f32, n, shape, floats),
         DType::Float64 => float_vector!(f64, n, shape, floats),
-        DType::Complex64 | DType::Complex128 => unreachable!("complex numbers have tests of their own"),
+        DType::Complex64 | DType::Complex128 | DType::DateTime64(_) | DType::TimeDelta64(_) => {
+            unreachable!("complex numbers and times have tests of their own")
+        }
     }
 }
 
