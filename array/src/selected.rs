@@ -310,7 +310,7 @@ impl Selected {
     fn or_else(&self, other: Scalar) -> Result<Array, ArrayError> {
         let behind = (1..=self.ndim() - 1 - self.axis).map(|place| place as i64);
         let mask = self.mask.expand_dims(behind.collect::<Vec<_>>())?;
-        where_(mask, &self.array, &Array::scalar(other))
+        where_(mask, &self.array, Array::scalar(other))
     }
 
     fn over(&self) -> Over {
