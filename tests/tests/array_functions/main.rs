@@ -36,7 +36,7 @@ fn sources(folder: &Path) -> String {
     texts.collect()
 }
 
-/// Names of public functions: written out, or listed for a macro as `name => Variant`.
+/// Names of public functions: written out, or listed for a macro as `name => Variant,` or `;`.
 fn public_functions(text: &str) -> BTreeSet<&str> {
     let name_end = |text: &str| {
         text.find(|c: char| !(c.is_alphanumeric() || c == '_'))
@@ -44,7 +44,7 @@ fn public_functions(text: &str) -> BTreeSet<&str> {
     };
     let written = text.split("pub fn ").skip(1).map(|rest| &rest[..name_end(rest)]);
     let listed = text.lines().filter_map(|line| {
-        let (name, _) = line.trim().strip_suffix(',')?.split_once(" => ")?;
+        let (name, _) = line.trim().strip_suffix([',', ';'])?.split_once(" => ")?;
         (!name.is_empty() && name_end(name) == name.len()).then_some(name)
     });
     written.chain(listed).collect()
