@@ -170,3 +170,13 @@ fn what_a_worker_that_is_to_leave_was_to_copy_goes_elsewhere() {
     (case.layers_max, case.blocks_max) = (Some(3), Some(8));
     simulate(&case).unwrap_or_else(|failed| panic!("{failed}"));
 }
+
+/// A client that came back had let go of all that a job keeps, and workers had it all: the job finished. The scheduler's process
+/// ended, and the next one took the job for cancelled, since it heard of what was let go before it heard of the end.
+#[test]
+fn a_job_that_finished_after_all_was_let_go_stays_finished_after_a_restart() {
+    let mut case = Case::new(3_000_202_932);
+    case.only_jobs = Some((1..=8).collect());
+    (case.layers_max, case.blocks_max) = (Some(3), Some(8));
+    simulate(&case).unwrap_or_else(|failed| panic!("{failed}"));
+}

@@ -99,7 +99,19 @@ impl Scheduler {
             },
             until: now + restore.wait_us,
         });
+        let finished = restore.facts.iter().filter_map(|fact| match fact {
+            Fact::JobFinished { job } => Some(*job),
+            _ => None,
+        });
+        let finished: BTreeSet<JobId> = finished.collect();
         for fact in restore.facts {
+            // A job that finished did so although its client had let go of it: it was not cancelled for that.
+            if let Fact::KeyReleased { key } = &fact
+                && let Some(&(job, _)) = self.keys.get(key)
+                && finished.contains(&job)
+            {
+                self.running_to_finished_before(job);
+            }
             self.replay(fact);
         }
         self.settle(commands);
