@@ -1,6 +1,6 @@
 //! Elements taken by positions that are arrays, and elements replaced: each gives a new array.
 
-use graticule_ops::{AxisSelection, Scalar};
+use graticule_ops::{AxisSelection, OpsError, Scalar};
 use graticule_plan::{AxisChunks, DType, Kind};
 
 use crate::{
@@ -12,6 +12,29 @@ use crate::{
     selection::View,
     where_,
 };
+
+/// Whether a mask is one, and lies on the first axes of an array of this shape.
+pub(crate) fn check_mask(mask: &Array, shape: &[u64]) -> Result<(), ArrayError> {
+    if mask.dtype() != DType::Bool {
+        let (operation, dtype, hint) = (
+            "selecting by a mask",
+            mask.dtype(),
+            ": compare it, or convert it to bool",
+        );
+        return Err(OpsError::DType {
+            operation,
+            dtype,
+            hint,
+        }
+        .into());
+    }
+    let mask = mask.shape();
+    if mask.len() > shape.len() || mask != shape[..mask.len()] {
+        let shape = shape.to_vec();
+        return Err(ArrayError::MaskShape { mask, shape });
+    }
+    Ok(())
+}
 
 impl Array {
     /// Takes elements along an axis at positions that differ from row to row, as `argsort` gives them.
@@ -142,15 +165,11 @@ impl Array {
     /// The mask lies on the array's first axes. The result has this array's dtype.
     ///
     /// # Errors
-    /// [`ArrayError::MaskShape`], [`ArrayError::BroadcastTo`], [`ArrayError::Ops`] for a weak integer out of bounds.
+    /// [`ArrayError::MaskShape`], [`ArrayError::BroadcastTo`], [`ArrayError::Ops`] for a mask of another dtype than bool or a
+    /// weak integer out of bounds.
     pub fn put_mask(&self, mask: &Array, value: impl Into<Operand>) -> Result<Array, ArrayError> {
         let shape = self.shape();
-        if mask.dtype() != DType::Bool || mask.ndim() > shape.len() || mask.shape() != shape[..mask.ndim()] {
-            return Err(ArrayError::MaskShape {
-                mask: mask.shape(),
-                shape,
-            });
-        }
+        check_mask(mask, &shape)?;
         let behind: Vec<i64> = (mask.ndim()..shape.len()).map(|axis| axis as i64).collect();
         let value = self.assigned(value.into())?.broadcast_to(&shape)?;
         Ok(where_(mask.expand_dims(behind)?, value, self)?.with_grid(self.chunks()))

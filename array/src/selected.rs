@@ -9,6 +9,7 @@ use graticule_plan::{AxisChunks, ChunkGrid, DType};
 
 use crate::{
     Array, ArrayError, Chunks, Operand, Over,
+    assign::check_mask,
     creation::small,
     expression::Op,
     graph::Graph,
@@ -47,13 +48,10 @@ impl Array {
     /// Elements come in C order, so several axes are regrouped first, as by [`Array::reshape`].
     ///
     /// # Errors
-    /// [`ArrayError::MaskShape`]; as [`Array::reshape`].
+    /// [`ArrayError::MaskShape`]; [`ArrayError::Ops`] for a mask of another dtype than bool; as [`Array::reshape`].
     pub fn take_mask(&self, mask: &Array) -> Result<Selected, ArrayError> {
         let shape = self.shape();
-        if mask.dtype() != DType::Bool || mask.ndim() > shape.len() || mask.shape() != shape[..mask.ndim()] {
-            let mask = mask.shape();
-            return Err(ArrayError::MaskShape { mask, shape });
-        }
+        check_mask(mask, &shape)?;
         let len = shape[..mask.ndim()].iter().product::<u64>() as i64;
         let behind = shape[mask.ndim()..].iter().map(|&len| len as i64);
         let array = self.reshape(&std::iter::once(len).chain(behind).collect::<Vec<_>>())?;

@@ -247,7 +247,12 @@ fn selections_that_do_not_belong_together_are_refused() {
         of(&positive).map(|x| x.sum(&Over::all())),
         Err::<Selected, _>(ArrayError::MaskShape { .. })
     ));
-    assert!(x.take_mask(&x).is_err(), "a mask is boolean");
+    let why = [x.take_mask(&x).unwrap_err(), x.put_mask(&x, 0).unwrap_err()];
+    assert!(
+        why.iter()
+            .all(|why| why.to_string().contains("convert it to bool")),
+        "a mask is boolean: {why:?}"
+    );
     for counts in [&[1, 1][..], &[1, 1, 1, 1], &[3, 1, 1]] {
         let why = of(&positive).with_counts(counts).unwrap_err();
         assert!(matches!(why, ArrayError::BlockLengths { .. }), "{why}");
