@@ -184,7 +184,14 @@ pub(super) fn windows(graph: &mut Graph, ix: NodeIx) -> bool {
     if is_whole(&others, &shape) {
         return false;
     }
-    let inner = operand_selections(graph, x, 0, &others);
+    let mut inner = operand_selections(graph, x, 0, &others);
+    // Along an axis of windows the operand is longer than what is made of it.
+    let lens = graph.grid(node.operands[0]).shape();
+    for ((selected, place), len) in inner.iter_mut().zip(operand_axes(graph, x, 0)).zip(lens) {
+        if place.is_some_and(is_windowed) {
+            *selected = AxisSelection::whole(len);
+        }
+    }
     let operand = slice_of(graph, node.operands[0], &inner);
     let grid = slice_grid(&node.grid, &others);
     let part = graph.add(node.op, vec![operand], node.dtype, grid);

@@ -6,12 +6,13 @@ use graticule_array::{
     LowerOptions, Wanted, lower,
     rewrite::{REWRITES, Rewrites},
 };
+use graticule_plan::DType;
 use proptest::prelude::*;
 
 use crate::{
-    compare::{results, same},
+    compare::{Near, check, results, same},
     compose::{Case, Value, config},
-    inputs::{Random, Values},
+    inputs::{Random, Values, array, tensor},
 };
 
 /// Each property of one rewrite has so many times fewer cases than others.
@@ -162,4 +163,16 @@ fn every_rewrite_has_its_property_and_random_expressions_reach_it() {
         }
     }
     panic!("no random expression reaches {left:?}");
+}
+
+/// The axis of the second windows is shorter than the one that they are taken from, which stays whole.
+#[test]
+fn slices_of_windows_along_two_axes_are_numpys() {
+    let mut random = Random::new(1);
+    let input = tensor(&mut random, DType::Int32, &[3, 5, 4], Values::Tame);
+    let windows = array(&mut random, &input).sliding_window_view(&[2, 5], [0, 1]);
+    let part = windows.and_then(|windows| windows.slice(&[(..).into(), (..).into(), (1..3).into()]));
+    let python = "np.lib.stride_tricks.sliding_window_view(x, (2, 5), axis=(0, 1))[:, :, 1:3]";
+    let inputs = [("x".to_owned(), input)];
+    check(&part.expect("it fits"), python, &inputs, &Near::Same).expect("NumPy's windows");
 }
