@@ -3,8 +3,9 @@
 use std::cmp::Ordering;
 
 use faer::{
-    MatRef, Side,
+    Mat, MatRef, Side,
     linalg::solvers::{Llt, Qr, SelfAdjointEigen, Svd},
+    traits::math_utils::{imag, real},
 };
 use num_complex::Complex;
 
@@ -151,6 +152,7 @@ impl<T: Field> Matrices<'_, T> {
         }
         Ok(())
     }
+
     /// Eigenvalues and, below them, a column of length 1 for each, if they are asked for.
     pub(super) fn eig(&self, with_vectors: bool, out: &mut [Complex<T::Real>]) -> Result<(), MatrixProblem>
     where
@@ -180,10 +182,35 @@ impl<T: Field> Matrices<'_, T> {
                 x.re.into() * x.re.into() + x.im.into() * x.im.into()
             });
             let length = squares.sum::<f64>().sqrt();
+            if length.is_nan() || length == 0.0 {
+                // Of eigenvalues that are there several times a vector may fail.
+                let vector = least_stretched(x, made.S().column_vector()[column])?;
+                let places = vectors.chunks_exact_mut(self.width).zip(vector);
+                places.for_each(|(row, x)| row[column] = x);
+                continue;
+            }
             for (row, x) in elements().enumerate() {
                 vectors[row * self.width + column] = x.times(scale).times(1.0 / length);
             }
         }
         Ok(())
     }
+}
+
+/// The vector of length 1 that `x`, less an eigenvalue on its diagonal, makes shortest.
+fn least_stretched<T: Field>(
+    x: MatRef<'_, T>,
+    value: Complex<T::Real>,
+) -> Result<Vec<Complex<T::Real>>, MatrixProblem>
+where
+    Complex<T::Real>: Field,
+{
+    let len = x.nrows();
+    let less = Mat::from_fn(len, len, |row, column| {
+        let element = &x[(row, column)];
+        let element = Complex::new(real(element), imag(element));
+        if row == column { element - value } else { element }
+    });
+    let made = Svd::new(less.as_ref()).map_err(|_| MatrixProblem::NotConverged)?;
+    Ok((0..len).map(|row| made.V()[(row, len - 1)]).collect())
 }

@@ -98,6 +98,12 @@ pub(crate) fn check(
             near_enough(&got, &want, near, scale.as_ref()).map_err(|why| format!("{why}: {}", explained()))
         }
         (Err(KernelError::Empty { .. } | KernelError::AllNan { .. }), Err(Raised { .. })) => Ok(()),
+        // Of what nobody needs nothing is computed, so nothing fails.
+        (Ok(got), Err(raised))
+            if got.shape().contains(&0) && raised.message.contains("All-NaN slice encountered") =>
+        {
+            Ok(())
+        }
         // NumPy's medians and quantiles stumble over several axes of an array without elements.
         (Ok(_), Err(raised))
             if ["median(", "quantile("].iter().any(|name| python.contains(name))

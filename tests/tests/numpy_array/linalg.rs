@@ -9,7 +9,7 @@ use graticule_tests::numpy::Numpy;
 use proptest::prelude::*;
 
 use crate::{
-    compare::{Near, check, result},
+    compare::{Near, check, result, results},
     compose::config,
     inputs::{Random, Values, array, tensor},
     operations::check_built,
@@ -647,4 +647,36 @@ fn a_stack_is_factorised_once_and_by_its_own_chunks() {
     let text = q.matmul(&r).unwrap().explain().unwrap();
     // One layer as written, and one as run, in whose tasks the factors are multiplied too.
     assert_eq!(text.matches("qr").count(), 2, "{text}");
+}
+
+/// Every matrix of four rows of zeros and ones: most have an eigenvalue several times, many too few vectors for it.
+#[test]
+fn eigenvectors_of_eigenvalues_that_recur_are_vectors() {
+    let bits = Array::arange(0.0, 65_536.0, 1.0, DType::Int64, Chunks::Size(16_384)).unwrap();
+    let places = Array::arange(0.0, 16.0, 1.0, DType::Int64, Chunks::Whole).unwrap();
+    let x = bits.expand_dims(-1).unwrap().right_shift(&places).unwrap();
+    let x = x
+        .bitwise_and(1)
+        .unwrap()
+        .reshape(&[-1, 4, 4])
+        .unwrap()
+        .astype(DType::Float64)
+        .unwrap();
+    let (values, vectors) = x.eig().unwrap();
+    let error = x
+        .matmul(&vectors)
+        .unwrap()
+        .subtract(&rows_times(&vectors, &values).unwrap())
+        .unwrap();
+    let wrong = error.absolute().unwrap().max(&Over::all()).unwrap();
+    let lengths = vectors
+        .vector_norm(2.0, &Over::axis(-2))
+        .unwrap()
+        .subtract(1.0)
+        .unwrap();
+    let wrong_length = lengths.absolute().unwrap().max(&Over::all()).unwrap();
+    for wrong in results(&[&wrong, &wrong_length], Rewrites::All).unwrap() {
+        let wrong = wrong.as_slice::<f64>().unwrap()[0];
+        assert!(wrong < 1e-6, "off by {wrong}");
+    }
 }
