@@ -666,7 +666,7 @@ fn eigenvectors_of_eigenvalues_that_recur_are_vectors() {
     let error = x
         .matmul(&vectors)
         .unwrap()
-        .subtract(&rows_times(&vectors, &values).unwrap())
+        .subtract(rows_times(&vectors, &values).unwrap())
         .unwrap();
     let wrong = error.absolute().unwrap().max(&Over::all()).unwrap();
     let lengths = vectors
