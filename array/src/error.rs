@@ -84,6 +84,12 @@ pub enum ArrayError {
         /// What does not fit.
         why: String,
     },
+    /// Labels of axes that do not fit arrays.
+    #[error("labels of axes: {why}")]
+    Labels {
+        /// What does not fit.
+        why: String,
+    },
     /// Random numbers that cannot be.
     #[error("{distribution}: {why}")]
     Random {

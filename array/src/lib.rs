@@ -79,7 +79,7 @@ pub use annotate::annotate;
 pub use axes::Axes;
 pub use blocks::{
     BlockFunction, BlockLen, BlockReduction, Blockwise, Gufunc, MapBlocks, apply_gufunc, apply_over_axes,
-    blockwise, fromfunction, map_blocks, map_overlap, reduction,
+    blockwise, fromfunction, map_blocks, map_overlap, reduction, unify_chunks,
 };
 pub use chunking::{AUTO_CHUNK_BYTES, Chunks};
 pub use cohorts::Strategy;

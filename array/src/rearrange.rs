@@ -2,7 +2,13 @@
 
 use graticule_ops::AxisSelection;
 
-use crate::{Array, ArrayError, Axes, Index, concatenate, infer::axis_index};
+use crate::{
+    Array, ArrayError, Axes, Index, concatenate,
+    infer::{axis_index, from_lengths, with_axis},
+};
+
+/// How much longer than the longest chunk before a chunk may be that [`Array::shuffle`] puts groups into, in quarters.
+const SHUFFLED_CHUNK_QUARTERS: u64 = 5;
 
 impl Array {
     /// Moves the elements along axes by so many places; those that leave at one end come in at the other.
@@ -33,6 +39,37 @@ impl Array {
             rolled = rolled.rolled(axis, shift)?;
         }
         Ok(rolled)
+    }
+
+    /// Takes the elements of groups along `axis`, group after group, so that no group is cut: each is a list of positions.
+    ///
+    /// Chunks hold as many whole groups as fit what the longest chunk was, and a quarter more, as Dask's `shuffle` does it;
+    /// a longer group is a chunk for itself.
+    ///
+    /// # Errors
+    /// As [`Array::take`].
+    pub fn shuffle(&self, groups: &[Vec<i64>], axis: i64) -> Result<Array, ArrayError> {
+        let place = axis_index(axis, self.ndim())?;
+        let positions: Vec<i64> = groups.iter().flatten().copied().collect();
+        let taken = self.take(&positions, axis)?;
+        let longest = self.chunks().axes()[place].chunk_max();
+        let len_max = longest.saturating_mul(SHUFFLED_CHUNK_QUARTERS) / 4;
+        let mut lengths: Vec<u64> = Vec::new();
+        for len in groups
+            .iter()
+            .map(|group| group.len() as u64)
+            .filter(|len| *len > 0)
+        {
+            match lengths.last_mut() {
+                Some(last) if *last + len <= len_max => *last += len,
+                _ => lengths.push(len),
+            }
+        }
+        if lengths.is_empty() {
+            return Ok(taken);
+        }
+        let grid = with_axis(taken.chunks(), place, from_lengths(&lengths))?;
+        Ok(taken.with_grid(&grid))
     }
 
     fn rolled(&self, axis: usize, shift: i128) -> Result<Array, ArrayError> {

@@ -245,6 +245,11 @@ fn case(name: &str) -> Vec<Array> {
         "fuse-into-read" => float().sqrt().unwrap(),
         "fuse-into-reduction" => float().sqrt().unwrap().sum(&Over::axis(2)).unwrap(),
         "fuse-cuts" => float().gradient(&[], [2], 1).unwrap().remove(0),
+        "share-reads" => {
+            let differences = float().diff(1, 2, None, None).unwrap();
+            let part = [Index::Full, Index::Full, Index::range(0, 5)];
+            differences.slice(&part).unwrap()
+        }
         "fuse-small" => {
             let weights = Array::from_slice(&[6], &[Chunks::Whole], &[1.0; 6]).unwrap();
             float().multiply(weights.expand_dims(1).unwrap()).unwrap()

@@ -1,5 +1,6 @@
 use std::sync::Arc;
 
+use graticule_numerics::linalg::MatrixProblem;
 use graticule_ops::OpsError;
 use graticule_plan::{DType, Digest};
 
@@ -159,21 +160,4 @@ pub enum KernelError {
     /// An integer was to be raised to a negative power; NumPy raises `ValueError`.
     #[error("integers to negative integer powers are not allowed; cast to a float first")]
     NegativePower,
-}
-
-/// What is wrong with a matrix.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum MatrixProblem {
-    /// Its rows depend on each other to the last digit.
-    #[error("singular matrix: lstsq or pinv give the nearest solution")]
-    Singular,
-    /// A pivot is not above zero.
-    #[error("matrix is not positive definite: check that it is symmetric, and that its rows are independent")]
-    NotPositiveDefinite,
-    /// It has NaN or infinities, which an eigenvalue is not made of.
-    #[error("the matrix must not contain infs or NaNs")]
-    NotFinite,
-    /// It has NaN, or the iteration came to no end.
-    #[error("did not converge: check the matrix for NaN")]
-    NotConverged,
 }

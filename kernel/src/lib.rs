@@ -65,7 +65,8 @@ pub use buffer::{
 };
 pub use chunk::{Chunk, PART_COUNT_MAX, PartHeads, split_header};
 pub use element::Element;
-pub use error::{BoxError, KernelError, MatrixProblem};
+pub use error::{BoxError, KernelError};
+pub use graticule_numerics::linalg::MatrixProblem;
 pub use program::{NODE_COUNT_MAX, run, run_unfused, run_with_functions};
 pub use reader::{InlineReader, Reader, Tables, read_inline};
 pub use tensor::{Tensor, TensorMut};

@@ -175,7 +175,8 @@ impl Task<'_> {
             values.values.push(value);
             if !is_lazy {
                 values.taken(self.program, node);
-            } else if !fuse {
+            } else if !fuse && !matches!(step, Node::Sliding { .. }) {
+                // Windows are but a view of what they lie in.
                 lazy::force(self, &mut values, node)?;
             }
         }

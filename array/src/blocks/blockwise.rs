@@ -118,6 +118,46 @@ pub fn blockwise(
     Ok(made.remove(0))
 }
 
+/// Cuts arrays alike along axes of one label, as the largest of them is cut: Dask's function. Axes of one element stay as
+/// they are.
+///
+/// ```
+/// use graticule_array::{Array, Chunks, unify_chunks};
+/// use graticule_plan::DType;
+///
+/// let big = Array::zeros(&[6, 8], &[Chunks::Size(3), Chunks::Whole], DType::Float64)?;
+/// let small = Array::zeros(&[6], &[Chunks::Size(2)], DType::Float64)?;
+/// let (chunks, arrays) = unify_chunks(&[(&big, "ij"), (&small, "i")])?;
+/// assert_eq!(chunks[&'i'].lengths(), [3, 3]);
+/// assert_eq!(arrays[1].chunks().axes()[0].lengths(), [3, 3]);
+/// # Ok::<(), graticule_array::ArrayError>(())
+/// ```
+///
+/// # Errors
+/// [`ArrayError::Labels`] for labels that do not fit the axes, or axes of one label that have other lengths.
+pub fn unify_chunks(
+    arrays: &[(&Array, &str)],
+) -> Result<(BTreeMap<char, AxisChunks>, Vec<Array>), ArrayError> {
+    let misfit = |why: String| ArrayError::Labels { why };
+    let mut labelled = Vec::with_capacity(arrays.len());
+    for (array, text) in arrays {
+        let own: Vec<char> = text.chars().collect();
+        check_distinct(&own).map_err(misfit)?;
+        if own.len() != array.ndim() {
+            let ndim = array.ndim();
+            return Err(misfit(format!("labels {text:?} for an array of {ndim} axes")));
+        }
+        let own = own.into_iter().map(|label| label as usize);
+        labelled.push(((*array).clone(), own.collect()));
+    }
+    let (arrays, common) = align(misfit, labelled)?;
+    let of_label = |(label, chunks): (usize, AxisChunks)| {
+        let label = u32::try_from(label).ok().and_then(char::from_u32);
+        (label.expect("it was a character"), chunks)
+    };
+    Ok((common.into_iter().map(of_label).collect(), arrays))
+}
+
 fn check_distinct(labels: &[char]) -> Result<(), String> {
     let twice = (1..labels.len()).find(|&axis| labels[..axis].contains(&labels[axis]));
     match twice {

@@ -15,7 +15,7 @@ use graticule_plan::{AxisChunks, ChunkGrid, DType};
 use crate::{Array, ArrayError, expression::Op, infer::grid_of};
 
 pub use along::{apply_over_axes, fromfunction};
-pub use blockwise::{Blockwise, blockwise};
+pub use blockwise::{Blockwise, blockwise, unify_chunks};
 pub use gufunc::{Gufunc, apply_gufunc};
 pub use map::{BlockLen, MapBlocks, map_blocks, map_overlap};
 pub use reduction::{BlockReduction, reduction};

@@ -14,6 +14,7 @@ use graticule_plan::{AxisWindow, DType, Digest, Input, InputMap, LayerId, PlanBu
 use super::{
     edges::{Placement, element_windows, operand_placement, windows},
     place::{Place, own_placement, seat},
+    shared::{Part, SharedReads},
 };
 use crate::{
     expression::{GroupReduce, Op, Reduce, Reducer},
@@ -35,6 +36,9 @@ pub(super) struct Emitter<'a> {
     done: Table<NodeIx, NodeId>,
     /// Leaves that are made anew for each way in which they are used.
     leaves: Table<(NodeIx, Placement), NodeId>,
+    shared: SharedReads,
+    /// What the shared reads have become, as far as they are there.
+    hulls: Table<usize, NodeId>,
     inputs: Vec<(Input, NodeId)>,
     tables: BTreeSet<Digest>,
     functions: BTreeSet<Arc<str>>,
@@ -51,6 +55,8 @@ pub(super) struct Body {
     pub(super) name: String,
     /// Of each node the most bytes that it makes for a block.
     pub(super) bytes: Vec<u64>,
+    /// Reads that are cut out of others.
+    pub(super) shared_count: u64,
 }
 
 /// The most operations that a layer's name lists.
@@ -74,6 +80,8 @@ impl<'a> Emitter<'a> {
             bytes: Vec::new(),
             done: Table::default(),
             leaves: Table::default(),
+            shared: SharedReads::default(),
+            hulls: Table::default(),
             inputs: Vec::new(),
             tables: BTreeSet::new(),
             functions: BTreeSet::new(),
@@ -82,7 +90,11 @@ impl<'a> Emitter<'a> {
     }
 
     /// Emits the layer's nodes, which stand in an order in which operands come first.
-    pub(super) fn body(mut self, members: &[NodeIx]) -> Body {
+    pub(super) fn body(mut self, members: &[NodeIx], shares_reads: bool) -> Body {
+        if shares_reads {
+            let parts = members.iter().filter_map(|&ix| self.part(ix));
+            self.shared = SharedReads::of(parts.collect());
+        }
         for &ix in members {
             let placement = self.placement(ix);
             let id = self.node(ix, &placement);
@@ -116,7 +128,51 @@ impl<'a> Emitter<'a> {
             functions: self.functions.into_iter().collect(),
             name: names.join("+"),
             bytes: self.bytes,
+            shared_count: self.shared.cuts.len() as u64,
         }
+    }
+
+    /// A read, as one that may be shared.
+    fn part(&self, ix: NodeIx) -> Option<Part> {
+        let node = self.graph.node(ix);
+        let Op::Source { table, selection } = &node.op else {
+            return None;
+        };
+        Some(Part {
+            ix,
+            source: table.digest,
+            dtype: node.dtype,
+            selection: selection.clone(),
+            axes: self.axes(ix, &self.placement(ix)),
+        })
+    }
+
+    /// What is cut out of a shared read, which is emitted if it is not there yet.
+    fn cut(
+        &mut self,
+        source: Digest,
+        dtype: DType,
+        hull: usize,
+        selection: Vec<Option<AxisSelection>>,
+    ) -> ops::Node {
+        let x = match self.hulls.get(&hull) {
+            Some(&known) => known,
+            None => {
+                let shared = self.shared.hulls[hull].clone();
+                let elements = shared.axes.iter().map(BlockAxis::extent_max);
+                let bytes = elements.fold(dtype.size_bytes(), u64::saturating_mul);
+                let read = ops::Node::Read(Read {
+                    source,
+                    dtype,
+                    selection: shared.selection,
+                    axes: shared.axes,
+                });
+                let id = self.push(read, bytes);
+                self.hulls.insert(hull, id);
+                id
+            }
+        };
+        ops::Node::Slice { x, selection }
     }
 
     fn placement(&self, ix: NodeIx) -> Placement {
@@ -218,6 +274,10 @@ impl<'a> Emitter<'a> {
         let made = match &node.op {
             Op::Source { table, selection } => {
                 let source = self.table(table.bytes.clone());
+                if let Some((hull, cut)) = self.shared.cuts.get(&ix).cloned() {
+                    let made = self.cut(source, node.dtype, hull, cut);
+                    return self.push(made, self.bytes_of(ix, placement));
+                }
                 let (selection, axes) = (selection.clone(), self.axes(ix, placement));
                 ops::Node::Read(Read {
                     source,
@@ -417,12 +477,15 @@ impl<'a> Emitter<'a> {
                 self.step(reducer, x, placement, combined, Stage::Final)
             }
         };
-        let elements = self
-            .axes(ix, placement)
-            .iter()
-            .map(BlockAxis::extent_max)
-            .fold(1, u64::saturating_mul);
-        self.push(made, elements.saturating_mul(item_bytes(&node.op, node.dtype)))
+        self.push(made, self.bytes_of(ix, placement))
+    }
+
+    /// The most bytes of a node's blocks.
+    fn bytes_of(&self, ix: NodeIx, placement: &Placement) -> u64 {
+        let node = self.graph.node(ix);
+        let axes = self.axes(ix, placement);
+        let elements = axes.iter().map(BlockAxis::extent_max);
+        elements.fold(item_bytes(&node.op, node.dtype), u64::saturating_mul)
     }
 
     fn step(

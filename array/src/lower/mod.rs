@@ -6,6 +6,7 @@ mod estimate;
 mod place;
 mod recut;
 mod scan;
+mod shared;
 mod tree;
 
 use std::{collections::BTreeMap, sync::Arc};
@@ -27,7 +28,7 @@ use crate::{
     Array, ArrayError, annotate,
     expression::{Op, SourceTable},
     graph::{Graph, NodeIx},
-    rewrite::{self, COMMON_PARTS, Rewrites},
+    rewrite::{self, COMMON_PARTS, Rewrites, SHARE_READS},
 };
 
 /// What becomes of a result.
@@ -104,6 +105,9 @@ pub fn lower(wanted: &[(&Array, Wanted)], options: &LowerOptions) -> Result<Lowe
     for (root, members) in emit::members(&order, &places) {
         lowering.layer(root, &members)?;
     }
+    if lowering.shared_count > 0 {
+        rewritten.insert(SHARE_READS, lowering.shared_count);
+    }
     let kinds: Vec<Wanted> = wanted.iter().map(|(_, kind)| *kind).collect();
     let outputs = lowering.outputs(&kinds)?;
     let held = order.iter().filter_map(|&ix| match graph.op(ix) {
@@ -130,6 +134,8 @@ struct Lowering<'a> {
     options: &'a LowerOptions,
     sources: Table<Digest, &'a SourceTable>,
     layers: Table<NodeIx, LayerId>,
+    /// Reads that are cut out of others.
+    shared_count: u64,
     builder: PlanBuilder,
 }
 
@@ -146,13 +152,15 @@ impl<'a> Lowering<'a> {
             options,
             sources,
             layers: Table::default(),
+            shared_count: 0,
             builder: PlanBuilder::new(),
         }
     }
 
     fn layer(&mut self, root: NodeIx, members: &[NodeIx]) -> Result<(), ArrayError> {
         let emitter = Emitter::new(self.graph, self.places, &self.layers, &mut self.builder, root);
-        let body = emitter.body(members);
+        let body = emitter.body(members, self.options.rewrites.has(SHARE_READS));
+        self.shared_count += body.shared_count;
         let annotations = self.annotations(root, members);
         let id = self.add(root, body, annotations)?;
         self.layers.insert(root, id);

@@ -66,6 +66,9 @@ pub const FUSE_CUTS: &str = "fuse-cuts";
 /// Name of the rewrite by which each task makes small arrays itself.
 pub const FUSE_SMALL: &str = "fuse-small";
 
+/// Name of the rewrite that makes one read of those that overlap within a task.
+pub const SHARE_READS: &str = "share-reads";
+
 /// Which rewrites are done.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub enum Rewrites {

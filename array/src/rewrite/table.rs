@@ -2,7 +2,8 @@
 
 use super::{
     COMMON_PARTS, FUSE_CUTS, FUSE_ELEMENTWISE, FUSE_READ, FUSE_REDUCTION, FUSE_SMALL, RECHUNK_IN_STEPS,
-    Rewrite, Step, join, numbers, rechunk, reductions, simplify, slice, slice_through, take, views,
+    Rewrite, SHARE_READS, Step, join, numbers, rechunk, reductions, simplify, slice, slice_through, take,
+    views,
 };
 use crate::graph::{Graph, NodeIx};
 
@@ -76,5 +77,6 @@ pub static REWRITES: &[Rewrite] = &[
     fusion(FUSE_READ, "what is read is worked on by the task that reads it, and is stored only as what becomes of it"),
     fusion(FUSE_REDUCTION, "a reduction's first step takes in what makes its elements, and its result is worked on at once"),
     fusion(FUSE_CUTS, "differences of neighbours along an axis of one block are cut out of the block where it is made"),
+    fusion(SHARE_READS, "the sides of a difference overlap: what is stored is read and decoded once, and each side looks at it where it lies"),
     fusion(FUSE_SMALL, "a few kilobytes are made by each task that needs them: nobody waits for another's"),
 ];

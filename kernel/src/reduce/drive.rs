@@ -26,6 +26,12 @@ pub(crate) struct States<A, B, C> {
 }
 
 pub(crate) type StatesOf<T, F> = States<<F as Fold<T>>::A, <F as Fold<T>>::B, <F as Fold<T>>::C>;
+/// The parts of some states, lent.
+pub(crate) type SlicesOf<'a, T, F> = (
+    &'a [<F as Fold<T>>::A],
+    &'a [<F as Fold<T>>::B],
+    &'a [<F as Fold<T>>::C],
+);
 type State<T, F> = (<F as Fold<T>>::A, <F as Fold<T>>::B, <F as Fold<T>>::C);
 
 impl<A: Part, B: Part, C: Part> States<A, B, C> {

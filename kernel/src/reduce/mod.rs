@@ -5,6 +5,7 @@ mod extreme;
 mod fold;
 mod group;
 mod key;
+mod moving;
 mod network;
 mod order;
 mod panes;
@@ -213,6 +214,9 @@ impl Request<'_> {
     }
 
     fn elements(&self, x: NodeId, stage: Stage, values: &mut Values) -> Result<Chunk, KernelError> {
+        if let Some(chunk) = moving::reduced(self, x, stage, values)? {
+            return Ok(chunk);
+        }
         let shape = values.meta(x).shape;
         let is_ordered = is_order_statistic(&self.reduction.kind);
         let run_len_min = if is_ordered {

@@ -3,7 +3,7 @@
 use graticule_ops::{Reduction, Stage};
 
 use super::{
-    drive::StatesOf,
+    drive::{SlicesOf, StatesOf},
     fold::{Fold, Nothing, Part},
     reducible::Reducible,
     stage::Empty,
@@ -57,18 +57,30 @@ impl<'a, F> Sink<'a, F> {
     {
         let at = self.taken;
         self.taken += states.a.len();
+        self.put::<T>(at, (&states.a, &states.b, &states.c))
+    }
+
+    /// Writes some states' results, or the states, where results from `at` on are.
+    pub(crate) fn put<T: Reducible>(
+        &mut self,
+        at: usize,
+        (a, b, c): SlicesOf<'_, T, F>,
+    ) -> Result<(), KernelError>
+    where
+        F: Fold<T>,
+    {
         let [first, second, third] = &mut self.tensors;
         if self.is_partial {
-            F::A::store(&states.a, first.as_mut(), at);
-            F::B::store(&states.b, second.as_mut(), at);
-            F::C::store(&states.c, third.as_mut(), at);
+            F::A::store(a, first.as_mut(), at);
+            F::B::store(b, second.as_mut(), at);
+            F::C::store(c, third.as_mut(), at);
             return Ok(());
         }
         let out = first
             .as_mut()
             .expect("results are no units")
             .slice_mut::<F::Out>();
-        let states = states.a.iter().zip(&states.b).zip(&states.c);
+        let states = a.iter().zip(b).zip(c);
         for (place, ((&a, &b), &c)) in out[at..].iter_mut().zip(states) {
             *place = match self.fold.finish((a, b, c)) {
                 Ok(result) => result,

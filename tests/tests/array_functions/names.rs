@@ -306,7 +306,7 @@ pub(crate) const SECTIONS: &[Section] = &[
             ("ravel", "", ""),
             ("rollaxis", "moveaxis", ""),
             ("rot90", "", ""),
-            ("shuffle", "", ""),
+            ("shuffle", "", "lists of positions, each in one chunk"),
             ("swapaxes", "", ""),
             ("transpose", "", ""),
             ("vstack", "", ""),

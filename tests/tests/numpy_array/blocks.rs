@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, sync::Arc};
 use graticule_array::{
     Array, ArrayError, BlockFunction, BlockLen, BlockReduction, Blockwise, Boundary, Gufunc, MapBlocks, Over,
     apply_gufunc, apply_over_axes, blockwise, fromfunction, map_blocks, map_overlap, reduction,
-    rewrite::Rewrites,
+    rewrite::Rewrites, unify_chunks,
 };
 use graticule_kernel::{BlockCall, Chunk, KernelError, Tensor};
 use graticule_ops::Scalar;
@@ -13,9 +13,9 @@ use graticule_plan::DType;
 use proptest::prelude::*;
 
 use crate::{
-    compare::{Near, result},
+    compare::{Near, check, result},
     compose::{Case, Made, Value, config, value},
-    inputs::{Random, Values, chunks},
+    inputs::{Random, Values, array, chunks, shape, tensor},
     operations::check_built,
 };
 
@@ -281,6 +281,27 @@ fn sliced(
 
 proptest! {
     #![proptest_config(config())]
+
+    #[test]
+    fn arrays_of_common_labels_are_cut_alike(seed in any::<u64>()) {
+        let mut random = Random::new(seed);
+        let shape: Vec<usize> = shape(&mut random);
+        let names: String = "abcdefgh"[..shape.len()].to_owned();
+        let first = tensor(&mut random, DType::Int16, &shape, Values::Tame);
+        // The same axes behind one, some of them of one element.
+        let fewer: Vec<usize> = shape.iter().skip(1).map(|&len| if random.one_in(4) { 1 } else { len }).collect();
+        let second = tensor(&mut random, DType::Float32, &fewer, Values::Tame);
+        let (x, y) = (array(&mut random, &first), array(&mut random, &second));
+        let (chunks, cut) = unify_chunks(&[(&x, &names), (&y, names.get(1..).unwrap_or_default())]).unwrap();
+        for (array, names) in cut.iter().zip([&names[..], names.get(1..).unwrap_or_default()]) {
+            for (own, name) in array.chunks().axes().iter().zip(names.chars()) {
+                prop_assert!(own.len() == 1 || own.lengths() == chunks[&name].lengths());
+            }
+        }
+        let inputs = [("x".to_owned(), first), ("y".to_owned(), second)];
+        check(&cut[0], "x", &inputs, &Near::Same).map_err(TestCaseError::fail)?;
+        check(&cut[1], "y", &inputs, &Near::Same).map_err(TestCaseError::fail)?;
+    }
 
     #[test]
     fn map_blocks_broadcasts_its_arrays(seed in any::<u64>()) {

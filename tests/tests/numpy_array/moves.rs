@@ -211,6 +211,34 @@ proptest! {
     #![proptest_config(config())]
 
     #[test]
+    fn shuffled_groups_are_taken_and_not_cut(seed in any::<u64>()) {
+        let mut random = Random::new(seed);
+        let case = Case::start(&mut random, Values::Wild);
+        let x = &case.values[0];
+        let Some((axis, len)) = some_axis(&mut random, x) else { return Ok(()) };
+        let groups: Vec<Vec<i64>> = (0..random.below(5))
+            .map(|_| (0..random.below(4)).map(|_| random.below(len.max(1) as usize) as i64).collect())
+            .collect();
+        let positions: Vec<i64> = groups.iter().flatten().copied().collect();
+        let python = format!("np.take({}, np.array({positions:?}, 'int64'), axis={axis})", x.python);
+        let shuffled = x.array.shuffle(&groups, axis);
+        if let Ok(shuffled) = &shuffled {
+            let at = axis.rem_euclid(x.array.ndim() as i64) as usize;
+            let mut ends = vec![0];
+            for len in shuffled.chunks().axes()[at].lengths() {
+                ends.push(ends.last().unwrap() + len as usize);
+            }
+            let mut start = 0;
+            for group in &groups {
+                let end = start + group.len();
+                prop_assert!(ends.iter().all(|&cut| cut <= start || cut >= end), "{groups:?} in {ends:?}");
+                start = end;
+            }
+        }
+        check_built(shuffled, &python, &case.inputs, &Near::Same).map_err(TestCaseError::fail)?;
+    }
+
+    #[test]
     fn moves_give_what_numpy_gives_or_are_refused_as_there(seed in any::<u64>()) {
         let (mut random, case) = pair(seed, Values::Wild);
         let (x, y) = (&case.values[0], &case.values[1]);

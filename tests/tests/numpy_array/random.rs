@@ -25,6 +25,7 @@ fn numbers(which: usize, random: &mut Generator, shape: &[u64], chunks: &[Chunks
         5 => random.integers(-5, 300, shape, chunks, DType::Int16),
         6 => random.integers(0, 1 << 64, shape, chunks, DType::UInt64),
         7 => random.poisson(2.5, shape, chunks),
+        8 => random.triangular((0.0, 1.0, 2.0), shape, chunks),
         _ => random.poisson(1000.0, shape, chunks),
     }
     .unwrap()
@@ -34,7 +35,7 @@ proptest! {
     #![proptest_config(config())]
 
     #[test]
-    fn numbers_are_the_same_in_any_chunks_and_slices(seed in any::<u64>(), which in 0..9usize) {
+    fn numbers_are_the_same_in_any_chunks_and_slices(seed in any::<u64>(), which in 0..10usize) {
         let mut random = Random::new(seed);
         let shape: Vec<u64> = shape(&mut random).into_iter().map(|len| len as u64).collect();
         let whole = numbers(which, &mut Generator::new(seed), &shape, &vec![Chunks::Whole; shape.len()]);
@@ -121,6 +122,46 @@ fn numbers_are_spread_as_they_shall_be() {
             "1 - np.exp(-x / 3)".to_owned(),
         ),
         (
+            many(|r, shape, chunks| r.lognormal(1.0, 0.5, shape, chunks)),
+            format!("{normal}((np.log(x) - 1) / 0.5)"),
+        ),
+        (
+            many(|r, shape, chunks| r.laplace(1.0, 2.0, shape, chunks)),
+            "np.where(x < 1, np.exp((x - 1) / 2) / 2, 1 - np.exp((1 - x) / 2) / 2)".to_owned(),
+        ),
+        (
+            many(|r, shape, chunks| r.logistic(1.0, 2.0, shape, chunks)),
+            "1 / (1 + np.exp((1 - x) / 2))".to_owned(),
+        ),
+        (
+            many(|r, shape, chunks| r.gumbel(1.0, 2.0, shape, chunks)),
+            "np.exp(-np.exp((1 - x) / 2))".to_owned(),
+        ),
+        (
+            many(|r, shape, chunks| r.weibull(1.5, shape, chunks)),
+            "1 - np.exp(-x ** 1.5)".to_owned(),
+        ),
+        (
+            many(|r, shape, chunks| r.pareto(3.0, shape, chunks)),
+            "1 - (1 + x) ** -3.0".to_owned(),
+        ),
+        (
+            many(|r, shape, chunks| r.power(3.0, shape, chunks)),
+            "x ** 3".to_owned(),
+        ),
+        (
+            many(|r, shape, chunks| r.rayleigh(2.0, shape, chunks)),
+            "1 - np.exp(-(x / 2) ** 2 / 2)".to_owned(),
+        ),
+        (
+            many(|r, shape, chunks| r.standard_cauchy(shape, chunks)),
+            "0.5 + np.arctan(x) / np.pi".to_owned(),
+        ),
+        (
+            many(|r, shape, chunks| r.triangular((-1.0, 1.0, 4.0), shape, chunks)),
+            "np.where(x < 1, (x + 1) ** 2 / 10, 1 - (4 - x) ** 2 / 15)".to_owned(),
+        ),
+        (
             many(|r, shape, chunks| r.integers(0, 1 << 40, shape, chunks, DType::Int64)),
             "x / 2 ** 40".to_owned(),
         ),
@@ -128,6 +169,48 @@ fn numbers_are_spread_as_they_shall_be() {
         let got = distance(&numbers, &python);
         assert!(got < far, "{python}: {got}");
     }
+}
+
+#[test]
+fn whole_numbers_are_as_often_as_they_shall_be() {
+    for p in [0.02, 0.5, 1.0] {
+        let trials = many(|r, shape, chunks| r.geometric(p, shape, chunks));
+        let python = format!(
+            "(lambda x: np.max(np.abs(np.cumsum(np.bincount(x.ravel())) / x.size - (1 - (1 - {p}) ** np.arange(x.max() + 1)))))(x)"
+        );
+        let got = Numpy::shared().eval(&python, &[("x", &trials)]).unwrap();
+        assert!(got.item(0).as_f64() < 2.2 / 200.0, "p {p}");
+    }
+    let weights = [0.1, 0.0, 0.6, 0.3];
+    let drawn = many(|r, shape, chunks| r.choice(4, shape, chunks, true, Some(&weights)));
+    let shares =
+        "np.max(np.abs(np.bincount(x.ravel(), minlength=4) / x.size - np.array([0.1, 0, 0.6, 0.3])))";
+    let got = Numpy::shared().eval(shares, &[("x", &drawn)]).unwrap();
+    assert!(got.item(0).as_f64() < 0.012);
+    let drawn = many(|r, shape, chunks| r.choice(7, shape, chunks, true, None));
+    let shares = "np.max(np.abs(np.bincount(x.ravel(), minlength=7) / x.size - 1 / 7))";
+    let got = Numpy::shared().eval(shares, &[("x", &drawn)]).unwrap();
+    assert!(got.item(0).as_f64() < 0.012);
+}
+
+#[test]
+fn a_permutation_has_each_number_once() {
+    let mut random = Generator::new(3);
+    let whole = result(&random.permutation(5000).unwrap(), Rewrites::All).unwrap();
+    let all = "(np.sort(x) == np.arange(5000)).all() and (x != np.arange(5000)).mean() > 0.99";
+    let is_true = |python: &str, x: &Tensor| {
+        Numpy::shared()
+            .eval(python, &[("x", x)])
+            .unwrap()
+            .item(0)
+            .as_f64()
+            == 1.0
+    };
+    assert!(is_true(all, &whole));
+    let some = random.choice(5000, &[30, 40], &[Chunks::Size(7), Chunks::Whole], false, None);
+    let some = result(&some.unwrap(), Rewrites::All).unwrap();
+    let once = "x.shape == (30, 40) and np.unique(x).size == 1200 and x.min() >= 0 and x.max() < 5000";
+    assert!(is_true(once, &some));
 }
 
 #[test]
@@ -201,6 +284,24 @@ fn what_cannot_be_drawn_is_refused() {
         (random.normal(0.0, -1.0, shape, chunks), "normal(0, -1, 3)"),
         (random.exponential(-1.0, shape, chunks), "exponential(-1, 3)"),
         (random.poisson(-1.0, shape, chunks), "poisson(-1, 3)"),
+        (random.lognormal(0.0, -1.0, shape, chunks), "lognormal(0, -1, 3)"),
+        (random.weibull(-1.0, shape, chunks), "weibull(-1, 3)"),
+        (random.pareto(0.0, shape, chunks), "pareto(0, 3)"),
+        (random.power(-1.0, shape, chunks), "power(-1, 3)"),
+        (random.geometric(0.0, shape, chunks), "geometric(0, 3)"),
+        (
+            random.triangular((1.0, 0.0, 2.0), shape, chunks),
+            "triangular(1, 0, 2, 3)",
+        ),
+        (
+            random.choice(2, shape, chunks, false, None),
+            "choice(2, 3, replace=False)",
+        ),
+        (
+            random.choice(2, shape, chunks, true, Some(&[0.5, 0.6])),
+            "choice(2, 3, p=[0.5, 0.6])",
+        ),
+        (random.choice(0, shape, chunks, true, None), "choice(0, 3)"),
         (
             random.uniform(0.0, f64::INFINITY, shape, chunks),
             "uniform(0, np.inf, 3)",

@@ -135,6 +135,7 @@ each_changes_no_value! {
     fuse_into_read => "fuse-into-read",
     fuse_into_reduction => "fuse-into-reduction",
     fuse_cuts => "fuse-cuts",
+    share_reads => "share-reads",
     fuse_small => "fuse-small",
 }
 

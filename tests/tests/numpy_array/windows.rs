@@ -164,7 +164,8 @@ proptest! {
         let Some((axis, _)) = some_axis(&mut random, x) else { return Ok(()) };
         let kinds = [Sum, Mean, Min, Max, Median, Count, Std { ddof: 0 }, Var { ddof: 1 }];
         let kind = random.pick(&kinds).clone();
-        let window = 1 + random.below(5) as u64;
+        let longest = if random.one_in(4) { 24 } else { 5 };
+        let window = 1 + random.below(longest) as u64;
         let needed = if random.one_in(2) { window } else { 1 + random.below(window as usize) as u64 };
         let mut rolling = Rolling::new(window).min_periods(needed);
         let mut before = window - 1;

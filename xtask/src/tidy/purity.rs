@@ -47,7 +47,10 @@ const IMPURE: &[&str] = &[
     "web-time",
 ];
 /// Of those, what a pure crate may have below it all the same: `faer` asks how many cores share a cache.
-const FINE_BELOW: &[(&str, &str)] = &[("graticule-kernel", "num_cpus")];
+const FINE_BELOW: &[(&str, &str)] = &[
+    ("graticule-numerics", "num_cpus"),
+    ("graticule-kernel", "num_cpus"),
+];
 /// Of those, what tests of a pure crate may use.
 const FINE_IN_TESTS: &[&str] = &["fastrand", "rand", "tempfile"];
 

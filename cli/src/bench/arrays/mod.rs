@@ -116,7 +116,7 @@ pub(super) async fn run_program(args: &ProgramArgs) -> anyhow::Result<ExitCode> 
     })
     .await?;
     if args.explain {
-        let arrays = program.open(&args.folder).await?;
+        let arrays = program.open(&client, &args.folder).await?;
         let arrays: Vec<&Array> = arrays.iter().collect();
         terminal::say(
             &client
@@ -128,7 +128,7 @@ pub(super) async fn run_program(args: &ProgramArgs) -> anyhow::Result<ExitCode> 
         return Ok(ExitCode::SUCCESS);
     }
     let started = Instant::now();
-    let arrays = program.open(&args.folder).await?;
+    let arrays = program.open(&client, &args.folder).await?;
     let arrays: Vec<&Array> = arrays.iter().collect();
     let results = client.compute_many(&arrays).await?;
     let seconds = started.elapsed().as_secs_f64();

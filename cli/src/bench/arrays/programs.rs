@@ -3,8 +3,8 @@
 use std::path::Path;
 
 use anyhow::Context;
-use graticule_array::{Array, ArrayError, Chunks, Over, Pad, Rolling};
-use graticule_client::{open_zarr, stack_array};
+use graticule_array::{Array, ArrayError, Chunks, Grouping, Over, Pad, Rolling};
+use graticule_client::{Client, open_zarr, stack_array};
 use graticule_data::{
     StackOptions,
     stac::load_items,
@@ -22,8 +22,28 @@ pub(super) struct Program {
     pub(super) about: &'static str,
     /// Arrays below the inputs' folder, and how many chunks of each are read if not all are.
     pub(super) inputs: &'static [(&'static str, Option<usize>)],
-    build: fn(&[Array]) -> Result<Vec<Array>, ArrayError>,
+    build: fn(&Given) -> Result<Vec<Array>, ArrayError>,
 }
+
+/// What a program computes with.
+struct Given {
+    /// Its inputs.
+    arrays: Vec<Array>,
+    /// The elements of an input of labels, which must be known when the program is written down.
+    labels: Vec<i32>,
+}
+
+impl std::ops::Index<usize> for Given {
+    type Output = Array;
+
+    fn index(&self, place: usize) -> &Array {
+        &self.arrays[place]
+    }
+}
+
+/// The input whose elements are labels, and how many there are.
+const LABELS: &str = "zones";
+const ZONES: u64 = 64;
 
 pub(super) const PROGRAMS: &[Program] = &[
     Program {
@@ -158,6 +178,15 @@ pub(super) const PROGRAMS: &[Program] = &[
         },
     },
     Program {
+        name: "zonal",
+        about: "mean of each date and band of the stack in 64 zones, by a map of labels",
+        inputs: &[("stack", None), (LABELS, None)],
+        build: |given| {
+            let zones = Grouping::new([2, 3], &given.labels[..], ZONES);
+            Ok(vec![given[0].group_reduce(&zones, ReduceKind::Mean)?])
+        },
+    },
+    Program {
         name: "ndvi",
         about: "median over time of the vegetation index of 24 dates of GeoTIFFs of 2048 x 2048 uint16, deflated",
         inputs: &[("scenes.json", None)],
@@ -181,16 +210,21 @@ pub(super) fn find(name: &str) -> anyhow::Result<&'static Program> {
 
 impl Program {
     /// Opens what it reads, and builds what it computes.
-    pub(super) async fn open(&self, folder: &Path) -> anyhow::Result<Vec<Array>> {
-        let mut given = Vec::new();
+    pub(super) async fn open(&self, client: &Client, folder: &Path) -> anyhow::Result<Vec<Array>> {
+        let (mut arrays, mut labels) = (Vec::new(), Vec::new());
         for (name, _) in self.inputs {
-            given.push(if name.ends_with(".json") {
+            let array = if name.ends_with(".json") {
                 scenes(&folder.join(name)).await?
             } else {
                 open_zarr(&folder.join(format!("{name}.zarr")).to_string_lossy()).await?
-            });
+            };
+            if *name == LABELS {
+                let elements = client.compute(&array).await?;
+                labels = elements.as_slice::<i32>().context("labels are int32")?.to_vec();
+            }
+            arrays.push(array);
         }
-        Ok((self.build)(&given)?)
+        Ok((self.build)(&Given { arrays, labels })?)
     }
 }
 

@@ -13,8 +13,7 @@ use faer::{
     },
 };
 
-use super::{Matrices, field::Field};
-use crate::MatrixProblem;
+use super::{Matrices, MatrixProblem, field::Field};
 
 /// Both triangles in one matrix; the ones on the diagonal of the lower one are left out.
 struct Lu<T> {
@@ -115,6 +114,8 @@ impl<T: Field> Lu<T> {
     }
 }
 
+// The methods are for this crate alone.
+#[allow(private_bounds)]
 impl<T: Field> Matrices<'_, T> {
     fn matrix(&self) -> MatRef<'_, T> {
         MatRef::from_row_major_slice(self.x, self.rows, self.columns)

@@ -1,10 +1,8 @@
 use faer::{Mat, MatRef, traits::ComplexField};
 use num_complex::Complex;
 
-use crate::Element;
-
 /// The type of a matrix' elements.
-pub(super) trait Field: Element + ComplexField<Real: Into<f64> + Copy> + Copy {
+pub(super) trait Field: ComplexField<Real: Into<f64> + Copy> + Copy {
     /// Not a number.
     const NAN: Self;
 

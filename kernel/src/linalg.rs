@@ -1,16 +1,12 @@
-//! What is made of each matrix of a stack, by the algorithms of `faer`.
+//! What is made of each matrix of a stack.
 
-mod factor;
-mod field;
-mod lu;
-
+use graticule_numerics::linalg::{Item, Matrices, MatrixProblem};
 use graticule_ops::{Linalg, LinalgKind};
 use graticule_plan::DType;
 use num_complex::Complex;
 
-use self::field::Field;
 use crate::{
-    Chunk, Element, KernelError, MatrixProblem, Tensor, TensorMut, lazy,
+    Chunk, Element, KernelError, Tensor, TensorMut, lazy,
     program::{Task, Values, single},
 };
 
@@ -106,25 +102,25 @@ impl Stack {
         })
     }
 
-    fn made<T: Field>(&self, x: &Tensor, right: Option<&Tensor>) -> Result<Tensor, Failed>
+    fn made<T: Item + Element>(&self, x: &Tensor, right: Option<&Tensor>) -> Result<Tensor, Failed>
     where
-        Complex<T::Real>: Field,
+        T::Complex: Element,
     {
         match self.kind {
-            LinalgKind::Eig => self.each(x, right, |matrices: &Matrices<'_, T>, out| {
-                matrices.eig(true, out)
+            LinalgKind::Eig => self.each(x, right, |matrix: &Matrices<'_, T>, out| {
+                T::eig(matrix, true, out)
             }),
-            LinalgKind::Eigvals => self.each(x, right, |matrices: &Matrices<'_, T>, out| {
-                matrices.eig(false, out)
+            LinalgKind::Eigvals => self.each(x, right, |matrix: &Matrices<'_, T>, out| {
+                T::eig(matrix, false, out)
             }),
-            kind => self.each(x, right, |matrices: &Matrices<'_, T>, out| {
-                matrices.make(kind, out)
+            kind => self.each(x, right, |matrix: &Matrices<'_, T>, out| {
+                T::make(matrix, kind, out)
             }),
         }
     }
 
     /// Makes results of type `O` of matrices of type `T`.
-    fn each<T: Field, O: Element>(
+    fn each<T: Element, O: Element>(
         &self,
         x: &Tensor,
         right: Option<&Tensor>,
@@ -155,51 +151,5 @@ impl Stack {
             make(&matrices, place).map_err(|problem| Failed::Matrix { problem, matrix })?;
         }
         Ok(out.freeze())
-    }
-}
-
-/// One matrix, and what stands at its right.
-struct Matrices<'a, T> {
-    x: &'a [T],
-    rows: usize,
-    columns: usize,
-    right: &'a [T],
-    /// Columns of what is made.
-    width: usize,
-}
-
-impl<T: Field> Matrices<'_, T> {
-    /// Makes the result, in `out`, which holds zeros.
-    fn make(&self, kind: LinalgKind, out: &mut [T]) -> Result<(), MatrixProblem> {
-        match kind {
-            LinalgKind::Cholesky => self.cholesky(out),
-            LinalgKind::Qr { complete } => {
-                self.qr(complete, out);
-                Ok(())
-            }
-            LinalgKind::Svd { full_matrices } => self.svd(full_matrices, out),
-            LinalgKind::SingularValues => self.singular_values(out),
-            LinalgKind::Eigh => self.eigh(true, out),
-            LinalgKind::Eigvalsh => self.eigh(false, out),
-            LinalgKind::Lu => {
-                self.lu(out);
-                Ok(())
-            }
-            LinalgKind::Slogdet => {
-                self.slogdet(out);
-                Ok(())
-            }
-            LinalgKind::Inverse => self.inverse(out),
-            LinalgKind::Solve => self.solve(out),
-            LinalgKind::SolveTriangular { lower, unit_diagonal } => {
-                self.solve_triangular(lower, unit_diagonal, out)
-            }
-            LinalgKind::Eliminate => self.eliminate(out),
-            LinalgKind::Times => {
-                self.times(out);
-                Ok(())
-            }
-            LinalgKind::Eig | LinalgKind::Eigvals => unreachable!("their results are complex"),
-        }
     }
 }

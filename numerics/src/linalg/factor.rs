@@ -10,11 +10,12 @@ use faer::{
 use num_complex::Complex;
 
 use super::{
-    Matrices,
+    Matrices, MatrixProblem,
     field::{Field, Scaled, put},
 };
-use crate::MatrixProblem;
 
+// The methods are for this crate alone.
+#[allow(private_bounds)]
 impl<T: Field> Matrices<'_, T> {
     fn at(&self, row: usize, column: usize) -> T {
         self.x[row * self.columns + column]

@@ -1,5 +1,7 @@
 //! Arrays of random numbers.
 
+mod derived;
+
 use graticule_ops::{AxisSelection, BinaryOp, Distribution, POISSON_MEAN_MAX, Scalar};
 use graticule_plan::DType;
 
