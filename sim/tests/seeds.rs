@@ -180,3 +180,12 @@ fn a_job_that_finished_after_all_was_let_go_stays_finished_after_a_restart() {
     (case.layers_max, case.blocks_max) = (Some(3), Some(8));
     simulate(&case).unwrap_or_else(|failed| panic!("{failed}"));
 }
+
+/// A copy of a chunk failed after the chunk's job had been cancelled: the worker that it was of still waited to try again.
+#[test]
+fn a_worker_that_retires_waits_for_no_copy_of_what_is_gone() {
+    let mut case = Case::new(4_000_310_933);
+    case.only_jobs = Some((1..=8).collect());
+    (case.layers_max, case.blocks_max) = (Some(3), Some(8));
+    simulate(&case).unwrap_or_else(|failed| panic!("{failed}"));
+}

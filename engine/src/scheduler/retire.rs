@@ -304,7 +304,9 @@ impl Scheduler {
         let wait = loop {
             let retirement = &self.retires.workers[&worker];
             let pauses = self.now < retirement.no_copies_until;
-            if !pauses && (room_changed || !retirement.is_stuck) {
+            if pauses {
+                self.drop_what_is_gone(worker);
+            } else if room_changed || !retirement.is_stuck {
                 self.order_copies(worker);
             }
             let retirement = &self.retires.workers[&worker];
@@ -338,6 +340,15 @@ impl Scheduler {
         {
             self.out
                 .push(Command::Observe(Observation::WorkerRetiring(progress)));
+        }
+    }
+
+    /// Chunks that were released meanwhile need no other try at a copy of them.
+    fn drop_what_is_gone(&mut self, worker: WorkerId) {
+        while let Some(&first) = self.retires.workers[&worker].left.front()
+            && !self.is_sole(first, worker)
+        {
+            self.retire_mut(worker).left.pop_front();
         }
     }
 
