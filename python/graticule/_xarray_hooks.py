@@ -1,0 +1,124 @@
+"""Where xarray is told that what it does for Dask's arrays is meant for Graticule's too.
+
+xarray asks `is_duck_dask_array` in many places, most of which go on to the chunk manager. One function beneath it is replaced, so
+that the answer is yes. Some of these places go on to Dask itself, or do eagerly or in many steps what the core does in one; for
+those there is a hook each. All of them look at the array first and leave others, and other chunk managers, alone.
+"""
+
+from __future__ import annotations
+
+import functools
+from typing import Any
+
+import graticule.array as ga
+
+from .array import Array
+
+_installed = False
+
+
+def install() -> None:
+    """Puts the hooks in, once."""
+    global _installed
+    if _installed:
+        return
+    _installed = True
+    _count_as_lazy()
+    _index_natively()
+    _fill_and_reduce()
+
+
+def _count_as_lazy() -> None:
+    from xarray.namedarray import core, daskmanager, utils
+
+    is_dask_collection = utils.is_dask_collection
+
+    def is_lazy(x: Any) -> bool:
+        return isinstance(x, Array) or is_dask_collection(x)
+
+    def is_duck_dask_array(x: Any) -> bool:
+        return utils.is_duck_array(x) and is_dask_collection(x)
+
+    utils.is_dask_collection = is_lazy
+    # In these it is about Dask's own protocol and Dask's own chunk manager.
+    core.is_duck_dask_array = daskmanager.is_duck_dask_array = is_duck_dask_array
+
+
+def _index_natively() -> None:
+    from xarray.core import indexing
+
+    adapter = indexing.DaskIndexingAdapter
+    outer, points = adapter._oindex_get, adapter._vindex_get
+
+    def _oindex_get(self: Any, indexer: Any) -> Any:
+        return self.array.oindex[indexer.tuple] if isinstance(self.array, Array) else outer(self, indexer)
+
+    def _vindex_get(self: Any, indexer: Any) -> Any:
+        return self.array.vindex[indexer.tuple] if isinstance(self.array, Array) else points(self, indexer)
+
+    adapter._oindex_get, adapter._vindex_get = _oindex_get, _vindex_get
+
+
+def _fill_and_reduce() -> None:
+    from xarray.core import duck_array_ops, missing
+
+    push = duck_array_ops.push
+
+    @functools.wraps(push)
+    def native_push(array: Any, n: int | None = None, axis: int = -1, **kwargs: Any) -> Any:
+        if isinstance(array, Array):
+            return ga.ffill(array, axis % array.ndim, None if n is None else int(n))
+        return push(array, n, axis, **kwargs)
+
+    duck_array_ops.push = native_push
+    missing.push = native_push
+
+    isnull = duck_array_ops.pandas_isnull
+
+    def native_isnull(values: Any) -> Any:
+        return ga.isnull(values) if isinstance(values, Array) else isnull(values)
+
+    duck_array_ops.pandas_isnull = native_isnull
+
+
+def native_reduction(func: Any, x: Array, axis: Any) -> Array | None:
+    """The first or last element along an axis that is not NaN, which xarray says by functions of its own."""
+    own = {"nanfirst": "first", "nanlast": "last"}
+    op = func.keywords.get("op") if isinstance(func, functools.partial) else None
+    name = own.get(getattr(op, "__name__", ""))
+    return None if name is None else ga._reduce.reduced(name, x, axis, skipna=True)
+
+
+#: Fields of points in time that the core has, by pandas' names.
+_FIELDS = {name: name for name in ("year", "quarter", "month", "day", "hour", "minute", "second", "weekday", "dayofyear")}
+_FIELDS |= {"dayofweek": "weekday", "day_of_week": "weekday", "day_of_year": "dayofyear"}
+_FIELDS |= {"days_in_month": "days_in_month", "daysinmonth": "days_in_month"}
+
+
+def native_field(func: Any, args: tuple[Any, ...], dtype: Any) -> Array | None:
+    """A field of datetime64, which xarray asks pandas for; NaT is no integer, and has none."""
+    if getattr(func, "__name__", "") != "_access_through_series" or len(args) != 2:
+        return None
+    values, name = args
+    if name not in _FIELDS or values.dtype.kind != "M":
+        return None
+    return ga._array._unary(_FIELDS[name], values).astype(dtype)
+
+
+#: What xarray's option was before the clients that are open now.
+_before: list[str] = []
+
+
+def choose_manager(is_default: bool) -> None:
+    """Makes Graticule the chunk manager that xarray takes where none is named, or the one before again."""
+    import xarray as xr
+
+    try:
+        if is_default and not _before:
+            _before.append(xr.get_options()["chunk_manager"])
+            xr.set_options(chunk_manager="graticule")
+        elif not is_default and _before:
+            xr.set_options(chunk_manager=_before.pop())
+    except (KeyError, ValueError):
+        # An xarray without that option takes the manager that is named.
+        _before.clear()
