@@ -12,7 +12,9 @@ from typing import Any
 
 import graticule.array as ga
 
+from . import _xarray_groups
 from .array import Array
+from .errors import Unsupported
 
 _installed = False
 
@@ -26,6 +28,9 @@ def install() -> None:
     _count_as_lazy()
     _index_natively()
     _fill_and_reduce()
+    _roll()
+    _xarray_groups.install()
+    _map_blocks()
 
 
 def _count_as_lazy() -> None:
@@ -79,6 +84,63 @@ def _fill_and_reduce() -> None:
         return ga.isnull(values) if isinstance(values, Array) else isnull(values)
 
     duck_array_ops.pandas_isnull = native_isnull
+
+    mean = duck_array_ops.mean
+
+    @functools.wraps(mean)
+    def native_mean(array: Any, axis: Any = None, skipna: bool | None = None, **kwargs: Any) -> Any:
+        if isinstance(array, Array) and array.dtype.kind in "mM":
+            return ga._reduce.reduced("mean", array, axis, skipna=skipna is not False, **kwargs)
+        return mean(array, axis=axis, skipna=skipna, **kwargs)
+
+    duck_array_ops.mean = native_mean
+
+
+#: Reductions of moving windows that the core has, by the names of xarray's functions.
+_ROLLED = {"mean", "sum", "min", "max", "std", "var", "median"}
+
+
+def _roll() -> None:
+    from xarray.computation.rolling import DataArrayRolling
+    from xarray.core.options import set_options
+
+    reduce = DataArrayRolling._array_reduce
+
+    @functools.wraps(reduce)
+    def native_reduce(self: Any, array_agg_func: Any, *args: Any, keep_attrs: Any = None, **kwargs: Any) -> Any:
+        x = self.obj.data
+        if not isinstance(x, Array):
+            return reduce(self, array_agg_func, *args, keep_attrs=keep_attrs, **kwargs)
+        name, extra = getattr(array_agg_func, "__name__", ""), set(kwargs) - {
+            "bottleneck_move_func", "numbagg_move_func", "rolling_agg_func", "fillna", "ddof",
+        }
+        if self.ndim == 1 and name in _ROLLED and not extra and x.dtype.kind in "biuf" and self.min_periods > 0:
+            axis = self.obj.get_axis_num(self.dim[0])
+            made = ga.move(name, x, self.window[0], self.min_periods, axis, self.center[0], int(kwargs.get("ddof") or 0))
+            return self.obj.__class__(
+                made, self.obj.coords, attrs=self.obj.attrs if keep_attrs else {}, name=self.obj.name
+            )
+        # Not by bottleneck, whose windows must fit a chunk.
+        with set_options(use_bottleneck=False, use_numbagg=False):
+            return reduce(self, array_agg_func, *args, keep_attrs=keep_attrs, **kwargs)
+
+    DataArrayRolling._array_reduce = native_reduce
+
+
+def _map_blocks() -> None:
+    import xarray as xr
+    from xarray.core import parallel
+
+    map_blocks = parallel.map_blocks
+
+    @functools.wraps(map_blocks)
+    def refused(func: Any, obj: Any, args: Any = (), kwargs: Any = None, template: Any = None) -> Any:
+        dataset = obj if isinstance(obj, xr.Dataset) else obj._to_temp_dataset()
+        if any(isinstance(one._data, Array) for one in dataset.variables.values()):
+            raise Unsupported("xr.map_blocks on Graticule's arrays; xr.apply_ufunc(dask='parallelized') calls a function per block")
+        return map_blocks(func, obj, args, kwargs, template)
+
+    parallel.map_blocks = xr.map_blocks = refused
 
 
 def native_reduction(func: Any, x: Array, axis: Any) -> Array | None:

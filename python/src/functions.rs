@@ -22,6 +22,7 @@ use crate::{
     convert::{self, Length, Named, block_len},
     error::Failure,
     expression::{Edge, Expression, Made, boundaries, each},
+    wait::in_task,
 };
 
 /// The name under which workers know Python's functions.
@@ -81,7 +82,7 @@ pub(crate) fn raised(message: &str) -> Option<PyErr> {
 }
 
 fn call(call: &BlockCall<'_>) -> Result<Chunk, FunctionError> {
-    let made = Python::try_attach(|py| run(py, call).map_err(|error| keep(py, error)));
+    let made = in_task(|| Python::try_attach(|py| run(py, call).map_err(|error| keep(py, error))));
     made.unwrap_or_else(|| Err("the interpreter is shutting down".into()))
 }
 

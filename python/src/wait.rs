@@ -1,6 +1,6 @@
 //! Waiting, without the interpreter's lock and with an ear for Ctrl-C.
 
-use std::{sync::OnceLock, time::Duration};
+use std::{cell::Cell, sync::OnceLock, time::Duration};
 
 use pyo3::prelude::*;
 use tokio::runtime::{Builder, Handle, Runtime};
@@ -11,6 +11,19 @@ use crate::error::Failure;
 const SIGNALS_EVERY: Duration = Duration::from_millis(50);
 /// Threads of the runtime: scheduler, workers' actors and fetches; computing has threads of its own.
 const THREAD_COUNT: usize = 2;
+
+thread_local! {
+    /// Whether this thread runs a function of a task.
+    static IN_TASK: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Runs the function of a task, which may not wait for the cluster.
+pub(crate) fn in_task<T>(run: impl FnOnce() -> T) -> T {
+    let before = IN_TASK.replace(true);
+    let made = run();
+    IN_TASK.set(before);
+    made
+}
 
 /// The runtime of this process, and the process that it belongs to.
 struct Home {
@@ -51,7 +64,7 @@ pub(crate) fn wait<T: Send, E: Into<Failure> + Send>(
     future: impl Future<Output = Result<T, E>> + Send,
 ) -> Result<T, Failure> {
     let runtime = &home()?.runtime;
-    if Handle::try_current().is_ok() {
+    if IN_TASK.get() {
         return Err(Failure::new(
             "ClusterError",
             "a function that runs on the cluster cannot wait for the cluster: it would occupy the place that it waits for",

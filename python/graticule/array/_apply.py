@@ -399,8 +399,12 @@ def apply_along_axis(func1d: Callable[..., Any], axis: int, arr: Any, *args: Any
     shape = (shape,) if isinstance(shape, int) else tuple(shape)
     names = [f"o{number}" for number in range(len(shape))]
     moved = Array(x._x.moveaxis([axis], [-1]))
+    # Lazy arguments go whole to each call, as inputs of their own.
+    lazy = [arg for arg in args if isinstance(arg, Array)]
+    wholes = [f",({','.join(f'a{number}_{place}' for place in range(arg.ndim))})" for number, arg in enumerate(lazy)]
     made = apply_gufunc(
-        Along(func1d, [_loaded(arg) for arg in args], kwargs), f"(i)->({','.join(names)})", moved, output_dtypes=[dtype],
+        Along(func1d, [None if isinstance(arg, Array) else arg for arg in args], kwargs),
+        f"(i){''.join(wholes)}->({','.join(names)})", moved, *lazy, output_dtypes=[dtype],
         output_sizes=dict(zip(names, shape)), allow_rechunk=True,
     )
     last, place = x.ndim - 1, axis % x.ndim
@@ -418,8 +422,10 @@ class Along:
     def __init__(self, func: Callable[..., Any], args: list[Any], kwargs: dict[str, Any]) -> None:
         self.func, self.args, self.kwargs = func, args, kwargs
 
-    def __call__(self, block: np.ndarray) -> np.ndarray:
-        return np.apply_along_axis(self.func, -1, block, *self.args, **self.kwargs)
+    def __call__(self, block: np.ndarray, *lazy: np.ndarray) -> np.ndarray:
+        given = iter(lazy)
+        args = [next(given) if arg is None else arg for arg in self.args]
+        return np.apply_along_axis(self.func, -1, block, *args, **self.kwargs)
 
 
 def vectorize(func: Callable[..., Any], **options: Any) -> Callable[..., Any]:

@@ -90,6 +90,4 @@ def axes_of(axis: Any, ndim: int) -> list[int] | None:
     """Axes as NumPy takes them: None for all, one, or several."""
     if axis is None:
         return None
-    if isinstance(axis, (tuple, list)):
-        return [int(one) for one in axis]
-    return [int(axis)]
+    return [int(axis)] if np.ndim(axis) == 0 else [int(one) for one in axis]

@@ -20,6 +20,9 @@ def get(x: Array, index: Any) -> Array:
     parts = index if isinstance(index, tuple) else (index,)
     if len(parts) == 1 and isinstance(parts[0], Array) and parts[0].dtype.kind == "b":
         return _masked(x, parts[0])
+    lazy = [place for place, part in enumerate(parts) if isinstance(part, Array) and part.dtype.kind in "iu" and part.ndim]
+    if len(lazy) == 1 and all(part == slice(None) for place, part in enumerate(parts) if place not in lazy):
+        return take_lazy(x, parts[lazy[0]], lazy[0])
     parts = tuple(_known(part) for part in parts)
     if any(isinstance(part, np.ndarray) and part.ndim != 1 and part.dtype.kind == "b" for part in parts):
         parts = _spread_masks(parts)
@@ -110,6 +113,16 @@ def take(x: Array, positions: np.ndarray, axis: int) -> Array:
                 part = slice(start, None if stop < 0 else stop, step)
                 return Array(x._x.slice([slice(None)] * axis + [part]))
     return Array(x._x.take(np.ascontiguousarray(positions), axis))
+
+
+def take_lazy(x: Array, positions: Array, axis: int) -> Array:
+    """Positions that are computed, along an axis, which is brought to one chunk."""
+    shape = x.shape[:axis] + positions.shape + x.shape[axis + 1 :]
+    flat = positions.ravel().astype(np.int64)
+    wide = flat.reshape([-1 if place == axis else 1 for place in range(x.ndim)])
+    lengths = [flat.shape[0] if place == axis else length for place, length in enumerate(x.shape)]
+    taken = Array(x._x.take_along_axis(wide._x.broadcast_to(lengths), axis))
+    return taken if positions.ndim == 1 else taken.reshape(shape)
 
 
 def _points(x: Array, parts: list[Any]) -> Array:
@@ -239,7 +252,14 @@ class Pointwise:
         self._x = x
 
     def __getitem__(self, index: Any) -> Array:
-        parts = [_known(p) for p in (index if isinstance(index, tuple) else (index,))]
+        index = index if isinstance(index, tuple) else (index,)
+        lazy = [place for place, part in enumerate(index) if isinstance(part, Array) and part.ndim]
+        if len(lazy) == 1 and all(part == slice(None) for place, part in enumerate(index) if place not in lazy):
+            taken = take_lazy(self._x, index[lazy[0]], lazy[0])
+            count = index[lazy[0]].ndim
+            rest = [axis for axis in range(taken.ndim) if not lazy[0] <= axis < lazy[0] + count]
+            return taken.transpose([*range(lazy[0], lazy[0] + count), *rest])
+        parts = [_known(p) for p in index]
         parts = _whole_index(self._x, tuple(parts))
         if any(part is None for part in parts):
             raise InvalidIndex("vindex takes no new axes")

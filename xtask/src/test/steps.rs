@@ -217,6 +217,7 @@ fn python_tests(project: &Project) -> Result<Outcome> {
         return Ok(Outcome::nothing("no Python tests yet"));
     }
     let python = python_env::ensure(project)?;
+    python_env::install_package(project)?;
     let task = Task::new(&python)
         .words("-m pytest --quiet -p no:cacheprovider")
         .arg(PYTHON_TESTS)
