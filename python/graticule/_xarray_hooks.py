@@ -10,6 +10,8 @@ from __future__ import annotations
 import functools
 from typing import Any
 
+import numpy as np
+
 import graticule.array as ga
 
 from . import _xarray_groups
@@ -28,6 +30,7 @@ def install() -> None:
     _count_as_lazy()
     _index_natively()
     _fill_and_reduce()
+    _quantile()
     _roll()
     _xarray_groups.install()
     _map_blocks()
@@ -90,14 +93,52 @@ def _fill_and_reduce() -> None:
     @functools.wraps(mean)
     def native_mean(array: Any, axis: Any = None, skipna: bool | None = None, **kwargs: Any) -> Any:
         if isinstance(array, Array) and array.dtype.kind in "mM":
-            return ga._reduce.reduced("mean", array, axis, skipna=skipna is not False, **kwargs)
+            return _mean_of_times(array, axis, skipna is not False, **kwargs)
         return mean(array, axis=axis, skipna=skipna, **kwargs)
 
     duck_array_ops.mean = native_mean
 
 
+def _mean_of_times(x: Array, axis: Any, skipna: bool, **kwargs: Any) -> Array:
+    """As xarray takes it: the mean of the distances from a year in the middle, as floats, cut off to whole units."""
+    reduced = ga._reduce.reduced
+    unit = x.dtype.str[4:-1]
+    if x.dtype.kind == "m":
+        return reduced("mean", x / np.timedelta64(1, unit), axis, skipna=skipna, **kwargs).astype(f"m8[{unit}]")
+    first, last = (reduced(name, x, skipna=True).astype("M8[Y]").astype("i8") for name in ("min", "max"))
+    middle = (first + (last - first) // 2).astype("M8[Y]").astype(x.dtype)
+    distances = (x - middle) / np.timedelta64(1, unit)
+    return reduced("mean", distances, axis, skipna=skipna, **kwargs).astype(f"m8[{unit}]") + middle
+
+
 #: Reductions of moving windows that the core has, by the names of xarray's functions.
 _ROLLED = {"mean", "sum", "min", "max", "std", "var", "median"}
+
+
+def _quantile() -> None:
+    from xarray.core.options import _get_keep_attrs
+    from xarray.core.variable import Variable
+
+    quantile = Variable.quantile
+
+    @functools.wraps(quantile)
+    def native_quantile(
+        self: Any, q: Any, dim: Any = None, method: str = "linear", keep_attrs: bool | None = None, skipna: bool | None = None,
+        interpolation: Any = None,
+    ) -> Any:
+        x = self._data
+        if not isinstance(x, Array) or method != "linear" or interpolation is not None or x.dtype.kind not in "biuf":
+            return quantile(self, q, dim, method, keep_attrs, skipna, interpolation)
+        reduced = list(self.dims) if dim is None or dim is ... else [dim] if isinstance(dim, str) else list(dim)
+        axes = [self.get_axis_num(one) for one in reduced]
+        skipna = x.dtype.kind == "f" if skipna is None else bool(skipna)
+        made = ga.quantile(x, np.atleast_1d(np.asarray(q, dtype=np.float64)), axes, _skipna=skipna)
+        keep_attrs = _get_keep_attrs(default=True) if keep_attrs is None else keep_attrs
+        dims = ("quantile", *(one for one in self.dims if one not in reduced))
+        result = Variable(dims, made, self._attrs if keep_attrs else None)
+        return result.squeeze("quantile") if np.ndim(q) == 0 else result
+
+    Variable.quantile = native_quantile
 
 
 def _roll() -> None:

@@ -19,7 +19,7 @@ from . import _cf, _xarray_hooks
 from ._client import _tell_xarray, default_client
 from ._engine import GraticuleBackend
 from .array import Array
-from .array._apply import apply_gufunc, blockwise, map_blocks, reduction, unify_chunks
+from .array._apply import apply_gufunc, blockwise, infer, map_blocks, reduction, unify_chunks
 from .array._chunks import AUTO_BYTES, normalize_chunks
 from .array._convert import supports
 from .errors import Unsupported
@@ -114,10 +114,14 @@ class GraticuleManager(ChunkManagerEntrypoint[Array]):
         self, func: Callable[..., Any], *args: Any, dtype: Any = None, chunks: Any = None, drop_axis: Any = None,
         new_axis: Any = None, **kwargs: Any,
     ) -> Array:
-        own = _cf.elementwise(func, args, kwargs, dtype) or _xarray_hooks.native_field(func, args, dtype)
+        own = _cf.elementwise(func, args, kwargs, dtype)
+        own = _xarray_hooks.native_field(func, args, dtype) if own is None else own
         if own is not None:
             return own
-        if dtype is not None and not supports(np.dtype(dtype)):
+        if dtype is None:
+            # As Dask does it: what the function gives for arrays of one element.
+            dtype = np.asarray(infer(_named(func), func, args, kwargs)).dtype
+        if not supports(np.dtype(dtype)):
             raise Unsupported(f"{_named(func)} gives {np.dtype(dtype)}, of which there are no lazy arrays; compute() first")
         if chunks is not None and new_axis is not None and args:
             # xarray gives the longest chunk along each axis that is not new.

@@ -1,6 +1,13 @@
 """What the tests of the Python package share: a client, and a counter of executed tasks."""
 
+import os
+import sys
+
 import pytest
+
+if "GRATICULE_WITHOUT_DASK" in os.environ:
+    # As if it were not installed: neither found nor imported.
+    sys.modules["dask"] = sys.modules["distributed"] = None
 
 graticule = pytest.importorskip("graticule")
 

@@ -50,7 +50,7 @@ def each(group, table):
 
 def whole(array, *dims):
     """In one chunk along dimensions, where xarray asks for that of any chunked array."""
-    return array.chunk(dict.fromkeys(dims, -1)) if array.chunks else array
+    return array.chunk(dict.fromkeys(dims, -1)).assign_coords(array.coords) if array.chunks else array
 
 
 def _labels(ds):
@@ -316,7 +316,7 @@ each("Windows", {
     "weighted().sum()": lambda ds: ds.gaps.weighted(ds.weights).sum(["y", "x"]),
     "weighted().std()": lambda ds: ds.gaps.weighted(ds.weights).std("y"),
     "weighted().sum_of_weights()": lambda ds: ds.gaps.weighted(ds.weights).sum_of_weights("y"),
-    "weighted().quantile()": lambda ds: whole(ds.full, "y").weighted(ds.weights.compute()).quantile(0.5, dim="y"),
+    "weighted().quantile()": lambda ds: whole(ds.full, "y").weighted(xr.zeros_like(ds.y) + 0.5 * np.arange(1, 6)).quantile(0.5, dim="y"),
     "weighted() by a coordinate": lambda ds: ds.gaps.weighted(np.cos(np.deg2rad(ds.y))).mean(["y", "x"]),
 })
 for _field in ("year", "month", "day", "hour", "minute", "second", "dayofyear", "dayofweek", "quarter", "days_in_month"):
@@ -332,6 +332,9 @@ each("Times", {
     "dt.total_seconds()": lambda ds: ds.spans.dt.total_seconds(),
     "dt.days": lambda ds: ds.spans.dt.days,
     "mean of times": lambda ds: ds.stamps.mean("x"),
+    "mean of lengths of time": lambda ds: ds.spans.mean(),
+    "mean of times with gaps": lambda ds: ds.stamps.where(ds.signed > 0).mean("y"),
+    "min of times with gaps": lambda ds: ds.stamps.where(ds.signed > 0).min("y"),
     "sel by a season": lambda ds: ds.gaps.sel(time=ds.time.dt.season == "DJF"),
 })
 each("Fitting and functions", {
