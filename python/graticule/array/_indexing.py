@@ -225,7 +225,7 @@ def put(x: Array, index: Any, value: Any) -> Array:
         return Array(x._x.put_mask(expression(parts[0]), value))
     whole = _whole_index(x, parts)
     lists = [axis for axis, part in enumerate(whole) if isinstance(part, np.ndarray)]
-    if None in whole or len(lists) != 1 or whole[lists[0]].ndim != 1:
+    if any(part is None for part in whole) or len(lists) != 1 or whole[lists[0]].ndim != 1:
         raise Unsupported("assignment by several lists at once")
     return _put_list(x, whole, lists[0], value)
 

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
 from .. import _graticule
+from ..errors import Unsupported
 from ._array import Array
 from ._convert import typed
 from ._shape import diagonal, matrix_transpose, trace
@@ -73,10 +76,17 @@ def kron(a: Any, b: Any) -> Array:
     return wide.reshape([n * m for n, m in zip(x.shape, y.shape)])
 
 
+def _real(function: str, *arrays: Any) -> None:
+    if any(one is not None and np.dtype(one.dtype).kind == "c" for one in arrays):
+        raise Unsupported(f"{function} of complex numbers")
+
+
 def cov(m: Any, y: Any = None, rowvar: bool = True, bias: bool = False, ddof: int | None = None) -> Array:
+    _real("cov", m, y)
     ddof = (0 if bias else 1) if ddof is None else int(ddof)
     return Array(_graticule.cov(typed(m), None if y is None else typed(y), rowvar, ddof))
 
 
 def corrcoef(x: Any, y: Any = None, rowvar: bool = True) -> Array:
+    _real("corrcoef", x, y)
     return Array(_graticule.corrcoef(typed(x), None if y is None else typed(y), rowvar))
