@@ -1,4 +1,4 @@
-"""The engine `graticule` of `xarray.open_dataset`: Zarr read by the workers, without zarr-python."""
+"""The engine `graticule` of `xarray.open_dataset`: Zarr and GeoTIFF read by the workers, without zarr-python or GDAL."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from .errors import SourceError
 class GraticuleBackend(BackendEntrypoint):
     """`xr.open_dataset(path_or_address, engine="graticule")`: lazy in the chunks that are stored, coordinates at hand."""
 
-    description = "Zarr, read by Graticule's workers"
+    description = "Zarr and GeoTIFF, read by Graticule's workers"
     url = "https://github.com/graticule/graticule"
 
     def guess_can_open(self, filename_or_obj: Any) -> bool:
@@ -41,6 +41,8 @@ class GraticuleBackend(BackendEntrypoint):
         url = os.fspath(filename_or_obj)
         if group:
             url = f"{url.rstrip('/')}/{group.strip('/')}"
+        if url.lower().endswith((".tif", ".tiff")):
+            return _tiff_dataset(url, bool(mask_and_scale))
         dropped = {drop_variables} if isinstance(drop_variables, str) else set(drop_variables or ())
         dataset = _zarr_dataset(url, dropped)
         options: dict[str, Any] = {"use_cftime": use_cftime} if use_cftime is not None else {}
@@ -58,11 +60,9 @@ def _zarr_dataset(url: str, dropped: set[str]) -> xr.Dataset:
         if name in dropped:
             continue
         data, attrs = Array(expression), json.loads(own)
-        if dims is None:
-            dims = attrs.pop("_ARRAY_DIMENSIONS", None)
-            if "_FillValue" not in attrs and fill_value not in ("null", ""):
-                attrs["_FillValue"] = _fill_value(fill_value, data.dtype)
-        attrs.pop("_ARRAY_DIMENSIONS", None)
+        # Of version 2, whose fill value xarray takes for the one that marks missing elements.
+        if attrs.pop("_ARRAY_DIMENSIONS", None) is not None and "_FillValue" not in attrs and fill_value != "null":
+            attrs["_FillValue"] = _fill_value(fill_value, data.dtype)
         if dims is None or any(dim is None for dim in dims):
             raise SourceError(f"{url}: the array {name!r} does not name its dimensions, so it is no variable of a dataset")
         # Variables along their own dimension become indexes, which are never lazy.
@@ -74,6 +74,40 @@ def _zarr_dataset(url: str, dropped: set[str]) -> xr.Dataset:
         if name not in dropped:
             warnings.warn(f"{url}: the array {name!r} is left out: {why}", stacklevel=3)
     return xr.Dataset(variables, attrs=json.loads(attributes))
+
+
+def _tiff_dataset(url: str, mask_and_scale: bool) -> xr.Dataset:
+    """The file's bands as `band_data` (band, y, x), as an item of its own is stacked."""
+    from . import stac
+
+    header = _graticule.tiff_header(url)
+    if header["transform"] is None or header["epsg"] is None:
+        raise SourceError(f"{url}: the file does not say where it lies (no transform, or no EPSG code)")
+    bands = [
+        {"name": description or f"{number + 1}", "data_type": header["dtype"], "scale": scale, "offset": offset}
+        | ({} if header["nodata"] is None else {"nodata": header["nodata"]})
+        for number, (description, scale, offset, _) in enumerate(header["bands"])
+    ]
+    asset = {
+        "href": header["href"], "proj:code": f"EPSG:{header['epsg']}", "proj:shape": list(header["shape"]),
+        "proj:transform": header["transform"], "raster:bands": bands, "eo:bands": [{"name": band["name"]} for band in bands],
+    }
+    item = {
+        "type": "Feature", "stac_version": "1.0.0", "id": header["href"], "properties": {"datetime": "1970-01-01T00:00:00Z"},
+        "links": [], "assets": {"file": asset},
+    }
+    # Chunks of whole blocks, at least some hundred pixels a side.
+    block = [length * max(1, 512 // max(length, 1)) for length in header["block"]]
+    kept = np.dtype(header["dtype"]).name if np.dtype(header["dtype"]).kind == "f" else "float64" if np.dtype(header["dtype"]).itemsize > 2 else "float32"
+    dtype = kept if mask_and_scale and (header["nodata"] is not None or any(b["scale"] != 1 or b["offset"] for b in bands)) else "source"
+    made = stac.search(item).stack("file", dtype=dtype, chunks=(1, 1, *block)).isel(time=0, drop=True)
+    made = made.drop_vars([name for name in made.coords if name not in ("band", "y", "x", "spatial_ref")])
+    made = made.assign_coords(band=np.arange(1, made.sizes["band"] + 1))
+    long_names = [band["name"] for band in bands]
+    if header["nodata"] is not None and dtype == "source":
+        made.attrs["_FillValue"] = header["nodata"]
+    made.attrs["long_name"] = long_names[0] if len(long_names) == 1 else long_names
+    return xr.Dataset({"band_data": made})
 
 
 def _fill_value(text: str, dtype: np.dtype) -> Any:

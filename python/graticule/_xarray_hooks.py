@@ -34,6 +34,7 @@ def install() -> None:
     _roll()
     _xarray_groups.install()
     _map_blocks()
+    _open()
 
 
 def _count_as_lazy() -> None:
@@ -182,6 +183,22 @@ def _map_blocks() -> None:
         return map_blocks(func, obj, args, kwargs, template)
 
     parallel.map_blocks = xr.map_blocks = refused
+
+
+def _open() -> None:
+    from xarray.backends import api
+
+    protect = api._protect_dataset_variables_inplace
+
+    @functools.wraps(protect)
+    def protect_others(dataset: Any, cache: Any) -> None:
+        # Lazy arrays need no cache, and no protection from being written: they stay what they are.
+        lazy = {name: one._data for name, one in dataset.variables.items() if isinstance(one._data, Array)}
+        protect(dataset, cache)
+        for name, data in lazy.items():
+            dataset.variables[name]._data = data
+
+    api._protect_dataset_variables_inplace = protect_others
 
 
 def native_reduction(func: Any, x: Array, axis: Any) -> Array | None:

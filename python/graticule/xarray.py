@@ -26,6 +26,8 @@ from .errors import Unsupported
 
 __all__ = ["GraticuleBackend", "GraticuleManager"]
 
+_xarray_hooks.install()
+
 
 class GraticuleManager(ChunkManagerEntrypoint[Array]):
     """Lets xarray keep its data in Graticule's arrays: `chunk(chunked_array_type="graticule")`."""
@@ -34,7 +36,6 @@ class GraticuleManager(ChunkManagerEntrypoint[Array]):
 
     def __init__(self) -> None:
         self.array_cls = Array
-        _xarray_hooks.install()
         _tell_xarray()
 
     def chunks(self, data: Array) -> tuple[tuple[int, ...], ...]:

@@ -4,9 +4,10 @@ use graticule_client::{stack_array, zarr_array};
 use graticule_data::DataError;
 use graticule_data::{
     GroupBy, Stack, StackDtype, StackOptions, Timestamp,
-    stac::{Condition, Interval, Item, Search, load_items},
+    stac::{Condition, Interval, Item, ItemSet, Search, load_items, parse_items},
     stack,
     store::{Address, Stores},
+    tiff::Tiff,
     zarr::{ZarrDescription, open_zarr_array, open_zarr_group},
 };
 use graticule_ops::OnError;
@@ -63,11 +64,39 @@ fn open_group<'py>(
     Ok((arrays, refused, attributes))
 }
 
+/// What may be asked of a search, in the words of STAC's APIs.
+fn search_of(
+    bbox: Option<[f64; 4]>,
+    datetime: Option<&str>,
+    query: Option<Vec<String>>,
+    max_cloud: Option<f64>,
+) -> Result<Search, Failure> {
+    let query = query.unwrap_or_default();
+    Ok(Search {
+        bbox,
+        datetime: datetime.map(Interval::parse).transpose()?,
+        query: query
+            .iter()
+            .map(|text| Condition::parse(text))
+            .collect::<Result<_, _>>()?,
+        max_cloud,
+    })
+}
+
 /// Items that a search found.
 #[pyclass(frozen, module = "graticule._graticule")]
 pub(crate) struct Items {
     items: Vec<Item>,
     duplicates: Vec<String>,
+}
+
+impl Items {
+    fn found(search: &Search, set: ItemSet) -> Result<Self, Failure> {
+        Ok(Self {
+            items: search.apply(&set)?,
+            duplicates: set.duplicates,
+        })
+    }
 }
 
 #[pymethods]
@@ -83,22 +112,27 @@ impl Items {
         query: Option<Vec<String>>,
         max_cloud: Option<f64>,
     ) -> Result<Self, Failure> {
+        let search = search_of(bbox, datetime, query, max_cloud)?;
         let address = address(url)?;
-        let query = query.unwrap_or_default();
-        let search = Search {
-            bbox,
-            datetime: datetime.map(Interval::parse).transpose()?,
-            query: query
-                .iter()
-                .map(|text| Condition::parse(text))
-                .collect::<Result<_, _>>()?,
-            max_cloud,
-        };
         let set = wait(py, async move { load_items(&Stores::default(), &address).await })?;
-        Ok(Self {
-            items: search.apply(&set)?,
-            duplicates: set.duplicates,
-        })
+        Self::found(&search, set)
+    }
+
+    /// As `search`, of a document that is at hand; relative links resolve against `base`.
+    #[staticmethod]
+    #[pyo3(signature = (text, base, bbox = None, datetime = None, query = None, max_cloud = None))]
+    fn parse(
+        text: &str,
+        base: &str,
+        bbox: Option<[f64; 4]>,
+        datetime: Option<&str>,
+        query: Option<Vec<String>>,
+        max_cloud: Option<f64>,
+    ) -> Result<Self, Failure> {
+        let search = search_of(bbox, datetime, query, max_cloud)?;
+        let document =
+            serde_json::from_str(text).map_err(|error| Failure::value(format!("not JSON: {error}")))?;
+        Self::found(&search, parse_items(&document, &address(base)?)?)
     }
 
     fn __len__(&self) -> usize {
@@ -213,8 +247,44 @@ fn labels<'py>(py: Python<'py>, stack: &Stack) -> PyResult<Bound<'py, PyDict>> {
     Ok(labels)
 }
 
+/// What the header of a GeoTIFF says.
+#[pyfunction]
+fn tiff_header<'py>(py: Python<'py>, url: &str) -> Result<Bound<'py, PyDict>, Failure> {
+    let address = address(url)?;
+    let href = address.to_string();
+    let tiff = wait(py, async move {
+        let object = Stores::default().object(&address).map_err(DataError::from)?;
+        let opened = Tiff::open(&object).await;
+        opened.map_err(|error| Failure::new("SourceError", format!("{address}: {error}")))
+    })?;
+    let image = tiff.main();
+    let dtype = image
+        .check_decodable()
+        .map_err(|error| Failure::new("SourceError", format!("{href}: {error}")))?;
+    let (info, header) = (image.info(), PyDict::new(py));
+    header.set_item("href", href)?;
+    header.set_item("dtype", dtype.name())?;
+    header.set_item("shape", (info.height, info.width))?;
+    header.set_item("block", (info.block_height, info.block_width))?;
+    header.set_item("nodata", info.nodata)?;
+    header.set_item("epsg", info.epsg)?;
+    header.set_item("transform", info.transform.map(|transform| transform.to_vec()))?;
+    let bands = info.bands.iter();
+    let bands = bands.map(|band| {
+        (
+            band.description.clone(),
+            band.scale,
+            band.offset,
+            band.unit.clone(),
+        )
+    });
+    header.set_item("bands", bands.collect::<Vec<_>>())?;
+    Ok(header)
+}
+
 pub(crate) fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<Items>()?;
     module.add_function(wrap_pyfunction!(open_zarr, module)?)?;
+    module.add_function(wrap_pyfunction!(tiff_header, module)?)?;
     module.add_function(wrap_pyfunction!(open_group, module)?)
 }

@@ -97,7 +97,9 @@ pub(crate) fn install_package(project: &Project) -> Result<()> {
     for wheel in fs::read_dir(&wheels)? {
         install = install.arg(wheel?.path());
     }
-    install.run_ok().context("the Python package could not be installed")?;
+    install
+        .run_ok()
+        .context("the Python package could not be installed")?;
     Ok(())
 }
 
