@@ -51,6 +51,7 @@ class Client:
         local_directory: str | os.PathLike[str] | None = None,
         set_as_default: bool = True,
     ) -> None:
+        self.is_remote = address is not None
         if address is None:
             self._cluster = _graticule.Cluster.local(
                 n_workers, threads_per_worker, _bytes(memory_limit), dashboard_address, local_directory
@@ -182,6 +183,11 @@ def default_client() -> Client:
     with _lock:
         open_ones = [client for client in _clients if not client.closed]
     return open_ones[-1] if open_ones else Client()
+
+
+def is_elsewhere() -> bool:
+    """Whether the default client's workers are in other processes."""
+    return any(client.is_remote for client in _clients[-1:])
 
 
 def compute(*arrays: Any, allow_large: bool = False) -> tuple[Any, ...]:

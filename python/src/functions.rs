@@ -22,6 +22,7 @@ use crate::{
     convert::{self, Length, Named, block_len},
     error::Failure,
     expression::{Edge, Expression, Made, boundaries, each},
+    memory,
     wait::in_task,
 };
 
@@ -61,6 +62,7 @@ fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 pub(crate) fn registry() -> Registry {
     let mut registry = Registry::new();
     registry.block_function(NAME, call);
+    registry.block_function(memory::NAME, memory::call);
     registry
 }
 

@@ -15,6 +15,7 @@ mod error;
 mod expression;
 mod functions;
 mod linalg;
+mod memory;
 mod reduce;
 mod selected;
 mod sources;

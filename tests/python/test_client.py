@@ -1,6 +1,7 @@
 """Clients: what is the default, what arrives, and what happens when something goes wrong."""
 
 import os
+import socket
 import subprocess
 import sys
 import textwrap
@@ -223,3 +224,43 @@ def test_the_interpreter_ends_with_work_under_way():
 def test_the_dashboard_has_an_address():
     with graticule.Client(dashboard_address="127.0.0.1:0", set_as_default=False) as client:
         assert client.dashboard_link.startswith("http://127.0.0.1:")
+
+
+@pytest.fixture
+def address(tmp_path):
+    """A scheduler and a worker as processes of their own."""
+    program = os.environ.get("GRATICULE_BIN", "")
+    if not os.path.exists(program):
+        pytest.skip("the program `graticule` is not built")
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    url = f"grpc://127.0.0.1:{port}"
+    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    scheduler = subprocess.Popen([program, "scheduler", "--listen", f"127.0.0.1:{port}", "--dashboard", "127.0.0.1:0"], **quiet)
+    worker = subprocess.Popen([program, "worker", "--scheduler", url], **quiet)
+    yield url
+    for process in (worker, scheduler):
+        process.kill()
+        process.wait(20)
+
+
+def connect(url):
+    for _ in range(100):
+        try:
+            return graticule.Client(url)
+        except graticule.ClusterError:
+            time.sleep(0.1)
+    return graticule.Client(url)
+
+
+def test_a_connected_client_computes_elsewhere(address):
+    with connect(address) as client:
+        x = ga.from_array(np.arange(200_000.0).reshape(400, 500), chunks=(100, 100))
+        assert float((x + 1).sum()) == 200_000 * 199_999 / 2 + 200_000
+        kept = (x * 2).persist()
+        made = kept[:3].compute()
+        made[0] = 0
+        assert client.info()["tasks_finished"] > 0
+        with pytest.raises(graticule.ClusterError, match="graticule.python"):
+            ga.map_blocks(lambda block: block, x).compute()

@@ -72,11 +72,22 @@ def typed(value: Any, like: Any = None) -> Any:
     return from_elements(elements, [(length,) for length in elements.shape])
 
 
+#: Arrays up to this size travel with their plan.
+_INLINE_BYTES = 64 * 2**10
+
+
 def from_elements(elements: np.ndarray, chunks: Any) -> Any:
-    """The expression of the elements of a NumPy array, which are copied."""
+    """The expression of the elements of a NumPy array.
+
+    Small ones are copied into it, and so are all for a cluster in other processes; else the array is looked at when it is computed.
+    """
+    from .._client import is_elsewhere
+
     name = dtype_name(elements.dtype)
     flat = np.ascontiguousarray(_plain(elements)).reshape(-1).view(np.uint8)
-    return _graticule.from_bytes(name, elements.shape, chunks, flat)
+    if flat.nbytes <= _INLINE_BYTES or is_elsewhere():
+        return _graticule.from_bytes(name, elements.shape, chunks, flat)
+    return _graticule.from_memory(name, elements.shape, chunks, flat)
 
 
 def _plain(elements: np.ndarray) -> np.ndarray:

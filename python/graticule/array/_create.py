@@ -22,9 +22,10 @@ def _lengths(shape: Any, chunks: Any, dtype: Any) -> tuple[tuple[int, ...], ...]
 
 
 def from_array(x: Any, chunks: Any = "auto", **_: Any) -> Array:
-    """The elements of a NumPy array (copied), or of anything that has a shape and a dtype and can be sliced.
+    """The elements of a NumPy array, or of anything that has a shape and a dtype and can be sliced.
 
-    The latter (an h5py dataset, say) is pickled, and read block by block when it is computed.
+    A NumPy array is read, block by block, when the result is computed in this process: do not write into it meanwhile. What else
+    can be sliced (an h5py dataset, say) is pickled, and sliced by the workers.
     """
     if isinstance(x, Array):
         return x.rechunk(chunks) if chunks != "auto" else x
