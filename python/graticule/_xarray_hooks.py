@@ -16,7 +16,6 @@ import graticule.array as ga
 
 from . import _xarray_groups
 from .array import Array
-from .errors import Unsupported
 
 _installed = False
 
@@ -176,13 +175,13 @@ def _map_blocks() -> None:
     map_blocks = parallel.map_blocks
 
     @functools.wraps(map_blocks)
-    def refused(func: Any, obj: Any, args: Any = (), kwargs: Any = None, template: Any = None) -> Any:
-        dataset = obj if isinstance(obj, xr.Dataset) else obj._to_temp_dataset()
-        if any(isinstance(one._data, Array) for one in dataset.variables.values()):
-            raise Unsupported("xr.map_blocks on Graticule's arrays; xr.apply_ufunc(dask='parallelized') calls a function per block")
-        return map_blocks(func, obj, args, kwargs, template)
+    def native(func: Any, obj: Any, args: Any = (), kwargs: Any = None, template: Any = None) -> Any:
+        from . import _xarray_blocks
 
-    parallel.map_blocks = xr.map_blocks = refused
+        own = _xarray_blocks.map_blocks if _xarray_blocks.is_lazy(obj, *args) else map_blocks
+        return own(func, obj, args, kwargs, template)
+
+    parallel.map_blocks = xr.map_blocks = native
 
 
 def _open() -> None:

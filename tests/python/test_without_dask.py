@@ -14,5 +14,5 @@ def test_all_operations_are_the_same_without_dask():
     command = [sys.executable, "-m", "pytest", "--quiet", "-p", "no:cacheprovider", str(table)]
     environment = {**os.environ, "GRATICULE_WITHOUT_DASK": "1"}
     environment.pop("GRATICULE_WRITE", None)
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=600)
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=1800)
     assert done.returncode == 0, done.stdout[-4000:]

@@ -53,6 +53,11 @@ def whole(array, *dims):
     return array.chunk(dict.fromkeys(dims, -1)).assign_coords(array.coords) if array.chunks else array
 
 
+def few(array):
+    """Some blocks of many, for functions that are called for each."""
+    return array.isel(time=slice(0, 4), y=slice(0, 3))
+
+
 def _labels(ds):
     return xr.DataArray(np.arange(24) % 5, dims="time", name="label")
 
@@ -354,8 +359,12 @@ each("Fitting and functions", {
     "apply_ufunc(vectorize)": lambda ds: xr.apply_ufunc(lambda a: float(np.sort(a)[1]), ds.full, input_core_dims=[["x"]], vectorize=True, dask="parallelized", output_dtypes=[float], dask_gufunc_kwargs={"allow_rechunk": True}),
     "apply_ufunc(two results)": lambda ds: xr.apply_ufunc(lambda a: (a + 1, a - 1), ds.full, output_core_dims=[[], []], dask="parallelized", output_dtypes=[float, float])[1],
     "apply_ufunc(allowed)": lambda ds: xr.apply_ufunc(lambda a: a + 1, ds.full, dask="allowed"),
-    "xr.map_blocks()": lambda ds: xr.map_blocks(lambda block: block + 1, ds.full, template=ds.full),
-    "DataArray.map_blocks()": lambda ds: ds.full.map_blocks(lambda block: block * 2, template=ds.full),
+    "xr.map_blocks()": lambda ds: xr.map_blocks(lambda block: block + 1, few(ds.full), template=few(ds.full)),
+    "DataArray.map_blocks()": lambda ds: few(ds.full).map_blocks(lambda block: block * 2, template=few(ds.full)),
+    "xr.map_blocks() without a template": lambda ds: xr.map_blocks(lambda block: block * block.x, few(ds.full)),
+    "xr.map_blocks() with arguments": lambda ds: xr.map_blocks(lambda block, other, by: block + other * by, few(ds.full), [few(ds.gaps)], {"by": 2}),
+    "Dataset.map_blocks()": lambda ds: few(ds[["full", "gaps"]]).map_blocks(lambda block: block.fillna(0) + 1),
+    "xr.map_blocks() that drops a dimension": lambda ds: xr.map_blocks(lambda block: block.mean("x"), whole(few(ds.full), "x")),
     "curvefit()": lambda ds: whole(ds.full.isel(y=0, x=[0]), "time").curvefit("time", lambda t, a: a + 0 * t).curvefit_coefficients,
     "sum of a scipy function": lambda ds: xr.apply_ufunc(np.cbrt, ds.full, dask="parallelized"),
     "np.where through xarray": lambda ds: xr.apply_ufunc(np.where, ds.flags, ds.full, 0.0, dask="allowed"),
