@@ -27,7 +27,16 @@ pub(crate) struct Expression {
     pub(crate) grid: ChunkGrid,
     pub(crate) origin: Origin,
     pub(crate) annotations: Option<Arc<Annotations>>,
+    /// What must live as long as the expression does.
+    #[expect(dead_code, reason = "held, never looked at")]
+    pub(crate) keeps: Option<Keeps>,
 }
+
+/// Something that an expression keeps alive, whatever it is.
+#[derive(Clone)]
+pub(crate) struct Keeps(
+    #[expect(dead_code, reason = "held, never looked at")] Arc<dyn std::any::Any + Send + Sync>,
+);
 
 /// What a node makes of its operands. Shape, chunks and dtype stand beside it.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -373,6 +382,31 @@ impl Array {
             grid,
             origin,
             annotations: annotate::current(),
+            keeps: None,
+        }))
+    }
+
+    /// The same array, which keeps `what` alive as long as itself and everything that is made of it: the handle of a result
+    /// that the cluster holds, say.
+    #[must_use]
+    pub fn keeping(&self, what: Arc<dyn std::any::Any + Send + Sync>) -> Self {
+        let Expression {
+            op,
+            operands,
+            dtype,
+            grid,
+            origin,
+            annotations,
+            keeps: _,
+        } = &*self.0;
+        Self(Arc::new(Expression {
+            op: op.clone(),
+            operands: operands.clone(),
+            dtype: *dtype,
+            grid: grid.clone(),
+            origin: origin.clone(),
+            annotations: annotations.clone(),
+            keeps: Some(Keeps(what)),
         }))
     }
 

@@ -162,13 +162,19 @@ impl Client {
         options: &RunOptions,
     ) -> Result<Results, ClientError> {
         if !options.allow_large {
-            let bytes = arrays
-                .iter()
-                .map(|array| array.nbytes())
-                .fold(0, u64::saturating_add);
-            gather::check_free(bytes)?;
+            self.check_size(arrays)?;
         }
         self.start(arrays, options).await?.gather().await
+    }
+
+    /// Checks that whole results may be gathered here, for who puts their blocks together otherwise than
+    /// [`Client::compute_with`].
+    ///
+    /// # Errors
+    /// [`ClientError::ResultTooLarge`].
+    pub fn check_size(&self, arrays: &[&Array]) -> Result<(), ClientError> {
+        let bytes = arrays.iter().map(|array| array.nbytes());
+        gather::check_free(bytes.fold(0, u64::saturating_add))
     }
 
     /// Computes an array of any size, chunk by chunk in the order in which they are ready.

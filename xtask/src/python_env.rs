@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use anyhow::{Context, Result};
 
@@ -12,6 +13,9 @@ use crate::tools;
 /// The environment variable that tells tests where the interpreter is.
 pub(crate) const VARIABLE: &str = "GRATICULE_PYTHON";
 
+/// The package of this checkout.
+const PACKAGE: &str = "python/Cargo.toml";
+const BUILD_LIMIT: Duration = Duration::from_secs(20 * 60);
 const REQUIREMENTS: &str = "tests/python/requirements.txt";
 /// Peers that not every platform has.
 const PEERS: &str = "benches/requirements.txt";
@@ -67,6 +71,35 @@ pub(crate) fn add_peers(project: &Project) -> Result<()> {
         Ok(_) => fs::write(&stamp, wanted)?,
         Err(why) => println!("the peers in {PEERS} are not measured: {why:#}"),
     }
+    Ok(())
+}
+
+/// Builds the package of this checkout, in the profile of the other tests, and installs it.
+pub(crate) fn install_package(project: &Project) -> Result<()> {
+    let python = interpreter(project);
+    let wheels = project.target_dir.join("python-wheels");
+    if wheels.exists() {
+        fs::remove_dir_all(&wheels).with_context(|| format!("cannot remove {}", wheels.display()))?;
+    }
+    Task::new(&python)
+        .words("-m maturin build --quiet --profile dev --manifest-path")
+        .arg(project.root.join(PACKAGE))
+        .arg("--interpreter")
+        .arg(&python)
+        .arg("--out")
+        .arg(&wheels)
+        .dir(&project.root)
+        .limit(BUILD_LIMIT)
+        .run_ok()
+        .context("the Python package could not be built")?;
+    let mut install = Task::new(&python)
+        .words("-m pip install --quiet --disable-pip-version-check --no-input --no-deps --force-reinstall");
+    for wheel in fs::read_dir(&wheels)? {
+        install = install.arg(wheel?.path());
+    }
+    install
+        .run_ok()
+        .context("the Python package could not be installed")?;
     Ok(())
 }
 

@@ -91,6 +91,8 @@ const WASM_TARGET: &str = "wasm32-unknown-unknown";
 const PYTHON_TESTS: &str = "tests/python";
 /// The build of the workspace comes on top of the tests' own time.
 const RUST_TESTS_LIMIT: Duration = Duration::from_secs(40 * 60);
+/// Each of xarray's operations is tried twice with Dask there and once without it.
+const PYTHON_TESTS_LIMIT: Duration = Duration::from_secs(40 * 60);
 const BROWSER_LIMIT: Duration = Duration::from_secs(10 * 60);
 
 fn fmt(project: &Project) -> Result<Outcome> {
@@ -217,12 +219,16 @@ fn python_tests(project: &Project) -> Result<Outcome> {
         return Ok(Outcome::nothing("no Python tests yet"));
     }
     let python = python_env::ensure(project)?;
+    python_env::install_package(project)?;
     let task = Task::new(&python)
         .words("-m pytest --quiet -p no:cacheprovider")
         .arg(PYTHON_TESTS)
         .dir(&project.root);
     let task = with_product(task, project).env(python_env::VARIABLE, &python);
-    let finished = task.env("PYTHONDONTWRITEBYTECODE", "1").run()?;
+    let finished = task
+        .env("PYTHONDONTWRITEBYTECODE", "1")
+        .limit(PYTHON_TESTS_LIMIT)
+        .run()?;
     Ok(tested(finished, counts::pytest))
 }
 

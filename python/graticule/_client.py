@@ -1,0 +1,228 @@
+"""Clients: the one that is used unless another is named, and how results come here."""
+
+from __future__ import annotations
+
+import atexit
+import os
+import sys
+import threading
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import numpy as np
+
+from . import _graticule
+from .errors import InvalidValue
+
+_lock = threading.Lock()
+_clients: list[Client] = []
+
+
+class Client:
+    """A cluster in this process, or a connection to one elsewhere.
+
+    >>> with Client() as client:  # doctest: +SKIP
+    ...     client.compute(x)
+
+    While it is open it is the default client: what is computed without naming one goes there. The one before is the default
+    again when it is closed.
+
+    Parameters
+    ----------
+    address
+        `grpc://host:port` of a scheduler. Without it a scheduler and workers start in this process.
+    n_workers, threads_per_worker, memory_limit
+        Of the cluster in this process: how many workers (one is best), tasks that each runs at a time (all CPUs), and bytes for
+        each worker's chunks (a good half of the memory).
+    dashboard_address
+        Where the dashboard of the cluster in this process listens, as `127.0.0.1:0`; without it there is none.
+    local_directory
+        Where chunks go that do not fit the memory.
+    """
+
+    def __init__(
+        self,
+        address: str | None = None,
+        *,
+        n_workers: int = 1,
+        threads_per_worker: int | None = None,
+        memory_limit: int | str | None = None,
+        dashboard_address: str | None = None,
+        local_directory: str | os.PathLike[str] | None = None,
+        set_as_default: bool = True,
+    ) -> None:
+        self.is_remote = address is not None
+        if address is None:
+            self._cluster = _graticule.Cluster.local(
+                n_workers, threads_per_worker, _bytes(memory_limit), dashboard_address, local_directory
+            )
+        else:
+            self._cluster = _graticule.Cluster.connect(address)
+        if set_as_default:
+            with _lock:
+                _clients.append(self)
+            _tell_xarray()
+
+    def compute(self, *arrays: Any, allow_large: bool = False) -> Any:
+        """Computes arrays in one plan: what they share is computed once. One array gives its result, several a tuple.
+
+        What is no array is given back as it is; lists, tuples and dicts are looked into.
+        """
+        computed = _mapped(arrays, lambda lazy: self._results(lazy, allow_large))
+        return computed[0] if len(computed) == 1 else computed
+
+    def persist(self, *arrays: Any) -> Any:
+        """Computes arrays and keeps them in the cluster, as long as what is returned or made of it lives.
+
+        Returns at once. What is computed later of an array whose computation fails, fails with it.
+        """
+        kept = _mapped(arrays, self._kept)
+        return kept[0] if len(kept) == 1 else kept
+
+    def stream(self, array: Any) -> Iterator[tuple[tuple[slice, ...], np.ndarray]]:
+        """Computes an array of any size, and gives each block with its place as it is ready. Stopping cancels the rest."""
+        for _, extents, buffer in self._cluster.stream(array._x):
+            yield tuple(slice(*extent) for extent in extents), as_numpy(buffer)
+
+    def info(self) -> dict[str, Any]:
+        """Workers, jobs, and the number of tasks that were executed since the cluster began (`tasks_finished`)."""
+        return self._cluster.info()
+
+    def explain(self, *arrays: Any) -> str:
+        """What would run on the workers that there are; nothing runs."""
+        return self._cluster.explain([array._x for array in arrays])
+
+    @property
+    def dashboard_link(self) -> str | None:
+        """The dashboard's address, if there is one."""
+        return self._cluster.dashboard
+
+    @property
+    def closed(self) -> bool:
+        return self._cluster.is_closed
+
+    def close(self) -> None:
+        """Ends the cluster in this process in order, or leaves another one; the default client is the one before again."""
+        with _lock:
+            if self in _clients:
+                _clients.remove(self)
+        _tell_xarray()
+        self._cluster.close()
+
+    def __enter__(self) -> Client:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        if self.closed:
+            return "<Client: closed>"
+        return f"<Client: {self._cluster.url}>"
+
+    def _results(self, lazy: list[Any], allow_large: bool = False) -> list[np.ndarray]:
+        buffers = self._cluster.compute([array._x for array in lazy], allow_large)
+        return [as_numpy(buffer) for buffer in buffers]
+
+    def _kept(self, lazy: list[Any]) -> list[Any]:
+        kept = self._cluster.persist([array._x for array in lazy])
+        return [type(array)(one.expression()) for array, one in zip(lazy, kept)]
+
+
+def as_numpy(buffer: Any) -> np.ndarray:
+    """The elements of a buffer as a NumPy array, without a copy."""
+    dtype, shape = np.dtype(buffer.dtype), tuple(buffer.shape)
+    if 0 in shape:
+        return np.empty(shape, dtype)
+    return np.frombuffer(buffer, np.uint8).view(dtype).reshape(shape)
+
+
+def _mapped(values: Iterable[Any], compute: Any) -> tuple[Any, ...]:
+    """The values with all arrays in them replaced by what `compute` makes of their list."""
+    from .array import Array
+
+    lazy: list[Any] = []
+
+    def find(value: Any) -> None:
+        if isinstance(value, Array):
+            lazy.append(value)
+        elif isinstance(value, (list, tuple)):
+            for part in value:
+                find(part)
+        elif isinstance(value, dict):
+            for part in value.values():
+                find(part)
+
+    values = tuple(values)
+    for value in values:
+        find(value)
+    made = iter(compute(lazy)) if lazy else iter(())
+
+    def put(value: Any) -> Any:
+        if isinstance(value, Array):
+            return next(made)
+        if type(value) in (list, tuple):
+            return type(value)(put(part) for part in value)
+        if type(value) is dict:
+            return {key: put(part) for key, part in value.items()}
+        return value
+
+    return tuple(put(value) for value in values)
+
+
+def _tell_xarray() -> None:
+    """While a client is open, xarray takes Graticule's chunk manager where none is named."""
+    if "xarray" in sys.modules:
+        from ._xarray_hooks import choose_manager
+
+        choose_manager(bool(_clients))
+
+
+def default_client() -> Client:
+    """The client that is used where none is named: the one made last, or a cluster in this process, made now."""
+    with _lock:
+        open_ones = [client for client in _clients if not client.closed]
+    return open_ones[-1] if open_ones else Client()
+
+
+def is_elsewhere() -> bool:
+    """Whether the default client's workers are in other processes."""
+    return any(client.is_remote for client in _clients[-1:])
+
+
+def compute(*arrays: Any, allow_large: bool = False) -> tuple[Any, ...]:
+    """Computes arrays by the default client, in one plan."""
+    computed = default_client().compute(*arrays, allow_large=allow_large)
+    return (computed,) if len(arrays) == 1 else computed
+
+
+def persist(*arrays: Any) -> tuple[Any, ...]:
+    """Keeps arrays in the default client's cluster."""
+    kept = default_client().persist(*arrays)
+    return (kept,) if len(arrays) == 1 else kept
+
+
+_UNITS = {"": 1, "b": 1, "kb": 10**3, "mb": 10**6, "gb": 10**9, "tb": 10**12}
+_UNITS |= {"kib": 2**10, "mib": 2**20, "gib": 2**30, "tib": 2**40}
+
+
+def _bytes(text: int | str | None) -> int | None:
+    """A number of bytes, as `2 GiB` or a number."""
+    if text is None or isinstance(text, int):
+        return text
+    number = text.rstrip("BbKkMmGgTtIi ")
+    unit = text[len(number) :].strip().lower()
+    try:
+        return int(float(number) * _UNITS[unit])
+    except (KeyError, ValueError):
+        raise InvalidValue(f"{text!r} is no number of bytes; write for example '2 GiB'") from None
+
+
+@atexit.register
+def _close_all() -> None:
+    """Workers' threads must not want the interpreter when it is gone."""
+    for client in list(_clients):
+        try:
+            client.close()
+        except Exception:
+            pass

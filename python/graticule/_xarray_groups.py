@@ -1,0 +1,113 @@
+"""Groups of xarray's `groupby` and `resample`, reduced by one operation of the core.
+
+xarray reduces groups one by one and joins the results, or asks flox, which knows Dask and cubed only. Its own way is taken here too,
+lazily, for the dimensions, coordinates, attributes and dtype of the result; its elements are then those of one native reduction,
+wherever the core has it.
+"""
+
+from __future__ import annotations
+
+import functools
+from typing import Any
+
+import numpy as np
+
+import graticule.array as ga
+
+from .array import Array
+
+#: Names of xarray's functions, and of the core's reductions.
+_KINDS = {
+    "mean": "mean", "sum": "sum", "min": "min", "max": "max", "std": "std", "var": "var", "median": "median", "prod": "prod",
+    "count": "count", "array_any": "any", "array_all": "all",
+}
+
+
+def install() -> None:
+    from xarray.core import groupby, resample
+
+    for owner in (
+        groupby.DataArrayGroupByBase, groupby.DatasetGroupByBase, resample.DataArrayResample, resample.DatasetResample,
+    ):
+        reduce = owner.__dict__.get("reduce")
+        if reduce is not None:
+            owner.reduce = _reducing(reduce)
+    quantile = groupby.GroupBy.quantile
+    groupby.GroupBy.quantile = _quantile(quantile)
+
+
+def _reducing(reduce: Any) -> Any:
+    @functools.wraps(reduce)
+    def reduce_groups(self: Any, func: Any, dim: Any = None, **kwargs: Any) -> Any:
+        made = reduce(self, func, dim, **kwargs)
+        kind = _KINDS.get(getattr(func, "__name__", ""))
+        known = {"skipna", "keep_attrs", "ddof", "min_count", "axis", "shortcut", "numeric_only", "keepdims"}
+        if kind is None or set(kwargs) - known or kwargs.get("axis") is not None or kwargs.get("keepdims"):
+            return made
+        return _natively(self, made, kind, kwargs)
+
+    return reduce_groups
+
+
+def _quantile(quantile: Any) -> Any:
+    @functools.wraps(quantile)
+    def quantile_groups(self: Any, q: Any, dim: Any = None, **kwargs: Any) -> Any:
+        made = quantile(self, q, dim, **kwargs)
+        method = kwargs.get("method", "linear")
+        if method != "linear" or kwargs.get("interpolation") not in (None, "linear") or np.ndim(q):
+            return made
+        return _natively(self, made, "quantile", {"skipna": kwargs.get("skipna"), "q": float(q)})
+
+    return quantile_groups
+
+
+def _natively(groups: Any, made: Any, kind: str, kwargs: dict[str, Any]) -> Any:
+    """The result with its lazy variables reduced by the core, where it can say all that xarray says."""
+    if len(groups.groupers) != 1 or getattr(groups, "_by_chunked", False):
+        return made
+    source = groups._original_obj
+    codes = groups.encoded.codes
+    if not isinstance(codes._variable._data, np.ndarray):
+        return made
+    name, count = groups.groupers[0].name, len(groups.encoded.full_index)
+    if hasattr(made, "data_vars"):
+        natives = {
+            key: _native(source[key].variable, one.variable, codes, name, count, kind, kwargs)
+            for key, one in made.data_vars.items()
+            if key in source
+        }
+        changed = {key: made.variables[key]._replace(data=x) for key, x in natives.items() if x is not None}
+        return made._replace(variables={**made._variables, **changed}) if changed else made
+    x = _native(source.variable, made.variable, codes, name, count, kind, kwargs)
+    return made if x is None else made._replace(variable=made.variable._replace(data=x))
+
+
+def _native(source: Any, made: Any, codes: Any, name: Any, count: int, kind: str, kwargs: dict[str, Any]) -> Array | None:
+    x = source._data
+    if not isinstance(x, Array) or not isinstance(made._data, Array) or name not in made.dims:
+        return None
+    if made.sizes[name] != count or x.dtype.kind in "mMc" or not set(codes.dims) <= set(source.dims):
+        return None
+    reduced = [dim for dim in source.dims if dim not in made.dims or dim in codes.dims]
+    if not set(codes.dims) <= set(reduced) or set(made.dims) - {name} - set(source.dims):
+        return None
+    numbers = codes.variable.set_dims({dim: source.sizes[dim] for dim in reduced}).transpose(*reduced).values
+    skipna = kwargs.get("skipna")
+    skipna = x.dtype.kind == "f" if skipna is None else bool(skipna)
+    occurring = np.unique(numbers[numbers >= 0]).size
+    min_count = int(kwargs.get("min_count") or 0)
+    if min_count and kind not in ("sum", "prod"):
+        return None
+    fill = np.nan if occurring < count or min_count else None
+    axes = [source.get_axis_num(dim) for dim in reduced]
+    native = ga.group_reduce(
+        kind, x, axes, numbers, count, skipna=skipna and kind not in ("any", "all"), fill_value=fill,
+        min_count=min_count, ddof=int(kwargs.get("ddof") or 0), q=None if "q" not in kwargs else [kwargs["q"]],
+    )
+    if kind == "quantile":
+        native = native[0]
+    dims = [name if dim == reduced[0] else dim for dim in source.dims if dim == reduced[0] or dim not in reduced]
+    native = native.transpose([dims.index(dim) for dim in made.dims])
+    if native.shape != made.shape:
+        return None
+    return native if native.dtype == made.dtype else native.astype(made.dtype)

@@ -1,0 +1,44 @@
+//! The native half of the Python package `graticule`: expressions, clients, and calls of Python functions on blocks.
+//!
+//! It is a thin skin: each method here is one call of [`graticule_array`], [`graticule_client`] or [`graticule_data`], and
+//! what is spelled as NumPy spells it (defaults, keywords, operators) lies in the package's Python files. Waiting releases the
+//! interpreter's lock and looks for signals meanwhile; elements go over as buffers.
+//!
+//! It knows nothing of NumPy or xarray as modules, of how operations are computed, or of how tasks are placed.
+
+mod buffer;
+mod cluster;
+mod convert;
+mod creation;
+mod elementwise;
+mod error;
+mod expression;
+mod functions;
+mod linalg;
+mod memory;
+mod reduce;
+mod selected;
+mod sources;
+mod wait;
+
+use pyo3::prelude::*;
+
+/// The native module; import `graticule` instead.
+#[pymodule]
+fn _graticule(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    module.add("__version__", env!("CARGO_PKG_VERSION"))?;
+    module.add_class::<buffer::Buffer>()?;
+    module.add_class::<cluster::Cluster>()?;
+    module.add_class::<cluster::Kept>()?;
+    module.add_class::<cluster::Blocks>()?;
+    module.add_class::<expression::Expression>()?;
+    module.add_class::<functions::Function>()?;
+    module.add_class::<creation::Generator>()?;
+    module.add_class::<selected::Selected>()?;
+    creation::register(module)?;
+    elementwise::register(module)?;
+    functions::register(module)?;
+    reduce::register(module)?;
+    linalg::register(module)?;
+    sources::register(module)
+}

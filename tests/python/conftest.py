@@ -1,0 +1,25 @@
+"""What the tests of the Python package share: a client, and a counter of executed tasks."""
+
+import os
+import sys
+
+import pytest
+
+if "GRATICULE_WITHOUT_DASK" in os.environ:
+    # As if it were not installed: neither found nor imported.
+    sys.modules["dask"] = sys.modules["distributed"] = None
+
+graticule = pytest.importorskip("graticule")
+
+
+@pytest.fixture(scope="session")
+def client():
+    with graticule.Client() as client:
+        yield client
+
+
+@pytest.fixture
+def executed(client):
+    """Tasks that were executed since the test began."""
+    before = client.info()["tasks_finished"]
+    return lambda: client.info()["tasks_finished"] - before
