@@ -6,11 +6,14 @@ itself (`chunked_array_type="graticule"`, `engine="graticule"`).
 
 from __future__ import annotations
 
+from ._calls import annotate
 from ._client import Client, compute, default_client, persist
+from ._futures import Future, as_completed, fire_and_forget, futures_of, wait
 from ._graticule import __version__
 from .errors import (
     Cancelled,
     ClusterError,
+    FutureCancelled,
     GraticuleError,
     InvalidIndex,
     InvalidType,
@@ -19,12 +22,15 @@ from .errors import (
     ResultTooLarge,
     SourceError,
     TaskFailed,
+    VersionMismatch,
 )
 
 __all__ = [
     "Cancelled",
     "Client",
     "ClusterError",
+    "Future",
+    "FutureCancelled",
     "GraticuleError",
     "InvalidIndex",
     "InvalidType",
@@ -33,8 +39,14 @@ __all__ = [
     "ResultTooLarge",
     "SourceError",
     "TaskFailed",
+    "VersionMismatch",
     "__version__",
+    "annotate",
+    "as_completed",
     "compute",
     "default_client",
+    "fire_and_forget",
+    "futures_of",
     "persist",
+    "wait",
 ]

@@ -12,13 +12,14 @@ from typing import Any
 import numpy as np
 
 from . import _graticule
+from ._calls import Calls
 from .errors import InvalidValue
 
 _lock = threading.Lock()
 _clients: list[Client] = []
 
 
-class Client:
+class Client(Calls):
     """A cluster in this process, or a connection to one elsewhere.
 
     >>> with Client() as client:  # doctest: +SKIP
@@ -38,6 +39,8 @@ class Client:
         Where the dashboard of the cluster in this process listens, as `127.0.0.1:0`; without it there is none.
     local_directory
         Where chunks go that do not fit the memory.
+    asynchronous
+        Whether methods that wait give something to await.
     """
 
     def __init__(
@@ -50,8 +53,10 @@ class Client:
         dashboard_address: str | None = None,
         local_directory: str | os.PathLike[str] | None = None,
         set_as_default: bool = True,
+        asynchronous: bool = False,
     ) -> None:
         self.is_remote = address is not None
+        self._asynchronous = asynchronous
         if address is None:
             self._cluster = _graticule.Cluster.local(
                 n_workers, threads_per_worker, _bytes(memory_limit), dashboard_address, local_directory

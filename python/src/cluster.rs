@@ -80,7 +80,7 @@ impl Cluster {
             worker_count,
             slots,
             budget_bytes,
-            functions: functions::registry(),
+            functions: functions::registry(py, true),
             dashboard: dashboard.transpose()?,
             spill_dir,
             ..LocalOptions::default()
@@ -203,6 +203,12 @@ impl Cluster {
     #[getter]
     fn url(&self) -> Result<String, Failure> {
         Ok(self.client()?.url().to_owned())
+    }
+
+    /// Whether the workers are in this process.
+    #[getter]
+    fn is_embedded(&self) -> Result<bool, Failure> {
+        Ok(self.client()?.is_embedded())
     }
 
     #[getter]

@@ -19,6 +19,7 @@ use pyo3::{buffer::PyBuffer, prelude::*, sync::PyOnceLock, types::PyList};
 
 use crate::{
     buffer::Buffer,
+    calls,
     convert::{self, Length, Named, block_len},
     error::Failure,
     expression::{Edge, Expression, Made, boundaries, each},
@@ -58,11 +59,12 @@ fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// What workers of this process can call.
-pub(crate) fn registry() -> Registry {
+/// What workers can call: those of this process, or this process as a worker.
+pub(crate) fn registry(py: Python<'_>, is_embedded: bool) -> Registry {
     let mut registry = Registry::new();
     registry.block_function(NAME, call);
     registry.block_function(memory::NAME, memory::call);
+    calls::register_function(py, &mut registry, is_embedded);
     registry
 }
 

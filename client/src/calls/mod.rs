@@ -253,7 +253,20 @@ impl Client {
             .collect()
     }
 
-    fn call(
+    /// Whether workers can call a function, as far as that is known; before any worker was there, all is taken to be.
+    ///
+    /// # Errors
+    /// [`ClientError::UnknownFunction`], with the names of the others.
+    pub fn check_function(&self, function: &str) -> Result<(), ClientError> {
+        self.session.calls().check(function)
+    }
+
+    /// As [`Client::submit_with`], for who makes many calls: name and options are handles, and the name is not looked up
+    /// each time (see [`Client::check_function`]).
+    ///
+    /// # Errors
+    /// As [`Client::submit`], but for unknown functions, of which the call will tell.
+    pub fn call(
         &self,
         function: &Arc<str>,
         args: Vec<Arg>,
