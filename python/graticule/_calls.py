@@ -92,10 +92,7 @@ class Calls:
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        await asyncio.to_thread(self._close_now)
-
-    def _close_now(self) -> None:
-        self.close()  # type: ignore[attr-defined]
+        await asyncio.to_thread(self.close)  # type: ignore[attr-defined]
 
     # Calls
 
@@ -126,7 +123,7 @@ class Calls:
             raise TypeError("the first argument of submit is a function")
         if actor or actors:
             raise _no_actors()
-        function = _pickle.function(func)
+        function = self._function(func)
         packed, needs = _pickle.pack((args, kwargs))
         settings = self._settings(workers, resources, retries, priority, allow_other_workers)
         key = None if key is None else str(key)
@@ -159,7 +156,7 @@ class Calls:
             raise _no_actors()
         if not iterables:
             raise ValueError("map needs at least one iterable")
-        function = _pickle.function(func)
+        function = self._function(func)
         settings = self._settings(workers, resources, retries, priority, allow_other_workers)
         rows = zip(*iterables)
         make, calls, futures = self._calls, [], []
@@ -275,6 +272,29 @@ class Calls:
 
         return self.gather(submit_graph(self, dsk, keys))
 
+    def _end_calls(self) -> None:
+        if "_calls" in self.__dict__:
+            self._calls.end()
+
+    def _function(self, func: Callable[..., Any]) -> Any:
+        function = _pickle.function(func)
+        steps = tuple(self._cluster_steps)
+        if not steps:
+            return function
+        of = (function.digest, *(step.digest for step in steps))
+        if of not in self._prepared:
+            self._prepared[of] = _pickle.prepared(function, steps)
+        return self._prepared[of]
+
+    @functools.cached_property
+    def _cluster_steps(self) -> list[Any]:
+        """What each worker does before it runs calls of this client."""
+        return []
+
+    @functools.cached_property
+    def _prepared(self) -> dict[Any, Any]:
+        return {}
+
     def _settings(self, workers: Any, resources: Any, retries: Any, priority: Any, allow_other: bool = False) -> Any:
         said = _annotations.get()
         if said:
@@ -284,6 +304,9 @@ class Calls:
             priority = said.get("priority") if priority is None else priority
             allow_other = allow_other or said.get("allow_other_workers", False)
         names = () if allow_other else tuple(_names(workers))
+        if not names and (here := _graticule.running_worker()) is not None:
+            # Whoever waits for it can run it then, should no thread be free.
+            names = (here,)
         counts = tuple(sorted(_counts(resources).items()))
         of = (names, counts, retries or 0, priority or 0)
         made = self._settings_made.get(of)

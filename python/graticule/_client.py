@@ -12,14 +12,16 @@ from typing import Any
 import numpy as np
 
 from . import _graticule
-from ._calls import Calls
+from ._about import About
+from ._calls import sync
+from ._cluster import LocalCluster
 from .errors import InvalidValue
 
 _lock = threading.Lock()
 _clients: list[Client] = []
 
 
-class Client(Calls):
+class Client(About):
     """A cluster in this process, or a connection to one elsewhere.
 
     >>> with Client() as client:  # doctest: +SKIP
@@ -31,7 +33,7 @@ class Client(Calls):
     Parameters
     ----------
     address
-        `grpc://host:port` of a scheduler. Without it a scheduler and workers start in this process.
+        `grpc://host:port` of a scheduler, or a `LocalCluster`. Without it a scheduler and workers start in this process.
     n_workers, threads_per_worker, memory_limit
         Of the cluster in this process: how many workers (one is best), tasks that each runs at a time (all CPUs), and bytes for
         each worker's chunks (a good half of the memory).
@@ -39,13 +41,15 @@ class Client(Calls):
         Where the dashboard of the cluster in this process listens, as `127.0.0.1:0`; without it there is none.
     local_directory
         Where chunks go that do not fit the memory.
+    processes
+        Has functions run in processes of their own, by a `LocalCluster` that is closed with this client.
     asynchronous
         Whether methods that wait give something to await.
     """
 
     def __init__(
         self,
-        address: str | None = None,
+        address: str | LocalCluster | None = None,
         *,
         n_workers: int = 1,
         threads_per_worker: int | None = None,
@@ -54,9 +58,19 @@ class Client(Calls):
         local_directory: str | os.PathLike[str] | None = None,
         set_as_default: bool = True,
         asynchronous: bool = False,
+        processes: bool = False,
     ) -> None:
         self.is_remote = address is not None
         self._asynchronous = asynchronous
+        self.cluster: LocalCluster | None = None
+        self._owns_cluster = processes and address is None
+        if self._owns_cluster:
+            address = LocalCluster(
+                n_workers, threads_per_worker, memory_limit or "auto",
+                dashboard_address=dashboard_address, local_directory=local_directory,
+            )
+        if isinstance(address, LocalCluster):
+            self.cluster, address = address, address.scheduler_address
         if address is None:
             self._cluster = _graticule.Cluster.local(
                 n_workers, threads_per_worker, _bytes(memory_limit), dashboard_address, local_directory
@@ -106,13 +120,17 @@ class Client(Calls):
     def closed(self) -> bool:
         return self._cluster.is_closed
 
+    @sync
     def close(self) -> None:
         """Ends the cluster in this process in order, or leaves another one; the default client is the one before again."""
         with _lock:
             if self in _clients:
                 _clients.remove(self)
         _tell_xarray()
+        self._end_calls()
         self._cluster.close()
+        if self._owns_cluster and self.cluster is not None:
+            self.cluster.close()
 
     def __enter__(self) -> Client:
         return self

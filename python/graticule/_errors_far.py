@@ -10,6 +10,7 @@ from typing import Any
 
 import cloudpickle
 
+from . import _graticule
 from .errors import TaskFailed
 
 #: Exceptions whose pickle is larger arrive as their text.
@@ -20,6 +21,8 @@ _CAUSES_MAX = 16
 
 def write_down(error: BaseException) -> str:
     """The exception, its frames and its causes, as text without spaces. What frames held is let go."""
+    if isinstance(error, ModuleNotFoundError):
+        _advise(error)
     parts: list[dict[str, Any]] = []
     place: BaseException | None = error
     while place is not None and len(parts) < _CAUSES_MAX:
@@ -27,6 +30,15 @@ def write_down(error: BaseException) -> str:
         traceback.clear_frames(place.__traceback__)
         place = place.__cause__ or (None if place.__suppress_context__ else place.__context__)
     return base64.b64encode(pickle.dumps(parts, 5)).decode()
+
+
+def _advise(error: ModuleNotFoundError) -> None:
+    worker, name = _graticule.running_worker(), (error.name or "the module").split(".")[0]
+    error.msg = (
+        f"{error.msg} on worker {worker}: install {name} there, have workers do it with "
+        f"client.register_plugin(graticule.PipInstall([{name!r}])), or send a module of your own with client.upload_file"
+    )
+    error.args = (error.msg,)
 
 
 def _part(error: BaseException) -> dict[str, Any]:

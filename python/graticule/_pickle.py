@@ -97,7 +97,26 @@ def elements(array: np.ndarray) -> tuple[np.ndarray, str, tuple[int, ...]] | Non
 
 
 def load_function(payload: bytes) -> Any:
-    return pickle.loads(payload)
+    made = pickle.loads(payload)
+    return made.load() if type(made) is Prepared else made
+
+
+class Prepared:
+    """A function, pickled, and what a worker does before it loads it."""
+
+    def __init__(self, steps: tuple[Any, ...], payload: bytes) -> None:
+        self.steps, self.payload = steps, payload
+
+    def load(self) -> Any:
+        from ._plugins import setup
+
+        for step in self.steps:
+            setup(step)
+        return pickle.loads(self.payload)
+
+
+def prepared(function: Any, steps: tuple[Any, ...]) -> Any:
+    return _graticule.CallFunction(function.name, pickle.dumps(Prepared(steps, bytes(function.payload)), 5), b"")
 
 
 # Functions: pickled when first used, and again when they or what they refer to may have changed.

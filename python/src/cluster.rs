@@ -80,7 +80,7 @@ impl Cluster {
             worker_count,
             slots,
             budget_bytes,
-            functions: functions::registry(py, true),
+            functions: functions::registry(py, true, None),
             dashboard: dashboard.transpose()?,
             spill_dir,
             ..LocalOptions::default()
@@ -170,7 +170,10 @@ impl Cluster {
         let told = PyDict::new(py);
         let workers = info.workers.iter().map(|worker| {
             let about = PyDict::new(py);
+            about.set_item("id", worker.id.0)?;
             about.set_item("name", &*worker.name)?;
+            about.set_item("memory", worker.status.memory_bytes)?;
+            about.set_item("is_leaving", worker.retiring.is_some())?;
             about.set_item("slots", worker.slots)?;
             about.set_item("memory_limit", worker.budget_bytes)?;
             Ok(about)

@@ -59,12 +59,15 @@ fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// What workers can call: those of this process, or this process as a worker.
-pub(crate) fn registry(py: Python<'_>, is_embedded: bool) -> Registry {
+/// What workers can call: those of this process, or this process as a worker, which may be told to say that it runs another
+/// version of Python.
+pub(crate) fn registry(py: Python<'_>, is_embedded: bool, version: Option<&str>) -> Registry {
     let mut registry = Registry::new();
     registry.block_function(NAME, call);
     registry.block_function(memory::NAME, memory::call);
     calls::register_function(py, &mut registry, is_embedded);
+    let name = version.map_or_else(|| calls::function_name(py), calls::function_of);
+    calls::register_function(&mut registry, &name, is_embedded);
     registry
 }
 

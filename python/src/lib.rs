@@ -17,6 +17,7 @@ mod expression;
 mod functions;
 mod linalg;
 mod memory;
+mod process;
 mod reduce;
 mod selected;
 mod sources;
@@ -37,6 +38,7 @@ fn _graticule(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<creation::Generator>()?;
     module.add_class::<selected::Selected>()?;
     calls::register(module)?;
+    process::register(module)?;
     creation::register(module)?;
     elementwise::register(module)?;
     functions::register(module)?;

@@ -7,7 +7,7 @@ use std::{
 
 use bytes::Bytes;
 use graticule_kernel::{Chunk, Value};
-use graticule_plan::{ChunkId, JobId, Key, LayerId};
+use graticule_plan::{ChunkId, JobId, Key, LayerId, WorkerId};
 use graticule_proto::{ToCluster, engine::Peer};
 use tokio::sync::Notify;
 
@@ -248,12 +248,12 @@ impl Future {
         Ok(decoded.map(Value::from_chunk).transpose()?)
     }
 
-    /// Where the result lies: its bytes and the addresses of the workers that hold it. `None` before it is there.
-    pub fn holders(&self) -> Option<(u64, Vec<Arc<str>>)> {
+    /// Where the result lies: its bytes and the workers that held it when this was heard. `None` before it is there.
+    pub fn holders(&self) -> Option<(u64, Vec<WorkerId>)> {
         match &*self.promise.state() {
             State::There(there) => {
-                let addresses = there.peers.iter().map(|peer| peer.address.clone());
-                Some((there.bytes, addresses.collect()))
+                let workers = there.peers.iter().map(|peer| peer.worker);
+                Some((there.bytes, workers.collect()))
             }
             State::Pending | State::Failed(_) => None,
         }

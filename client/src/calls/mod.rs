@@ -158,6 +158,11 @@ impl Shared {
         })
     }
 
+    fn names(&self) -> Vec<Arc<str>> {
+        let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        known.names.clone()
+    }
+
     fn enter(&self) -> Result<(), ClientError> {
         if self.waiting_count.fetch_add(1, Ordering::Relaxed) < CALLS_WAITING_MAX {
             return Ok(());
@@ -259,6 +264,11 @@ impl Client {
     /// [`ClientError::UnknownFunction`], with the names of the others.
     pub fn check_function(&self, function: &str) -> Result<(), ClientError> {
         self.session.calls().check(function)
+    }
+
+    /// The names of the functions that workers can call, as far as that is known.
+    pub fn known_functions(&self) -> Vec<Arc<str>> {
+        self.session.calls().names()
     }
 
     /// As [`Client::submit_with`], for who makes many calls: name and options are handles, and the name is not looked up

@@ -12,12 +12,13 @@ use graticule_plan::Digest;
 use pyo3::{exceptions::PyTimeoutError, prelude::*};
 
 use super::{
+    nested::{self, Outcome, help},
     raised,
     value::{Reader, decode},
 };
 use crate::{
     error::Failure,
-    wait::{handle, wait},
+    wait::{handle, wait_anywhere as wait},
 };
 
 /// The calls of a client that somebody holds, by the digest of what they compute.
@@ -33,6 +34,8 @@ pub(crate) struct Entry {
     pub(super) key: Key,
     state: Mutex<State>,
     error: OnceLock<raised::Raised>,
+    /// What became of it where whoever waited for it ran it.
+    inline: OnceLock<Outcome>,
     table: Weak<Table>,
 }
 
@@ -54,6 +57,10 @@ struct State {
 pub(super) struct Spec {
     pub(super) function: Arc<str>,
     pub(super) args: Vec<Arg>,
+    /// The function and its arguments, as the worker gets them.
+    pub(super) values: [Value; 2],
+    /// The name of a call within a call.
+    pub(super) token: Option<u64>,
     pub(super) needs: Vec<Arc<Entry>>,
     pub(super) options: Arc<CallOptions>,
 }
@@ -65,6 +72,7 @@ impl Spec {
         for need in &self.needs {
             args.push(need.future().ok_or(ClientError::Cancelled)?.into());
         }
+        args.extend(self.token.map(Arg::from));
         client.call(&self.function, args, &self.options)
     }
 }
@@ -85,6 +93,7 @@ impl Entry {
                 spec,
             }),
             error: OnceLock::new(),
+            inline: OnceLock::new(),
             table: Arc::downgrade(table),
         });
         locked(table).insert(digest, Arc::downgrade(&entry));
@@ -119,6 +128,30 @@ impl Entry {
         locked(&self.state).future.clone()
     }
 
+    pub(super) fn spec(&self) -> Option<Arc<Spec>> {
+        locked(&self.state).spec.clone()
+    }
+
+    pub(super) fn inline(&self) -> Option<&Outcome> {
+        self.inline.get()
+    }
+
+    /// The result of a call that was run by who waited for it.
+    pub(super) fn inline_result(&self) -> Result<Value, ClientError> {
+        match self.inline() {
+            Some(Ok(value)) => Ok(value.clone()),
+            Some(Err(message)) => Err(ClientError::Failed {
+                message: message.to_string(),
+            }),
+            None => Err(ClientError::Cancelled),
+        }
+    }
+
+    pub(super) fn set_inline(&self, outcome: Outcome) {
+        // Whoever ran it has claimed it before.
+        let _ = self.inline.set(outcome);
+    }
+
     pub(super) fn key_text(&self) -> String {
         match &self.key {
             Key::Given(text) => text.to_string(),
@@ -137,6 +170,11 @@ impl Entry {
         let Some(future) = self.future() else {
             return "cancelled";
         };
+        match self.inline() {
+            Some(Ok(_)) => return "finished",
+            Some(Err(_)) => return "error",
+            None => {}
+        }
         if !future.is_done() {
             return "pending";
         }
@@ -149,7 +187,7 @@ impl Entry {
     }
 
     pub(super) fn is_done(&self) -> bool {
-        self.future().is_none_or(|future| future.is_done())
+        self.inline().is_some() || self.future().is_none_or(|future| future.is_done())
     }
 
     /// Lets go of it, whatever others hold.
@@ -181,7 +219,7 @@ impl Entry {
         if self.status() != "error" {
             return Ok(());
         }
-        let Some(spec) = locked(&self.state).spec.clone() else {
+        let Some(spec) = self.spec().filter(|spec| spec.token.is_none()) else {
             return Ok(());
         };
         for need in &spec.needs {
@@ -191,6 +229,14 @@ impl Entry {
         locked(&self.state).future = Some(future);
         self.forget_when_made();
         Ok(())
+    }
+
+    fn cancelled_need(&self) -> Option<Arc<Self>> {
+        let spec = locked(&self.state).spec.clone()?;
+        spec.needs.iter().find_map(|need| match need.status() {
+            "cancelled" => Some(need.clone()),
+            _ => need.cancelled_need(),
+        })
     }
 
     /// What the user is told of a failure.
@@ -203,6 +249,14 @@ impl Entry {
                 other => Failure::from(other).into(),
             };
         };
+        if let Some(need) = self.cancelled_need() {
+            let why = format!(
+                "{} needs {}, which was cancelled",
+                self.key_text(),
+                need.key_text()
+            );
+            return Failure::new("FutureCancelled", why).into();
+        }
         // One that was tried again may have failed of something else.
         match self.error.get() {
             Some(raised) if raised.is_of(message) => raised.error(py),
@@ -218,6 +272,9 @@ impl Entry {
 impl Drop for Entry {
     fn drop(&mut self) {
         self.leave_table();
+        if let Some(token) = self.spec().and_then(|spec| spec.token) {
+            nested::forget(token);
+        }
         if let Ok(handle) = handle() {
             let _entered = handle.enter();
             let mut state = locked(&self.state);
@@ -278,10 +335,10 @@ impl Call {
         Arc::as_ptr(&self.entry).addr()
     }
 
-    /// Bytes of the result, and the addresses of those that hold it.
-    fn holders(&self) -> Option<(u64, Vec<String>)> {
-        let (bytes, addresses) = self.entry.future()?.holders()?;
-        Some((bytes, addresses.iter().map(ToString::to_string).collect()))
+    /// Bytes of the result, and the numbers of the workers that hold it.
+    fn holders(&self) -> Option<(u64, Vec<u64>)> {
+        let (bytes, workers) = self.entry.future()?.holders()?;
+        Some((bytes, workers.iter().map(|worker| worker.0).collect()))
     }
 
     /// Waits for the result and brings it here.
@@ -289,7 +346,10 @@ impl Call {
     fn result(&self, py: Python<'_>, timeout: Option<f64>) -> PyResult<Py<PyAny>> {
         let value = match self.small_result()? {
             Some(value) => Ok(value),
-            None => self.fetch(py, limited(timeout)?)?,
+            None => {
+                help(py, &self.entry)?;
+                self.fetch(py, limited(timeout)?)?
+            }
         };
         match value {
             Ok(value) => decode(py, &value, Reader::Client),
@@ -301,8 +361,10 @@ impl Call {
     #[pyo3(signature = (timeout = None))]
     fn exception(&self, py: Python<'_>, timeout: Option<f64>) -> PyResult<Option<Py<PyAny>>> {
         let timeout = limited(timeout)?;
+        help(py, &self.entry)?;
         let outcome = match self.entry.future() {
             None => Err(ClientError::Cancelled),
+            Some(_) if self.entry.inline().is_some() => self.entry.inline_result().map(drop),
             Some(future) if future.is_done() => future.error().map_or(Ok(()), Err),
             Some(future) => wait(py, async move { within(timeout, future.wait()).await })?,
         };
@@ -314,7 +376,11 @@ impl Call {
     #[pyo3(signature = (timeout = None))]
     fn wait(&self, py: Python<'_>, timeout: Option<f64>) -> PyResult<()> {
         let timeout = limited(timeout)?;
-        if let Some(future) = self.entry.future().filter(|future| !future.is_done()) {
+        help(py, &self.entry)?;
+        if self.entry.is_done() {
+            return Ok(());
+        }
+        if let Some(future) = self.entry.future() {
             let waited = wait(py, async move { within(timeout, future.wait()).await });
             drop(waited?);
         }
@@ -337,6 +403,7 @@ impl Call {
     ) -> Result<Result<Value, ClientError>, Failure> {
         match self.entry.future() {
             None => Ok(Err(ClientError::Cancelled)),
+            Some(_) if self.entry.inline().is_some() => Ok(self.entry.inline_result()),
             Some(future) => wait(py, async move { within(timeout, future.result()).await }),
         }
     }

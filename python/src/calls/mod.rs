@@ -5,6 +5,7 @@
 //! depends on what, and none of them comes by way of the client.
 
 mod entry;
+mod nested;
 mod raised;
 mod run;
 mod session;
@@ -14,7 +15,7 @@ mod watch;
 
 use pyo3::prelude::*;
 
-pub(crate) use run::register as register_function;
+pub(crate) use run::{name as function_name, name_of as function_of, register as register_function};
 
 /// Adds the classes to the native module.
 pub(crate) fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
@@ -23,5 +24,5 @@ pub(crate) fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<settings::CallFunction>()?;
     module.add_class::<settings::CallSettings>()?;
     module.add_class::<watch::Completions>()?;
-    Ok(())
+    module.add_function(pyo3::wrap_pyfunction!(run::running_worker, module)?)
 }

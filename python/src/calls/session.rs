@@ -15,11 +15,12 @@ use pyo3::{
 
 use super::{
     entry::{Call, Entry, Key, Spec, Table, learn_size, limited, locked, within},
+    nested::{self, help},
     run,
     settings::{CallFunction, CallSettings},
     value::{Home, Reader, decode, encode, pickled},
 };
-use crate::{cluster::Cluster, error::Failure, wait::wait};
+use crate::{cluster::Cluster, error::Failure, wait::wait_anywhere as wait};
 
 /// Results that are fetched at a time.
 const GATHER_COUNT_MAX: usize = 64;
@@ -165,7 +166,9 @@ impl Calls {
         let entries: Vec<Arc<Entry>> = calls.iter().map(|call| call.entry.clone()).collect();
         drop(calls);
         let timeout = limited(timeout)?;
-        let futures: Vec<Option<Future>> = entries.iter().map(|entry| entry.future()).collect();
+        entries.iter().try_for_each(|entry| help(py, entry))?;
+        let futures: Vec<Result<Value, Option<Future>>> =
+            entries.iter().map(|entry| at_hand(entry)).collect();
         let outcomes = wait(py, async move {
             let fetch = futures::stream::iter(futures)
                 .map(fetched)
@@ -219,6 +222,15 @@ impl Calls {
         entry.map(|entry| Call { entry })
     }
 
+    /// Takes back what has not ended: nobody will tell of it any more.
+    fn end(&self) {
+        let entries: Vec<Arc<Entry>> = locked(&self.table).values().filter_map(Weak::upgrade).collect();
+        entries
+            .iter()
+            .filter(|entry| !entry.is_done())
+            .for_each(|entry| entry.cancel());
+    }
+
     /// All calls that somebody holds.
     fn all(&self) -> Vec<Call> {
         let entries: Vec<Arc<Entry>> = locked(&self.table).values().filter_map(Weak::upgrade).collect();
@@ -226,10 +238,19 @@ impl Calls {
     }
 }
 
-async fn fetched(future: Option<Future>) -> Result<Value, ClientError> {
-    match future {
-        Some(future) => future.result().await,
-        None => Err(ClientError::Cancelled),
+/// The result of a call, if it was made here, or where to ask for it; nowhere if it was cancelled.
+fn at_hand(entry: &Entry) -> Result<Value, Option<Future>> {
+    match entry.inline() {
+        Some(Ok(value)) => Ok(value.clone()),
+        _ => Err(entry.future()),
+    }
+}
+
+async fn fetched(call: Result<Value, Option<Future>>) -> Result<Value, ClientError> {
+    match call {
+        Ok(value) => Ok(value),
+        Err(Some(future)) => future.result().await,
+        Err(None) => Err(ClientError::Cancelled),
     }
 }
 
@@ -239,17 +260,31 @@ impl Calls {
         let client = self.cluster.get().client()?;
         match client.check_function(&self.function) {
             Ok(()) => Ok(client),
-            Err(_) => Err(Failure::new(
-                "VersionMismatch",
-                format!(
-                    "no worker of this cluster runs functions of Python {}: functions are pickled, and pickles of another minor \
-                     version cannot be trusted to run; use the same minor version here and there (workers are started with \
-                     `python -m graticule.worker {}`)",
-                    self.function.rsplit('-').next().unwrap_or_default(),
-                    client.url(),
-                ),
-            )),
+            Err(_) => Err(self.mismatch(&client)),
         }
+    }
+
+    fn mismatch(&self, client: &Client) -> Failure {
+        let version = |name: &str| name.strip_prefix(run::PREFIX).unwrap_or("none").to_owned();
+        let there = client
+            .known_functions()
+            .iter()
+            .filter(|name| name.starts_with(run::PREFIX));
+        let there: Vec<String> = there.map(|name| version(name)).collect();
+        let (here, url) = (version(&self.function), client.url());
+        let there = if there.is_empty() {
+            "no Python".to_owned()
+        } else {
+            format!("Python {}", there.join(", "))
+        };
+        Failure::new(
+            "VersionMismatch",
+            format!(
+                "the workers of this cluster have {there}, this client Python {here}: functions are pickled, and pickles of another \
+                 minor version cannot be trusted to run; use the same one here and there, and start workers by \
+                 `python -m graticule.worker {url}`"
+            ),
+        )
     }
 
     fn known(&self, digest: Digest) -> Option<Arc<Entry>> {
@@ -279,7 +314,9 @@ impl Calls {
         }
         let spec = Arc::new(Spec {
             function: self.function.clone(),
-            args: vec![function.value.clone(), args.into()],
+            values: [function.value(), args.clone()],
+            token: nested::token(),
+            args: vec![function.arg(client)?, args.into()],
             needs,
             options: options.clone(),
         });

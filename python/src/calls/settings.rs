@@ -3,17 +3,20 @@
 use std::{
     collections::BTreeMap,
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc, Mutex, OnceLock, PoisonError,
         atomic::{AtomicU64, Ordering},
     },
 };
 
-use graticule_client::{Arg, CallOptions, Value};
+use graticule_client::{Arg, CallOptions, Client, ClientError, Value};
+use graticule_ops::VALUE_FUNCTION;
 use graticule_plan::{Annotations, Digest};
 use pyo3::prelude::*;
 
 /// Bytes before a function's pickle: the digest of the pickle.
 pub(super) const DIGEST_BYTES: usize = 32;
+/// Pickles of functions that go along with calls.
+const ALONG_BYTES_MAX: u64 = 64 << 10;
 /// What a result is counted with until one of the same function is known.
 const RESULT_BYTES_GUESS: u64 = 16 << 10;
 
@@ -22,7 +25,8 @@ const RESULT_BYTES_GUESS: u64 = 16 << 10;
 pub(crate) struct CallFunction {
     pub(super) name: Arc<str>,
     pub(super) digest: Digest,
-    pub(super) value: Arg,
+    value: Value,
+    arg: OnceLock<Arg>,
     /// The largest result so far.
     pub(super) largest_bytes: Arc<AtomicU64>,
     /// The settings that were used last, with the size of results that they were used with.
@@ -39,10 +43,23 @@ impl CallFunction {
         Self {
             name: name.into(),
             digest,
-            value: Arg::shared(&Value::from(bytes)),
+            value: Value::from(bytes),
+            arg: OnceLock::new(),
             largest_bytes: Arc::default(),
             latest: Mutex::new(None),
         }
+    }
+
+    /// The function's name.
+    #[getter]
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Its pickle.
+    #[getter]
+    fn payload(&self) -> &[u8] {
+        &self.value.tensor().bytes()[DIGEST_BYTES..]
     }
 
     /// The digest of its bytes.
@@ -53,6 +70,21 @@ impl CallFunction {
 }
 
 impl CallFunction {
+    /// The function as a worker gets it.
+    pub(super) fn value(&self) -> Value {
+        self.value.clone()
+    }
+
+    /// The function as an argument: a small one goes along with each batch of calls, a larger one is kept by the scheduler.
+    pub(super) fn arg(&self, client: &Client) -> Result<Arg, ClientError> {
+        if self.value.nbytes() <= ALONG_BYTES_MAX {
+            return Ok(self.arg.get_or_init(|| Arg::shared(&self.value)).clone());
+        }
+        let options = Arc::new(CallOptions::default());
+        let kept = client.call(&VALUE_FUNCTION.into(), vec![self.value.clone().into()], &options)?;
+        Ok(kept.into())
+    }
+
     /// The settings with the size that results of this function are to be counted with.
     pub(super) fn options(&self, settings: &Arc<CallOptions>) -> Arc<CallOptions> {
         if settings.output_bytes.is_some() {

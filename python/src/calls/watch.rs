@@ -1,16 +1,22 @@
 //! Calls in the order in which they end.
 
 use std::{
-    collections::VecDeque,
-    sync::{Arc, Mutex},
+    collections::{BTreeMap, VecDeque},
+    sync::{Arc, Mutex, Weak},
     time::Duration,
 };
 
 use pyo3::prelude::*;
 use tokio::sync::Notify;
 
-use super::entry::{Call, limited, locked, within};
-use crate::{error::Failure, wait::wait};
+use super::{
+    entry::{Call, Entry, limited, locked, within},
+    nested::help,
+};
+use crate::{
+    error::Failure,
+    wait::{is_in_task, wait_anywhere as wait},
+};
 
 /// Numbers of calls that ended, in the order in which they did.
 #[pyclass(frozen, module = "graticule._graticule")]
@@ -20,11 +26,38 @@ pub(crate) struct Completions {
 
 #[derive(Default)]
 struct Queue {
+    /// Calls that have not ended, for who runs them himself where he waits.
+    pending: Mutex<BTreeMap<u64, Weak<Entry>>>,
     ended: Mutex<VecDeque<u64>>,
     news: Notify,
 }
 
 impl Queue {
+    /// A call has ended; it counts once.
+    fn tell(&self, number: u64) {
+        if locked(&self.pending).remove(&number).is_some() {
+            locked(&self.ended).push_back(number);
+            self.news.notify_waiters();
+        }
+    }
+
+    /// Within a call: runs the next call that waits.
+    fn help(&self, py: Python<'_>) -> PyResult<()> {
+        let pending: Vec<(u64, Weak<Entry>)> = locked(&self.pending)
+            .iter()
+            .map(|(number, entry)| (*number, entry.clone()))
+            .collect();
+        for (number, entry) in pending {
+            let Some(entry) = entry.upgrade() else { continue };
+            help(py, &entry)?;
+            if entry.inline().is_some() {
+                self.tell(number);
+                return Ok(());
+            }
+        }
+        Ok(())
+    }
+
     async fn taken(&self, most: usize) -> Vec<u64> {
         loop {
             let news = self.news.notified();
@@ -58,20 +91,21 @@ impl Completions {
     /// Has a call's number appear when it ends.
     fn add(&self, call: &Call, number: u64) {
         let queue = self.queue.clone();
-        let tell = move || {
-            locked(&queue.ended).push_back(number);
-            queue.news.notify_waiters();
-        };
-        match call.entry.future() {
-            Some(future) => future.when_done(tell),
-            None => tell(),
+        locked(&queue.pending).insert(number, Arc::downgrade(&call.entry));
+        match call.entry.future().filter(|_| call.entry.inline().is_none()) {
+            Some(future) => future.when_done(move || queue.tell(number)),
+            None => queue.tell(number),
         }
     }
 
     /// Waits until some have ended and gives their numbers, at most so many.
     #[pyo3(signature = (most, timeout = None))]
     fn take(&self, py: Python<'_>, most: usize, timeout: Option<f64>) -> Result<Vec<u64>, Failure> {
-        let ready = self.poll(most);
+        let mut ready = self.poll(most);
+        if ready.is_empty() && is_in_task() {
+            self.queue.help(py)?;
+            ready = self.poll(most);
+        }
         if !ready.is_empty() {
             return Ok(ready);
         }
