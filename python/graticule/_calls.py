@@ -27,14 +27,16 @@ _annotations: contextvars.ContextVar[dict[str, Any]] = contextvars.ContextVar("g
 
 @contextlib.contextmanager
 def annotate(**annotations: Any) -> Iterator[None]:
-    """How calls that are made within shall run: `priority`, `retries`, `resources`, `workers`.
+    """How calls that are made within shall run: `priority`, `retries`, `resources`, `workers`, and `timeout`.
+
+    A function whose `timeout` is over gets a `TimeoutError` where it is; a worker process in which it does not stop is ended.
 
     >>> with graticule.annotate(priority=100, retries=2):  # doctest: +SKIP
     ...     future = client.submit(inc, 1)
     """
-    unknown = annotations.keys() - {"priority", "retries", "resources", "workers", "allow_other_workers"}
+    unknown = annotations.keys() - {"priority", "retries", "resources", "workers", "allow_other_workers", "timeout"}
     if unknown:
-        raise InvalidValue(f"annotate takes priority, retries, resources and workers, not {', '.join(sorted(unknown))}")
+        raise InvalidValue(f"annotate takes priority, retries, resources, workers and timeout, not {', '.join(sorted(unknown))}")
     before = _annotations.set({**_annotations.get(), **annotations})
     try:
         yield
@@ -277,13 +279,15 @@ class Calls:
             self._calls.end()
 
     def _function(self, func: Callable[..., Any]) -> Any:
-        function = _pickle.function(func)
+        function, limit = _pickle.function(func), _annotations.get().get("timeout")
         steps = tuple(self._cluster_steps)
-        if not steps:
+        if not steps and limit is None:
             return function
-        of = (function.digest, *(step.digest for step in steps))
+        of = (function.digest, limit, *(step.digest for step in steps))
         if of not in self._prepared:
-            self._prepared[of] = _pickle.prepared(function, steps)
+            if limit is not None:
+                function = _pickle.timed(function, _seconds(limit))
+            self._prepared[of] = _pickle.prepared(function, steps) if steps else function
         return self._prepared[of]
 
     @functools.cached_property

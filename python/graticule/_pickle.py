@@ -98,7 +98,9 @@ def elements(array: np.ndarray) -> tuple[np.ndarray, str, tuple[int, ...]] | Non
 
 def load_function(payload: bytes) -> Any:
     made = pickle.loads(payload)
-    return made.load() if type(made) is Prepared else made
+    while type(made) in (Prepared, Timed):
+        made = made.load()
+    return made
 
 
 class Prepared:
@@ -113,6 +115,22 @@ class Prepared:
         for step in self.steps:
             setup(step)
         return pickle.loads(self.payload)
+
+
+class Timed:
+    """A function, pickled, that may run for so many seconds."""
+
+    def __init__(self, payload: bytes, seconds: float) -> None:
+        self.payload, self.seconds = payload, seconds
+
+    def load(self) -> Any:
+        from ._timeout import Limited
+
+        return Limited(load_function(self.payload), self.seconds)
+
+
+def timed(function: Any, seconds: float) -> Any:
+    return _graticule.CallFunction(function.name, pickle.dumps(Timed(bytes(function.payload), seconds), 5), b"")
 
 
 def prepared(function: Any, steps: tuple[Any, ...]) -> Any:

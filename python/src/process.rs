@@ -33,6 +33,8 @@ const START: Duration = Duration::from_secs(1);
 const START_TIMEOUT: Duration = Duration::from_secs(60);
 /// A worker without work for so long may go.
 const IDLE: Duration = Duration::from_secs(3);
+/// The exit code of a worker one of whose functions did not stop in its time.
+const TIMED_OUT: i32 = 124;
 /// The signal that no process survives.
 const SIGKILL: i32 = 9;
 /// Time between two looks whether a process has ended.
@@ -212,6 +214,7 @@ async fn no_more(mut lines: mpsc::UnboundedReceiver<String>) {
 fn how_ended(status: ExitStatus) -> Option<String> {
     match (status.code(), status.signal()) {
         (Some(0), _) => None,
+        (Some(TIMED_OUT), _) => Some("was ended since a function did not stop in its time".into()),
         (Some(code), _) => Some(format!("ended with exit code {code}")),
         (None, Some(SIGKILL)) => Some(format!(
             "was killed by signal {SIGKILL}, as the system does when memory runs out"

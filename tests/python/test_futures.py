@@ -761,3 +761,16 @@ def test_tasks_launch_tasks_however_they_wait(client):
     # More of them than slots, each of which waits.
     futures = client.map(f, [5] * 8, pure=False)
     assert [future.result(timeout=30) for future in futures] == [23] * 8
+
+
+def test_a_function_may_run_for_a_limited_time(client):
+    def endless():
+        while True:
+            time.sleep(0.01)
+
+    with graticule.annotate(timeout=0.2):
+        x = client.submit(endless)
+        assert client.submit(inc, 1).result() == 2
+    with pytest.raises(TimeoutError, match="did not end within 0.2 s"):
+        x.result(timeout=20)
+    assert client.submit(inc, 2).result() == 3
