@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import pickle
+import re
 import traceback
 import types
 from typing import Any
@@ -78,7 +79,16 @@ def _pickled(error: BaseException) -> bytes | None:
         return None
 
 
-def read(written: bytes, text: str, place: str) -> BaseException:
+def arrived(kept: BaseException | None, written: bytes, text: str) -> BaseException:
+    """The exception itself, or what was written down of it, with a note of the worker that stands in the task's text."""
+    error = kept if kept is not None else read(written)
+    place = re.findall(r"on worker \S+(?=: )", text)
+    if place and place[-1] not in getattr(error, "__notes__", ()):
+        error.add_note(place[-1])
+    return error
+
+
+def read(written: bytes) -> BaseException:
     """The exception that was written down, with frames that show where it was raised."""
     parts = pickle.loads(base64.b64decode(written))
     made = [_made(part) for part in parts]
@@ -88,8 +98,6 @@ def read(written: bytes, text: str, place: str) -> BaseException:
         else:
             error.__context__ = cause
         error.__suppress_context__ = part["suppresses"]
-    if place:
-        made[0].add_note(place)
     return made[0]
 
 

@@ -524,6 +524,7 @@ def test_an_exception_arrives_with_its_traceback_and_causes(client):
     error = x.exception()
     assert type(error) is Odd and error.b == 3
     assert type(error.__cause__) is KeyError
+    assert error.__notes__ == [f"on worker {name}" for name in client.nthreads()]
     with pytest.raises(Odd) as caught:
         x.result()
     names = [frame.name for frame in caught.traceback]
@@ -555,7 +556,7 @@ def test_exceptions_as_they_travel_between_processes():
         try:
             raise error
         except BaseException as raised:
-            return _errors_far.read(_errors_far.write_down(raised).encode(), "text", "")
+            return _errors_far.read(_errors_far.write_down(raised).encode())
 
     locked = ValueError("has a lock")
     locked.lock = threading.Lock()
@@ -571,9 +572,9 @@ def test_exceptions_as_they_travel_between_processes():
             raise RuntimeError("outer") from cause
     except RuntimeError as raised:
         raised.add_note("a note")
-        read = _errors_far.read(_errors_far.write_down(raised).encode(), "text", "where it was")
+        read = _errors_far.read(_errors_far.write_down(raised).encode())
     assert type(read) is RuntimeError and type(read.__cause__) is KeyError and read.__suppress_context__
-    assert read.__notes__ == ["a note", "where it was"]
+    assert read.__notes__ == ["a note"]
     frame = read.__traceback__.tb_frame
     assert frame.f_code.co_filename == __file__
 

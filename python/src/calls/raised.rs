@@ -103,26 +103,21 @@ impl Raised {
 
 fn found(py: Python<'_>, message: &str) -> Option<Py<PyAny>> {
     let (text, behind) = message.split_once(MARKS.0)?;
-    let (written, place) = behind.split_once(MARKS.1)?;
+    let (written, _) = behind.split_once(MARKS.1)?;
     let mut words = written.split(' ');
     let (of_process, number, bytes) = (words.next()?, words.next()?, words.next()?);
-    if of_process == process()
-        && let Ok(number) = number.parse::<u64>()
-        && let Some(value) = KEPT
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .errors
-            .get(&number)
-    {
-        return Some(value.clone_ref(py));
-    }
+    let kept = number.parse::<u64>().ok().filter(|_| of_process == process());
+    let kept = kept.and_then(|number| {
+        let kept = KEPT.lock().unwrap_or_else(PoisonError::into_inner);
+        kept.errors.get(&number).map(|value| value.clone_ref(py))
+    });
     let read = || -> PyResult<Py<PyAny>> {
         let bytes = PyBytes::new(py, bytes.as_bytes());
-        Ok(py
+        let arrived = py
             .import("graticule._errors_far")?
-            .getattr("read")?
-            .call1((bytes, text, place.trim()))?
-            .unbind())
+            .getattr("arrived")?
+            .call1((kept, bytes, text))?;
+        Ok(arrived.unbind())
     };
     read().ok()
 }

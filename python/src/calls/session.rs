@@ -266,10 +266,8 @@ impl Calls {
 
     fn mismatch(&self, client: &Client) -> Failure {
         let version = |name: &str| name.strip_prefix(run::PREFIX).unwrap_or("none").to_owned();
-        let there = client
-            .known_functions()
-            .iter()
-            .filter(|name| name.starts_with(run::PREFIX));
+        let known = client.known_functions();
+        let there = known.iter().filter(|name| name.starts_with(run::PREFIX));
         let there: Vec<String> = there.map(|name| version(name)).collect();
         let (here, url) = (version(&self.function), client.url());
         let there = if there.is_empty() {
