@@ -43,6 +43,8 @@ class Client(About):
         Where chunks go that do not fit the memory.
     processes
         Has functions run in processes of their own, by a `LocalCluster` that is closed with this client.
+    reconnect_timeout
+        Seconds to try to reach a scheduler again whose connection broke, before what is under way fails: 20, of a `LocalCluster` 3.
     asynchronous
         Whether methods that wait give something to await.
     """
@@ -59,6 +61,7 @@ class Client(About):
         set_as_default: bool = True,
         asynchronous: bool = False,
         processes: bool = False,
+        reconnect_timeout: float | None = None,
     ) -> None:
         self.is_remote = address is not None
         self._asynchronous = asynchronous
@@ -71,12 +74,17 @@ class Client(About):
             )
         if isinstance(address, LocalCluster):
             self.cluster, address = address, address.scheduler_address
+            if reconnect_timeout is None:
+                # A scheduler of this machine that is gone does not come back.
+                reconnect_timeout = 3
+        elif reconnect_timeout is None:
+            reconnect_timeout = 20
         if address is None:
             self._cluster = _graticule.Cluster.local(
                 n_workers, threads_per_worker, _bytes(memory_limit), dashboard_address, local_directory
             )
         else:
-            self._cluster = _graticule.Cluster.connect(address)
+            self._cluster = _graticule.Cluster.connect(address, reconnect_timeout)
         if set_as_default:
             with _lock:
                 _clients.append(self)

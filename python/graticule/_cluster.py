@@ -127,7 +127,7 @@ class LocalCluster:
         from ._client import Client
 
         if self._client is None or self._client.closed:
-            self._client = Client(self.scheduler_address, set_as_default=False)
+            self._client = Client(self, set_as_default=False)
         return self._client._cluster.info()
 
     @property
@@ -146,13 +146,14 @@ class LocalCluster:
     def _restart(self, client: Any, timeout: float) -> None:
         """Ends all workers and starts as many anew."""
         before = set(self.workers)
-        wanted = self._wanted
-        self._say("0")
+        self._say("restart")
         end = time.monotonic() + timeout
-        while before & set(self.workers) and time.monotonic() < end:
+        while before & set(self.workers):
+            if time.monotonic() > end:
+                raise TimeoutError(f"workers did not end within {timeout} s")
             time.sleep(0.02)
-        self._say(str(wanted) if isinstance(wanted, int) else f"{wanted[0]}..{wanted[1]}")
-        self.wait_for_workers(wanted if isinstance(wanted, int) else wanted[0], max(end - time.monotonic(), 0))
+        least = self._wanted if isinstance(self._wanted, int) else self._wanted[0]
+        self.wait_for_workers(least, max(end - time.monotonic(), 0))
 
     def get_client(self) -> Client:
         """A client of this cluster."""

@@ -249,9 +249,9 @@ def wait(fs: Any, timeout: float | str | None = None, return_when: str = ALL_COM
 def _wait(futures: list[Future], timeout: Any, return_when: str) -> DoneAndNotDoneFutures:
     completions = _graticule.Completions()
     missing = 0
-    for future in futures:
+    for number, future in enumerate(futures):
         if not future._call.done():
-            completions.add(future._call, 0)
+            completions.add(future._call, number)
             missing += 1
     if return_when == FIRST_COMPLETED:
         missing = min(missing, 1) if missing == len(futures) else 0

@@ -3,6 +3,7 @@
 use std::{
     net::SocketAddr,
     sync::{Arc, Mutex, PoisonError},
+    time::Duration,
 };
 
 use graticule_array::{Array, Wishes};
@@ -90,8 +91,13 @@ impl Cluster {
 
     /// Connects to a scheduler.
     #[staticmethod]
-    fn connect(py: Python<'_>, url: String) -> Result<Self, Failure> {
-        let options = ConnectOptions::default();
+    #[pyo3(signature = (url, reconnect_s = None))]
+    fn connect(py: Python<'_>, url: String, reconnect_s: Option<f64>) -> Result<Self, Failure> {
+        let mut options = ConnectOptions::default();
+        if let Some(seconds) = reconnect_s {
+            options.reconnect_timeout = Duration::try_from_secs_f64(seconds)
+                .map_err(|_| Failure::value("a time to reconnect is a number of seconds, 0 or more"))?;
+        }
         wait(py, async move { Client::connect_with(&url, &options).await }).map(Self::new)
     }
 

@@ -33,6 +33,8 @@ const START: Duration = Duration::from_secs(1);
 const START_TIMEOUT: Duration = Duration::from_secs(60);
 /// A worker without work for so long may go.
 const IDLE: Duration = Duration::from_secs(3);
+/// The line that has all workers begin anew.
+const RESTART: &str = "restart";
 /// The exit code of a worker one of whose functions did not stop in its time.
 const TIMED_OUT: i32 = 124;
 /// The signal that no process survives.
@@ -118,7 +120,10 @@ fn serve_scheduler(
         worker_return_us: 0,
         ..ServeOptions::default()
     };
-    let bounds = Arc::new(Mutex::new(range(workers)?));
+    let wanted = Arc::new(Mutex::new(Wanted {
+        bounds: range(workers)?,
+        restarts: false,
+    }));
     let memory = memory.map_or(WorkerOptions::default().budget_bytes, ledger_bytes);
     let size = WorkerSize {
         slots: slots.max(1),
@@ -134,7 +139,7 @@ fn serve_scheduler(
             url,
             prefix,
             size,
-            bounds: bounds.clone(),
+            wanted: wanted.clone(),
             children: Vec::new(),
         };
         let micros = |duration: Duration| u64::try_from(duration.as_micros()).unwrap_or(u64::MAX);
@@ -156,8 +161,10 @@ fn serve_scheduler(
         let adapting = tokio::spawn(adapt(served.scheduler.clone(), source, options, stopped));
         let mut said = lines(ends_with_stdin);
         while let Some(line) = said.recv().await {
-            if let Ok(wanted) = range(&line) {
-                *bounds.lock().unwrap_or_else(PoisonError::into_inner) = wanted;
+            let mut wanted = wanted.lock().unwrap_or_else(PoisonError::into_inner);
+            match range(&line) {
+                Ok(bounds) => wanted.bounds = bounds,
+                Err(_) => wanted.restarts |= line == RESTART,
             }
         }
         // A loop that has ended by itself hears nothing.
@@ -234,13 +241,21 @@ fn name_of(signal: i32) -> &'static str {
     }
 }
 
+/// What whoever started this process wants of it.
+struct Wanted {
+    /// The fewest and the most workers.
+    bounds: RangeInclusive<u32>,
+    /// All workers are to begin anew.
+    restarts: bool,
+}
+
 /// Worker processes. They end with this one, even if it is killed: their standard input ends then.
 struct Processes {
     program: Vec<String>,
     url: String,
     prefix: String,
     size: WorkerSize,
-    bounds: Arc<Mutex<RangeInclusive<u32>>>,
+    wanted: Arc<Mutex<Wanted>>,
     children: Vec<(String, Child)>,
 }
 
@@ -269,7 +284,13 @@ impl WorkerSource for Processes {
     }
 
     fn bounds(&self) -> Option<RangeInclusive<u32>> {
-        Some(self.bounds.lock().unwrap_or_else(PoisonError::into_inner).clone())
+        Some(
+            self.wanted
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .bounds
+                .clone(),
+        )
     }
 
     fn prefix(&self) -> &str {
@@ -309,6 +330,14 @@ impl WorkerSource for Processes {
     }
 
     fn ended(&mut self) -> Vec<Ended> {
+        let mut wanted = self.wanted.lock().unwrap_or_else(PoisonError::into_inner);
+        if std::mem::take(&mut wanted.restarts) {
+            // One that has ended by itself cannot be killed, and need not be.
+            self.children
+                .iter_mut()
+                .for_each(|(_, process)| drop(process.kill()));
+        }
+        drop(wanted);
         let mut ended = Vec::new();
         self.children.retain_mut(|(name, process)| {
             let how = match process.try_wait() {
