@@ -63,7 +63,6 @@ class Client(About):
         processes: bool = False,
         reconnect_timeout: float | None = None,
     ) -> None:
-        self.is_remote = address is not None
         self._asynchronous = asynchronous
         self.cluster: LocalCluster | None = None
         self._owns_cluster = processes and address is None
@@ -79,6 +78,7 @@ class Client(About):
                 reconnect_timeout = 3
         elif reconnect_timeout is None:
             reconnect_timeout = 20
+        self.is_remote = address is not None
         if address is None:
             self._cluster = _graticule.Cluster.local(
                 n_workers, threads_per_worker, _bytes(memory_limit), dashboard_address, local_directory

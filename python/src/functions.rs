@@ -64,8 +64,10 @@ fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 pub(crate) fn registry(py: Python<'_>, is_embedded: bool, version: Option<&str>) -> Registry {
     let mut registry = Registry::new();
     registry.block_function(NAME, call);
-    registry.block_function(memory::NAME, memory::call);
-    calls::register_function(py, &mut registry, is_embedded);
+    if is_embedded {
+        // Addresses mean something in this process alone.
+        registry.block_function(memory::NAME, memory::call);
+    }
     let name = version.map_or_else(|| calls::function_name(py), calls::function_of);
     calls::register_function(&mut registry, &name, is_embedded);
     registry
