@@ -358,17 +358,17 @@ _SKIPPED = object()
 
 def _filled(structure: Any, made: dict[Future, Any]) -> Any:
     """The structure with results in the places of futures; without those that failed."""
-
-    def fill(part: Any) -> Any:
-        if isinstance(part, Future):
-            return made.get(part, _SKIPPED)
-        if isinstance(part, dict):
-            filled = {key: fill(one) for key, one in part.items()}
-            return {key: one for key, one in filled.items() if one is not _SKIPPED}
-        if isinstance(part, (list, tuple, set, frozenset)):
-            parts = [one for one in map(fill, part) if one is not _SKIPPED]
-            return type(part)(*parts) if hasattr(part, "_fields") else type(part)(parts)
-        return part
-
-    filled = fill(structure)
+    filled = _fill(structure, made)
     return None if filled is _SKIPPED else filled
+
+
+def _fill(part: Any, made: dict[Future, Any]) -> Any:
+    if isinstance(part, Future):
+        return made.get(part, _SKIPPED)
+    if isinstance(part, dict):
+        filled = {key: _fill(one, made) for key, one in part.items()}
+        return {key: one for key, one in filled.items() if one is not _SKIPPED}
+    if isinstance(part, (list, tuple, set, frozenset)):
+        parts = [one for one in (_fill(one, made) for one in part) if one is not _SKIPPED]
+        return type(part)(*parts) if hasattr(part, "_fields") else type(part)(parts)
+    return part

@@ -207,19 +207,20 @@ def fire_and_forget(obj: Any) -> None:
 def futures_of(obj: Any) -> list[Future]:
     """The futures in lists, tuples, sets, dicts and their nests, each once."""
     found: dict[Future, None] = {}
-
-    def look(part: Any) -> None:
-        if isinstance(part, Future):
-            found[part] = None
-        elif isinstance(part, (list, tuple, set, frozenset)):
-            for one in part:
-                look(one)
-        elif isinstance(part, dict):
-            for one in part.values():
-                look(one)
-
-    look(obj)
+    _look(obj, found)
     return list(found)
+
+
+def _look(part: Any, found: dict[Future, None]) -> None:
+    # No function within a function: those that call themselves are cycles, and would keep results until Python looks for such.
+    if isinstance(part, Future):
+        found[part] = None
+    elif isinstance(part, (list, tuple, set, frozenset)):
+        for one in part:
+            _look(one, found)
+    elif isinstance(part, dict):
+        for one in part.values():
+            _look(one, found)
 
 
 class DoneAndNotDoneFutures(NamedTuple):

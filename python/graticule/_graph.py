@@ -19,62 +19,60 @@ def is_task(value: Any) -> bool:
 
 def submit_graph(client: Any, dsk: dict[Any, Any], keys: Any) -> Any:
     """The keys, lists of keys and their nests, with futures in their places."""
-    futures: dict[Any, Any] = {}
+    graph = _Graph(client, dsk)
+    graph.make(_flat(keys))
+    return graph.result(keys)
 
-    def is_key(value: Any) -> bool:
+
+class _Graph:
+    def __init__(self, client: Any, dsk: dict[Any, Any]) -> None:
+        self.client, self.dsk = client, dsk
+        self.futures: dict[Any, Any] = {}
+
+    def is_key(self, value: Any) -> bool:
         try:
-            return value in dsk
+            return value in self.dsk
         except TypeError:
             return False
 
-    def needs(value: Any) -> list[Any]:
+    def needs(self, value: Any) -> list[Any]:
         if type(value) is list or is_task(value):
-            return [key for part in value for key in needs(part)]
+            return [key for part in value for key in self.needs(part)]
         if type(value) is dict:
-            return [key for part in value.values() for key in needs(part)]
-        return [value] if is_key(value) else []
+            return [key for part in value.values() for key in self.needs(part)]
+        return [value] if self.is_key(value) else []
 
-    def put(value: Any) -> Any:
+    def put(self, value: Any) -> Any:
         if is_task(value):
-            return client.submit(_run, value[0], *map(put, value[1:]))
+            return self.client.submit(_run, value[0], *map(self.put, value[1:]))
         if type(value) is list:
-            return [put(part) for part in value]
+            return [self.put(part) for part in value]
         if type(value) is dict:
-            return {key: put(part) for key, part in value.items()}
-        return futures[value] if is_key(value) else value
+            return {key: self.put(part) for key, part in value.items()}
+        return self.futures[value] if self.is_key(value) else value
 
-    def make(key: Any) -> None:
-        value = dsk[key]
-        if is_task(value):
-            futures[key] = client.submit(value[0], *map(put, value[1:]), key=None)
-        else:
-            futures[key] = put(value)
-
-    # Depth first, without recursion: graphs are deep.
-    waiting = _flat(keys)
-    under_way: set[Any] = set()
-    while waiting:
-        key = waiting[-1]
-        if key in futures:
-            waiting.pop()
-            continue
-        if not is_key(key):
-            raise InvalidValue(f"the graph has no key {key!r}")
-        missing = [other for other in needs(dsk[key]) if other not in futures]
-        if not missing:
-            make(key)
-            under_way.discard(key)
-            waiting.pop()
-        elif key in under_way:
-            raise InvalidValue(f"the graph has a cycle through {key!r}")
-        else:
+    def make(self, waiting: list[Any]) -> None:
+        # Depth first, without recursion: graphs are deep.
+        under_way: set[Any] = set()
+        while waiting:
+            key = waiting[-1]
+            if key in self.futures:
+                waiting.pop()
+                continue
+            if not self.is_key(key):
+                raise InvalidValue(f"the graph has no key {key!r}")
+            missing = [other for other in self.needs(self.dsk[key]) if other not in self.futures]
+            if missing and key in under_way:
+                raise InvalidValue(f"the graph has a cycle through {key!r}")
             under_way.add(key)
             waiting.extend(missing)
+            if not missing:
+                value = self.dsk[key]
+                made = self.client.submit(value[0], *map(self.put, value[1:])) if is_task(value) else self.put(value)
+                self.futures[key] = made
 
-    def result(wanted: Any) -> Any:
-        return [result(part) for part in wanted] if type(wanted) is list else futures[wanted]
-
-    return result(keys)
+    def result(self, wanted: Any) -> Any:
+        return [self.result(part) for part in wanted] if type(wanted) is list else self.futures[wanted]
 
 
 def _flat(keys: Any) -> list[Any]:
