@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import concurrent.futures
 import contextlib
 import os
 import threading
@@ -75,7 +76,9 @@ def get_client(address: str | None = None, timeout: Any = None, resolve_address:
         return default_client()
     with _lock:
         if "client" not in _process or _process["client"].closed:
-            _process["client"] = Client(address)
+            # A thread that runs a function may not wait for the cluster, but this wait needs no place there.
+            with concurrent.futures.ThreadPoolExecutor(1) as thread:
+                _process["client"] = thread.submit(Client, address, set_as_default=False).result()
         return _process["client"]
 
 
