@@ -89,6 +89,11 @@ impl Client {
         self.session.about.dashboard.as_deref()
     }
 
+    /// Whether scheduler and workers are in this process.
+    pub fn is_embedded(&self) -> bool {
+        !matches!(self.session.about.fetcher, Fetcher::Remote(_))
+    }
+
     /// The scheduler's address, as it was given.
     pub fn url(&self) -> &str {
         &self.session.about.url

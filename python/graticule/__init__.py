@@ -6,11 +6,17 @@ itself (`chunked_array_type="graticule"`, `engine="graticule"`).
 
 from __future__ import annotations
 
+from ._calls import annotate
+from ._cluster import LocalCluster
 from ._client import Client, compute, default_client, persist
+from ._futures import Future, as_completed, fire_and_forget, futures_of, wait
 from ._graticule import __version__
+from ._plugins import Environ, PipInstall, UploadFile, WorkerPlugin
+from ._worker import get_client, get_worker, rejoin, secede, worker_client
 from .errors import (
     Cancelled,
     ClusterError,
+    FutureCancelled,
     GraticuleError,
     InvalidIndex,
     InvalidType,
@@ -19,22 +25,41 @@ from .errors import (
     ResultTooLarge,
     SourceError,
     TaskFailed,
+    VersionMismatch,
 )
 
 __all__ = [
     "Cancelled",
     "Client",
     "ClusterError",
+    "Environ",
+    "Future",
+    "FutureCancelled",
     "GraticuleError",
     "InvalidIndex",
     "InvalidType",
     "InvalidValue",
+    "LocalCluster",
     "OutOfBounds",
+    "PipInstall",
     "ResultTooLarge",
     "SourceError",
     "TaskFailed",
+    "UploadFile",
+    "VersionMismatch",
+    "WorkerPlugin",
     "__version__",
+    "annotate",
+    "as_completed",
     "compute",
     "default_client",
+    "fire_and_forget",
+    "futures_of",
+    "get_client",
+    "get_worker",
     "persist",
+    "rejoin",
+    "secede",
+    "wait",
+    "worker_client",
 ]

@@ -12,13 +12,16 @@ from typing import Any
 import numpy as np
 
 from . import _graticule
+from ._about import About
+from ._calls import sync
+from ._cluster import LocalCluster
 from .errors import InvalidValue
 
 _lock = threading.Lock()
 _clients: list[Client] = []
 
 
-class Client:
+class Client(About):
     """A cluster in this process, or a connection to one elsewhere.
 
     >>> with Client() as client:  # doctest: +SKIP
@@ -30,7 +33,7 @@ class Client:
     Parameters
     ----------
     address
-        `grpc://host:port` of a scheduler. Without it a scheduler and workers start in this process.
+        `grpc://host:port` of a scheduler, or a `LocalCluster`. Without it a scheduler and workers start in this process.
     n_workers, threads_per_worker, memory_limit
         Of the cluster in this process: how many workers (one is best), tasks that each runs at a time (all CPUs), and bytes for
         each worker's chunks (a good half of the memory).
@@ -38,11 +41,17 @@ class Client:
         Where the dashboard of the cluster in this process listens, as `127.0.0.1:0`; without it there is none.
     local_directory
         Where chunks go that do not fit the memory.
+    processes
+        Has functions run in processes of their own, by a `LocalCluster` that is closed with this client.
+    reconnect_timeout
+        Seconds to try to reach a scheduler again whose connection broke, before what is under way fails: 20, of a `LocalCluster` 3.
+    asynchronous
+        Whether methods that wait give something to await.
     """
 
     def __init__(
         self,
-        address: str | None = None,
+        address: str | LocalCluster | None = None,
         *,
         n_workers: int = 1,
         threads_per_worker: int | None = None,
@@ -50,14 +59,32 @@ class Client:
         dashboard_address: str | None = None,
         local_directory: str | os.PathLike[str] | None = None,
         set_as_default: bool = True,
+        asynchronous: bool = False,
+        processes: bool = False,
+        reconnect_timeout: float | None = None,
     ) -> None:
+        self._asynchronous = asynchronous
+        self.cluster: LocalCluster | None = None
+        self._owns_cluster = processes and address is None
+        if self._owns_cluster:
+            address = LocalCluster(
+                n_workers, threads_per_worker, memory_limit or "auto",
+                dashboard_address=dashboard_address, local_directory=local_directory,
+            )
+        if isinstance(address, LocalCluster):
+            self.cluster, address = address, address.scheduler_address
+            if reconnect_timeout is None:
+                # A scheduler of this machine that is gone does not come back.
+                reconnect_timeout = 3
+        elif reconnect_timeout is None:
+            reconnect_timeout = 20
         self.is_remote = address is not None
         if address is None:
             self._cluster = _graticule.Cluster.local(
                 n_workers, threads_per_worker, _bytes(memory_limit), dashboard_address, local_directory
             )
         else:
-            self._cluster = _graticule.Cluster.connect(address)
+            self._cluster = _graticule.Cluster.connect(address, reconnect_timeout)
         if set_as_default:
             with _lock:
                 _clients.append(self)
@@ -101,13 +128,17 @@ class Client:
     def closed(self) -> bool:
         return self._cluster.is_closed
 
+    @sync
     def close(self) -> None:
         """Ends the cluster in this process in order, or leaves another one; the default client is the one before again."""
         with _lock:
             if self in _clients:
                 _clients.remove(self)
         _tell_xarray()
+        self._end_calls()
         self._cluster.close()
+        if self._owns_cluster and self.cluster is not None:
+            self.cluster.close()
 
     def __enter__(self) -> Client:
         return self

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import concurrent.futures
+
 import numpy as np
 
 
@@ -51,3 +53,11 @@ class Cancelled(ClusterError):
 
 class ResultTooLarge(ClusterError, MemoryError):
     """A result that would take more than half of the free memory."""
+
+
+class FutureCancelled(Cancelled, concurrent.futures.CancelledError):
+    """The result of a call that was cancelled, or that needs one that was."""
+
+
+class VersionMismatch(ClusterError):
+    """Workers run another version of Python, whose functions and objects this one cannot exchange with them."""

@@ -3,6 +3,7 @@
 use std::{
     net::SocketAddr,
     sync::{Arc, Mutex, PoisonError},
+    time::Duration,
 };
 
 use graticule_array::{Array, Wishes};
@@ -80,7 +81,7 @@ impl Cluster {
             worker_count,
             slots,
             budget_bytes,
-            functions: functions::registry(),
+            functions: functions::registry(py, true, None),
             dashboard: dashboard.transpose()?,
             spill_dir,
             ..LocalOptions::default()
@@ -90,8 +91,13 @@ impl Cluster {
 
     /// Connects to a scheduler.
     #[staticmethod]
-    fn connect(py: Python<'_>, url: String) -> Result<Self, Failure> {
-        let options = ConnectOptions::default();
+    #[pyo3(signature = (url, reconnect_s = None))]
+    fn connect(py: Python<'_>, url: String, reconnect_s: Option<f64>) -> Result<Self, Failure> {
+        let mut options = ConnectOptions::default();
+        if let Some(seconds) = reconnect_s {
+            options.reconnect_timeout = Duration::try_from_secs_f64(seconds)
+                .map_err(|_| Failure::value("a time to reconnect is a number of seconds, 0 or more"))?;
+        }
         wait(py, async move { Client::connect_with(&url, &options).await }).map(Self::new)
     }
 
@@ -170,7 +176,10 @@ impl Cluster {
         let told = PyDict::new(py);
         let workers = info.workers.iter().map(|worker| {
             let about = PyDict::new(py);
+            about.set_item("id", worker.id.0)?;
             about.set_item("name", &*worker.name)?;
+            about.set_item("memory", worker.status.memory_bytes)?;
+            about.set_item("is_leaving", worker.retiring.is_some())?;
             about.set_item("slots", worker.slots)?;
             about.set_item("memory_limit", worker.budget_bytes)?;
             Ok(about)
@@ -203,6 +212,12 @@ impl Cluster {
     #[getter]
     fn url(&self) -> Result<String, Failure> {
         Ok(self.client()?.url().to_owned())
+    }
+
+    /// Whether the workers are in this process.
+    #[getter]
+    fn is_embedded(&self) -> Result<bool, Failure> {
+        Ok(self.client()?.is_embedded())
     }
 
     #[getter]

@@ -19,6 +19,7 @@ use pyo3::{buffer::PyBuffer, prelude::*, sync::PyOnceLock, types::PyList};
 
 use crate::{
     buffer::Buffer,
+    calls,
     convert::{self, Length, Named, block_len},
     error::Failure,
     expression::{Edge, Expression, Made, boundaries, each},
@@ -58,11 +59,17 @@ fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// What workers of this process can call.
-pub(crate) fn registry() -> Registry {
+/// What workers can call: those of this process, or this process as a worker, which may be told to say that it runs another
+/// version of Python.
+pub(crate) fn registry(py: Python<'_>, is_embedded: bool, version: Option<&str>) -> Registry {
     let mut registry = Registry::new();
     registry.block_function(NAME, call);
-    registry.block_function(memory::NAME, memory::call);
+    if is_embedded {
+        // Addresses mean something in this process alone.
+        registry.block_function(memory::NAME, memory::call);
+    }
+    let name = version.map_or_else(|| calls::function_name(py), calls::function_of);
+    calls::register_function(&mut registry, &name, is_embedded);
     registry
 }
 

@@ -7,6 +7,7 @@
 //! It knows nothing of NumPy or xarray as modules, of how operations are computed, or of how tasks are placed.
 
 mod buffer;
+mod calls;
 mod cluster;
 mod convert;
 mod creation;
@@ -16,6 +17,7 @@ mod expression;
 mod functions;
 mod linalg;
 mod memory;
+mod process;
 mod reduce;
 mod selected;
 mod sources;
@@ -35,6 +37,8 @@ fn _graticule(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<functions::Function>()?;
     module.add_class::<creation::Generator>()?;
     module.add_class::<selected::Selected>()?;
+    calls::register(module)?;
+    process::register(module)?;
     creation::register(module)?;
     elementwise::register(module)?;
     functions::register(module)?;

@@ -17,6 +17,11 @@ thread_local! {
     static IN_TASK: Cell<bool> = const { Cell::new(false) };
 }
 
+/// Whether this thread runs the function of a task.
+pub(crate) fn is_in_task() -> bool {
+    IN_TASK.get()
+}
+
 /// Runs the function of a task, which may not wait for the cluster.
 pub(crate) fn in_task<T>(run: impl FnOnce() -> T) -> T {
     let before = IN_TASK.replace(true);
@@ -63,13 +68,21 @@ pub(crate) fn wait<T: Send, E: Into<Failure> + Send>(
     py: Python<'_>,
     future: impl Future<Output = Result<T, E>> + Send,
 ) -> Result<T, Failure> {
-    let runtime = &home()?.runtime;
     if IN_TASK.get() {
         return Err(Failure::new(
             "ClusterError",
             "a function that runs on the cluster cannot wait for the cluster: it would occupy the place that it waits for",
         ));
     }
+    wait_anywhere(py, future)
+}
+
+/// As [`wait`], for what the function of a task may wait for, since it goes on by itself.
+pub(crate) fn wait_anywhere<T: Send, E: Into<Failure> + Send>(
+    py: Python<'_>,
+    future: impl Future<Output = Result<T, E>> + Send,
+) -> Result<T, Failure> {
+    let runtime = &home()?.runtime;
     let outcome: Result<Result<T, E>, PyErr> = py.detach(|| {
         runtime.block_on(async {
             tokio::pin!(future);

@@ -67,6 +67,16 @@ pub trait WorkerSource: Send + 'static {
     /// The size of the next worker.
     fn size(&self) -> WorkerSize;
 
+    /// The fewest and the most workers from now on, in place of those of the options.
+    fn bounds(&self) -> Option<RangeInclusive<u32>> {
+        None
+    }
+
+    /// What the names of workers begin with.
+    fn prefix(&self) -> &str {
+        "adapt"
+    }
+
     /// Starts a worker that connects under this name.
     ///
     /// # Errors
@@ -168,9 +178,11 @@ impl<S: WorkerSource> Adapter<S> {
 
     fn decide(&mut self, cluster: &Cluster) -> Decision {
         let size = self.source.size();
+        let bounds = self.source.bounds();
+        let bounds = bounds.as_ref().unwrap_or(&self.options.workers);
         let supply = Supply {
-            min: *self.options.workers.start(),
-            max: *self.options.workers.end(),
+            min: *bounds.start(),
+            max: *bounds.end(),
             pending: self.starts.pending(),
             start_us: self.starts.start_us(),
             not_before: self.starts.not_before(),
@@ -188,7 +200,7 @@ impl<S: WorkerSource> Adapter<S> {
             self.scheduler.retire(worker, self.options.patience).await?;
         }
         for _ in 0..decision.start {
-            let name = format!("adapt-{}", self.next_name);
+            let name = format!("{}-{}", self.source.prefix(), self.next_name);
             self.next_name += 1;
             self.starts.begin(now, &name);
             if let Err(why) = self.source.start(&name) {

@@ -1,4 +1,7 @@
+use std::sync::Arc;
+
 use graticule_kernel::{Tensor, Value};
+use graticule_ops::InlineValue;
 
 use super::Future;
 
@@ -7,6 +10,8 @@ use super::Future;
 pub enum Arg {
     /// The value goes along with the call. Large ones, and those that many calls need, are better scattered.
     Value(Value),
+    /// The value goes along once with all calls of a batch that have it: clones of one handle are one value.
+    Shared(Arc<InlineValue>),
     /// The call waits for the result.
     Future(Future),
 }
@@ -16,8 +21,15 @@ impl Arg {
     pub(crate) fn nbytes(&self) -> u64 {
         match self {
             Arg::Value(value) => value.nbytes(),
-            Arg::Future(_) => 0,
+            Arg::Shared(_) | Arg::Future(_) => 0,
         }
+    }
+}
+
+impl Arg {
+    /// A value for many calls, see [`Arg::Shared`].
+    pub fn shared(value: &Value) -> Self {
+        Arg::Shared(Arc::new(value.inline()))
     }
 }
 

@@ -34,6 +34,8 @@ struct LayerDraft {
     input_of: HashMap<Source, usize>,
     calls: Calls,
     value_of: HashMap<InlineValue, u32>,
+    /// The values that are known by their handles; the handles are kept, so that none of them is given again.
+    shared: Vec<(Arc<InlineValue>, u32)>,
     /// The most bytes of values that one of the calls has.
     value_bytes_max: u64,
     promises: Vec<Arc<Promise>>,
@@ -87,6 +89,7 @@ impl Draft {
         let mut next_source = sources.into_iter();
         let arguments = args.iter().map(|arg| match arg {
             Arg::Value(value) => Argument::Value(layer.value(value)),
+            Arg::Shared(value) => Argument::Value(layer.shared(value)),
             Arg::Future(_) => {
                 let (source, of_block) = next_source.next().expect("one for each future");
                 let input = layer.input(source);
@@ -177,6 +180,7 @@ impl Draft {
                 arguments: Vec::new(),
             },
             value_of: HashMap::new(),
+            shared: Vec::new(),
             value_bytes_max: 0,
             promises: Vec::new(),
         });
@@ -221,6 +225,22 @@ impl LayerDraft {
             self.calls.values.push(inline.clone());
             next
         })
+    }
+
+    /// The position of a value that several calls have, looked for from the latest.
+    fn shared(&mut self, value: &Arc<InlineValue>) -> u32 {
+        let known = self
+            .shared
+            .iter()
+            .rev()
+            .find(|(known, _)| Arc::ptr_eq(known, value));
+        if let Some((_, at)) = known {
+            return *at;
+        }
+        let at = u32::try_from(self.calls.values.len()).expect("batches are short");
+        self.calls.values.push(InlineValue::clone(value));
+        self.shared.push((value.clone(), at));
+        at
     }
 
     /// The position of the input that reads a source.

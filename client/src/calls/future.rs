@@ -7,7 +7,7 @@ use std::{
 
 use bytes::Bytes;
 use graticule_kernel::{Chunk, Value};
-use graticule_plan::{ChunkId, JobId, Key, LayerId};
+use graticule_plan::{ChunkId, JobId, Key, LayerId, WorkerId};
 use graticule_proto::{ToCluster, engine::Peer};
 use tokio::sync::Notify;
 
@@ -30,11 +30,16 @@ pub(crate) struct Promise {
     place: OnceLock<Place>,
     state: Mutex<State>,
     changed: Notify,
+    /// What is to be told when the result is there, or cannot be had.
+    watchers: Mutex<Vec<Watcher>>,
     /// Of a value that is scattered what workers do not have yet.
     value: Mutex<Option<Chunk>>,
     /// How often a worker was said to wait for it.
     pub(super) asked_count: AtomicU64,
 }
+
+/// Is called once, from the session's task or from whoever asks, and must not wait.
+type Watcher = Box<dyn FnOnce() + Send>;
 
 /// Where a call stands in the plan that carried it.
 #[derive(Debug, Clone, Copy)]
@@ -70,6 +75,7 @@ impl Promise {
             place: OnceLock::new(),
             state: Mutex::new(State::Pending),
             changed: Notify::new(),
+            watchers: Mutex::new(Vec::new()),
             value: Mutex::new(None),
             asked_count: AtomicU64::new(0),
         }
@@ -118,7 +124,7 @@ impl Promise {
             State::There(_) | State::Pending => *state = State::There(there),
         }
         drop(state);
-        self.changed.notify_waiters();
+        self.tell();
     }
 
     /// The result cannot be had; the first news counts.
@@ -129,7 +135,14 @@ impl Promise {
         }
         *state = State::Failed(error);
         drop(state);
+        self.tell();
+    }
+
+    /// Tells all who wait that the state is another one.
+    fn tell(&self) {
         self.changed.notify_waiters();
+        let watchers = std::mem::take(&mut *self.watchers.lock().unwrap_or_else(PoisonError::into_inner));
+        watchers.into_iter().for_each(|watcher| watcher());
     }
 
     /// As [`fail`](Self::fail), unless the result is there.
@@ -194,9 +207,55 @@ impl Future {
         }
         *state = State::Failed(ClientError::Cancelled);
         drop(state);
-        self.promise.changed.notify_waiters();
+        self.promise.tell();
         if let Some(place) = self.promise.place() {
             self.promise.session.cancel_block(place.key, place.block);
+        }
+    }
+
+    /// Has something told once when the result is there or cannot be had; at once, if so already. It must not wait, since
+    /// whoever brings the news calls it.
+    pub fn when_done(&self, watcher: impl FnOnce() + Send + 'static) {
+        let state = self.promise.state();
+        if matches!(*state, State::Pending) {
+            let mut watchers = self
+                .promise
+                .watchers
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner);
+            watchers.push(Box::new(watcher));
+            return;
+        }
+        drop(state);
+        watcher();
+    }
+
+    /// Why the result cannot be had, if that is known by now.
+    pub fn error(&self) -> Option<ClientError> {
+        self.promise.error()
+    }
+
+    /// The result, if it is so small that it came along with the news of it.
+    ///
+    /// # Errors
+    /// [`ClientError::Kernel`] for bytes that are no value.
+    pub fn small_result(&self) -> Result<Option<Value>, ClientError> {
+        let inline = match &*self.promise.state() {
+            State::There(there) => there.inline.clone(),
+            State::Pending | State::Failed(_) => None,
+        };
+        let decoded = inline.map(|inline| Chunk::decode(&inline)).transpose()?;
+        Ok(decoded.map(Value::from_chunk).transpose()?)
+    }
+
+    /// Where the result lies: its bytes and the workers that held it when this was heard. `None` before it is there.
+    pub fn holders(&self) -> Option<(u64, Vec<WorkerId>)> {
+        match &*self.promise.state() {
+            State::There(there) => {
+                let workers = there.peers.iter().map(|peer| peer.worker);
+                Some((there.bytes, workers.collect()))
+            }
+            State::Pending | State::Failed(_) => None,
         }
     }
 

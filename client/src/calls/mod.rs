@@ -158,6 +158,11 @@ impl Shared {
         })
     }
 
+    fn names(&self) -> Vec<Arc<str>> {
+        let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        known.names.clone()
+    }
+
     fn enter(&self) -> Result<(), ClientError> {
         if self.waiting_count.fetch_add(1, Ordering::Relaxed) < CALLS_WAITING_MAX {
             return Ok(());
@@ -253,7 +258,25 @@ impl Client {
             .collect()
     }
 
-    fn call(
+    /// Whether workers can call a function, as far as that is known; before any worker was there, all is taken to be.
+    ///
+    /// # Errors
+    /// [`ClientError::UnknownFunction`], with the names of the others.
+    pub fn check_function(&self, function: &str) -> Result<(), ClientError> {
+        self.session.calls().check(function)
+    }
+
+    /// The names of the functions that workers can call, as far as that is known.
+    pub fn known_functions(&self) -> Vec<Arc<str>> {
+        self.session.calls().names()
+    }
+
+    /// As [`Client::submit_with`], for who makes many calls: name and options are handles, and the name is not looked up
+    /// each time (see [`Client::check_function`]).
+    ///
+    /// # Errors
+    /// As [`Client::submit`], but for unknown functions, of which the call will tell.
+    pub fn call(
         &self,
         function: &Arc<str>,
         args: Vec<Arg>,

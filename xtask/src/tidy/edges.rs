@@ -58,7 +58,16 @@ const RULES: &[Rule] = &[
     rule("graticule-operator", &["plan", "engine", "proto"]),
     rule(
         "graticule-python",
-        &["plan", "ops", "kernel", "array", "data", "client"],
+        &[
+            "plan",
+            "ops",
+            "kernel",
+            "array",
+            "data",
+            "client",
+            "scheduler",
+            "worker",
+        ],
     ),
     // The one binary brings everything together, except what only tests use.
     rule(

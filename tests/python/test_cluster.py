@@ -1,0 +1,261 @@
+"""Clusters of processes: functions run in them, and what a crash, a missing module or a lost scheduler costs."""
+
+import ctypes
+import os
+import subprocess
+import sys
+import textwrap
+import time
+
+import numpy as np
+import pytest
+
+import graticule
+from graticule import Client, LocalCluster, get_client, get_worker, wait
+
+
+def inc(x):
+    return x + 1
+
+
+def div(x, y):
+    return x / y
+
+
+def fib(n):
+    if n < 2:
+        return n
+    a, b = get_client().map(fib, [n - 1, n - 2])
+    return a.result() + b.result()
+
+
+def until(holds, seconds=30):
+    end = time.monotonic() + seconds
+    while not holds():
+        assert time.monotonic() < end
+        time.sleep(0.05)
+
+
+def run(program, **kwargs):
+    command = [sys.executable, "-c", textwrap.dedent(program)]
+    return subprocess.run(command, capture_output=True, text=True, timeout=120, **kwargs)
+
+
+@pytest.fixture(scope="module")
+def cluster():
+    with LocalCluster(n_workers=2, threads_per_worker=1, memory_limit="1 GiB") as cluster:
+        yield cluster
+
+
+@pytest.fixture
+def far(cluster):
+    with Client(cluster, set_as_default=False) as client:
+        yield client
+
+
+def test_functions_run_in_other_processes(far):
+    pids = far.run(os.getpid)
+    assert len(set(pids.values())) == 2 and os.getpid() not in pids.values()
+    assert far.gather(far.map(inc, range(100))) == list(range(1, 101))
+    x = far.submit(inc, 1)
+    assert far.submit(sum, [x, x]).result() == 4
+    with Client(far.cluster.scheduler_address, set_as_default=False) as other:
+        assert other.submit(inc, 5).result() == 6
+
+
+def test_arrays_travel(far):
+    x = np.arange(1_000_000.0).reshape(1000, 1000)
+    future = far.scatter(x, broadcast=True)
+    assert far.submit(np.sum, future).result() == x.sum()
+    doubled = far.submit(np.multiply, future, 2)
+    np.testing.assert_array_equal(doubled.result(), 2 * x)
+    wait(future)
+    assert len(far.who_has([future])[future.key]) == 2
+
+    def look(a):
+        return a.flags.writeable, type(a) is np.ndarray
+
+    assert far.submit(look, doubled).result() == (False, True)
+    pair = far.submit(lambda a: {"whole": a, "row": a[0]}, future).result()
+    np.testing.assert_array_equal(pair["row"], x[0])
+
+
+def test_an_exception_of_another_process(far):
+    class Odd(Exception):
+        pass
+
+    def inner(x):
+        raise KeyError(x)
+
+    def outer(x):
+        try:
+            inner(x)
+        except KeyError as error:
+            raise Odd("an odd thing") from error
+
+    x = far.submit(outer, 3)
+    with pytest.raises(Exception, match="an odd thing") as caught:
+        x.result()
+    assert type(caught.value).__name__ == "Odd" and type(caught.value.__cause__) is KeyError
+    assert caught.traceback[-1].name == "outer"
+    assert caught.traceback[-1].path.name == "test_cluster.py"
+    assert any("worker" in note for note in caught.value.__notes__)
+    with pytest.raises(ZeroDivisionError):
+        far.submit(inc, far.submit(div, 1, 0)).result()
+
+
+def test_an_exception_class_that_the_client_does_not_have(far, tmp_path):
+    path = tmp_path / "only_there.py"
+    path.write_text("class Odd(Exception):\n    pass\ndef fail():\n    raise Odd('an odd thing')\n")
+    far.upload_file(path)
+
+    def f():
+        import only_there
+
+        only_there.fail()
+
+    with pytest.raises(graticule.TaskFailed, match=r"only_there.Odd: an odd thing[\s\S]*does not have its class"):
+        far.submit(f).result()
+
+
+def test_an_exception_that_cannot_be_pickled(far):
+    def f():
+        import threading
+
+        error = ValueError("has a lock")
+        error.lock = threading.Lock()
+        raise error
+
+    with pytest.raises(graticule.TaskFailed, match="ValueError: has a lock"):
+        far.submit(f).result()
+
+
+def test_a_module_of_the_client_alone(far, tmp_path):
+    path = tmp_path / "only_here.py"
+    path.write_text("def f(x):\n    return x + 100\n")
+    sys.path.insert(0, str(tmp_path))
+    try:
+        import only_here
+    finally:
+        sys.path.pop(0)
+    with pytest.raises(ModuleNotFoundError, match="only_here.*worker.*upload_file") as caught:
+        far.submit(only_here.f, 1).result()
+    assert caught.value.name == "only_here"
+    far.upload_file(path)
+    assert far.submit(only_here.f, 1, pure=False).result() == 101
+
+
+def test_tasks_launch_tasks(far):
+    assert far.submit(fib, 8).result(timeout=60) == 21
+
+
+@pytest.mark.parametrize(
+    ("crash", "how"),
+    [(lambda: os._exit(3), "exit code 3"), (lambda: ctypes.string_at(0), "signal 11.*segmentation")],
+    ids=["exit", "segfault"],
+)
+def test_a_crash_costs_the_task_alone(far, crash, how):
+    others = far.map(inc, range(1000), pure=False)
+    crashing = far.submit(crash, pure=False)
+    after = far.map(inc, others)
+    assert sum(far.gather(after)) == sum(range(1000)) + 2000
+    with pytest.raises(graticule.TaskFailed, match=how):
+        crashing.result(timeout=60)
+    far.wait_for_workers(2, timeout=30)
+    assert far.submit(inc, 1, pure=False).result(timeout=30) == 2
+
+
+def test_plugins_are_there_on_workers_that_come_later(far):
+    class Mark(graticule.WorkerPlugin):
+        def setup(self, worker):
+            worker.mark = worker.name
+
+    far.register_plugin(Mark())
+    before = set(far.nthreads())
+    far.cluster.scale(3)
+    far.wait_for_workers(3, timeout=60)
+    (new,) = set(far.nthreads()) - before
+    assert far.submit(lambda: get_worker().mark, workers=new).result(timeout=30) == new
+    far.cluster.scale(2)
+    until(lambda: len(far.nthreads()) == 2)
+
+
+def test_restart(far):
+    before = set(far.run(os.getpid).values())
+    far.restart()
+    assert not before & set(far.run(os.getpid).values())
+
+
+def test_adapt():
+    with LocalCluster(n_workers=0, threads_per_worker=1, memory_limit="512 MiB") as cluster, Client(cluster, set_as_default=False) as client:
+        cluster.adapt(minimum=0, maximum=2)
+        futures = client.map(lambda x: time.sleep(0.3) or x, range(20))
+        assert client.gather(futures) == list(range(20))
+        del futures
+        until(lambda: not client.nthreads(), 60)
+
+
+def test_a_client_with_processes_of_its_own():
+    with Client(processes=True, n_workers=1, threads_per_worker=1, memory_limit="512 MiB", set_as_default=False) as client:
+        assert client.submit(os.getpid).result() != os.getpid()
+        cluster = client.cluster
+    assert cluster.status == "closed"
+    with pytest.raises(graticule.ClusterError, match="closed"):
+        cluster.scale(1)
+
+
+def test_another_minor_version_is_refused():
+    with LocalCluster(n_workers=0) as cluster, Client(cluster, set_as_default=False) as client:
+        program = """
+            import sys
+            from graticule import _graticule
+            _graticule.serve_worker(sys.argv[1], "127.0.0.1:0", "old", 1, 1 << 28, {}, None, True, "3.99")
+        """
+        worker = subprocess.Popen(
+            [sys.executable, "-c", textwrap.dedent(program), cluster.scheduler_address], stdin=subprocess.PIPE
+        )
+        try:
+            client.wait_for_workers(1, timeout=60)
+            until(lambda: _refused(client))
+        finally:
+            worker.stdin.close()
+            worker.wait(20)
+
+
+def _refused(client):
+    minor = f"{sys.version_info.major}.{sys.version_info.minor}"
+    try:
+        client.submit(inc, 1, pure=False).cancel()
+    except graticule.VersionMismatch as error:
+        assert minor in str(error) and "3.99" in str(error)
+        return True
+    return False
+
+
+def test_a_dead_scheduler_is_told_within_seconds_and_the_interpreter_ends():
+    done = run(
+        """
+        import time
+        from graticule import Client, LocalCluster, GraticuleError
+        cluster = LocalCluster(n_workers=1, threads_per_worker=1, memory_limit="512 MiB")
+        client = Client(cluster)
+        x = client.submit(time.sleep, 60)
+        time.sleep(0.3)
+        cluster._process.kill()
+        begin = time.monotonic()
+        try:
+            x.result(timeout=60)
+        except GraticuleError as error:
+            print("told", type(error).__name__)
+        assert time.monotonic() - begin < 30, time.monotonic() - begin
+        """
+    )
+    assert done.returncode == 0 and done.stdout.startswith("told"), done.stdout + done.stderr
+
+
+def test_a_function_that_does_not_stop_in_its_time_is_ended_with_its_worker(far):
+    with graticule.annotate(timeout=0.2):
+        x = far.submit(time.sleep, 100)
+    with pytest.raises(graticule.TaskFailed, match="did not stop in its time"):
+        x.result(timeout=100)
+    far.wait_for_workers(2, timeout=30)
