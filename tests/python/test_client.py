@@ -183,8 +183,11 @@ def test_a_forked_process_is_told_to_spawn(client):
 def test_an_interrupt_cancels_the_work_and_keeps_the_client():
     done = run(
         """
-        import _thread, threading, time
+        import _thread, signal, threading, time
         import graticule, graticule.array as ga
+
+        # Whoever starts the tests in the background may have signals ignored.
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
         def slow(block):
             time.sleep(0.2)

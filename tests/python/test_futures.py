@@ -660,8 +660,11 @@ def test_the_interpreter_ends_with_calls_under_way():
 def test_an_interrupt_ends_the_wait_and_keeps_the_client():
     done = run(
         """
-        import _thread, threading, time
+        import _thread, signal, threading, time
         from graticule import Client
+
+        # Whoever starts the tests in the background may have signals ignored.
+        signal.signal(signal.SIGINT, signal.default_int_handler)
         client = Client()
         threading.Timer(0.3, _thread.interrupt_main).start()
         try:

@@ -3,8 +3,10 @@
 //! The axis is cut into blocks as long as a window, so a window is the end of one block and the beginning of the next.
 //! Ends and beginnings are made by one pass backwards and one forwards: van Herk, A fast algorithm for local minimum and
 //! maximum filters (1992); Gil and Werman, Computing 2-D min, median, and max filters (1993). They need an operation that
-//! is associative and nothing else, so no sum holds an element outside its window: NaN and infinity end with it, and
-//! nothing is cancelled, as where sums of all elements before are subtracted.
+//! is associative and nothing else, so NaN ends with its window.
+//!
+//! Only what comes out the same to the bit in whatever order it is taken is made so: counts and extremes. A sum of floats
+//! would depend on where a block begins, and so on how an array is cut and what of it is sliced.
 
 use graticule_ops::{Node, NodeId, ReduceKind, Stage};
 use graticule_plan::DType;
@@ -13,8 +15,8 @@ use super::{
     Layout, Request, carried, carrier,
     drive::{SlicesOf, States, StatesOf},
     extreme::Extreme,
-    fold::{Count, Fold, Mean, Prod, Sum, Var},
-    reducible::{Moments, Reducible},
+    fold::{Count, Fold},
+    reducible::Reducible,
     sink::Sink,
     skips,
     stage::Empty,
@@ -29,8 +31,6 @@ use crate::{
 
 /// Elements of a window from which on its length shall not matter; shorter ones are as well reduced one by one.
 const WINDOW_LEN_MIN: usize = 4;
-/// The same for variances, whose states cost more to combine.
-const WINDOW_LEN_MIN_OF_VARIANCES: usize = 16;
 /// Bytes of the states of a block, which shall stay in a core's cache.
 const STATES_BYTES: usize = 192 << 10;
 /// Neighbouring elements of a row below which columns are put together from all axes.
@@ -109,20 +109,14 @@ fn windows(request: &Request<'_>, x: NodeId, stage: Stage, values: &Values) -> O
         return None;
     };
     let len = usize::try_from(*len).ok()?;
-    let len_min = match request.reduction.kind {
-        ReduceKind::Sum
-        | ReduceKind::Prod
-        | ReduceKind::Mean
-        | ReduceKind::Count
-        | ReduceKind::Min
-        | ReduceKind::Max => WINDOW_LEN_MIN,
-        ReduceKind::Var { .. } | ReduceKind::Std { .. } => WINDOW_LEN_MIN_OF_VARIANCES,
-        _ => return None,
-    };
+    let is_exact = matches!(
+        request.reduction.kind,
+        ReduceKind::Count | ReduceKind::Min | ReduceKind::Max
+    );
     let is_float = matches!(carrier(request.reduction), DType::Float32 | DType::Float64);
     let is_some = values.meta(x).shape.iter().all(|&len| len > 0);
-    let fits = stage == Stage::Whole && is_float && is_some;
-    (fits && len >= len_min && request.axes == [axis + 1]).then_some(Windows {
+    let fits = stage == Stage::Whole && is_exact && is_float && is_some;
+    (fits && len >= WINDOW_LEN_MIN && request.axes == [axis + 1]).then_some(Windows {
         base: *base,
         axis: *axis,
         len,
@@ -153,13 +147,8 @@ impl Moving<'_> {
         }
     }
 
-    fn of<T: Moments, const SKIP: bool>(&self, kind: &ReduceKind) -> Result<Chunk, KernelError> {
+    fn of<T: Reducible, const SKIP: bool>(&self, kind: &ReduceKind) -> Result<Chunk, KernelError> {
         match *kind {
-            ReduceKind::Sum => self.fold::<T, _>(Sum::<SKIP>),
-            ReduceKind::Prod => self.fold::<T, _>(Prod::<SKIP>),
-            ReduceKind::Mean => self.fold::<T, _>(Mean::<SKIP>),
-            ReduceKind::Var { ddof } => self.fold::<T, _>(Var::<SKIP> { ddof, is_std: false }),
-            ReduceKind::Std { ddof } => self.fold::<T, _>(Var::<SKIP> { ddof, is_std: true }),
             ReduceKind::Count => self.fold::<T, _>(Count),
             ReduceKind::Min => self.fold::<T, _>(Extreme::<false, SKIP>),
             ReduceKind::Max => self.fold::<T, _>(Extreme::<true, SKIP>),
