@@ -5,7 +5,7 @@
 //! place. Who waits for one that runs already waits for something that goes on; so does everything, by induction.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, btree_map},
     sync::{
         Arc, Condvar, Mutex, PoisonError,
         atomic::{AtomicU64, Ordering},
@@ -63,8 +63,8 @@ pub(super) fn on_slot(
     make: impl FnOnce() -> Result<Value, FunctionError>,
 ) -> Result<Value, FunctionError> {
     let mut claims = locked(&CLAIMS);
-    if !claims.contains_key(&token) {
-        claims.insert(token, Claim::Slot);
+    if let btree_map::Entry::Vacant(place) = claims.entry(token) {
+        place.insert(Claim::Slot);
         if claims.len() > CLAIMS_MAX {
             claims.pop_first();
         }
