@@ -16,6 +16,7 @@ mod expression;
 mod functions;
 mod linalg;
 mod memory;
+mod positions;
 mod reduce;
 mod selected;
 mod sources;
@@ -40,5 +41,6 @@ fn _graticule(module: &Bound<'_, PyModule>) -> PyResult<()> {
     functions::register(module)?;
     reduce::register(module)?;
     linalg::register(module)?;
+    positions::register(module)?;
     sources::register(module)
 }

@@ -233,8 +233,7 @@ def test_the_dashboard_has_an_address():
 def address(tmp_path):
     """A scheduler and a worker as processes of their own."""
     program = os.environ.get("GRATICULE_BIN", "")
-    if not os.path.exists(program):
-        pytest.skip("the program `graticule` is not built")
+    assert os.path.exists(program), "build the program, and name it: GRATICULE_BIN=target/debug/graticule"
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]

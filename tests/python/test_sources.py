@@ -5,11 +5,11 @@ import pathlib
 
 import numpy as np
 import pytest
+import xarray as xr
 
 import graticule.array as ga
 import graticule.stac
 
-xr = pytest.importorskip("xarray")
 SCENES = pathlib.Path(__file__).parents[2] / "examples" / "data" / "landsat8-ny"
 
 
@@ -91,7 +91,8 @@ def test_a_missing_store_is_an_os_error(client):
 
 
 def test_geotiff_is_what_rasterio_reads(client):
-    rasterio = pytest.importorskip("rasterio")
+    import rasterio
+
     path = next(SCENES.glob("*/red.tif"))
     got = xr.open_dataset(path, engine="graticule").band_data
     raw = xr.open_dataset(path, engine="graticule", mask_and_scale=False).band_data
