@@ -187,6 +187,42 @@ async fn what_is_not_read_is_refused_by_name() {
     assert_eq!(refused("v2-lz4").await, "codec lz4");
 }
 
+/// A group's own documents lie beside the folders of its arrays.
+#[tokio::test]
+async fn local_groups_without_consolidated_metadata_are_searched() {
+    for (name, consolidated) in [("v2-group", ".zmetadata"), ("v3-group", "zarr.json")] {
+        let folder = tempfile::tempdir().unwrap();
+        let (from, to) = (fixture(name), folder.path().join("group"));
+        let mut left = vec![PathBuf::new()];
+        while let Some(part) = left.pop() {
+            std::fs::create_dir_all(to.join(&part)).unwrap();
+            for entry in std::fs::read_dir(from.join(&part)).unwrap() {
+                let entry = entry.unwrap();
+                let below = part.join(entry.file_name());
+                if entry.file_type().unwrap().is_dir() {
+                    left.push(below);
+                } else {
+                    std::fs::copy(entry.path(), to.join(below)).unwrap();
+                }
+            }
+        }
+        let root = to.join(consolidated);
+        if name == "v2-group" {
+            std::fs::remove_file(root).unwrap();
+        } else {
+            let text = std::fs::read_to_string(&root).unwrap();
+            let mut document: serde_json::Value = serde_json::from_str(&text).unwrap();
+            let removed = document.as_object_mut().unwrap().remove("consolidated_metadata");
+            assert!(removed.is_some());
+            std::fs::write(root, document.to_string()).unwrap();
+        }
+        let group = open_zarr_group(&Stores::default(), &address(to)).await.unwrap();
+        assert!(group.names().contains(&"packed".to_owned()), "{name}");
+        let array = group.array("packed").unwrap();
+        assert_eq!(read::<i16>(&array).await.unwrap(), [1, 2, 3]);
+    }
+}
+
 #[tokio::test]
 async fn groups_describe_their_arrays_from_consolidated_metadata() {
     for name in ["v2-group", "v3-group"] {
