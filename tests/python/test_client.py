@@ -264,5 +264,6 @@ def test_a_connected_client_computes_elsewhere(address):
         made = kept[:3].compute()
         made[0] = 0
         assert client.info()["tasks_finished"] > 0
-        with pytest.raises(graticule.ClusterError, match="graticule.python"):
-            ga.map_blocks(lambda block: block, x).compute()
+        for dtype in (None, float):
+            with pytest.raises(graticule.errors.Unsupported, match="not Python, and run no Python functions"):
+                ga.map_blocks(lambda block: block, x, dtype=dtype).compute()
