@@ -4,7 +4,7 @@
 //! decodes every chunk as a worker does. Prints both and their ratio.
 #![allow(clippy::print_stdout, clippy::unwrap_used)]
 
-#[path = "../tests/support/mod.rs"]
+#[path = "../tests/suite/support/mod.rs"]
 mod support;
 
 use std::{path::PathBuf, time::Instant};

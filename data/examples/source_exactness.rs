@@ -4,7 +4,7 @@
 //! odc-stac, NumPy and zarr-python found. Prints a line for each check and fails if one does.
 #![allow(clippy::print_stdout, clippy::unwrap_used)]
 
-#[path = "../tests/support/mod.rs"]
+#[path = "../tests/suite/support/mod.rs"]
 mod support;
 
 use std::path::PathBuf;

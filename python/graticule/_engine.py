@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import os
+import struct
 import warnings
 from typing import Any
 
@@ -63,6 +65,10 @@ def _zarr_dataset(url: str, dropped: set[str]) -> xr.Dataset:
         # Of version 2, whose fill value xarray takes for the one that marks missing elements.
         if attrs.pop("_ARRAY_DIMENSIONS", None) is not None and "_FillValue" not in attrs and fill_value != "null":
             attrs["_FillValue"] = _fill_value(fill_value, data.dtype)
+        elif "_FillValue" in attrs:
+            attrs["_FillValue"] = _decoded(attrs["_FillValue"], data.dtype)
+        if dims is None and data.ndim == 0:
+            dims = ()
         if dims is None or any(dim is None for dim in dims):
             raise SourceError(f"{url}: the array {name!r} does not name its dimensions, so it is no variable of a dataset")
         # Variables along their own dimension become indexes, which are never lazy.
@@ -115,6 +121,18 @@ def _fill_value(text: str, dtype: np.dtype) -> Any:
     if isinstance(value, str):
         value = {"NaN": np.nan, "Infinity": np.inf, "-Infinity": -np.inf}.get(value, value)
     return dtype.type(value) if dtype.kind in "iufb" else value
+
+
+def _decoded(value: Any, dtype: np.dtype) -> Any:
+    """A float as xarray writes it into attributes, base64 of its bytes in little-endian order; other writers' is a number."""
+    if dtype.kind == "c" and isinstance(value, list):
+        return complex(*(_decoded(part, np.dtype(float)) for part in value))
+    if dtype.kind != "f" or not isinstance(value, str):
+        return value
+    try:
+        return struct.unpack("<d", base64.b64decode(value, validate=True))[0]
+    except (ValueError, struct.error):
+        return {"NaN": np.nan, "Infinity": np.inf, "-Infinity": -np.inf}.get(value, value)
 
 
 def _with_loaded_coordinates(dataset: xr.Dataset) -> xr.Dataset:

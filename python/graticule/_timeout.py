@@ -6,11 +6,14 @@ import ctypes
 import os
 import sys
 import threading
+import time
 from collections.abc import Callable
 from typing import Any
 
 #: A function that runs on for so many seconds when it was told to stop does not hear it; its process is ended then.
 GRACE_S = 2.0
+#: Seconds between one interruption and the next.
+AGAIN_S = 0.1
 #: The exit code of a worker process that had to be ended.
 EXIT_CODE = 124
 
@@ -26,9 +29,10 @@ class Limited:
         self.func, self.seconds = func, seconds
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        watch = _Watch(self.seconds)
+        watch = _Watch()
         try:
             try:
+                watch.begin(self.seconds)
                 return self.func(*args, **kwargs)
             finally:
                 watch.end()
@@ -37,34 +41,53 @@ class Limited:
 
 
 class _Watch:
-    def __init__(self, seconds: float) -> None:
+    """Interrupts the thread that made it, from the end of its time until it hears."""
+
+    def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._ended = False
+        self._ended = threading.Event()
         self._thread = threading.get_ident()
-        self._timer = self._later(seconds, self._stop)
 
-    def _later(self, seconds: float, act: Callable[[], None]) -> threading.Timer:
-        timer = threading.Timer(seconds, act)
-        timer.daemon = True
-        timer.start()
-        return timer
+    def begin(self, seconds: float) -> None:
+        threading.Thread(target=self._run, args=(seconds,), daemon=True).start()
 
-    def _stop(self) -> None:
+    def _run(self, seconds: float) -> None:
+        if self._ended.wait(seconds):
+            return
+        grace = time.monotonic() + GRACE_S
+        # Once is not enough: what strikes while an object is finalized is ignored there.
+        while self._interrupt() and not self._ended.wait(AGAIN_S):
+            if time.monotonic() > grace:
+                _end_process()
+
+    def _interrupt(self) -> bool:
         with self._lock:
-            if self._ended:
-                return
-            ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(self._thread), ctypes.py_object(_Expired))
-            self._timer = self._later(GRACE_S, self._kill)
-
-    def _kill(self) -> None:
-        from ._worker import _process
-
-        # In the client's own process there is nothing to end.
-        if not self._ended and "scheduler" in _process:
-            print("a function did not stop in its time, so this worker ends", file=sys.stderr, flush=True)
-            os._exit(EXIT_CODE)
+            if self._ended.is_set():
+                return False
+            _raise_in(self._thread, _Expired)
+            return True
 
     def end(self) -> None:
-        with self._lock:
-            self._ended = True
-        self._timer.cancel()
+        """After this nothing is raised any more."""
+        while not self._ended.is_set():
+            try:
+                with self._lock:
+                    self._ended.set()
+                    _raise_in(self._thread, None)
+            except _Expired:
+                continue
+
+
+def _raise_in(thread: int, exception: type[BaseException] | None) -> None:
+    """Raises in another thread, or takes back what is not raised yet."""
+    what = ctypes.py_object(exception) if exception else ctypes.py_object()
+    ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(thread), what)
+
+
+def _end_process() -> None:
+    from ._worker import _process
+
+    # In the client's own process there is nothing to end.
+    if "scheduler" in _process:
+        print("a function did not stop in its time, so this worker ends", file=sys.stderr, flush=True)
+        os._exit(EXIT_CODE)

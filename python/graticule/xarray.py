@@ -150,12 +150,7 @@ class GraticuleManager(ChunkManagerEntrypoint[Array]):
         return ga.store(sources, targets, regions, compute)
 
     def shuffle(self, x: Array, indexer: list[list[int]], axis: int, chunks: Any) -> Array:
-        order = np.concatenate([np.asarray(part, dtype=np.int64) for part in indexer if len(part)] or [np.empty(0, np.int64)])
-        taken = x[(slice(None),) * axis + (order,)]
-        if chunks is not None and chunks != "auto":
-            return taken.rechunk({axis: chunks})
-        lengths = tuple(len(part) for part in indexer if len(part))
-        return taken.rechunk({axis: lengths}) if lengths else taken
+        return ga.shuffle(x, indexer, axis, "auto" if chunks is None else chunks)
 
     def get_auto_chunk_size(self) -> int:
         return AUTO_BYTES

@@ -141,6 +141,50 @@ impl Generator {
             .into())
     }
 
+    /// A distribution of two numbers or fewer, by its name.
+    fn derived(&mut self, name: &str, a: f64, b: f64, shape: Vec<u64>, chunks: Lengths) -> Made {
+        let (random, chunks) = (&mut self.random, &convert::chunks(chunks));
+        let made = match name {
+            "lognormal" => random.lognormal(a, b, &shape, chunks),
+            "laplace" => random.laplace(a, b, &shape, chunks),
+            "logistic" => random.logistic(a, b, &shape, chunks),
+            "gumbel" => random.gumbel(a, b, &shape, chunks),
+            "weibull" => random.weibull(a, &shape, chunks),
+            "pareto" => random.pareto(a, &shape, chunks),
+            "power" => random.power(a, &shape, chunks),
+            "rayleigh" => random.rayleigh(a, &shape, chunks),
+            "standard_cauchy" => random.standard_cauchy(&shape, chunks),
+            "geometric" => random.geometric(a, &shape, chunks),
+            _ => return Err(Failure::value(format!("there is no distribution {name:?}"))),
+        };
+        Ok(made?.into())
+    }
+
+    fn triangular(&mut self, left: f64, mode: f64, right: f64, shape: Vec<u64>, chunks: Lengths) -> Made {
+        let corners = (left, mode, right);
+        let made = self.random.triangular(corners, &shape, &convert::chunks(chunks));
+        Ok(made?.into())
+    }
+
+    fn permutation(&mut self, len: u64) -> Made {
+        Ok(self.random.permutation(len)?.into())
+    }
+
+    fn choice(
+        &mut self,
+        len: u64,
+        shape: Vec<u64>,
+        chunks: Lengths,
+        replace: bool,
+        chances: Option<Vec<f64>>,
+    ) -> Made {
+        let chunks = convert::chunks(chunks);
+        let made = self
+            .random
+            .choice(len, &shape, &chunks, replace, chances.as_deref());
+        Ok(made?.into())
+    }
+
     fn integers(&mut self, low: i64, high: i64, shape: Vec<u64>, chunks: Lengths, dtype: Named) -> Made {
         let (low, high) = (low.into(), high.into());
         Ok(self

@@ -74,6 +74,8 @@ impl From<ClientError> for Failure {
         let message = error.to_string();
         match &error {
             ClientError::Array(error) => Self::new(class_of(error), message),
+            ClientError::UnknownFunction { name, .. } if functions::is_own(name) => no_python(),
+            ClientError::Failed { message: told } if functions::is_unknown(told) => no_python(),
             ClientError::Failed { message: told } => {
                 functions::raised(told).map_or_else(|| Self::new("TaskFailed", message), Self)
             }
@@ -82,6 +84,14 @@ impl From<ClientError> for Failure {
             _ => Self::new("ClusterError", message),
         }
     }
+}
+
+fn no_python() -> Failure {
+    Failure::new(
+        "Unsupported",
+        "workers of this cluster are not Python, and run no Python functions; compute this with graticule.Client(), \
+         without an address",
+    )
 }
 
 impl From<DataError> for Failure {

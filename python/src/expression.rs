@@ -111,6 +111,10 @@ impl Expression {
         Ok(self.array.take(&convert::numbers(positions)?, axis)?.into())
     }
 
+    fn shuffle(&self, groups: Vec<Vec<i64>>, axis: i64) -> Made {
+        Ok(self.array.shuffle(&groups, axis)?.into())
+    }
+
     fn take_along_axis(&self, positions: &Expression, axis: i64) -> Made {
         Ok(self.array.take_along_axis(&positions.array, axis)?.into())
     }

@@ -73,6 +73,16 @@ pub(crate) fn registry(py: Python<'_>, is_embedded: bool, version: Option<&str>)
     registry
 }
 
+/// Whether this is the name of Python's functions.
+pub(crate) fn is_own(name: &str) -> bool {
+    name == NAME
+}
+
+/// Whether a job failed because no worker is Python.
+pub(crate) fn is_unknown(message: &str) -> bool {
+    message.contains(&format!("no worker knows the function {NAME:?}"))
+}
+
 /// The exception whose number stands in a task's message.
 pub(crate) fn raised(message: &str) -> Option<PyErr> {
     let (_, behind) = message.rsplit_once(MARKS.0)?;

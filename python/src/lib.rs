@@ -17,6 +17,7 @@ mod expression;
 mod functions;
 mod linalg;
 mod memory;
+mod positions;
 mod process;
 mod reduce;
 mod selected;
@@ -44,5 +45,6 @@ fn _graticule(module: &Bound<'_, PyModule>) -> PyResult<()> {
     functions::register(module)?;
     reduce::register(module)?;
     linalg::register(module)?;
+    positions::register(module)?;
     sources::register(module)
 }

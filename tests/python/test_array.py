@@ -152,7 +152,8 @@ def test_errors_are_those_that_numpy_users_catch(client):
 
 
 def test_ufuncs_that_the_core_lacks_run_block_by_block(client, executed):
-    special = pytest.importorskip("scipy.special")
+    from scipy import special
+
     x = np.linspace(0.5, 3, 12)
     lazy = special.gammaln(ga.asarray(x, chunks=5))
     assert executed() == 0
@@ -175,7 +176,8 @@ def test_blocks_points_and_assignment(client):
 
 
 def test_functions_of_blocks_are_dasks(client):
-    da = pytest.importorskip("dask.array")
+    import dask.array as da
+
     x = np.arange(48.0).reshape(6, 8)
     mine, theirs = ga.from_array(x, chunks=(2, 3)), da.from_array(x, chunks=(2, 3))
     for build in (
@@ -209,6 +211,39 @@ def test_linalg_fft_and_random(client):
     np.testing.assert_array_equal(one, other)
     with pytest.raises(NotImplementedError, match="gamma"):
         ga.random.default_rng(0).gamma(2.0)
+
+
+def test_positions_and_histograms_are_numpys(client):
+    x = np.arange(24).reshape(4, 6) % 5
+    lazy = ga.from_array(x, chunks=(3, 2))
+    same(ga.unravel_index(lazy, (2, 3)), np.unravel_index(x, (2, 3)))
+    same(ga.ravel_multi_index([lazy, lazy], (5, 6)), np.ravel_multi_index([x, x], (5, 6)))
+    same(ga.choose(lazy % 2, [lazy, -lazy]), np.choose(x % 2, [x, -x]))
+    same(ga.piecewise(lazy * 1.0, [lazy < 2, lazy > 3], [-1, 1]), np.piecewise(x * 1.0, [x < 2, x > 3], [-1, 1]))
+    same(list(ga.tril_indices(4, 1)), np.tril_indices(4, 1))
+    same(ga.coarsen(np.sum, lazy, {1: 3}), x.reshape(4, 2, 3).sum(2))
+    same(ga.shuffle(lazy, [[3, 1], [0]], 0), x[[3, 1, 0]])
+    points = np.random.default_rng(0).normal(size=(50, 2))
+    edges = [np.linspace(-2, 2, 5), np.linspace(-1, 1, 4)]
+    same(ga.histogramdd(ga.from_array(points, chunks=(20, 2)), edges)[0], np.histogramdd(points, edges)[0])
+    first, second = (ga.from_array(column, chunks=20) for column in points.T)
+    same(ga.histogram2d(first, second, edges)[0], np.histogram2d(*points.T, edges)[0])
+    same(ga.histogram2d(first, second, edges[0])[0], np.histogram2d(*points.T, edges[0])[0])
+    with pytest.raises(ValueError, match="bins for 3 axes"):
+        ga.histogramdd(ga.from_array(points, chunks=20), [edges[0]] * 3)
+    same(ga.moment(ga.from_array(points, chunks=20), 2, axis=0), points.var(0))
+    u, s, vh = ga.linalg.svd_compressed(ga.from_array(points, chunks=(10, 2)), 2, seed=1)
+    np.testing.assert_allclose(s.compute(), np.linalg.svd(points, compute_uv=False))
+    rng = ga.random.default_rng(1)
+    assert sorted(rng.permutation(9).compute()) == list(range(9))
+    assert abs(np.median(rng.laplace(loc=2.0, scale=1.0, size=5000).compute()) - 2) < 0.2
+    assert abs(np.median(rng.lognormal(mean=1.0, sigma=0.5, size=5000).compute()) - np.e) < 0.2
+    assert set(rng.choice(3, 200, p=[0.5, 0.0, 0.5]).compute()) == {0, 2}
+    assert np.unique(rng.choice(50, (5, 8), replace=False, chunks=3).compute()).size == 40
+    corners = rng.triangular(-1, 0, 2, size=200).compute()
+    assert corners.min() >= -1 and corners.max() <= 2
+    with pytest.raises(ValueError, match="add up to"):
+        rng.choice(2, 3, p=[0.5, 0.6])
 
 
 def test_anything_sliceable_is_an_array_and_can_be_stored_into(client, executed):

@@ -778,3 +778,19 @@ def test_a_function_may_run_for_a_limited_time(client):
     with pytest.raises(TimeoutError, match="did not end within 0.2 s"):
         x.result(timeout=20)
     assert client.submit(inc, 2).result() == 3
+
+
+def test_time_that_ends_within_a_finalizer_ends_all_the_same(client):
+    class Slow:
+        def __del__(self):
+            time.sleep(0.5)
+
+    def endless():
+        Slow()
+        while True:
+            time.sleep(0.01)
+
+    with graticule.annotate(timeout=0.2):
+        x = client.submit(endless)
+    with pytest.raises(TimeoutError, match="did not end within 0.2 s"):
+        x.result(timeout=20)

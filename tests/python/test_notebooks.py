@@ -4,9 +4,7 @@ import json
 import pathlib
 
 import numpy as np
-import pytest
 
-pytest.importorskip("xarray")
 EXAMPLES = pathlib.Path(__file__).parents[2] / "examples"
 
 

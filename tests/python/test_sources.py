@@ -5,11 +5,11 @@ import pathlib
 
 import numpy as np
 import pytest
+import xarray as xr
 
 import graticule.array as ga
 import graticule.stac
 
-xr = pytest.importorskip("xarray")
 SCENES = pathlib.Path(__file__).parents[2] / "examples" / "data" / "landsat8-ny"
 
 
@@ -91,7 +91,8 @@ def test_a_missing_store_is_an_os_error(client):
 
 
 def test_geotiff_is_what_rasterio_reads(client):
-    rasterio = pytest.importorskip("rasterio")
+    import rasterio
+
     path = next(SCENES.glob("*/red.tif"))
     got = xr.open_dataset(path, engine="graticule").band_data
     raw = xr.open_dataset(path, engine="graticule", mask_and_scale=False).band_data
@@ -153,3 +154,30 @@ def test_floats_have_nan_where_pixels_are_missing(client):
         items.stack("red", crs="WGS84")
     with pytest.raises(OSError, match="nir"):
         items.stack("nir")
+
+
+def test_a_single_number_needs_no_names_of_dimensions(client, tmp_path):
+    import zarr
+
+    group = zarr.open_group(tmp_path / "numbers.zarr", mode="w", zarr_format=3)
+    group.create_array("height", shape=(), dtype="i4")[...] = 7
+    assert group["height"].metadata.dimension_names is None
+    assert int(xr.open_dataset(tmp_path / "numbers.zarr", engine="graticule").height) == 7
+    group.create_array("nameless", shape=(3,), dtype="i4")
+    with pytest.raises(graticule.SourceError, match="'nameless' does not name its dimensions"):
+        xr.open_dataset(tmp_path / "numbers.zarr", engine="graticule")
+
+
+@pytest.mark.parametrize("dtype", ["f4", "f8", "i2"])
+@pytest.mark.parametrize("consolidated", [True, False])
+@pytest.mark.parametrize("version", [2, 3])
+def test_what_stands_for_missing_is_missing(client, tmp_path, version, consolidated, dtype):
+    missing = 1e20 if dtype[0] == "f" else -999
+    values = np.array([[1, 2, np.nan], [np.nan, 5, 6]])
+    ds = xr.Dataset({"sst": (("y", "x"), values)})
+    ds.sst.encoding = {"_FillValue": missing, "dtype": dtype}
+    path = tmp_path / "sst.zarr"
+    ds.to_zarr(path, zarr_format=version, consolidated=consolidated)
+    plain = xr.open_zarr(path, chunks=None, consolidated=consolidated)
+    xr.testing.assert_identical(xr.open_dataset(path, engine="graticule").compute(), plain.load())
+    np.testing.assert_array_equal(plain.sst, values)

@@ -9,8 +9,7 @@ import warnings
 
 import numpy as np
 import pytest
-
-xr = pytest.importorskip("xarray")
+import xarray as xr
 
 from graticule.errors import GraticuleError, Unsupported
 from xarray_operations import OPERATIONS, dataset

@@ -278,6 +278,13 @@ impl ZarrGroup {
             .map_err(|e| failed(e.to_string()))?;
         let mut found = BTreeMap::new();
         while let Some(entry) = entries.next_entry().await.map_err(|e| failed(e.to_string()))? {
+            // A link to a folder is one too; the group's own metadata are files.
+            let is_folder = tokio::fs::metadata(entry.path())
+                .await
+                .is_ok_and(|of| of.is_dir());
+            if !is_folder {
+                continue;
+            }
             let name = entry.file_name().to_string_lossy().into_owned();
             let address = self.address.child(&name);
             if let Some(text) = document(stores, &address.child("zarr.json")).await? {

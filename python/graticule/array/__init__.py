@@ -73,6 +73,22 @@ from ._elementwise import (
     size,
     where,
 )
+from ._positions import (
+    choose,
+    coarsen,
+    histogram2d,
+    histogramdd,
+    moment,
+    piecewise,
+    ravel_multi_index,
+    rechunk,
+    shuffle,
+    tril_indices,
+    tril_indices_from,
+    triu_indices,
+    triu_indices_from,
+    unravel_index,
+)
 from ._products import corrcoef, cov, cross, dot, einsum, inner, kron, matmul, outer, tensordot, vdot, vecdot
 from ._reduce import (
     argsort,
@@ -189,6 +205,7 @@ def _methods() -> None:
     for name in (
         "all", "any", "argmax", "argmin", "argsort", "cumprod", "cumsum", "diagonal", "max", "mean", "min", "nonzero", "prod",
         "ptp", "searchsorted", "sort", "std", "sum", "take", "topk", "argtopk", "trace", "var", "compress", "moveaxis",
+        "choose", "moment", "shuffle",
     ):
         setattr(Array, name, globals()[name])
 

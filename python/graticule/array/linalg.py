@@ -13,7 +13,7 @@ from ._products import cross, diagonal, matmul, matrix_transpose, outer, tensord
 __all__ = [
     "cholesky", "cond", "cross", "det", "diagonal", "eig", "eigh", "eigvals", "eigvalsh", "inv", "lstsq", "lu", "matmul",
     "matrix_norm", "matrix_power", "matrix_rank", "matrix_transpose", "norm", "outer", "pinv", "qr", "sfqr", "slogdet",
-    "solve", "solve_triangular", "svd", "svdvals", "tensordot", "trace", "tsqr", "vecdot", "vector_norm",
+    "solve", "solve_triangular", "svd", "svd_compressed", "svdvals", "tensordot", "trace", "tsqr", "vecdot", "vector_norm",
 ]
 
 QRResult = namedtuple("QRResult", ["Q", "R"])
@@ -47,6 +47,11 @@ def sfqr(a: Any) -> QRResult:
 def svd(a: Any, full_matrices: bool = False, compute_uv: bool = True) -> Any:
     """Unlike NumPy's the reduced one unless told otherwise, as Dask's."""
     return SVDResult(*_factored("svd" if full_matrices else "svd_reduced", a)) if compute_uv else svdvals(a)
+
+
+def svd_compressed(a: Any, k: int, n_power_iter: int = 0, n_oversamples: int = 10, seed: int = 0, **_: Any) -> SVDResult:
+    """The greatest singular values and their vectors, nearly, from products with random directions."""
+    return SVDResult(*(Array(one) for one in _graticule.svd_compressed(typed(a), k, n_power_iter, n_oversamples, seed)))
 
 
 def svdvals(x: Any, /) -> Array:

@@ -57,6 +57,56 @@ class Generator:
             self._random.integers(low, high + bool(endpoint), shape, _lengths(shape, chunks, dtype), dtype_name(dtype))
         )
 
+    def permutation(self, x: int) -> Array:
+        """The integers below a number in a random order, in one chunk."""
+        return Array(self._random.permutation(int(x)))
+
+    def choice(self, a: int, size: Any = (), replace: bool = True, p: Any = None, chunks: Any = "auto") -> Array:
+        """Integers below a number, drawn with or without replacement; of an array, take what they name."""
+        if not isinstance(a, (int, np.integer)):
+            raise Unsupported("choice from an array; take its elements at choice(len(a), ...)")
+        shape = _shape(size)
+        chances = None if p is None else np.asarray(p, dtype=np.float64).tolist()
+        return Array(self._random.choice(int(a), shape, _lengths(shape, chunks, np.int64), bool(replace), chances))
+
+    def triangular(self, left: float, mode: float, right: float, size: Any = (), chunks: Any = "auto") -> Array:
+        shape = _shape(size)
+        return Array(self._random.triangular(left, mode, right, shape, _lengths(shape, chunks, float)))
+
+    def lognormal(self, mean: float = 0.0, sigma: float = 1.0, size: Any = (), chunks: Any = "auto") -> Array:
+        return self._derived("lognormal", mean, sigma, size, chunks)
+
+    def laplace(self, loc: float = 0.0, scale: float = 1.0, size: Any = (), chunks: Any = "auto") -> Array:
+        return self._derived("laplace", loc, scale, size, chunks)
+
+    def logistic(self, loc: float = 0.0, scale: float = 1.0, size: Any = (), chunks: Any = "auto") -> Array:
+        return self._derived("logistic", loc, scale, size, chunks)
+
+    def gumbel(self, loc: float = 0.0, scale: float = 1.0, size: Any = (), chunks: Any = "auto") -> Array:
+        return self._derived("gumbel", loc, scale, size, chunks)
+
+    def weibull(self, a: float, size: Any = (), chunks: Any = "auto") -> Array:
+        return self._derived("weibull", a, 0.0, size, chunks)
+
+    def pareto(self, a: float, size: Any = (), chunks: Any = "auto") -> Array:
+        return self._derived("pareto", a, 0.0, size, chunks)
+
+    def power(self, a: float, size: Any = (), chunks: Any = "auto") -> Array:
+        return self._derived("power", a, 0.0, size, chunks)
+
+    def rayleigh(self, scale: float = 1.0, size: Any = (), chunks: Any = "auto") -> Array:
+        return self._derived("rayleigh", scale, 0.0, size, chunks)
+
+    def geometric(self, p: float, size: Any = (), chunks: Any = "auto") -> Array:
+        return self._derived("geometric", p, 0.0, size, chunks)
+
+    def standard_cauchy(self, size: Any = (), chunks: Any = "auto") -> Array:
+        return self._derived("standard_cauchy", 0.0, 0.0, size, chunks)
+
+    def _derived(self, name: str, a: float, b: float, size: Any, chunks: Any) -> Array:
+        shape = _shape(size)
+        return Array(self._random.derived(name, float(a), float(b), shape, _lengths(shape, chunks, float)))
+
     def __getattr__(self, name: str) -> Any:
         if name.startswith("_"):
             raise AttributeError(name)

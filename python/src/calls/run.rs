@@ -183,10 +183,12 @@ fn loaded(py: Python<'_>, value: &Value) -> PyResult<Py<PyAny>> {
     let load = py.import("graticule._pickle")?.getattr("load_function")?;
     let function = load.call1((payload,))?.unbind();
     let mut kept = LOADED.lock().unwrap_or_else(PoisonError::into_inner);
-    if kept.functions.insert(name, function.clone_ref(py)).is_none() {
-        kept.order.push_back(name);
-    }
+    // What is dropped may run the user's code, so it is dropped when the lock is not held.
     let mut dropped = Vec::new();
+    match kept.functions.insert(name, function.clone_ref(py)) {
+        None => kept.order.push_back(name),
+        Some(same) => dropped.push(same),
+    }
     while kept.order.len() > LOADED_MAX {
         let oldest = kept.order.pop_front();
         dropped.extend(oldest.and_then(|oldest| kept.functions.remove(&oldest)));

@@ -1,4 +1,4 @@
-//! Blobs sound and damaged; that sound ones decode exactly is seen in whole files, in `tests/tiff.rs`.
+//! Blobs sound and damaged; that sound ones decode exactly is seen in whole files, in `tests/suite/tiff.rs`.
 #![allow(clippy::unwrap_used)] // Helpers of tests fail as tests do.
 
 use std::path::PathBuf;

@@ -1,0 +1,10 @@
+//! Sessions as programs use them: embedded, remote, with functions and workers of their own.
+
+mod block_functions;
+mod embedded;
+mod functions;
+mod lengths;
+mod own_worker;
+mod rechunk;
+mod reconnect;
+mod remote;

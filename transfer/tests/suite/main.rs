@@ -1,0 +1,4 @@
+//! Chunks between processes: by gRPC and by shared memory.
+
+mod grpc;
+mod shared;
