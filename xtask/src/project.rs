@@ -59,9 +59,12 @@ pub(crate) enum DependencyKind {
 }
 
 impl Project {
-    /// Asks Cargo about the workspace that this program was built from.
+    /// Asks Cargo about the workspace that it runs this program from: of checkouts that share a folder for what is built, one
+    /// may run what another has built.
     pub(crate) fn open() -> Result<Self> {
-        let root = Path::new(env!("CARGO_MANIFEST_DIR"))
+        let folder =
+            std::env::var_os("CARGO_MANIFEST_DIR").unwrap_or_else(|| env!("CARGO_MANIFEST_DIR").into());
+        let root = Path::new(&folder)
             .parent()
             .context("xtask stands in a folder of the workspace")?
             .to_path_buf();
