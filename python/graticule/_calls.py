@@ -264,15 +264,18 @@ class Calls:
         return _done() if self._is_async() else None
 
     @sync
-    def get(self, dsk: dict[Any, Any], keys: Any, **kwargs: Any) -> Any:
-        """Computes a graph: a dict of tasks, each a tuple of a function and its arguments, keys among them.
+    def get(self, dsk: Any, keys: Any, sync: bool = True, **kwargs: Any) -> Any:
+        """Computes a graph: a dict of tasks, each a tuple of a function and its arguments, keys among them; or any graph of Dask's,
+        which finds its scheduler's `get` here. With `sync=False` futures take the places of the results.
 
         >>> client.get({"x": (add, 1, 2)}, "x")  # doctest: +SKIP
         3
         """
-        from ._graph import submit_graph
+        from . import _dask, _graph
 
-        return self.gather(submit_graph(self, dsk, keys))
+        submit_graph = _dask.submit_graph if _dask.is_loaded() else _graph.submit_graph
+        futures = submit_graph(self, dsk, keys)
+        return self.gather(futures) if sync else futures
 
     def _end_calls(self) -> None:
         if "_calls" in self.__dict__:

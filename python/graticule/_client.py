@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from . import _graticule
+from . import _dask, _graticule
 from ._about import About
 from ._calls import sync
 from ._cluster import LocalCluster
@@ -90,20 +90,29 @@ class Client(About):
                 _clients.append(self)
             _tell_xarray()
 
-    def compute(self, *arrays: Any, allow_large: bool = False) -> Any:
+    def compute(self, *arrays: Any, allow_large: bool = False, sync: bool = False, optimize_graph: bool = True) -> Any:
         """Computes arrays in one plan: what they share is computed once. One array gives its result, several a tuple.
 
-        What is no array is given back as it is; lists, tuples and dicts are looked into.
+        What is no array is given back as it is; lists, tuples and dicts are looked into. Of collections of Dask's it gives futures, as
+        `distributed.Client.compute` does, or with `sync=True` the results.
         """
         computed = _mapped(arrays, lambda lazy: self._results(lazy, allow_large))
+        if _dask.is_loaded():
+            computed = _mapped(
+                computed, lambda lazy: _dask.compute(self, lazy, optimize_graph), _dask.is_collection
+            )
+            computed = self.gather(computed) if sync else computed
         return computed[0] if len(computed) == 1 else computed
 
-    def persist(self, *arrays: Any) -> Any:
+    def persist(self, *arrays: Any, optimize_graph: bool = True) -> Any:
         """Computes arrays and keeps them in the cluster, as long as what is returned or made of it lives.
 
-        Returns at once. What is computed later of an array whose computation fails, fails with it.
+        Returns at once. What is computed later of an array whose computation fails, fails with it. Collections of Dask's are kept as
+        well.
         """
         kept = _mapped(arrays, self._kept)
+        if _dask.is_loaded():
+            kept = _mapped(kept, lambda lazy: _dask.persist(self, lazy, optimize_graph), _dask.is_collection)
         return kept[0] if len(kept) == 1 else kept
 
     def stream(self, array: Any) -> Iterator[tuple[tuple[slice, ...], np.ndarray]]:
@@ -141,9 +150,12 @@ class Client(About):
             self.cluster.close()
 
     def __enter__(self) -> Client:
+        # Dask's collections are computed here for as long.
+        self._as_scheduler = _dask.AsScheduler(self)
         return self
 
     def __exit__(self, *_: object) -> None:
+        self._as_scheduler.end()
         self.close()
 
     def __repr__(self) -> str:
@@ -168,14 +180,18 @@ def as_numpy(buffer: Any) -> np.ndarray:
     return np.frombuffer(buffer, np.uint8).view(dtype).reshape(shape)
 
 
-def _mapped(values: Iterable[Any], compute: Any) -> tuple[Any, ...]:
-    """The values with all arrays in them replaced by what `compute` makes of their list."""
+def _is_array(value: Any) -> bool:
     from .array import Array
 
+    return isinstance(value, Array)
+
+
+def _mapped(values: Iterable[Any], compute: Any, is_lazy: Any = _is_array) -> tuple[Any, ...]:
+    """The values with all arrays in them, or what else is lazy, replaced by what `compute` makes of their list."""
     lazy: list[Any] = []
 
     def find(value: Any) -> None:
-        if isinstance(value, Array):
+        if is_lazy(value):
             lazy.append(value)
         elif isinstance(value, (list, tuple)):
             for part in value:
@@ -190,7 +206,7 @@ def _mapped(values: Iterable[Any], compute: Any) -> tuple[Any, ...]:
     made = iter(compute(lazy)) if lazy else iter(())
 
     def put(value: Any) -> Any:
-        if isinstance(value, Array):
+        if is_lazy(value):
             return next(made)
         if type(value) in (list, tuple):
             return type(value)(put(part) for part in value)

@@ -67,16 +67,45 @@ def _text(error: BaseException) -> str:
 
 def _pickled(error: BaseException) -> bytes | None:
     """The exception, if it comes back from its pickle."""
-    try:
+    for write in (_by_name, _by_value, _by_parts):
         try:
-            made = pickle.dumps(error, 5)
-            if b"__main__" in made:
-                raise ValueError("of a module that others cannot import")
+            made = write(error)
+            if len(made) <= _BYTES_MAX and isinstance(pickle.loads(made), BaseException):
+                return made
         except Exception:
-            made = cloudpickle.dumps(error, protocol=5)
-        return made if len(made) <= _BYTES_MAX and isinstance(pickle.loads(made), BaseException) else None
-    except Exception:
-        return None
+            continue
+    return None
+
+
+def _by_name(error: BaseException) -> bytes:
+    made = pickle.dumps(error, 5)
+    if b"__main__" in made:
+        raise ValueError("of a module that others cannot import")
+    return made
+
+
+def _by_value(error: BaseException) -> bytes:
+    return cloudpickle.dumps(error, protocol=5)
+
+
+def _by_parts(error: BaseException) -> bytes:
+    """One whose class wants to be called with other arguments than it tells."""
+    return cloudpickle.dumps(_Parts(error), protocol=5)
+
+
+class _Parts:
+    def __init__(self, error: BaseException) -> None:
+        self.parts = (type(error), error.args, error.__dict__)
+
+    def __reduce__(self) -> Any:
+        return _put_together, self.parts
+
+
+def _put_together(kind: type[BaseException], args: tuple[Any, ...], attributes: dict[str, Any]) -> BaseException:
+    error = kind.__new__(kind, *args)
+    error.args = args
+    error.__dict__.update(attributes)
+    return error
 
 
 def arrived(kept: BaseException | None, written: bytes, text: str) -> BaseException:

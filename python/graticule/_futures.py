@@ -116,6 +116,9 @@ class Future:
     def __reduce__(self) -> Any:
         return _pickle.met(self._call)
 
+    def __dask_tokenize__(self) -> Any:
+        return ("graticule.Future", self.key)
+
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Future) and other._call.identity == self._call.identity
 

@@ -562,9 +562,9 @@ def test_exceptions_as_they_travel_between_processes():
     locked.lock = threading.Lock()
     read = far(locked)
     assert isinstance(read, graticule.TaskFailed) and "ValueError: has a lock" in str(read) and "pickled" in str(read)
-    # It comes back from its pickle only where its class takes what it was made of.
+    # Its class takes other arguments than it tells.
     read = far(Odd("an odd thing", 2))
-    assert isinstance(read, graticule.TaskFailed) and "Odd: an odd thing" in str(read)
+    assert type(read) is Odd and str(read) == "an odd thing" and read.b == 2
     try:
         try:
             raise KeyError("inner")
@@ -780,6 +780,7 @@ def test_a_function_may_run_for_a_limited_time(client):
     assert client.submit(inc, 2).result() == 3
 
 
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 def test_time_that_ends_within_a_finalizer_ends_all_the_same(client):
     class Slow:
         def __del__(self):

@@ -17,6 +17,10 @@ pub(crate) const VARIABLE: &str = "GRATICULE_PYTHON";
 const PACKAGE: &str = "python/Cargo.toml";
 const BUILD_LIMIT: Duration = Duration::from_secs(20 * 60);
 const REQUIREMENTS: &str = "tests/python/requirements.txt";
+/// Another release of Dask than the requirements have, in a folder of its own.
+const OLDER_DASK: &str = "tests/python/older-dask.txt";
+/// The environment variable that tells tests where it is.
+pub(crate) const OLDER_DASK_VARIABLE: &str = "GRATICULE_OLDER_DASK";
 /// Peers that not every platform has.
 const PEERS: &str = "benches/requirements.txt";
 const PEERS_STAMP: &str = "installed-peers.txt";
@@ -53,6 +57,29 @@ pub(crate) fn ensure(project: &Project) -> Result<PathBuf> {
         .context("the Python packages of the tests could not be installed")?;
     fs::write(&stamp, wanted)?;
     Ok(python)
+}
+
+/// Where an older Dask is; installs it if need be.
+pub(crate) fn older_dask(project: &Project) -> Result<PathBuf> {
+    let source = project.root.join(OLDER_DASK);
+    let wanted = fs::read_to_string(&source).with_context(|| format!("cannot read {}", source.display()))?;
+    let dir = project.target_dir.join("older-dask");
+    let stamp = dir.join(STAMP);
+    if fs::read_to_string(&stamp).is_ok_and(|installed| installed == wanted) {
+        return Ok(dir);
+    }
+    if dir.exists() {
+        fs::remove_dir_all(&dir).with_context(|| format!("cannot remove {}", dir.display()))?;
+    }
+    Task::new(interpreter(project))
+        .words("-m pip install --quiet --disable-pip-version-check --no-input --no-deps --target")
+        .arg(&dir)
+        .arg("--requirement")
+        .arg(&source)
+        .run_ok()
+        .context("the older Dask could not be installed")?;
+    fs::write(&stamp, wanted)?;
+    Ok(dir)
 }
 
 /// Adds the peers of the benchmarks that are not on every platform. One that cannot be installed is said to be missing.

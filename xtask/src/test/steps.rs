@@ -177,9 +177,7 @@ fn rust_tests(project: &Project) -> Result<Outcome> {
             python_env::interpreter(project)
         }
     };
-    // Built first, so that tests that start real processes find the program of this very checkout.
-    let build = "build --workspace --exclude xtask --exclude xtask-codegen --bins --examples --quiet";
-    project.cargo(build).limit(RUST_TESTS_LIMIT).run_ok()?;
+    build_programs(project)?;
     let nextest = installed("cargo-nextest");
     let task = if nextest {
         let words = "nextest run --workspace --exclude xtask-codegen --no-fail-fast --no-tests pass";
@@ -202,6 +200,12 @@ fn rust_tests(project: &Project) -> Result<Outcome> {
     Ok(outcome)
 }
 
+/// Tests that start real processes find the programs of this very checkout.
+fn build_programs(project: &Project) -> Result<()> {
+    let build = "build --workspace --exclude xtask --exclude xtask-codegen --bins --examples --quiet";
+    project.cargo(build).limit(RUST_TESTS_LIMIT).run_ok().map(drop)
+}
+
 fn doc_tests(project: &Project) -> Result<Outcome> {
     let words = "test --workspace --exclude xtask --exclude xtask-codegen --doc --no-fail-fast --quiet";
     let finished = project.cargo(words).run()?;
@@ -219,6 +223,7 @@ fn python_tests(project: &Project) -> Result<Outcome> {
         return Ok(Outcome::nothing("no Python tests yet"));
     }
     let python = python_env::ensure(project)?;
+    build_programs(project)?;
     python_env::install_package(project)?;
     let task = Task::new(&python)
         .words("-m pytest --quiet -p no:cacheprovider")
@@ -226,6 +231,7 @@ fn python_tests(project: &Project) -> Result<Outcome> {
         .dir(&project.root);
     let task = with_product(task, project).env(python_env::VARIABLE, &python);
     let finished = task
+        .env(python_env::OLDER_DASK_VARIABLE, python_env::older_dask(project)?)
         .env("PYTHONDONTWRITEBYTECODE", "1")
         .limit(PYTHON_TESTS_LIMIT)
         .run()?;
