@@ -14,7 +14,7 @@ use crate::{
     BlockStream, ClientError, ConnectOptions, Job, Persisted, Results, RunOptions, address, explain,
     fetch::Fetcher,
     gather, key, link,
-    persist::KeepingJob,
+    persist::{KeepingJob, check_held},
     resume::Home,
     session::{About, Session},
 };
@@ -278,6 +278,7 @@ impl Client {
         if matches!(self.session.about.fetcher, Fetcher::Remote(_)) {
             check_tables(&plan)?;
         }
+        check_held(&self.session, &plan)?;
         self.session.submit(name, Arc::new(plan)).await
     }
 }

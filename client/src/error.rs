@@ -102,6 +102,17 @@ pub enum ClientError {
         /// Where, and why.
         message: String,
     },
+    /// What is to be computed is made of what another client keeps.
+    #[error(
+        "an array that the client of {there} keeps cannot be computed by the client of {here}: compute it by the client that \
+         persisted it, or make an array of its elements for this one"
+    )]
+    OtherClient {
+        /// The address of the client that was asked.
+        here: String,
+        /// The address of the client that keeps it.
+        there: String,
+    },
     /// The job was cancelled.
     #[error("the job was cancelled")]
     Cancelled,

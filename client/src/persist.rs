@@ -1,8 +1,11 @@
-use std::sync::Arc;
+use std::{
+    collections::HashMap,
+    sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError, Weak},
+};
 
 use futures::Stream;
 use graticule_array::{Array, OutputMeta};
-use graticule_plan::{JobId, Key};
+use graticule_plan::{JobId, Key, Plan, Source};
 use tokio::sync::watch;
 use tokio_stream::wrappers::WatchStream;
 
@@ -10,7 +13,7 @@ use crate::{
     ClientError, Progress, RunOptions,
     feed::JobFeed,
     job::no_workers,
-    session::{JobGuard, Session, Submitted},
+    session::{About, JobGuard, Session, Submitted},
 };
 
 /// An array whose chunks the cluster keeps. Clones share it; the last one that is dropped releases the chunks.
@@ -56,6 +59,7 @@ impl KeepingJob {
 impl Persisted {
     pub(crate) fn new(job: Arc<KeepingJob>, key: Key, meta: &OutputMeta) -> Self {
         let array = Array::held(key, &meta.grid, meta.dtype);
+        holders().insert(key, Holder::of(&job));
         Self {
             kept: Arc::new(Kept { key, array, job }),
         }
@@ -71,6 +75,16 @@ impl Persisted {
     /// The number of the job that makes it.
     pub fn id(&self) -> JobId {
         self.kept.job.guard.id
+    }
+
+    /// How far the job is.
+    pub fn latest_progress(&self) -> Progress {
+        self.kept.job.progress.borrow().clone()
+    }
+
+    /// Whether nothing will be told of the job any more: all chunks are there, or cannot be had.
+    pub fn is_over(&self) -> bool {
+        self.kept.job.feed.outcome().is_some()
     }
 
     /// How far the job is, now and whenever that changes. Ends with the job.
@@ -120,6 +134,61 @@ impl Persisted {
 
 impl Drop for Kept {
     fn drop(&mut self) {
+        holders().remove(&self.key);
         self.job.session.release(self.key);
     }
+}
+
+/// The client that keeps a result, and what it is told of it.
+struct Holder {
+    session: Weak<About>,
+    url: String,
+    feed: Weak<JobFeed>,
+}
+
+impl Holder {
+    fn of(job: &KeepingJob) -> Self {
+        Self {
+            session: Arc::downgrade(&job.session.about),
+            url: job.session.about.url.clone(),
+            feed: Arc::downgrade(&job.feed),
+        }
+    }
+
+    /// Whether a client may read it.
+    fn check(&self, session: &Session) -> Result<(), ClientError> {
+        if !std::ptr::eq(self.session.as_ptr(), Arc::as_ptr(&session.about)) {
+            return Err(ClientError::OtherClient {
+                here: session.about.url.clone(),
+                there: self.url.clone(),
+            });
+        }
+        match self.feed.upgrade().and_then(|feed| feed.outcome()) {
+            None | Some(Ok(())) => Ok(()),
+            Some(Err(why)) => Err(why),
+        }
+    }
+}
+
+/// What clients of this process keep, so that each knows what is another's.
+fn holders() -> MutexGuard<'static, HashMap<Key, Holder>> {
+    static HOLDERS: LazyLock<Mutex<HashMap<Key, Holder>>> = LazyLock::new(Mutex::default);
+    HOLDERS.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Refuses a plan that reads what another client of this process keeps, or what could not be made: the scheduler could only say that
+/// it has no such result.
+pub(crate) fn check_held(session: &Session, plan: &Plan) -> Result<(), ClientError> {
+    let sources = plan
+        .iter()
+        .flat_map(|(_, layer)| layer.inputs.iter().map(|input| input.source));
+    let holders = holders();
+    for source in sources {
+        if let Source::Held(key) = source
+            && let Some(holder) = holders.get(&key)
+        {
+            holder.check(session)?;
+        }
+    }
+    Ok(())
 }

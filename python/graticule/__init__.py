@@ -12,6 +12,7 @@ from ._client import Client, compute, default_client, persist
 from ._futures import Future, as_completed, fire_and_forget, futures_of, wait
 from ._graticule import __version__
 from ._plugins import Environ, PipInstall, UploadFile, WorkerPlugin
+from ._progress import ProgressBar, progress
 from ._worker import get_client, get_worker, rejoin, secede, worker_client
 from .errors import (
     Cancelled,
@@ -42,6 +43,7 @@ __all__ = [
     "LocalCluster",
     "OutOfBounds",
     "PipInstall",
+    "ProgressBar",
     "ResultTooLarge",
     "SourceError",
     "TaskFailed",
@@ -58,6 +60,7 @@ __all__ = [
     "get_client",
     "get_worker",
     "persist",
+    "progress",
     "rejoin",
     "secede",
     "wait",

@@ -9,6 +9,7 @@ from typing import Any
 import cloudpickle
 import numpy as np
 
+from . import _pickle
 from ._client import as_numpy
 from .errors import InvalidType, InvalidValue
 
@@ -16,7 +17,7 @@ from .errors import InvalidType, InvalidValue
 def dumps(what: Any) -> bytes:
     """The bytes of a function and what goes with it."""
     try:
-        return cloudpickle.dumps(what, protocol=5)
+        return _pickle.by_value(what)
     except Exception as error:
         raise InvalidType(f"the function cannot be pickled, so no worker can have it: {error}") from error
 

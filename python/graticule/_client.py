@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from . import _dask, _graticule
+from . import _dask, _graticule, _html
 from ._about import About
 from ._calls import sync
 from ._cluster import LocalCluster
@@ -130,8 +130,12 @@ class Client(About):
 
     @property
     def dashboard_link(self) -> str | None:
-        """The dashboard's address, if there is one."""
-        return self._cluster.dashboard
+        """The dashboard's address, if there is one. On a JupyterHub it goes by jupyter-server-proxy; the environment variable
+        `GRATICULE_DASHBOARD_LINK` says otherwise, as `https://{host}/hub/{port}/`."""
+        return _html.link(self._cluster.dashboard)
+
+    def _repr_html_(self) -> str:
+        return _html.closed("Client") if self.closed else _html.client(self)
 
     @property
     def closed(self) -> bool:
@@ -169,7 +173,10 @@ class Client(About):
 
     def _kept(self, lazy: list[Any]) -> list[Any]:
         kept = self._cluster.persist([array._x for array in lazy])
-        return [type(array)(one.expression()) for array, one in zip(lazy, kept)]
+        made = [type(array)(one.expression()) for array, one in zip(lazy, kept)]
+        for array, job in zip(made, kept):
+            array._job = job
+        return made
 
 
 def as_numpy(buffer: Any) -> np.ndarray:
@@ -227,9 +234,13 @@ def _tell_xarray() -> None:
 
 def default_client() -> Client:
     """The client that is used where none is named: the one made last, or a cluster in this process, made now."""
-    with _lock:
-        open_ones = [client for client in _clients if not client.closed]
+    open_ones = open_clients()
     return open_ones[-1] if open_ones else Client()
+
+
+def open_clients() -> list[Client]:
+    with _lock:
+        return [client for client in _clients if not client.closed]
 
 
 def is_elsewhere() -> bool:

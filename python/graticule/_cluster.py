@@ -10,6 +10,7 @@ import time
 import weakref
 from typing import TYPE_CHECKING, Any
 
+from . import _html
 from .errors import ClusterError, InvalidValue
 
 if TYPE_CHECKING:
@@ -95,7 +96,7 @@ class LocalCluster:
         if len(words) != 2:
             self._process.kill()
             raise ClusterError("the scheduler process did not start; what it said stands above")
-        self.scheduler_address, self.dashboard_link = words[0], None if words[1] == "-" else words[1]
+        self.scheduler_address, self._dashboard = words[0], None if words[1] == "-" else words[1]
         self.status = "running"
         self._client: Client | None = None
         _clusters.add(self)
@@ -129,6 +130,14 @@ class LocalCluster:
         if self._client is None or self._client.closed:
             self._client = Client(self, set_as_default=False)
         return self._client._cluster.info()
+
+    @property
+    def dashboard_link(self) -> str | None:
+        """The dashboard's address, if there is one; see `Client.dashboard_link`."""
+        return _html.link(self._dashboard)
+
+    def _repr_html_(self) -> str:
+        return _html.closed("LocalCluster") if self.status != "running" else _html.cluster(self)
 
     @property
     def workers(self) -> dict[str, Any]:

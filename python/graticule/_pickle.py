@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import io
 import marshal
 import pickle
 import sys
@@ -37,6 +38,23 @@ class _Places(threading.local):
 places = _Places()
 
 
+class _Pickler(cloudpickle.Pickler):
+    """cloudpickle's, that lets code keep the name of its file: tracebacks of what runs elsewhere say where it was written."""
+
+    def reducer_override(self, obj: Any) -> Any:
+        if type(obj) is types.CodeType:
+            reduced = self.dispatch_table[types.CodeType](obj)
+            named = tuple(obj.co_filename if part == "<dynamic-code>" else part for part in reduced[1])
+            return (reduced[0], named, *reduced[2:])
+        return super().reducer_override(obj)
+
+
+def by_value(what: Any, buffer_callback: Any = None) -> bytes:
+    with io.BytesIO() as out:
+        _Pickler(out, protocol=5, buffer_callback=buffer_callback).dump(what)
+        return out.getvalue()
+
+
 def place(number: int) -> Any:
     """The result that stands here; it is called as arguments are read."""
     if places.results is None:
@@ -69,7 +87,7 @@ def dumps(what: Any) -> tuple[bytes, list[pickle.PickleBuffer]]:
         buffers.clear()
         if places.met is not None:
             del places.met[first:]
-    return cloudpickle.dumps(what, protocol=5, buffer_callback=buffers.append), buffers
+    return by_value(what, buffers.append), buffers
 
 
 def pack(what: Any) -> tuple[tuple[bytes, list[pickle.PickleBuffer]], list[Any]]:
@@ -193,7 +211,7 @@ def _reference(func: Any) -> Callable[[], Any]:
 
 def _written(func: Any) -> bytes:
     try:
-        return cloudpickle.dumps(func, protocol=5)
+        return by_value(func)
     except Exception as error:
         raise InvalidType(
             f"the function {_name(func)} cannot be pickled, so no worker can have it: {error}; make what it refers to inside it, "

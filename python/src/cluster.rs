@@ -186,6 +186,18 @@ impl Cluster {
         });
         told.set_item("workers", workers.collect::<PyResult<Vec<_>>>()?)?;
         told.set_item("jobs", info.jobs.len())?;
+        let running = info.jobs.iter().map(|(job, name, layers)| {
+            let about = PyDict::new(py);
+            about.set_item("id", job.0)?;
+            about.set_item("name", &**name)?;
+            about.set_item("tasks", layers.iter().map(|layer| layer.task_count).sum::<u64>())?;
+            about.set_item(
+                "finished",
+                layers.iter().map(|layer| layer.finished_count).sum::<u64>(),
+            )?;
+            Ok(about)
+        });
+        told.set_item("running", running.collect::<PyResult<Vec<_>>>()?)?;
         told.set_item("tasks_finished", info.finished_count)?;
         told.set_item("tasks_remade", info.remade_count)?;
         told.set_item("peak_bytes", info.peak_bytes)?;
@@ -285,6 +297,20 @@ impl Kept {
     fn expression(&self) -> Expression {
         let array = self.persisted.array();
         array.keeping(Arc::new(self.persisted.clone())).into()
+    }
+
+    /// The number of the job that makes it.
+    #[getter]
+    fn id(&self) -> u64 {
+        self.persisted.id().0
+    }
+
+    /// Tasks that are finished, and all tasks; as many when the job has ended, however it did.
+    fn progress(&self) -> (u64, u64) {
+        let progress = self.persisted.latest_progress();
+        let all = progress.task_count();
+        let is_over = self.persisted.is_over();
+        (if is_over { all } else { progress.finished_count() }, all)
     }
 
     /// Waits until all chunks are there.

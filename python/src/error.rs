@@ -81,6 +81,7 @@ impl From<ClientError> for Failure {
             }
             ClientError::ResultTooLarge { .. } => Self::new("ResultTooLarge", message),
             ClientError::Cancelled => Self::new("Cancelled", message),
+            ClientError::OtherClient { .. } => Self::new("InvalidValue", message),
             _ => Self::new("ClusterError", message),
         }
     }
@@ -89,8 +90,8 @@ impl From<ClientError> for Failure {
 fn no_python() -> Failure {
     Failure::new(
         "Unsupported",
-        "workers of this cluster are not Python, and run no Python functions; compute this with graticule.Client(), \
-         without an address",
+        "workers of this cluster are not Python, and run no Python functions; start some by `python -m graticule.worker` and the \
+         scheduler's address, or compute this with graticule.Client(), without an address",
     )
 }
 

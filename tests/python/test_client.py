@@ -267,3 +267,13 @@ def test_a_connected_client_computes_elsewhere(address):
         for dtype in (None, float):
             with pytest.raises(graticule.errors.Unsupported, match="not Python, and run no Python functions"):
                 ga.map_blocks(lambda block: block, x, dtype=dtype).compute()
+
+
+def test_what_another_client_keeps_is_not_taken_for_ones_own(client):
+    with graticule.Client(set_as_default=False) as other:
+        kept = other.persist(ga.ones(4, chunks=2))
+        assert other.compute(kept).tolist() == [1.0] * 4
+        with pytest.raises(graticule.InvalidValue, match="another|by the client that persisted it"):
+            client.compute(kept + 1)
+        with pytest.raises(graticule.InvalidValue, match="by the client that persisted it"):
+            client.persist(kept + 1)

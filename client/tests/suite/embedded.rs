@@ -317,3 +317,19 @@ async fn an_embedded_cluster_grows_under_load_shrinks_after_it_and_loses_nothing
     assert_eq!(client.info().await.unwrap().remade_count, 0);
     client.close().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_another_client_keeps_is_refused_with_the_names_of_both() {
+    let (here, there) = (Client::local().await.unwrap(), Client::local().await.unwrap());
+    let kept = there.persist(&numbers(10, 5)).await.unwrap();
+    let next = kept.array().add(1).unwrap();
+    let refused = here.compute(&next).await.unwrap_err();
+    assert!(matches!(refused, ClientError::OtherClient { .. }), "{refused}");
+    assert!(refused.to_string().contains("by the client that persisted it"));
+    assert_eq!(
+        there.compute(&next).await.unwrap().as_slice::<i64>().unwrap()[0],
+        1
+    );
+    here.close().await;
+    there.close().await;
+}

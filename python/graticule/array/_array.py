@@ -26,13 +26,15 @@ class Array:
     arrays. `compute()` brings the elements here; so do `np.asarray`, `float`, `bool` and comparisons in an `if`.
     """
 
-    __slots__ = ("_chunks", "_name", "_x")
+    __slots__ = ("_chunks", "_job", "_name", "_x")
     __array_priority__ = 12
 
     def __init__(self, x: Any) -> None:
         self._x = x
         self._chunks: Lengths | None = None
         self._name: str | None = None
+        #: What makes it, where it is kept in the cluster.
+        self._job: Any = None
 
     # What it is.
 
@@ -90,6 +92,9 @@ class Array:
     @property
     def _meta(self) -> np.ndarray:
         return np.empty((0,) * self.ndim, self.dtype)
+
+    def _jobs(self) -> list[Any]:
+        return [] if self._job is None else [self._job]
 
     def explain(self) -> str:
         """What would run, before and after rewriting, in words."""

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from .._html import size
+
 #: Lines that are drawn along an axis, whatever the number of chunks.
 _LINES_MAX = 24
 _SIDE = 120
@@ -15,19 +17,10 @@ def table(array: Any) -> str:
         ("chunks", array.chunksize),
         ("count", array.npartitions),
         ("dtype", array.dtype),
-        ("bytes", _text(array.nbytes)),
+        ("bytes", size(array.nbytes)),
     ]
     cells = "".join(f"<tr><th style='text-align:left'>{name}</th><td>{value}</td></tr>" for name, value in rows)
     return f"<table><tr><td><table>{cells}</table></td><td>{_picture(array)}</td></tr></table>"
-
-
-def _text(count: int) -> str:
-    size = float(count)
-    for unit in ("B", "KiB", "MiB", "GiB", "TiB"):
-        if size < 1024 or unit == "TiB":
-            return f"{size:.4g} {unit}"
-        size /= 1024
-    return f"{size:.4g} TiB"
 
 
 def _picture(array: Any) -> str:
