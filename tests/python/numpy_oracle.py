@@ -19,11 +19,33 @@ def read_array(stdin, head):
     return np.frombuffer(data, dtype).astype(dtype.newbyteorder("=")).reshape(head["shape"])
 
 
+def nanargmax(x, axis=None, keepdims=False):
+    """Where the largest element that is no NaN stands. NumPy takes NaN for -inf, and finds it before a -inf."""
+    found = np.nanargmax(x, axis=axis, keepdims=True)
+    whole = x if axis is not None else x.reshape(-1)
+    along = axis if axis is not None else 0
+    if axis is None:
+        found = found.reshape(1)
+    first = np.argmin(np.isnan(whole), axis=along, keepdims=True)
+    found = np.where(np.isnan(np.take_along_axis(whole, found, along)), first, found)
+    if axis is None:
+        return found.reshape((1,) * x.ndim) if keepdims else found[0]
+    return found if keepdims else np.squeeze(found, axis)
+
+
+def nanargmin(x, axis=None, keepdims=False):
+    """Where the smallest element that is no NaN stands."""
+    return nanargmax(-x, axis, keepdims)
+
+
 def evaluate(request, stdin):
     arrays = {head["name"]: read_array(stdin, head) for head in request["arrays"]}
-    result = np.asarray(eval(request["expression"], {"np": np}, arrays))
+    result = np.asarray(eval(request["expression"], NAMES, arrays))
     data = result.astype(result.dtype.newbyteorder("<")).tobytes()
     return {"dtype": result.dtype.name, "shape": list(result.shape), "nbytes": len(data)}, data
+
+
+NAMES = {"np": np, "nanargmax": nanargmax, "nanargmin": nanargmin}
 
 
 def main():

@@ -432,6 +432,7 @@ fn reduce(random: &mut Random, x: &Value) -> Made {
         Any | All => format!("np.{}({python}, {text})", kind.name()),
         Count if is_float => format!("np.sum(~np.isnan({python}), {text})"),
         Count => format!("np.sum(np.ones_like({python}, dtype=bool), {text})"),
+        ArgMin | ArgMax if nan == "nan" => format!("nan{}({python}, {text})", kind.name()),
         _ => format!("np.{nan}{}({python}, {text})", kind.name()),
     };
     value(array.reduce(kind, &over)?, call)
