@@ -1,5 +1,5 @@
 //! What each thread has allocated: the benchmarks tell from it what a structure takes. And what the system's allocator
-//! does with memory that is freed: it gives it back.
+//! does with memory: much of it lies in huge pages, and what is freed is given back.
 #![allow(unsafe_code)]
 
 use std::{
@@ -20,6 +20,12 @@ struct Counting;
 /// Allocations from this size on are mappings of their own, which go back to the system when they are freed.
 #[cfg(target_env = "gnu")]
 const MAPPED_BYTES_MIN: i32 = 1 << 20;
+/// Allocations from this size on shall lie in huge pages. They are mappings of their own, which no smaller one is in.
+#[cfg(target_os = "linux")]
+const HUGE_BYTES_MIN: usize = 4 << 20;
+/// Whole pages of the usual size, whatever it is.
+#[cfg(target_os = "linux")]
+const PAGE_BYTES: usize = 64 << 10;
 /// Places from which threads take memory; each keeps some that is free.
 #[cfg(target_env = "gnu")]
 const ARENAS_MAX: i32 = 4;
@@ -46,18 +52,35 @@ fn count(bytes: i64) {
     let _ = BYTES.try_with(|counter| counter.set(counter.get() + bytes));
 }
 
+/// Asks the system to put large memory in huge pages: fresh memory costs a fault for each page, and a chunk has thousands of
+/// the usual size.
+fn in_huge_pages(memory: *mut u8, len: usize) {
+    #[cfg(target_os = "linux")]
+    if len >= HUGE_BYTES_MIN && !memory.is_null() {
+        let start = memory.addr().next_multiple_of(PAGE_BYTES);
+        let end = (memory.addr() + len) / PAGE_BYTES * PAGE_BYTES;
+        // Without huge pages all goes on as before.
+        // SAFETY: these are pages of the allocation, whose bytes stay as they are.
+        let _ = unsafe { libc::madvise(memory.with_addr(start).cast(), end - start, libc::MADV_HUGEPAGE) };
+    }
+}
+
 // SAFETY: every call is passed on to the system's allocator as it is; counting allocates nothing.
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         count(layout.size() as i64);
         // SAFETY: the caller keeps to the contract.
-        unsafe { System.alloc(layout) }
+        let memory = unsafe { System.alloc(layout) };
+        in_huge_pages(memory, layout.size());
+        memory
     }
 
     unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
         count(layout.size() as i64);
         // SAFETY: the caller keeps to the contract.
-        unsafe { System.alloc_zeroed(layout) }
+        let memory = unsafe { System.alloc_zeroed(layout) };
+        in_huge_pages(memory, layout.size());
+        memory
     }
 
     unsafe fn dealloc(&self, memory: *mut u8, layout: Layout) {
