@@ -13,7 +13,8 @@ use crate::{
 /// Ways to reduce by groups; they give the same values but for the last bits of sums of floats.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Strategy {
-    /// Whichever moves the fewest bytes in the fewest tasks.
+    /// Whichever moves the fewest bytes in the fewest tasks; where partials of all groups for each block would be much larger
+    /// than the elements, these in blocks of the whole axes.
     #[default]
     Cheapest,
     /// A partial of all groups for each block, combined in a tree; medians and quantiles take the axes in one block.
@@ -21,12 +22,15 @@ pub enum Strategy {
     /// Each block has all elements of its groups, so that nothing is combined.
     Blockwise,
     /// Groups that share no block with others are reduced apart: partials have an element only for the groups of their
-    /// cohort. Elements for medians and quantiles are brought together by cohort.
+    /// cohort. For medians and quantiles, and where partials would be larger, the elements of a cohort are brought together.
     Cohorts,
 }
 
 /// What a task costs beside the bytes that it moves.
 const TASK_BYTES: u64 = 64 << 10;
+/// How many times as large as the elements the partials of a tree must be for the elements to be brought together instead:
+/// a tree holds fewer of them at a time.
+const TOGETHER_GAIN_MIN: u64 = 2;
 /// The most partials that the step combines that ends a cohort.
 const COHORT_BLOCKS_MAX: usize = 64;
 
@@ -101,8 +105,10 @@ impl Array {
             Strategy::Cheapest if !self.is_cheaper(axes, groups, reduction, &found) => return Ok(None),
             _ => {}
         }
-        let mut laid = match reduction.partial() {
-            None if !is_blockwise => self.brought_together(axes, groups, &found)?,
+        let mut laid = match is_blockwise {
+            false if self.is_together(axes, groups, reduction, &found) => {
+                self.brought_together(axes, groups, &found)?
+            }
             _ => found.laid(self, axes, groups),
         };
         laid.is_blockwise = is_blockwise;
@@ -128,19 +134,9 @@ impl Array {
         if reduction.partial().is_some() && is_taken_whole() {
             return false;
         }
-        let chunks = self.chunks().axes().iter().enumerate();
-        let free = chunks.filter(|(axis, _)| !axes.contains(axis));
-        let (columns, lines) = free.fold((1u64, 1u64), |(columns, lines), (_, chunks)| {
-            (
-                columns.saturating_mul(chunks.len()),
-                lines.saturating_mul(chunks.count()),
-            )
-        });
-        let cost = |bytes: u64, tasks: u64| bytes.saturating_add(tasks.saturating_mul(TASK_BYTES));
-        let finishing = cohort_count * lines;
         let Some(item_bytes) = reduction.partial_item_bytes() else {
             // A read brings whole axes at no cost, else all elements move either way.
-            return !self.0.origin.is_read && cohort_count > lines;
+            return !self.0.origin.is_read && cohort_count > self.across(axes).1;
         };
         let longest = (0..found.groups.len())
             .map(|cohort| found.blocks_of(cohort))
@@ -148,14 +144,82 @@ impl Array {
         if longest.is_some_and(|longest| longest > COHORT_BLOCKS_MAX) {
             return false;
         }
-        let partials = |elements: u64| elements.saturating_mul(columns).saturating_mul(item_bytes);
-        let own = found
-            .of_block
-            .iter()
-            .map(|&cohort| found.groups[cohort as usize].len() as u64);
+        let (columns, lines) = self.across(axes);
+        let cost = |bytes: u64, tasks: u64| bytes.saturating_add(tasks.saturating_mul(TASK_BYTES));
+        let moved = self.cohort_bytes(axes, groups, item_bytes, found);
         let all = blocks.saturating_mul(groups.count);
+        let all = all.saturating_mul(columns).saturating_mul(item_bytes);
         let tree = blocks.div_ceil(crate::SPLIT_EVERY - 1) * lines;
-        cost(partials(own.sum()), finishing) < cost(partials(all), tree)
+        cost(moved.partials.min(moved.elements), cohort_count * lines) < cost(all, tree)
+    }
+
+    /// Elements beside those that are reduced, and in how many blocks they are.
+    fn across(&self, axes: &[usize]) -> (u64, u64) {
+        let chunks = self.chunks().axes().iter().enumerate();
+        let free = chunks.filter(|(axis, _)| !axes.contains(axis));
+        free.fold((1, 1), |(columns, lines), (_, chunks)| {
+            (
+                columns.saturating_mul(chunks.len()),
+                lines.saturating_mul(chunks.count()),
+            )
+        })
+    }
+
+    /// What goes to the tasks that end cohorts, if partials of so many bytes do or the elements themselves.
+    fn cohort_bytes(
+        &self,
+        axes: &[usize],
+        groups: &Numbered<'_>,
+        item_bytes: u64,
+        found: &Components,
+    ) -> CohortBytes {
+        let (columns, _) = self.across(axes);
+        let of_block = |&cohort: &u64| found.groups[cohort as usize].len() as u64;
+        let partials: u64 = found.of_block.iter().map(of_block).sum();
+        let bytes = |rows: u64, item_bytes: u64| rows.saturating_mul(columns).saturating_mul(item_bytes);
+        CohortBytes {
+            partials: bytes(partials, item_bytes),
+            elements: bytes(groups.codes.len() as u64, self.dtype().size_bytes()),
+        }
+    }
+
+    /// Whether the elements of a cohort are brought together: for what has no partials, and where those are larger. The
+    /// task that ends a cohort holds all of either.
+    fn is_together(
+        &self,
+        axes: &[usize],
+        groups: &Numbered<'_>,
+        reduction: &Reduction,
+        found: &Components,
+    ) -> bool {
+        reduction.partial_item_bytes().is_none_or(|item_bytes| {
+            let moved = self.cohort_bytes(axes, groups, item_bytes, found);
+            moved.elements < moved.partials
+        })
+    }
+
+    /// This array with the reduced axes in one chunk and others cut, where each block has elements of few of many groups:
+    /// the partials of a tree have all of them.
+    pub(crate) fn with_axes_together(
+        &self,
+        axes: &[usize],
+        groups: &Numbered<'_>,
+        reduction: &Reduction,
+    ) -> Option<Array> {
+        let partial_bytes = reduction.partial_item_bytes()?;
+        let count = |axis: &usize| self.chunks().axes()[*axis].count();
+        let blocks = axes.iter().map(count).fold(1, u64::saturating_mul);
+        let (columns, lines) = self.across(axes);
+        let bytes = |rows: u64, item_bytes: u64| rows.saturating_mul(columns).saturating_mul(item_bytes);
+        let partials = bytes(blocks.saturating_mul(groups.count), partial_bytes);
+        let elements = bytes(groups.codes.len() as u64, self.dtype().size_bytes());
+        if blocks == 1 || partials / TOGETHER_GAIN_MIN <= elements {
+            return None;
+        }
+        let whole = self.with_whole_axes(axes);
+        let pieces = whole.across(axes).1.max(lines).saturating_mul(blocks);
+        let moved = elements.saturating_add(pieces.saturating_mul(TASK_BYTES));
+        (partials / TOGETHER_GAIN_MIN > moved).then_some(whole)
     }
 
     /// The elements of each cohort in one block along the axis, in their order.
@@ -190,6 +254,12 @@ impl Array {
         };
         Ok(found.laid(&x, axes, &Numbered::new(&codes, groups.count)))
     }
+}
+
+/// Bytes of all partials of cohorts, and of the elements that they are made of.
+struct CohortBytes {
+    partials: u64,
+    elements: u64,
 }
 
 /// Which groups share blocks.

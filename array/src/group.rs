@@ -184,7 +184,7 @@ impl Array {
     /// the order of their numbers, and the others are dropped.
     ///
     /// How it is done, [`Strategy`] says: nothing is rechunked but for medians and quantiles of groups whose elements lie in
-    /// several chunks.
+    /// several chunks, and where partials of each chunk would be larger than the elements.
     ///
     /// ```
     /// use graticule_array::{Array, Chunks, Grouping};
@@ -273,7 +273,11 @@ impl Array {
         strategy: Strategy,
     ) -> Result<Array, ArrayError> {
         let Some(laid) = self.lay(axes, &groups, &reduction, strategy)? else {
-            let x = self.for_reduction(&reduction, axes);
+            let x = match strategy {
+                Strategy::Cheapest => self.with_axes_together(axes, &groups, &reduction),
+                _ => None,
+            };
+            let x = x.unwrap_or_else(|| self.for_reduction(&reduction, axes));
             let whole = AxisChunks::whole(groups.count);
             return x.grouped(axes, groups.codes.into(), whole, None, reduction);
         };

@@ -172,20 +172,37 @@ impl Array {
         if axes.iter().all(|&axis| grid.axes()[axis].count() == 1) {
             return self.clone();
         }
-        let mut whole = grid.axes().to_vec();
-        axes.iter()
-            .for_each(|&axis| whole[axis] = AxisChunks::whole(whole[axis].len()));
+        let whole = self.whole_along(axes);
         let origin = &self.0.origin;
         // What is read, or taken in, is in memory at once; what is made of it, a tile at a time.
         let item_bytes = origin.element_bytes.max(1);
         match reduction.partial_item_bytes() {
             Some(partial) if !self.gains_by_whole_axes(&whole, axes, partial, item_bytes) => self.clone(),
-            _ => {
-                let free: Vec<usize> = (0..self.ndim()).filter(|axis| !axes.contains(axis)).collect();
-                shrink(&mut whole, &free, &origin.tile, item_bytes, WORKING_SET_BYTES);
-                self.with_grid(&grid_of(whole))
-            }
+            _ => self.with_whole_axes(axes),
         }
+    }
+
+    /// This array with the reduced axes in one chunk, and the others cut so that a task works on [`WORKING_SET_BYTES`] at
+    /// most.
+    pub(crate) fn with_whole_axes(&self, axes: &[usize]) -> Array {
+        let origin = &self.0.origin;
+        let mut whole = self.whole_along(axes);
+        let free: Vec<usize> = (0..self.ndim()).filter(|axis| !axes.contains(axis)).collect();
+        shrink(
+            &mut whole,
+            &free,
+            &origin.tile,
+            origin.element_bytes.max(1),
+            WORKING_SET_BYTES,
+        );
+        self.with_grid(&grid_of(whole))
+    }
+
+    fn whole_along(&self, axes: &[usize]) -> Vec<AxisChunks> {
+        let mut whole = self.chunks().axes().to_vec();
+        axes.iter()
+            .for_each(|&axis| whole[axis] = AxisChunks::whole(whole[axis].len()));
+        whole
     }
 
     /// Whether reading whole axes in one task beats a tree: nothing lies between reads and reduction, it fits, the

@@ -35,13 +35,16 @@ pub(crate) fn transpose(x: &Tensor, order: &[usize]) -> Result<Tensor, KernelErr
 /// The elements at `positions` along an axis.
 pub(crate) fn take(x: &Tensor, axis: usize, positions: &[usize]) -> Result<Tensor, KernelError> {
     let mut shape = x.shape().to_vec();
+    if positions.iter().copied().eq(0..shape[axis]) {
+        return Ok(x.clone());
+    }
     shape[axis] = positions.len();
-    let mut out = TensorMut::zeros(x.dtype(), &shape)?;
+    let mut out = TensorMut::for_overwrite(x.dtype(), &shape)?;
     let (mut at, mut from) = (vec![0; shape.len()], vec![0; shape.len()]);
-    shape[axis] = 1;
-    for (k, &position) in positions.iter().enumerate() {
-        (at[axis], from[axis]) = (k, position);
+    for run in positions.chunk_by(|before, after| *after == before + 1) {
+        (from[axis], shape[axis]) = (run[0], run.len());
         out.copy_box(&at, x, &from, &shape)?;
+        at[axis] += run.len();
     }
     Ok(out.freeze())
 }

@@ -216,7 +216,7 @@ impl WindowBuilder {
             let parts = region
                 .parts()
                 .iter()
-                .map(|part| TensorMut::zeros(part.dtype(), &self.shape));
+                .map(|part| TensorMut::for_overwrite(part.dtype(), &self.shape));
             self.parts = Parts::Several(parts.collect::<Result<_, _>>()?);
         }
         let Parts::Several(parts) = &mut self.parts else {

@@ -25,6 +25,7 @@
 
 mod apply;
 mod calls;
+mod codes;
 mod contract;
 mod elementwise;
 mod error;
@@ -42,6 +43,7 @@ mod source;
 
 pub use apply::{Apply, ApplyAxis, ApplyOperand, WholeAxis};
 pub use calls::{Argument, Calls, InlineValue, VALUE_FUNCTION};
+pub use codes::{GroupCodes, encode_codes};
 pub use contract::{Contract, Contraction, Side};
 pub use elementwise::{BinaryOp, UnaryOp};
 pub use error::OpsError;

@@ -219,7 +219,7 @@ pub enum Node {
         reduction: Reduction,
         /// The axes, rising.
         axes: Vec<usize>,
-        /// A table of codes (`Vec<i32>`) over the whole axes, in C order: the index of the group among those of the block,
+        /// A table of codes (by [`encode_codes`](crate::encode_codes)) over the whole axes, in C order: the index of the group among those of the block,
         /// or -1 for an element of none.
         codes: Digest,
         /// The groups that the block has.

@@ -173,7 +173,7 @@ pub struct RasterAsset {
     pub offset: f64,
 }
 
-/// Writes a side table: an [`ArraySource`], a list of positions (`Vec<u64>`) or of group codes (`Vec<i32>`).
+/// Writes a side table: an [`ArraySource`], a list of positions (`Vec<u64>`).
 pub fn encode_table<T: Serialize>(value: &T) -> Vec<u8> {
     postcard::to_stdvec(value).expect("tables encode into memory")
 }

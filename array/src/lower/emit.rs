@@ -7,7 +7,8 @@ use std::{collections::BTreeSet, sync::Arc};
 use crate::table::Table;
 
 use graticule_ops::{
-    self as ops, AxisSelection, BlockAxis, NodeId, Program, Read, Reduction, Scalar, Stage, encode_table,
+    self as ops, AxisSelection, BlockAxis, NodeId, Program, Read, Reduction, Scalar, Stage, encode_codes,
+    encode_table,
 };
 use graticule_plan::{AxisWindow, DType, Digest, Input, InputMap, LayerId, PlanBuilder, Source};
 
@@ -537,7 +538,7 @@ impl<'a> Emitter<'a> {
         id: NodeId,
         stage: Stage,
     ) -> ops::Node {
-        let bytes = encode_table(&group.codes.to_vec());
+        let bytes = encode_codes(&group.codes);
         let (extents, codes) = if sees_elements(stage) {
             let all = self.axes(x, placement);
             let extents = group.axes.iter().map(|&axis| all[axis].clone());

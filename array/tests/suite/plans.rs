@@ -77,26 +77,68 @@ fn statistics_of_long_series_go_by_a_tree() {
     insta::assert_snapshot!(delivered(&[&mean]).explain());
 }
 
-/// Blocks of each layer of a mean by month of 64 dates, each a chunk of `side` x `side`.
-fn blocks_of_a_climatology(side: u64, strategy: Strategy) -> Vec<u64> {
+/// Blocks of each layer of a reduction by month of 64 dates, each a chunk of `side` x `side`.
+fn blocks_by_month(side: u64, strategy: Strategy, kind: ReduceKind, dtype: DType) -> Vec<u64> {
     let grid = ChunkGrid::regular(&[64, side, side], &[1, side, side]).unwrap();
-    let cube = Array::held(Key(7), &grid, DType::Float32);
+    let cube = Array::held(Key(7), &grid, dtype);
     let months: Vec<i32> = (0..64).map(|date| date % 12).collect();
     let months = Grouping::new([0], months, 12).skipna().strategy(strategy);
-    let means = cube.group_reduce(&months, ReduceKind::Mean).unwrap();
-    let layers = delivered(&[&means]);
-    layers
-        .plan
-        .layers()
-        .iter()
-        .map(|layer| layer.grid.block_count())
-        .collect()
+    blocks(&cube.group_reduce(&months, kind).unwrap())
+}
+
+fn blocks_of_a_climatology(side: u64, strategy: Strategy) -> Vec<u64> {
+    blocks_by_month(side, strategy, ReduceKind::Mean, DType::Float32)
+}
+
+fn blocks(array: &Array) -> Vec<u64> {
+    let layers = delivered(&[array]);
+    let layers = layers.plan.layers().iter();
+    layers.map(|layer| layer.grid.block_count()).collect()
 }
 
 #[test]
 fn months_that_share_no_chunk_are_combined_apart() {
+    let sums = |side| blocks_by_month(side, Strategy::Cheapest, ReduceKind::Sum, DType::Float64);
+    assert_eq!(sums(2), [64, 8, 1]);
+    assert_eq!(sums(52), [64, 12, 1]);
+}
+
+/// A partial of a mean is a count and a float64 for each element: here a block has one element of each of its groups.
+#[test]
+fn elements_come_together_where_their_partials_would_be_larger() {
     assert_eq!(blocks_of_a_climatology(2, Strategy::Cheapest), [64, 8, 1]);
-    assert_eq!(blocks_of_a_climatology(37, Strategy::Cheapest), [64, 12, 1]);
+    assert_eq!(blocks_of_a_climatology(37, Strategy::Cheapest), [12, 1]);
+
+    let grid = ChunkGrid::regular(&[1460, 180, 360], &[73, 180, 360]).unwrap();
+    let cube = Array::held(Key(7), &grid, DType::Float32);
+    let days = Grouping::new([0], (0..1460).map(|day| day % 365).collect::<Vec<i32>>(), 365);
+    let means = cube.group_reduce(&days, ReduceKind::Mean).unwrap();
+    assert_eq!(blocks(&means), [5, 1]);
+    let explained = means.explain().unwrap();
+    assert!(explained.contains("groupby-mean-blockwise"), "{explained}");
+}
+
+/// A leap year shifts the days after it, so that all blocks share groups, and a partial for each block would have all of them.
+#[test]
+fn axes_come_together_where_partials_of_all_groups_would_be_much_larger() {
+    let days: Vec<i32> = (0..4)
+        .flat_map(|year| 0..if year == 0 { 366 } else { 365 })
+        .collect();
+    let grid = ChunkGrid::regular(&[1461, 180, 360], &[73, 180, 360]).unwrap();
+    let cube = Array::held(Key(7), &grid, DType::Float32);
+    let of = |strategy| {
+        let days = Grouping::new([0], days.clone(), 366).strategy(strategy);
+        cube.group_reduce(&days, ReduceKind::Mean).unwrap()
+    };
+    assert_eq!(blocks(&of(Strategy::Cheapest)), [2]);
+    assert_eq!(blocks(&of(Strategy::MapReduce)), [21, 6, 2, 1]);
+    // Of a few places, that is not worth the many pieces.
+    let few = cube.slice(&[(..).into(), (..1).into(), (..9).into()]).unwrap();
+    let days = Grouping::new([0], days, 366);
+    assert_eq!(
+        blocks(&few.group_reduce(&days, ReduceKind::Mean).unwrap()).len(),
+        3
+    );
 }
 
 /// A task of a combination holds all partials that it combines, and each of them has every group.

@@ -43,7 +43,7 @@ impl<A: Part, B: Part, C: Part> States<A, B, C> {
         }
     }
 
-    fn fill(&mut self, state: (A, B, C)) {
+    pub(crate) fn fill(&mut self, state: (A, B, C)) {
         self.a.fill(state.0);
         self.b.fill(state.1);
         self.c.fill(state.2);
@@ -62,8 +62,12 @@ impl<A: Part, B: Part, C: Part> States<A, B, C> {
         self.c.copy_from_slice(c);
     }
 
-    fn get(&self, at: usize) -> (A, B, C) {
+    pub(crate) fn get(&self, at: usize) -> (A, B, C) {
         (self.a[at], self.b[at], self.c[at])
+    }
+
+    pub(crate) fn set(&mut self, at: usize, state: (A, B, C)) {
+        (self.a[at], self.b[at], self.c[at]) = state;
     }
 
     /// Combines each state with the one at the same place of `other`, whose elements come after.
@@ -121,16 +125,16 @@ impl Rows<'_> {
 }
 
 /// How many pairs of blocks have been combined at each level; as carrying in binary counting.
-struct Cascade<S> {
+pub(crate) struct Cascade<S> {
     levels: Vec<Option<S>>,
 }
 
 impl<S> Cascade<S> {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self { levels: Vec::new() }
     }
 
-    fn push(&mut self, mut block: S, merge: impl Fn(&mut S, S)) {
+    pub(crate) fn push(&mut self, mut block: S, merge: impl Fn(&mut S, S)) {
         for level in &mut self.levels {
             match level.take() {
                 None => {
@@ -146,9 +150,10 @@ impl<S> Cascade<S> {
         self.levels.push(Some(block));
     }
 
-    fn finish(self, merge: impl Fn(&mut S, S)) -> Option<S> {
+    /// What all blocks make together; after that there are none.
+    pub(crate) fn finish(&mut self, merge: impl Fn(&mut S, S)) -> Option<S> {
         let mut later: Option<S> = None;
-        for earlier in self.levels.into_iter().flatten() {
+        for earlier in self.levels.drain(..).flatten() {
             later = Some(match later {
                 None => earlier,
                 Some(later) => {

@@ -124,6 +124,7 @@ impl<T: Reducible, const SKIP: bool> Fold<T> for Sum<SKIP> {
         *state.0 = T::total_add(*state.0, other.0);
     }
 
+    #[inline(always)]
     fn finish(self, state: (T::Total, (), ())) -> Result<T::SumOut, Nothing> {
         Ok(T::sum_out(state.0))
     }
@@ -160,6 +161,7 @@ impl<T: Reducible, const SKIP: bool> Fold<T> for Prod<SKIP> {
         *state.0 = T::total_multiply(*state.0, other.0);
     }
 
+    #[inline(always)]
     fn finish(self, state: (T::Total, (), ())) -> Result<T::SumOut, Nothing> {
         Ok(T::sum_out(state.0))
     }
@@ -203,6 +205,7 @@ impl<T: Moments, const SKIP: bool> Fold<T> for Mean<SKIP> {
         *state.1 = T::add(*state.1, other.1);
     }
 
+    #[inline(always)]
     fn finish(self, (count, total, ()): (i64, T::Center, ())) -> Result<T, Nothing> {
         Ok(T::mean_out(T::divide(total, count as f64)))
     }
@@ -264,6 +267,7 @@ impl<T: Moments, const SKIP: bool> Fold<T> for Var<SKIP> {
         *count = count.wrapping_add(other.0);
     }
 
+    #[inline(always)]
     fn finish(self, (count, _, m2): (i64, T::Center, f64)) -> Result<T::Spread, Nothing> {
         let freedom = count.saturating_sub(i64::from(self.ddof));
         let var = if freedom <= 0 && SKIP {

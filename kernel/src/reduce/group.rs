@@ -1,11 +1,12 @@
 //! Reductions of the elements with the same label along one or several axes.
 
-use graticule_ops::{Node, NodeId, Reduction, Stage};
+use graticule_ops::{GroupCodes, Node, NodeId, ReduceKind, Reduction, Stage};
 
 use super::{
-    Layout, Positions, carried, check,
+    Layout, Positions, RUN_LEN_MIN, carried, check,
     drive::Rows,
     is_order_statistic, order,
+    scatter::{Scattered, is_scattered},
     stage::{Combine, Elements, Empty},
     visit::visit,
     walked,
@@ -13,7 +14,6 @@ use super::{
 use crate::{
     Chunk, KernelError, lazy,
     movement::each_part,
-    nodes::table,
     program::{Task, Values},
     shape,
 };
@@ -124,50 +124,81 @@ fn elements(
     };
     let misfit = |why| task.misfit(node, why);
     let shape = values.meta(NodeId(x.0)).shape;
-    let whole: Vec<i32> = table(task, *codes)?;
-    let mut layout = Layout::new(&shape, axes, usize::MAX);
-    // Labels walk along the rows, so that a group is some of them.
-    layout.is_runs = false;
-    layout.order.sort_by_key(|axis| !axes.contains(axis));
+    let table = task
+        .tables
+        .table(*codes)
+        .ok_or(KernelError::NoSuchTable(*codes))?;
+    let mut layout = Layout::new(&shape, axes, RUN_LEN_MIN);
+    let is_ordered = is_order_statistic(&reduction.kind);
+    let is_scattered = !is_ordered && is_scattered(reduction, &layout, group_count);
+    if !is_scattered {
+        // Labels walk along the rows, so that a group is some of them.
+        layout.is_runs = false;
+        layout.order.sort_by_key(|axis| !axes.contains(axis));
+    }
     let positions = Positions::new(task, extents, &layout).map_err(misfit)?;
-    let codes = codes_of_block(&whole, &positions).map_err(misfit)?;
-    let lists = rows_of_groups(&codes, group_count).map_err(misfit)?;
-    let rows: Vec<Rows<'_>> = lists.iter().map(|list| Rows::List(list)).collect();
+    let codes = codes_of_block(GroupCodes::new(&table)?, &positions).map_err(misfit)?;
+    check_codes(&codes, group_count).map_err(misfit)?;
 
     let group = carried(lazy::group(task, values, x.0 as usize, &layout.order)?, reduction);
-    let mut walked_shape = vec![group_count];
-    walked_shape.extend(layout.result_shape(false));
+    let mut walked_shape = layout.result_shape(false);
+    let free = walked_shape.len();
+    walked_shape.insert(if is_scattered { free } else { 0 }, group_count);
     crate::tensor::sizes(graticule_plan::DType::Float64, &walked_shape)?;
-    let free = walked_shape.len() - 1;
-    let chunk = if is_order_statistic(&reduction.kind) {
-        let tensor = order::selections(reduction, &group, &layout, &rows)?;
-        if let graticule_ops::ReduceKind::Quantile { qs } = &reduction.kind {
-            walked_shape.insert(0, qs.len());
-        }
-        tensor.reshape(&walked_shape)?.into()
-    } else {
-        let elements = Elements {
+    if is_scattered {
+        let scattered = Scattered {
             reduction,
             group: &group,
-            layout: &layout,
-            rows: &rows,
+            columns: layout.columns,
+            codes: &codes,
+            group_count,
             stage: *stage,
             shape: &walked_shape,
-            positions: Some(&positions),
-            empty: Empty::IsNan,
+            positions: &positions,
         };
-        visit(reduction, elements).expect("order statistics go another way")?
+        let chunk = visit(reduction, scattered).expect("order statistics go another way")?;
+        return placed(&chunk, free, axes, 0, *stage);
+    }
+    let lists = rows_of_groups(&codes, group_count);
+    let rows: Vec<Rows<'_>> = lists.iter().map(|list| Rows::List(list)).collect();
+    if is_ordered {
+        let tensor = order::selections(reduction, &group, &layout, &rows)?;
+        if let ReduceKind::Quantile { qs } = &reduction.kind {
+            walked_shape.insert(0, qs.len());
+        }
+        let lead = walked_shape.len() - 1 - free;
+        return placed(&tensor.reshape(&walked_shape)?.into(), lead, axes, lead, *stage);
+    }
+    let elements = Elements {
+        reduction,
+        group: &group,
+        layout: &layout,
+        rows: &rows,
+        stage: *stage,
+        shape: &walked_shape,
+        positions: Some(&positions),
+        empty: Empty::IsNan,
     };
-    // The groups' axis moves from the front (after that of the quantiles) to where the labels' first axis was.
-    let front = walked_shape.len() - 1 - free;
-    let mut order: Vec<usize> = (0..walked_shape.len()).filter(|&place| place != front).collect();
-    order.insert(front + axes[0], front);
-    let chunk = each_part(&chunk, |part| walked(part, &order))?;
-    with_ones(chunk, &axes[1..], *stage == Stage::Partial)
+    let chunk = visit(reduction, elements).expect("order statistics go another way")?;
+    placed(&chunk, 0, axes, 0, *stage)
+}
+
+/// A result whose groups are at axis `place`, with them where the labels' first axis was, behind `lead` axes of quantiles.
+fn placed(
+    chunk: &Chunk,
+    place: usize,
+    axes: &[usize],
+    lead: usize,
+    stage: Stage,
+) -> Result<Chunk, KernelError> {
+    let mut order: Vec<usize> = (0..chunk.shape().len()).filter(|&axis| axis != place).collect();
+    order.insert(lead + axes[0], place);
+    let chunk = each_part(chunk, |part| walked(part, &order))?;
+    with_ones(chunk, &axes[1..], stage == Stage::Partial)
 }
 
 /// The codes of a block's elements; a sentence if there is not one for each element of the whole.
-fn codes_of_block(whole: &[i32], block: &Positions) -> Result<Vec<i32>, String> {
+fn codes_of_block(whole: GroupCodes<'_>, block: &Positions) -> Result<Vec<i32>, String> {
     let wrong = || format!("{} codes for axes of {:?}", whole.len(), block.axes);
     let count = block
         .axes
@@ -187,20 +218,31 @@ fn codes_of_block(whole: &[i32], block: &Positions) -> Result<Vec<i32>, String> 
     let mut codes = Vec::new();
     for at in starts {
         let from = (at * last.2 + last.1) as usize;
-        codes.extend_from_slice(whole.get(from..from + last.0 as usize).ok_or_else(wrong)?);
+        let end = from + last.0 as usize;
+        if end > whole.len() {
+            return Err(wrong());
+        }
+        whole.read(from..end, &mut codes);
     }
     Ok(codes)
 }
 
-/// The rows of each group; a sentence if a code is not a group's.
-fn rows_of_groups(codes: &[i32], group_count: usize) -> Result<Vec<Vec<usize>>, String> {
+/// Checks that each code is a group's or -1; a sentence if one is not.
+fn check_codes(codes: &[i32], group_count: usize) -> Result<(), String> {
+    let is_wrong = |code: i32| code < -1 || usize::try_from(code).is_ok_and(|group| group >= group_count);
+    match codes.iter().find(|&&code| is_wrong(code)) {
+        Some(code) => Err(format!("code {code} of {group_count} groups")),
+        None => Ok(()),
+    }
+}
+
+/// The rows of each group.
+fn rows_of_groups(codes: &[i32], group_count: usize) -> Vec<Vec<usize>> {
     let mut lists = vec![Vec::new(); group_count];
     for (row, &code) in codes.iter().enumerate() {
-        match usize::try_from(code) {
-            Ok(group) if group < group_count => lists[group].push(row),
-            Err(_) if code == -1 => {}
-            _ => return Err(format!("code {code} of {group_count} groups")),
+        if let Ok(group) = usize::try_from(code) {
+            lists[group].push(row);
         }
     }
-    Ok(lists)
+    lists
 }

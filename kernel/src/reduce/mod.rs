@@ -10,6 +10,7 @@ mod network;
 mod order;
 mod panes;
 mod reducible;
+mod scatter;
 mod sink;
 mod stage;
 mod visit;

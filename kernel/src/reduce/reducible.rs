@@ -195,6 +195,7 @@ macro_rules! floats {
                 a * b
             }
 
+            #[inline(always)]
             fn sum_out(total: f64) -> $type {
                 total as $type
             }
@@ -258,10 +259,12 @@ macro_rules! floats {
                 a * a
             }
 
+            #[inline(always)]
             fn mean_out(mean: f64) -> $type {
                 mean as $type
             }
 
+            #[inline(always)]
             fn spread_out(spread: f64) -> $type {
                 spread as $type
             }

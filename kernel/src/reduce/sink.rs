@@ -8,7 +8,10 @@ use super::{
     reducible::Reducible,
     stage::Empty,
 };
-use crate::{Chunk, KernelError, TensorMut};
+use crate::{
+    Chunk, KernelError, TensorMut,
+    simd::{Kernel, dispatch},
+};
 
 /// Tensors that states are written to, one after the other in the results' order. So the states of a block are never in
 /// memory together, which for many short reductions would be several times the block itself.
@@ -80,21 +83,20 @@ impl<'a, F> Sink<'a, F> {
             .as_mut()
             .expect("results are no units")
             .slice_mut::<F::Out>();
-        let states = a.iter().zip(b).zip(c);
-        for (place, ((&a, &b), &c)) in out[at..].iter_mut().zip(states) {
-            *place = match self.fold.finish((a, b, c)) {
-                Ok(result) => result,
-                Err(why) => nothing::<F::Out>(&why, self.empty).ok_or_else(|| match why {
-                    Nothing::Empty => KernelError::Empty {
-                        name: self.reduction.name(),
-                    },
-                    Nothing::AllNan => KernelError::AllNan {
-                        name: self.reduction.name(),
-                    },
-                })?,
-            };
-        }
-        Ok(())
+        let finish = Finish::<T, F> {
+            fold: self.fold,
+            states: (a, b, c),
+            empty: self.empty,
+            out: &mut out[at..],
+        };
+        dispatch(finish).map_err(|why| match why {
+            Nothing::Empty => KernelError::Empty {
+                name: self.reduction.name(),
+            },
+            Nothing::AllNan => KernelError::AllNan {
+                name: self.reduction.name(),
+            },
+        })
     }
 
     /// What was made of all states.
@@ -104,6 +106,35 @@ impl<'a, F> Sink<'a, F> {
     }
 }
 
+/// Makes results of states.
+struct Finish<'a, T: Reducible, F: Fold<T>> {
+    fold: F,
+    states: SlicesOf<'a, T, F>,
+    empty: Empty,
+    out: &'a mut [F::Out],
+}
+
+impl<T: Reducible, F: Fold<T>> Kernel for Finish<'_, T, F> {
+    type Output = Result<(), Nothing>;
+
+    #[inline(always)]
+    fn run(self) -> Result<(), Nothing> {
+        let (a, b, c) = self.states;
+        let states = a.iter().zip(b).zip(c);
+        for (place, ((&a, &b), &c)) in self.out.iter_mut().zip(states) {
+            *place = match self.fold.finish((a, b, c)) {
+                Ok(result) => result,
+                Err(why) => match nothing::<F::Out>(&why, self.empty) {
+                    Some(result) => result,
+                    None => return Err(why),
+                },
+            };
+        }
+        Ok(())
+    }
+}
+
+#[cold]
 fn nothing<T: crate::Element>(why: &Nothing, empty: Empty) -> Option<T> {
     use graticule_ops::{Complex, Scalar};
     let nan = Complex::new(f64::NAN, f64::NAN);

@@ -82,12 +82,7 @@ impl Visitor for Elements<'_> {
     fn visit<T: Reducible, F: Fold<T>>(self, fold: F) -> Result<Chunk, KernelError> {
         let mut sink = Sink::new::<T>(self.reduction, fold, self.stage, self.shape, self.empty)?;
         let mut take = |states: &mut StatesOf<T, F>| {
-            if let (true, Some(positions)) = (F::HAS_POSITION, self.positions) {
-                let own = F::A::positions(&mut states.a).expect("the first part is a position");
-                own.iter_mut()
-                    .filter(|at| **at >= 0)
-                    .for_each(|at| *at = positions.whole(*at));
-            }
+            located::<T, F>(states, self.positions);
             sink.take::<T>(states)
         };
         for &rows in self.rows {
@@ -98,6 +93,16 @@ impl Visitor for Elements<'_> {
             }
         }
         sink.finish()
+    }
+}
+
+/// Has positions that are parts of states count along the whole array.
+pub(crate) fn located<T: Reducible, F: Fold<T>>(states: &mut StatesOf<T, F>, positions: Option<&Positions>) {
+    if let (true, Some(positions)) = (F::HAS_POSITION, positions) {
+        let own = F::A::positions(&mut states.a).expect("the first part is a position");
+        own.iter_mut()
+            .filter(|at| **at >= 0)
+            .for_each(|at| *at = positions.whole(*at));
     }
 }
 

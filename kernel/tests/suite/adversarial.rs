@@ -8,7 +8,7 @@ use graticule_kernel::{
 };
 use graticule_ops::{
     ArraySource, AxisSelection, BinaryOp, BlockAxis, InlineArray, Node, NodeId, Program, Read, ReduceKind,
-    Reduction, Scalar, Stage, UnaryOp, encode_table,
+    Reduction, Scalar, Stage, UnaryOp, encode_codes, encode_table,
 };
 use graticule_plan::{AxisChunks, DType, Digest};
 use proptest::{prelude::*, sample::select};
@@ -580,7 +580,7 @@ proptest! {
         });
         let inputs: Vec<Window> = inputs.collect();
         let positions = encode_table(&vec![0u64, 2, 1, u64::MAX]);
-        let codes = encode_table(&vec![0i32, -1, 2, -7]);
+        let codes = encode_codes(&[0, -1, 2, -7]);
         let tables: TableMap =
             [(Digest::of(b"p"), positions.into()), (Digest::of(b"c"), codes.into())].into();
         let reader = InlineReader::new(&tables);

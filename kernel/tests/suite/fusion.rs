@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use graticule_kernel::{Chunk, InlineReader, Tensor, Window, run, run_unfused};
 use graticule_ops::{
     AxisSelection, BinaryOp, BlockAxis, Node, NodeId, Program, ReduceKind, Reduction, Scalar, Stage, UnaryOp,
-    encode_table,
+    encode_codes,
 };
 use graticule_plan::{DType, Digest, Kind};
 use proptest::{prelude::*, sample::select};
@@ -274,7 +274,7 @@ proptest! {
         }
         let (dtype, last) = builder.metas.last().unwrap().clone();
         let codes: Vec<i32> = (0..last.first().copied().unwrap_or(0)).map(|k| (k % 4) as i32 - 1).collect();
-        let table = encode_table(&codes);
+        let table = encode_codes(&codes);
         let digest = Digest::of(&table);
         let tables: BTreeMap<Digest, std::sync::Arc<[u8]>> = [(digest, table.into())].into();
         if let Some(kind) = kind {

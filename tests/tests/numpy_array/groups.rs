@@ -322,7 +322,6 @@ fn seasons() -> (Array, Vec<(String, Tensor)>) {
 #[test]
 fn the_strategy_follows_where_labels_lie_and_is_explained() {
     let (x, inputs) = seasons();
-    let means = "np.stack([x[np.array(c) == g].mean(0) for g in range(max(c) + 1)])";
     use Strategy::{Cheapest, Cohorts};
     for (strategy, codes, said) in [
         (
@@ -343,12 +342,22 @@ fn the_strategy_follows_where_labels_lie_and_is_explained() {
         (
             Cohorts,
             [0, 1, 2, 2, 0, 1, 3, 3, 0, 1, 2, 2],
-            "groupby-mean-cohorts-partial",
+            "groupby-mean-blockwise",
+        ),
+        (
+            Cohorts,
+            [0, 1, 2, 2, 0, 1, 3, 3, 0, 1, 2, 2],
+            "groupby-sum-cohorts-partial",
         ),
         (
             Cohorts,
             [0, 1, 2, 3, 4, 5, 5, 4, 3, 2, 1, 0],
-            "groupby-mean-cohorts-partial",
+            "groupby-mean-blockwise",
+        ),
+        (
+            Cohorts,
+            [0, 1, 2, 3, 4, 5, 5, 4, 3, 2, 1, 0],
+            "groupby-sum-cohorts-partial",
         ),
         (
             Cohorts,
@@ -358,10 +367,15 @@ fn the_strategy_follows_where_labels_lie_and_is_explained() {
     ] {
         let count = u64::try_from(codes.iter().max().unwrap() + 1).unwrap();
         let grouping = Grouping::new([0], codes, count).strategy(strategy);
-        let built = x.group_reduce(&grouping, ReduceKind::Mean).unwrap();
+        let (kind, method) = match said.contains("sum") {
+            true => (ReduceKind::Sum, "sum"),
+            false => (ReduceKind::Mean, "mean"),
+        };
+        let built = x.group_reduce(&grouping, kind).unwrap();
         let explained = built.explain().unwrap();
         assert!(explained.contains(said), "{codes:?}: {explained}");
-        let python = format!("(lambda x, c: {means})(x, {codes:?})");
+        let groups = format!("np.stack([x[np.array(c) == g].{method}(0) for g in range(max(c) + 1)])");
+        let python = format!("(lambda x, c: {groups})(x, {codes:?})");
         check(&built, &python, &inputs, &Near::Ulps(2)).unwrap();
         // Whatever the strategy, nothing is rechunked but what comes out.
         let as_run = explained.split("As run").nth(1).unwrap();
@@ -372,21 +386,23 @@ fn the_strategy_follows_where_labels_lie_and_is_explained() {
 
 #[test]
 fn large_partials_of_few_groups_each_go_by_cohorts() {
-    // Ten years of months, a chunk for each, and then a chunk for each three months.
+    // Ten years of months: a chunk for each, one for each three months, one for each year.
     let chunks = |times| [Chunks::Size(times), Chunks::Size(1000), Chunks::Whole];
     let months: Vec<i32> = (0..120).map(|time| time % 12).collect();
     let grouping = Grouping::new([0], months, 12);
-    for (times, said) in [
-        (1, "groupby-mean-cohorts"),
-        (3, "groupby-mean-cohorts"),
-        (12, "groupby-mean-partial"),
+    let (sum, mean) = (ReduceKind::Sum, ReduceKind::Mean);
+    for (kind, times, said) in [
+        (&sum, 1, "groupby-sum-cohorts"),
+        (&sum, 3, "groupby-sum-cohorts"),
+        (&sum, 12, "groupby-sum-partial"),
+        // A count and a sum for each element are more than the element.
+        (&mean, 1, "groupby-mean-blockwise"),
+        (&mean, 3, "groupby-mean-blockwise"),
+        (&mean, 12, "groupby-mean-partial"),
     ] {
-        let x = Array::zeros(&[120, 4000, 4000], &chunks(times), DType::Float32).unwrap();
-        let explained = x
-            .group_reduce(&grouping, ReduceKind::Mean)
-            .unwrap()
-            .explain()
-            .unwrap();
+        let x = Array::zeros(&[120, 4000, 4000], &chunks(times), DType::Float64).unwrap();
+        let built = x.group_reduce(&grouping, kind.clone()).unwrap();
+        let explained = built.explain().unwrap();
         assert!(explained.contains(said), "{explained}");
     }
 }

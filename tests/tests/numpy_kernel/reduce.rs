@@ -1,5 +1,5 @@
 use graticule_kernel::{Chunk, InlineReader, KernelError, Tensor, Window, run};
-use graticule_ops::{BlockAxis, Node, NodeId, Program, ReduceKind, Reduction, Stage, encode_table};
+use graticule_ops::{BlockAxis, Node, NodeId, Program, ReduceKind, Reduction, Stage, encode_codes};
 use graticule_plan::{AxisChunks, DType, Digest, Kind};
 use graticule_tests::numpy::Numpy;
 use proptest::{prelude::*, sample::select};
@@ -455,7 +455,7 @@ fn grouped(
     group_count: u64,
     cut: Option<u64>,
 ) -> Result<Tensor, KernelError> {
-    let table = encode_table(&codes.to_vec());
+    let table = encode_codes(codes);
     let digest = Digest::of(&table);
     let tables: TableMap = [(digest, table.into())].into();
     let len = x.shape()[axis] as u64;
