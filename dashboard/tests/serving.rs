@@ -35,6 +35,7 @@ fn tell_job(feed: &Feed, tasks: u64) {
         task_count: tasks,
         chunk_bytes: 8,
         origin: None,
+        plan: None,
     };
     feed.record(
         1,

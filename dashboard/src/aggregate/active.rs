@@ -77,6 +77,12 @@ impl ActiveTasks {
         gone.into_iter().for_each(|task| self.remove(task));
     }
 
+    /// The active tasks of one worker.
+    pub(super) fn of_worker(&self, worker: WorkerId) -> Vec<(TaskId, Active)> {
+        let tasks = self.by_worker.get(&worker).into_iter().flatten();
+        tasks.map(|task| (*task, self.tasks[task])).collect()
+    }
+
     /// All active tasks, worker by worker.
     pub(super) fn by_worker(&self) -> impl Iterator<Item = (WorkerId, Vec<(TaskId, Active)>)> {
         self.by_worker.iter().map(|(worker, tasks)| {
