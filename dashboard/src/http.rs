@@ -184,6 +184,13 @@ impl Dashboard {
             .route("/api/events/arrays/{job}", get(events_arrays))
             .route("/api/plans/{job}", get(outline))
             .route("/api/blocks/{layer}/{block}", get(block))
+            .route("/api/timeline", get(timeline))
+            .route("/api/timeline/tiles/{level}/{index}", get(tile))
+            .route("/api/timeline/tasks/{from_us}/{to_us}", get(timeline_tasks))
+            .route(
+                "/api/timeline/sums/{from_us}/{to_us}/{first_worker}/{first_slot}/{last_worker}/{last_slot}",
+                get(timeline_sums),
+            )
             .route("/api/health", get(health))
             .layer(middleware::from_fn_with_state(
                 self.watch.guard.clone(),
@@ -289,9 +296,41 @@ async fn block(Path((layer, block)): Path<(RowKey, u64)>, State(watch): State<Wa
     answer(&watch, Question::Block { layer, block }).await
 }
 
+async fn timeline(State(watch): State<Watch>) -> Response {
+    answer(&watch, Question::Timeline).await
+}
+
+async fn tile(Path((level, index)): Path<(u32, u64)>, State(watch): State<Watch>) -> Response {
+    answer(&watch, Question::Tile { level, index }).await
+}
+
+async fn timeline_tasks(Path((from_us, to_us)): Path<(u64, u64)>, State(watch): State<Watch>) -> Response {
+    answer(&watch, Question::Tasks { from_us, to_us }).await
+}
+
+async fn timeline_sums(
+    Path((from_us, to_us, worker, slot, last_worker, last_slot)): Path<(u64, u64, RowKey, u32, RowKey, u32)>,
+    State(watch): State<Watch>,
+) -> Response {
+    let lanes = ((worker, slot), (last_worker, last_slot));
+    answer(
+        &watch,
+        Question::Sums {
+            from_us,
+            to_us,
+            lanes,
+        },
+    )
+    .await
+}
+
 async fn answer(watch: &Watch, question: Question) -> Response {
+    let mut headers = FRESH_JSON;
+    if let Question::Tile { .. } = question {
+        headers[0].1 = "application/octet-stream";
+    }
     match watch.hub.ask(question).await {
-        Some(answer) => (FRESH_JSON, answer).into_response(),
+        Some(answer) => (headers, answer).into_response(),
         None if watch.hub.is_serving() => {
             (StatusCode::NOT_FOUND, "no longer, or not yet, known\n").into_response()
         }

@@ -48,6 +48,18 @@ pub(crate) enum Question {
     Outline { job: RowKey },
     /// What is known of one task.
     Block { layer: RowKey, block: u64 },
+    /// What there is on the timeline.
+    Timeline,
+    /// One of its tiles, in binary.
+    Tile { level: u32, index: u64 },
+    /// Its single tasks in a span of time.
+    Tasks { from_us: u64, to_us: u64 },
+    /// Sums over a span of time and the lanes from one to another, each a worker's key and a slot.
+    Sums {
+        from_us: u64,
+        to_us: u64,
+        lanes: ((RowKey, u32), (RowKey, u32)),
+    },
 }
 
 /// An encoded frame, shared by all that it is sent to.
@@ -86,7 +98,7 @@ impl Frame {
 enum Request {
     Follow(Topic, oneshot::Sender<broadcast::Receiver<Frame>>),
     Snapshot(Topic, oneshot::Sender<Frame>),
-    Ask(Question, oneshot::Sender<String>),
+    Ask(Question, oneshot::Sender<Bytes>),
     Stop,
 }
 
@@ -149,8 +161,8 @@ impl Hub {
         self.request(|reply| Request::Snapshot(topic, reply)).await
     }
 
-    /// The answer as JSON; `None` if what is asked about is not known.
-    pub(crate) async fn ask(&self, question: Question) -> Option<String> {
+    /// The answer, as JSON unless the question says otherwise; `None` if what is asked about is not known.
+    pub(crate) async fn ask(&self, question: Question) -> Option<Bytes> {
         self.request(|reply| Request::Ask(question, reply)).await
     }
 
@@ -334,12 +346,23 @@ impl HubState {
             .clone()
     }
 
-    fn answer(&mut self, question: Question) -> Option<String> {
+    fn answer(&mut self, question: Question) -> Option<Bytes> {
         self.take_in();
-        match question {
-            Question::Outline { job } => Some(json(&self.aggregator.outline(job)?)),
-            Question::Block { layer, block } => Some(json(&self.aggregator.block(layer, block)?)),
-        }
+        let now_us = self.now_us();
+        let aggregator = &mut self.aggregator;
+        let answer = match question {
+            Question::Outline { job } => json(&aggregator.outline(job)?),
+            Question::Block { layer, block } => json(&aggregator.block(layer, block)?),
+            Question::Timeline => json(&aggregator.timeline()),
+            Question::Tile { level, index } => return Some(aggregator.tile(level, index, now_us)?.into()),
+            Question::Tasks { from_us, to_us } => json(&aggregator.timeline_tasks(from_us, to_us)),
+            Question::Sums {
+                from_us,
+                to_us,
+                lanes,
+            } => json(&aggregator.timeline_sums(from_us, to_us, lanes)),
+        };
+        Some(answer.into())
     }
 }
 

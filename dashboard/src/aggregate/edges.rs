@@ -225,7 +225,7 @@ impl Aggregator {
         else {
             return;
         };
-        self.stream.push(StreamTask {
+        let task = StreamTask {
             layer,
             block: ended.task.block,
             worker: worker.key,
@@ -235,6 +235,9 @@ impl Aggregator {
             fetch_us: ended.fetch_us,
             bytes: ended.bytes,
             marks,
-        });
+        };
+        self.stream.push(task);
+        self.tiles.told(&task);
+        self.log.push(StreamTask { bytes: 0, ..task });
     }
 }

@@ -13,6 +13,7 @@ mod edges;
 mod forget;
 mod frame;
 mod jobs;
+mod log;
 mod outline;
 mod publish;
 mod rate;
@@ -20,6 +21,8 @@ mod scale;
 mod spread;
 mod stream;
 mod tasks;
+mod tiles;
+mod timeline;
 mod watch;
 mod workers;
 
@@ -39,9 +42,11 @@ use self::{
     active::{Active, ActiveTasks},
     forget::Forgotten,
     jobs::{JobTable, rounded},
+    log::TaskLog,
     rate::EndCounts,
     stream::TaskStream,
     tasks::Mark,
+    tiles::TileCache,
     workers::WorkerTable,
 };
 pub use self::{
@@ -57,6 +62,8 @@ pub use self::{
     publish::{DELTA_BYTES_MAX, Publisher, SNAPSHOT_BYTES_MAX},
     rate::PULSE_SECONDS,
     stream::{STREAM_SPAN_US, STREAM_TASK_COUNT_MAX},
+    tiles::{TILE_BASE_US, TILE_BUCKET_COUNT, TILE_LEVEL_MAX},
+    timeline::{TIMELINE_TASK_COUNT_MAX, TimelineHead, TimelineSums, TimelineTasks},
 };
 use crate::Record;
 
@@ -89,6 +96,8 @@ pub struct Aggregator {
     active: ActiveTasks,
     failures: BTreeSet<FailureKey>,
     stream: TaskStream,
+    log: TaskLog,
+    tiles: TileCache,
     ends: EndCounts,
     forgotten: Forgotten,
     next_job_key: RowKey,
