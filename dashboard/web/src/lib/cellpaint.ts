@@ -159,7 +159,7 @@ export interface CellLook {
 }
 
 /** Fills a cell of a pixel where several share it: what needs to be seen first. */
-const URGENCY = [0, 3, 5, 2, 1, 6, 4];
+const URGENCY = Uint8Array.of(1, 4, 6, 3, 2, 7, 5, 0, 0, 0, 0, 0, 0, 0, 0, 0);
 
 /** Pixels of a sheet at `ratio` device pixels to a CSS pixel. */
 export interface Picture {
@@ -261,22 +261,31 @@ function paintSmall(picture: Picture, sheet: Sheet, cells: ArrayCells, inkOf: In
   const { pixels, width, height } = picture;
   const states = cells.planes[0] ?? new Uint8Array();
   const size = sheet.cell * ratio;
+  // The most urgent cell of each pixel, and how urgent that is; inks are chosen once a pixel.
   const urgency = new Uint8Array(pixels.length);
+  const shown = new Uint32Array(pixels.length);
+  const xs = Uint32Array.from({ length: sheet.columns }, (_, column) => Math.floor(column * size));
+  const { rows, columns, rowStride, columnStride } = sheet;
   for (const [grid, origin] of sheet.origins.entries()) {
     const place = gridPlace(sheet, grid);
     const [left, top] = [Math.floor(place.x * ratio), Math.floor(place.y * ratio)];
-    for (let row = 0; row < sheet.rows; row += 1) {
-      const y = Math.min(top + Math.floor(row * size), height - 1);
-      for (let column = 0; column < sheet.columns; column += 1) {
-        const block = origin + row * sheet.rowStride + column * sheet.columnStride;
-        if (block >= cells.count) break;
-        const state = (states[block] ?? 0) & 0x0f;
-        const at = y * width + Math.min(left + Math.floor(column * size), width - 1);
-        const urgent = 1 + (URGENCY[state] ?? 0);
-        if (urgent <= (urgency[at] ?? 0)) continue;
+    for (let row = 0; row < rows; row += 1) {
+      const line = Math.min(top + Math.floor(row * size), height - 1) * width;
+      const last = width - 1;
+      let block = origin + row * rowStride;
+      for (let column = 0; column < columns && block < cells.count; column += 1, block += columnStride) {
+        const urgent = URGENCY[(states[block] as number) & 0x0f] as number;
+        const x = left + (xs[column] as number);
+        const at = line + (x < last ? x : last);
+        if (urgent <= (urgency[at] as number)) continue;
         urgency[at] = urgent;
-        pixels[at] = inkOf(block, state);
+        shown[at] = block;
       }
     }
+  }
+  for (let at = 0; at < pixels.length; at += 1) {
+    if (urgency[at] === 0) continue;
+    const block = shown[at] as number;
+    pixels[at] = inkOf(block, (states[block] as number) & 0x0f);
   }
 }
