@@ -31,10 +31,10 @@ use tracing::{info, warn};
 
 use crate::{
     DashboardError, FeedReceiver,
-    aggregate::FORMAT_VERSION,
+    aggregate::{FORMAT_VERSION, RowKey},
     assets::{self, Asset},
     guard::{self, Guard},
-    hub::{Frame, Hub},
+    hub::{Frame, Hub, Question, Topic},
 };
 
 /// Viewers that may follow at once; more are asked to come back later.
@@ -179,7 +179,18 @@ impl Dashboard {
             .route("/assets/{*path}", get(asset))
             .route("/api/snapshot", get(snapshot))
             .route("/api/live", get(live))
+            .route("/api/live/arrays/{job}", get(live_arrays))
             .route("/api/events", get(events))
+            .route("/api/events/arrays/{job}", get(events_arrays))
+            .route("/api/plans/{job}", get(outline))
+            .route("/api/blocks/{layer}/{block}", get(block))
+            .route("/api/timeline", get(timeline))
+            .route("/api/timeline/tiles/{level}/{index}", get(tile))
+            .route("/api/timeline/tasks/{from_us}/{to_us}", get(timeline_tasks))
+            .route(
+                "/api/timeline/sums/{from_us}/{to_us}/{first_worker}/{first_slot}/{last_worker}/{last_slot}",
+                get(timeline_sums),
+            )
             .route("/api/health", get(health))
             .layer(middleware::from_fn_with_state(
                 self.watch.guard.clone(),
@@ -265,19 +276,70 @@ fn serve_asset(asset: &'static Asset, headers: &HeaderMap) -> Response {
         .into_response()
 }
 
+const FRESH_JSON: [(header::HeaderName, &str); 2] = [
+    (header::CONTENT_TYPE, "application/json"),
+    (header::CACHE_CONTROL, "no-store"),
+];
+
 async fn snapshot(State(watch): State<Watch>) -> Response {
-    let headers = [
-        (header::CONTENT_TYPE, "application/json"),
-        (header::CACHE_CONTROL, "no-store"),
-    ];
-    match watch.hub.snapshot().await {
-        Some(frame) => (headers, Bytes::from(frame.json)).into_response(),
+    match watch.hub.snapshot(Topic::Cluster).await {
+        Some(frame) => (FRESH_JSON, frame.into_text()).into_response(),
+        None => busy(),
+    }
+}
+
+async fn outline(Path(job): Path<RowKey>, State(watch): State<Watch>) -> Response {
+    answer(&watch, Question::Outline { job }).await
+}
+
+async fn block(Path((layer, block)): Path<(RowKey, u64)>, State(watch): State<Watch>) -> Response {
+    answer(&watch, Question::Block { layer, block }).await
+}
+
+async fn timeline(State(watch): State<Watch>) -> Response {
+    answer(&watch, Question::Timeline).await
+}
+
+async fn tile(Path((level, index)): Path<(u32, u64)>, State(watch): State<Watch>) -> Response {
+    answer(&watch, Question::Tile { level, index }).await
+}
+
+async fn timeline_tasks(Path((from_us, to_us)): Path<(u64, u64)>, State(watch): State<Watch>) -> Response {
+    answer(&watch, Question::Tasks { from_us, to_us }).await
+}
+
+async fn timeline_sums(
+    Path((from_us, to_us, worker, slot, last_worker, last_slot)): Path<(u64, u64, RowKey, u32, RowKey, u32)>,
+    State(watch): State<Watch>,
+) -> Response {
+    let lanes = ((worker, slot), (last_worker, last_slot));
+    answer(
+        &watch,
+        Question::Sums {
+            from_us,
+            to_us,
+            lanes,
+        },
+    )
+    .await
+}
+
+async fn answer(watch: &Watch, question: Question) -> Response {
+    let mut headers = FRESH_JSON;
+    if let Question::Tile { .. } = question {
+        headers[0].1 = "application/octet-stream";
+    }
+    match watch.hub.ask(question).await {
+        Some(answer) => (headers, answer).into_response(),
+        None if watch.hub.is_serving() => {
+            (StatusCode::NOT_FOUND, "no longer, or not yet, known\n").into_response()
+        }
         None => busy(),
     }
 }
 
 async fn health(State(watch): State<Watch>) -> Response {
-    let is_serving = watch.hub.follow().is_some();
+    let is_serving = watch.hub.is_serving();
     let status = if is_serving {
         StatusCode::OK
     } else {
@@ -304,8 +366,21 @@ fn busy() -> Response {
 }
 
 async fn live(State(watch): State<Watch>, upgrade: WebSocketUpgrade) -> Response {
-    let Some(viewer) = Viewer::enter(&watch) else {
-        return busy();
+    follow_live(&watch, Topic::Cluster, upgrade).await
+}
+
+async fn live_arrays(
+    Path(job): Path<RowKey>,
+    State(watch): State<Watch>,
+    upgrade: WebSocketUpgrade,
+) -> Response {
+    follow_live(&watch, Topic::Arrays(job), upgrade).await
+}
+
+async fn follow_live(watch: &Watch, topic: Topic, upgrade: WebSocketUpgrade) -> Response {
+    let viewer = match Viewer::enter(watch, topic).await {
+        Ok(viewer) => viewer,
+        Err(refusal) => return refusal.into_response(),
     };
     upgrade
         .max_message_size(VIEWER_MESSAGE_BYTES_MAX)
@@ -329,7 +404,7 @@ async fn follow_by_socket(mut viewer: Viewer, socket: WebSocket) {
             let _ = timeout(SEND_TIMEOUT, sink.send(Message::Close(None))).await;
             return;
         };
-        match timeout(SEND_TIMEOUT, sink.send(Message::Text(frame.json))).await {
+        match timeout(SEND_TIMEOUT, sink.send(frame.into_message())).await {
             Ok(Ok(())) => {}
             Ok(Err(_)) | Err(_) => return,
         }
@@ -338,8 +413,17 @@ async fn follow_by_socket(mut viewer: Viewer, socket: WebSocket) {
 
 /// The same frames as server-sent events, for proxies that pass no WebSocket.
 async fn events(State(watch): State<Watch>) -> Response {
-    let Some(viewer) = Viewer::enter(&watch) else {
-        return busy();
+    follow_events(&watch, Topic::Cluster).await
+}
+
+async fn events_arrays(Path(job): Path<RowKey>, State(watch): State<Watch>) -> Response {
+    follow_events(&watch, Topic::Arrays(job)).await
+}
+
+async fn follow_events(watch: &Watch, topic: Topic) -> Response {
+    let viewer = match Viewer::enter(watch, topic).await {
+        Ok(viewer) => viewer,
+        Err(refusal) => return refusal.into_response(),
     };
     let frames = stream::unfold(viewer, |mut viewer| async move {
         let frame = viewer.next().await?;
@@ -349,7 +433,7 @@ async fn events(State(watch): State<Watch>) -> Response {
     let pieces = frames.flat_map(|frame| {
         let event = [
             Bytes::from_static(b"data: "),
-            frame.json.into(),
+            frame.into_text(),
             Bytes::from_static(b"\n\n"),
         ];
         stream::iter(event.map(Ok::<_, io::Error>))
@@ -362,9 +446,25 @@ async fn events(State(watch): State<Watch>) -> Response {
     (headers, Body::from_stream(pieces)).into_response()
 }
 
+/// Why somebody cannot follow.
+enum Refusal {
+    Busy,
+    NoSuchTopic,
+}
+
+impl IntoResponse for Refusal {
+    fn into_response(self) -> Response {
+        match self {
+            Self::Busy => busy(),
+            Self::NoSuchTopic => (StatusCode::NOT_FOUND, "no such job\n").into_response(),
+        }
+    }
+}
+
 /// One who follows: first a snapshot, then each frame, and a fresh snapshot after falling behind.
 struct Viewer {
     hub: Hub,
+    topic: Topic,
     frames: broadcast::Receiver<Frame>,
     /// The number of the last frame sent; `None` when a snapshot is due.
     seq: Option<u64>,
@@ -373,12 +473,17 @@ struct Viewer {
 }
 
 impl Viewer {
-    fn enter(watch: &Watch) -> Option<Self> {
-        let place = watch.viewers.clone().try_acquire_owned().ok()?;
+    async fn enter(watch: &Watch, topic: Topic) -> Result<Self, Refusal> {
+        let place = watch.viewers.clone().try_acquire_owned();
+        let place = place.map_err(|_| Refusal::Busy)?;
         // Followed before the snapshot is asked for, so that no frame between the two is missed.
-        let frames = watch.hub.follow()?;
-        Some(Self {
+        let frames = watch.hub.follow(topic).await.ok_or(match topic {
+            Topic::Cluster => Refusal::Busy,
+            Topic::Arrays(_) => Refusal::NoSuchTopic,
+        })?;
+        Ok(Self {
             hub: watch.hub.clone(),
+            topic,
             frames,
             seq: None,
             snapshot_at: None,
@@ -409,7 +514,7 @@ impl Viewer {
         if let Some(last) = self.snapshot_at {
             tokio::time::sleep(SNAPSHOT_INTERVAL.saturating_sub(last.elapsed())).await;
         }
-        let frame = self.hub.snapshot().await?;
+        let frame = self.hub.snapshot(self.topic).await?;
         // What is in the ring by now is older, or follows and is still to come.
         self.seq = Some(frame.seq);
         self.snapshot_at = Some(Instant::now());

@@ -1,16 +1,19 @@
 use std::{
+    collections::BTreeMap,
     sync::mpsc::{self, RecvTimeoutError},
     thread,
     time::{Duration, Instant},
 };
 
-use axum::extract::ws::Utf8Bytes;
+use axum::extract::ws::{Message, Utf8Bytes};
+use base64::{Engine, engine::general_purpose::STANDARD};
+use bytes::Bytes;
 use serde::Serialize;
 use tokio::sync::{broadcast, oneshot};
 
 use crate::{
     DashboardError, FeedReceiver,
-    aggregate::{Aggregator, Publisher},
+    aggregate::{Activity, Aggregator, ArrayPublisher, Publisher, RowKey},
 };
 
 /// Time between two frames.
@@ -22,21 +25,80 @@ const HEARTBEAT: Duration = Duration::from_millis(1_000);
 /// Frames that a viewer may lag behind before it skips to a fresh snapshot. They are shared by all viewers.
 const FRAME_LAG_MAX: usize = 16;
 
-/// Requests for a snapshot that may wait for the aggregator.
+/// Requests that may wait for the aggregator.
 const REQUEST_COUNT_MAX: usize = 2_048;
+
+/// Jobs whose arrays may be watched at once.
+const ARRAYS_COUNT_MAX: usize = 16;
+
+/// What a viewer follows. Each topic is a stream of its own: first a snapshot, then what changed. It is encoded once a
+/// tick, however many follow, and not at all while nobody does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Topic {
+    /// The tables of jobs, layers and workers, and the task stream: what each page needs.
+    Cluster,
+    /// The cells of the arrays of the job with this key.
+    Arrays(RowKey),
+}
+
+/// What is asked once, and answered from the tables as they are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Question {
+    /// How the layers of a job hang together.
+    Outline { job: RowKey },
+    /// What is known of one task.
+    Block { layer: RowKey, block: u64 },
+    /// What there is on the timeline.
+    Timeline,
+    /// One of its tiles, in binary.
+    Tile { level: u32, index: u64 },
+    /// Its single tasks in a span of time.
+    Tasks { from_us: u64, to_us: u64 },
+    /// Sums over a span of time and the lanes from one to another, each a worker's key and a slot.
+    Sums {
+        from_us: u64,
+        to_us: u64,
+        lanes: ((RowKey, u32), (RowKey, u32)),
+    },
+}
 
 /// An encoded frame, shared by all that it is sent to.
 #[derive(Debug, Clone)]
 pub(crate) struct Frame {
     /// Its number.
     pub(crate) seq: u64,
-    /// Its JSON.
-    pub(crate) json: Utf8Bytes,
+    content: Content,
+}
+
+#[derive(Debug, Clone)]
+enum Content {
+    Json(Utf8Bytes),
+    Binary(Bytes),
+}
+
+impl Frame {
+    /// As a message of a WebSocket.
+    pub(crate) fn into_message(self) -> Message {
+        match self.content {
+            Content::Json(text) => Message::Text(text),
+            Content::Binary(bytes) => Message::Binary(bytes),
+        }
+    }
+
+    /// As the text of a server-sent event: binary frames in base64.
+    pub(crate) fn into_text(self) -> Bytes {
+        match self.content {
+            Content::Json(text) => text.into(),
+            Content::Binary(bytes) => STANDARD.encode(bytes).into(),
+        }
+    }
 }
 
 #[derive(Debug)]
 enum Request {
-    Snapshot(oneshot::Sender<Frame>),
+    Follow(Topic, oneshot::Sender<broadcast::Receiver<Frame>>),
+    Snapshot(Topic, oneshot::Sender<Frame>),
+    Ask(Question, oneshot::Sender<Bytes>),
     Stop,
 }
 
@@ -65,6 +127,7 @@ impl Hub {
             frames,
             snapshot: None,
             is_followed: false,
+            arrays: BTreeMap::new(),
         };
         let thread = thread::Builder::new()
             .name("graticule-watch".into())
@@ -82,17 +145,31 @@ impl Hub {
         ))
     }
 
-    /// The frames from now on; `None` once the dashboard stops.
-    pub(crate) fn follow(&self) -> Option<broadcast::Receiver<Frame>> {
-        self.frames.upgrade().map(|frames| frames.subscribe())
+    /// Whether the aggregator's thread runs.
+    pub(crate) fn is_serving(&self) -> bool {
+        self.frames.upgrade().is_some()
     }
 
-    /// A snapshot; the delta that follows has the next number. `None` once the dashboard stops, or if too many ask
-    /// at once.
-    pub(crate) async fn snapshot(&self) -> Option<Frame> {
-        let (reply, snapshot) = oneshot::channel();
-        self.requests.try_send(Request::Snapshot(reply)).ok()?;
-        snapshot.await.ok()
+    /// The topic's frames from now on; `None` if there is no such topic, too many are followed, or the dashboard stops.
+    pub(crate) async fn follow(&self, topic: Topic) -> Option<broadcast::Receiver<Frame>> {
+        self.request(|reply| Request::Follow(topic, reply)).await
+    }
+
+    /// A snapshot of a topic that is followed; the delta that follows has the next number. `None` once the topic or the
+    /// dashboard ends, or if too many ask at once.
+    pub(crate) async fn snapshot(&self, topic: Topic) -> Option<Frame> {
+        self.request(|reply| Request::Snapshot(topic, reply)).await
+    }
+
+    /// The answer, as JSON unless the question says otherwise; `None` if what is asked about is not known.
+    pub(crate) async fn ask(&self, question: Question) -> Option<Bytes> {
+        self.request(|reply| Request::Ask(question, reply)).await
+    }
+
+    async fn request<T>(&self, request: impl FnOnce(oneshot::Sender<T>) -> Request) -> Option<T> {
+        let (reply, answer) = oneshot::channel();
+        self.requests.try_send(request(reply)).ok()?;
+        answer.await.ok()
     }
 
     /// Asks the thread to end; viewers then see the end of frames. Waits if many requests are before it.
@@ -112,6 +189,14 @@ struct HubState {
     snapshot: Option<Frame>,
     /// Whether somebody may hold a snapshot, so that each change must be told.
     is_followed: bool,
+    /// The jobs whose arrays somebody watches.
+    arrays: BTreeMap<RowKey, WatchedArrays>,
+}
+
+struct WatchedArrays {
+    publisher: ArrayPublisher,
+    frames: broadcast::Sender<Frame>,
+    snapshot: Option<Frame>,
 }
 
 impl HubState {
@@ -119,10 +204,21 @@ impl HubState {
         let mut next_tick = Instant::now() + TICK;
         loop {
             match inbox.recv_timeout(next_tick.saturating_duration_since(Instant::now())) {
-                Ok(Request::Snapshot(reply)) => {
-                    let frame = self.snapshot();
-                    // An error means that the viewer went away meanwhile.
-                    let _ = reply.send(frame);
+                // Where a reply cannot be sent, whoever asked went away; where it is dropped, the answer is no.
+                Ok(Request::Follow(topic, reply)) => {
+                    if let Some(frames) = self.follow(topic) {
+                        let _ = reply.send(frames);
+                    }
+                }
+                Ok(Request::Snapshot(topic, reply)) => {
+                    if let Some(frame) = self.snapshot(topic) {
+                        let _ = reply.send(frame);
+                    }
+                }
+                Ok(Request::Ask(question, reply)) => {
+                    if let Some(answer) = self.answer(question) {
+                        let _ = reply.send(answer);
+                    }
                 }
                 Ok(Request::Stop) | Err(RecvTimeoutError::Disconnected) => return,
                 Err(RecvTimeoutError::Timeout) => {}
@@ -147,6 +243,11 @@ impl HubState {
 
     fn tick(&mut self) {
         let news = self.take_in();
+        self.tick_cluster(news);
+        self.tick_arrays();
+    }
+
+    fn tick_cluster(&mut self, news: usize) {
         if self.frames.receiver_count() == 0 {
             self.is_followed = false;
             return;
@@ -166,7 +267,71 @@ impl HubState {
         let _ = self.frames.send(frame);
     }
 
-    fn snapshot(&mut self) -> Frame {
+    fn tick_arrays(&mut self) {
+        if self.arrays.is_empty() {
+            return;
+        }
+        let aggregator = &mut self.aggregator;
+        let is_left = |array: &WatchedArrays, of: &Aggregator| {
+            array.frames.receiver_count() == 0 || array.publisher.is_over(of)
+        };
+        let left: Vec<RowKey> = self
+            .arrays
+            .iter()
+            .filter(|(_, array)| is_left(array, aggregator))
+            .map(|(key, _)| *key)
+            .collect();
+        for array in left.iter().filter_map(|key| self.arrays.remove(key)) {
+            array.publisher.close(aggregator);
+        }
+        let activity = Activity::of(aggregator);
+        for array in self.arrays.values_mut() {
+            if let Some(delta) = array.publisher.delta(aggregator, &activity) {
+                array.snapshot = None;
+                // As above.
+                let _ = array.frames.send(binary(array.publisher.seq(), delta));
+            }
+        }
+    }
+
+    fn follow(&mut self, topic: Topic) -> Option<broadcast::Receiver<Frame>> {
+        match topic {
+            Topic::Cluster => Some(self.frames.subscribe()),
+            Topic::Arrays(key) => {
+                if let Some(array) = self.arrays.get(&key) {
+                    return Some(array.frames.subscribe());
+                }
+                if self.arrays.len() >= ARRAYS_COUNT_MAX {
+                    return None;
+                }
+                self.take_in();
+                let publisher = ArrayPublisher::new(&mut self.aggregator, key)?;
+                let (frames, receiver) = broadcast::channel(FRAME_LAG_MAX);
+                let array = WatchedArrays {
+                    publisher,
+                    frames,
+                    snapshot: None,
+                };
+                self.arrays.insert(key, array);
+                Some(receiver)
+            }
+        }
+    }
+
+    fn snapshot(&mut self, topic: Topic) -> Option<Frame> {
+        match topic {
+            Topic::Cluster => Some(self.cluster_snapshot()),
+            Topic::Arrays(key) => {
+                let WatchedArrays {
+                    publisher, snapshot, ..
+                } = self.arrays.get_mut(&key)?;
+                let frame = snapshot.get_or_insert_with(|| binary(publisher.seq(), publisher.snapshot()));
+                Some(frame.clone())
+            }
+        }
+    }
+
+    fn cluster_snapshot(&mut self) -> Frame {
         if !self.is_followed {
             self.take_in();
             let now_us = self.now_us();
@@ -180,13 +345,42 @@ impl HubState {
             .get_or_insert_with(|| encode(publisher.seq(), &publisher.snapshot(aggregator)))
             .clone()
     }
+
+    fn answer(&mut self, question: Question) -> Option<Bytes> {
+        self.take_in();
+        let now_us = self.now_us();
+        let aggregator = &mut self.aggregator;
+        let answer = match question {
+            Question::Outline { job } => json(&aggregator.outline(job)?),
+            Question::Block { layer, block } => json(&aggregator.block(layer, block)?),
+            Question::Timeline => json(&aggregator.timeline()),
+            Question::Tile { level, index } => return Some(aggregator.tile(level, index, now_us)?.into()),
+            Question::Tasks { from_us, to_us } => json(&aggregator.timeline_tasks(from_us, to_us)),
+            Question::Sums {
+                from_us,
+                to_us,
+                lanes,
+            } => json(&aggregator.timeline_sums(from_us, to_us, lanes)),
+        };
+        Some(answer.into())
+    }
+}
+
+fn json(value: &impl Serialize) -> String {
+    // What is sent holds no map with keys that are not text, and writing to memory never fails.
+    serde_json::to_string(value).expect("what is sent is plain JSON")
 }
 
 fn encode(seq: u64, frame: &impl Serialize) -> Frame {
-    // Frames hold no map with keys that are not text, and writing to memory never fails.
-    let json = serde_json::to_string(frame).expect("frames are plain JSON");
     Frame {
         seq,
-        json: json.into(),
+        content: Content::Json(json(frame).into()),
+    }
+}
+
+fn binary(seq: u64, frame: Vec<u8>) -> Frame {
+    Frame {
+        seq,
+        content: Content::Binary(frame.into()),
     }
 }

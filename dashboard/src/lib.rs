@@ -18,7 +18,7 @@
 //! let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
 //! let dashboard = Dashboard::start(listener, receiver, DashboardOptions::default()).unwrap();
 //!
-//! let layer = LayerInfo { name: "read+where".into(), task_count: 64, chunk_bytes: 1 << 20, origin: None };
+//! let layer = LayerInfo { name: "read+where".into(), task_count: 64, chunk_bytes: 1 << 20, origin: None, plan: None };
 //! feed.record(0, Record::JobStarted { job: JobId(1), name: "mosaic".into(), layers: Arc::new([layer]) });
 //! println!("open {}", dashboard.url());
 //! dashboard.shutdown().await;
@@ -38,5 +38,5 @@ pub use self::{
     error::DashboardError,
     feed::{BULK_RECORD_COUNT_MAX, Feed, FeedReceiver, STRUCTURAL_RECORD_COUNT_MAX},
     http::{Dashboard, DashboardHandle, DashboardOptions, VIEWER_COUNT_MAX},
-    record::{JobOutcome, LayerInfo, LeaveReason, Record, TaskFinished, WorkerStatus},
+    record::{JobOutcome, LayerInfo, LayerPlan, LeaveReason, Record, TaskFinished, WorkerStatus},
 };

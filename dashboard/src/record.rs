@@ -1,6 +1,6 @@
 use std::sync::Arc;
 
-use graticule_plan::{JobId, TaskId, WorkerId};
+use graticule_plan::{ChunkGrid, Input, JobId, Key, TaskId, WorkerId};
 
 /// One thing that happened in the cluster, as the scheduler tells it to those who watch.
 ///
@@ -90,6 +90,15 @@ pub enum Record {
         /// The attempt whose chunk or progress is void.
         attempt: u32,
     },
+    /// Chunks of neighbouring blocks were made, and are dropped since nobody needs them any more.
+    ChunksReleased {
+        /// The first chunk.
+        first: TaskId,
+        /// How many they are.
+        count: u64,
+        /// The attempt that made them.
+        attempt: u32,
+    },
     /// What a worker reports of itself, about once a second.
     WorkerStatus {
         /// The worker.
@@ -133,6 +142,23 @@ pub struct LayerInfo {
     pub chunk_bytes: u64,
     /// The user's file and line that made the operation, if known.
     pub origin: Option<Arc<str>>,
+    /// How it is cut and what it reads, if whoever tells knows.
+    pub plan: Option<Arc<LayerPlan>>,
+}
+
+/// How a layer is cut into chunks, and what each of them is made from: enough to draw it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LayerPlan {
+    /// How the array is cut; a block is a task.
+    pub grid: ChunkGrid,
+    /// Bytes of one element.
+    pub item_bytes: u64,
+    /// What each block needs of other arrays.
+    pub inputs: Vec<Input>,
+    /// The names under which the cluster keeps its chunks.
+    pub keys: Vec<Key>,
+    /// Whether somebody asked for it: its client, or a name under which it is kept.
+    pub is_output: bool,
 }
 
 /// How a job ended.
@@ -194,6 +220,7 @@ impl Record {
             | Self::TaskFinished(_)
             | Self::TaskFailed { .. }
             | Self::TaskReset { .. }
+            | Self::ChunksReleased { .. }
             | Self::WorkerStatus { .. } => false,
         }
     }

@@ -35,6 +35,7 @@ fn tell_job(feed: &Feed, tasks: u64) {
         task_count: tasks,
         chunk_bytes: 8,
         origin: None,
+        plan: None,
     };
     feed.record(
         1,
@@ -279,4 +280,64 @@ async fn viewers_that_never_read_hold_nobody_up() {
     }
     assert_eq!((feed.dropped_count(), view.head.dropped), (0, 0));
     handle.shutdown().await;
+}
+
+/// Reads until `needle` was seen.
+async fn read_until(socket: &mut TcpStream, needle: &[u8]) -> Vec<u8> {
+    let mut seen = Vec::new();
+    while !seen.windows(needle.len()).any(|window| window == needle) {
+        let read = timeout(DEADLINE, socket.read_buf(&mut seen))
+            .await
+            .expect("in time")
+            .expect("it answers");
+        assert_ne!(read, 0, "{}", String::from_utf8_lossy(&seen));
+    }
+    seen
+}
+
+#[tokio::test]
+async fn topics_and_questions_about_what_is_not_there_are_no() {
+    let (_feed, handle) = start().await;
+    for path in [
+        "/api/plans/0",
+        "/api/blocks/0/0",
+        "/api/events/arrays/3",
+        "/api/timeline/tiles/99/0",
+    ] {
+        assert!(
+            fetch(&handle, path, "").await.starts_with("HTTP/1.1 404"),
+            "{path}"
+        );
+    }
+    for path in ["/api/plans/-1", "/api/blocks/x/0", "/api/timeline/tiles/1/1e9"] {
+        assert!(
+            fetch(&handle, path, "").await.starts_with("HTTP/1.1 400"),
+            "{path}"
+        );
+    }
+    let nothing = fetch(&handle, "/api/timeline", "").await;
+    assert!(body(&nothing).contains("\"tasks\":0"), "{nothing}");
+    handle.shutdown().await;
+}
+
+#[tokio::test]
+async fn the_arrays_of_a_job_are_followed_by_events_in_base64() {
+    let (feed, handle) = start().await;
+    tell_job(&feed, 3);
+    let mut socket = TcpStream::connect(handle.address()).await.expect("it listens");
+    let request = "GET /api/events/arrays/0 HTTP/1.1\r\nHost: localhost\r\n\r\n";
+    socket.write_all(request.as_bytes()).await.expect("it reads");
+    // A snapshot of format 2: seq 0, one array, layer 0, three cells, all of them 0.
+    read_until(&mut socket, b"AgAAAQADAAEAAwYABgAGAAYABgA=").await;
+    tell_finished(&feed, 1);
+    read_until(&mut socket, b"data: ").await;
+    let block = fetch(&handle, "/api/blocks/0/1", "").await;
+    assert!(body(&block).contains("\"state\":\"held\""), "{block}");
+    let tasks = fetch(&handle, "/api/timeline/tasks/0/100", "").await;
+    assert!(body(&tasks).starts_with("{\"tasks\":[[0,1,"), "{tasks}");
+    let sums = fetch(&handle, "/api/timeline/sums/0/100/0/0/9/9", "").await;
+    assert!(body(&sums).contains("\"tasks\":1"), "{sums}");
+    timeout(DEADLINE, handle.shutdown())
+        .await
+        .expect("a viewer does not hold the shutdown up");
 }

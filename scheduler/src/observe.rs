@@ -2,9 +2,11 @@
 
 use std::sync::Arc;
 
-use graticule_dashboard::{JobOutcome, LayerInfo, LeaveReason, Record, TaskFinished, WorkerStatus};
+use graticule_dashboard::{
+    JobOutcome, LayerInfo, LayerPlan, LeaveReason, Record, TaskFinished, WorkerStatus,
+};
 use graticule_engine::scheduler::{LayerProgress, Observation};
-use graticule_plan::JobId;
+use graticule_plan::{JobId, LayerId, Plan};
 use tracing::{debug, info, warn};
 
 pub(crate) fn observe(observation: &Observation) {
@@ -46,7 +48,21 @@ pub(crate) fn observe(observation: &Observation) {
         Observation::WorkerJoined { .. }
         | Observation::WorkerStatus { .. }
         | Observation::TasksLeased { .. }
-        | Observation::TasksFinished { .. } => {}
+        | Observation::TasksFinished { .. }
+        | Observation::ChunksReleased { .. } => {}
+    }
+}
+
+/// What the dashboard draws of a layer: neither its body nor its tables.
+fn layer_plan(plan: &Plan, id: LayerId) -> LayerPlan {
+    let layer = plan.layer(id);
+    let outputs = || plan.outputs().iter().filter(|output| output.layer == id);
+    LayerPlan {
+        grid: layer.grid.clone(),
+        item_bytes: layer.item_bytes,
+        inputs: layer.inputs.clone(),
+        keys: outputs().filter_map(|output| output.keep).collect(),
+        is_output: outputs().next().is_some(),
     }
 }
 
@@ -93,11 +109,12 @@ pub(crate) fn record(
             Record::WorkerStatus { worker, status }
         }
         Observation::JobStarted { job, name, plan } => {
-            let layers = plan.layers().iter().map(|layer| LayerInfo {
+            let layers = plan.iter().map(|(id, layer)| LayerInfo {
                 name: layer.name.clone(),
                 task_count: layer.grid.block_count(),
                 chunk_bytes: layer.output_bytes_max(),
                 origin: layer.origin.clone(),
+                plan: Some(Arc::new(layer_plan(&plan, id))),
             });
             Record::JobStarted {
                 job,
@@ -161,5 +178,10 @@ pub(crate) fn record(
         Observation::TaskReset { task, attempt, .. } | Observation::ChunkLetGo { task, attempt } => {
             Record::TaskReset { task, attempt }
         }
+        Observation::ChunksReleased { chunks, attempt } => Record::ChunksReleased {
+            first: chunks.head(),
+            count: chunks.count,
+            attempt,
+        },
     })
 }

@@ -4,8 +4,12 @@ use std::{
     time::{Duration, Instant},
 };
 
-use graticule_dashboard::{Feed, JobOutcome, LayerInfo, LeaveReason, Record, TaskFinished, WorkerStatus};
-use graticule_plan::{JobId, LayerId, TaskId, WorkerId};
+use graticule_dashboard::{
+    Feed, JobOutcome, LayerInfo, LayerPlan, LeaveReason, Record, TaskFinished, WorkerStatus,
+};
+use graticule_plan::{
+    AxisWindow, BlockMap, ChunkGrid, Input, InputMap, JobId, LayerId, Source, TaskId, WorkerId,
+};
 use tokio::time::sleep;
 
 const SLOTS: u32 = 4;
@@ -16,69 +20,113 @@ const STEP: Duration = Duration::from_millis(25);
 struct Shape {
     name: &'static str,
     origin: &'static str,
-    /// Of the tasks of the whole.
-    share: f64,
-    /// Tasks of the layer before that one of this layer needs.
-    inputs: u64,
+    /// Chunks along time or months; `None` for arrays without that axis.
+    depth: Option<u64>,
+    /// Positions of the layers that it reads.
+    reads: &'static [usize],
     duration_ms: f64,
-    chunk_bytes: u64,
+    /// Pixels along a side of a chunk are always the same, so this is what a time step of one takes.
+    item_bytes: u64,
     /// How much of a task's time is spent waiting for inputs.
     fetch_share: f64,
 }
+
+/// Tasks of all layers that end in one tile of the map.
+const TASKS_OF_TILE: u64 = DATES + 1 + MONTHS + MONTHS + 1;
+const DATES: u64 = 10;
+const MONTHS: u64 = 5;
+/// Pixels along a side of a tile.
+const TILE: u64 = 1_024;
 
 const LAYERS: [Shape; 5] = [
     Shape {
         name: "read+where",
         origin: "mosaic.py:14",
-        share: 0.62,
-        inputs: 0,
+        depth: Some(DATES),
+        reads: &[],
         duration_ms: 260.0,
-        chunk_bytes: 8 << 20,
+        item_bytes: 8,
         fetch_share: 0.45,
     },
     Shape {
         name: "nanmedian",
         origin: "mosaic.py:21",
-        share: 0.2,
-        inputs: 3,
+        depth: None,
+        reads: &[0],
         duration_ms: 420.0,
-        chunk_bytes: 6 << 20,
+        item_bytes: 6,
         fetch_share: 0.12,
     },
     Shape {
         name: "groupby-month+nanmedian",
         origin: "mosaic.py:24",
-        share: 0.1,
-        inputs: 2,
+        depth: Some(MONTHS),
+        reads: &[0],
         duration_ms: 520.0,
-        chunk_bytes: 4 << 20,
+        item_bytes: 4,
         fetch_share: 0.2,
     },
     Shape {
         name: "subtract+divide",
         origin: "mosaic.py:27",
-        share: 0.06,
-        inputs: 2,
+        depth: Some(MONTHS),
+        reads: &[2, 1],
         duration_ms: 110.0,
-        chunk_bytes: 4 << 20,
+        item_bytes: 4,
         fetch_share: 0.1,
     },
     Shape {
         name: "write-geotiff",
         origin: "mosaic.py:31",
-        share: 0.02,
-        inputs: 3,
+        depth: None,
+        reads: &[3],
         duration_ms: 340.0,
-        chunk_bytes: 1 << 20,
+        item_bytes: 1,
         fetch_share: 0.3,
     },
 ];
+
+impl Shape {
+    /// The plan of the layer over a map of `rows` by `columns` tiles, the last ones cut.
+    fn plan(&self, rows: u64, columns: u64) -> LayerPlan {
+        let sides = [rows * TILE - TILE / 3, columns * TILE - TILE / 2];
+        let shape: Vec<u64> = self.depth.into_iter().chain(sides).collect();
+        let chunks: Vec<u64> = self.depth.map(|_| 1).into_iter().chain([TILE, TILE]).collect();
+        let inputs = self.reads.iter().map(|source| Input {
+            source: Source::Layer(LayerId(*source as u32)),
+            map: InputMap::Product(self.windows(&LAYERS[*source])),
+        });
+        LayerPlan {
+            grid: ChunkGrid::regular(&shape, &chunks).expect("a small map"),
+            item_bytes: self.item_bytes,
+            inputs: inputs.collect(),
+            keys: Vec::new(),
+            is_output: self.name.starts_with("write"),
+        }
+    }
+
+    fn windows(&self, source: &Shape) -> Vec<AxisWindow> {
+        let own_sides = usize::from(self.depth.is_some());
+        let sides = [0, 1].map(|axis| AxisWindow::Aligned {
+            out_axis: own_sides + axis,
+        });
+        let depth = source.depth.map(|of_source| match self.depth {
+            None => AxisWindow::All,
+            Some(own) => AxisWindow::Group {
+                out_axis: 0,
+                fan_in: of_source / own,
+            },
+        });
+        depth.into_iter().chain(sides).collect()
+    }
+}
 
 struct Worker {
     id: WorkerId,
     slots: Vec<Option<Running>>,
     queue: VecDeque<(TaskId, u32)>,
-    held: BTreeSet<TaskId>,
+    /// Its chunks, and whether they are on its disk.
+    held: BTreeMap<TaskId, bool>,
     memory: u64,
     spilled: u64,
     fetched: u64,
@@ -107,8 +155,11 @@ pub(crate) struct Cluster {
 /// One mosaic on its way.
 struct Mosaic {
     job: JobId,
-    counts: Vec<u64>,
+    plans: Vec<Arc<LayerPlan>>,
+    /// What each layer reads: the source's position and the map.
+    maps: Vec<Vec<(usize, BlockMap)>>,
     done: BTreeSet<TaskId>,
+    released: BTreeSet<TaskId>,
     attempts: BTreeMap<TaskId, u32>,
     given: BTreeSet<TaskId>,
 }
@@ -144,7 +195,7 @@ impl Cluster {
             id,
             slots: (0..SLOTS).map(|_| None).collect(),
             queue: VecDeque::new(),
-            held: BTreeSet::new(),
+            held: BTreeMap::new(),
             memory: 0,
             spilled: 0,
             fetched: 0,
@@ -176,9 +227,10 @@ impl Cluster {
             self.report();
             sleep(STEP).await;
         }
-        self.workers
-            .iter_mut()
-            .for_each(|worker| (worker.memory, worker.spilled) = (0, 0));
+        self.workers.iter_mut().for_each(|worker| {
+            (worker.memory, worker.spilled) = (0, 0);
+            worker.held.clear();
+        });
     }
 
     /// Nothing happens any more, but workers report.
@@ -191,35 +243,28 @@ impl Cluster {
 
     /// Runs one job to its end. In the first, a worker is lost when half is done, and another one joins.
     pub(crate) async fn run_mosaic(&mut self, round: u64, tasks: u64) {
-        let counts: Vec<u64> = LAYERS
-            .iter()
-            .map(|it| ((tasks as f64 * it.share) as u64).max(2))
-            .collect();
+        let tiles = (tasks / TASKS_OF_TILE).max(2);
+        let rows = tiles.isqrt();
+        let mut mosaic = Mosaic::new(JobId(round + 1), rows, tiles / rows);
         let layers: Arc<[LayerInfo]> = LAYERS
             .iter()
-            .zip(&counts)
-            .map(|(it, count)| LayerInfo {
+            .zip(&mosaic.plans)
+            .map(|(it, plan)| LayerInfo {
                 name: it.name.into(),
-                task_count: *count,
-                chunk_bytes: it.chunk_bytes,
+                task_count: plan.grid.block_count(),
+                chunk_bytes: TILE * TILE * it.item_bytes,
                 origin: Some(it.origin.into()),
+                plan: Some(plan.clone()),
             })
             .collect();
-        let job = JobId(round + 1);
+        let job = mosaic.job;
         let name = ["cloud-free mosaic", "monthly medians", "NDVI anomaly"][round as usize % 3];
         self.tell(Record::JobStarted {
             job,
             name: name.into(),
             layers,
         });
-        let mut mosaic = Mosaic {
-            job,
-            counts,
-            done: BTreeSet::new(),
-            attempts: BTreeMap::new(),
-            given: BTreeSet::new(),
-        };
-        let total: u64 = mosaic.counts.iter().sum();
+        let total = mosaic.counts().iter().sum::<u64>();
         let mut lost_at = (round == 0).then_some(total * 45 / 100);
         let mut replaced_at = None;
         while (mosaic.done.len() as u64) < total {
@@ -238,7 +283,7 @@ impl Cluster {
             self.report();
             sleep(STEP).await;
         }
-        let finished = Some(mosaic.counts.clone().into());
+        let finished = Some(mosaic.counts().into());
         self.tell(Record::JobEnded {
             job,
             outcome: JobOutcome::Succeeded,
@@ -271,14 +316,16 @@ impl Cluster {
                     mosaic.given.remove(&running.task);
                     continue;
                 }
-                worker.memory += shape.chunk_bytes;
-                worker.fetched += (shape.chunk_bytes as f64 * (0.4 + shape.fetch_share)) as u64;
-                let spills = worker.memory > BUDGET_BYTES / 100 * 70;
-                if spills {
-                    worker.memory -= shape.chunk_bytes;
-                    worker.spilled += shape.chunk_bytes;
-                }
-                worker.held.insert(running.task);
+                let bytes = mosaic.chunk_bytes(running.task);
+                worker.fetched += (bytes as f64 * (0.4 + shape.fetch_share)) as u64;
+                let spills = worker.memory + bytes > BUDGET_BYTES / 100 * 70;
+                let place = if spills {
+                    &mut worker.spilled
+                } else {
+                    &mut worker.memory
+                };
+                *place += bytes;
+                worker.held.insert(running.task, spills);
                 mosaic.done.insert(running.task);
                 told.push(Record::TaskFinished(TaskFinished {
                     task: running.task,
@@ -288,12 +335,48 @@ impl Cluster {
                     started_us: running.started_us,
                     duration_us: running.ends_us - running.started_us,
                     fetch_us: running.fetch_us,
-                    bytes: shape.chunk_bytes,
+                    bytes,
                     spilled: spills,
                 }));
             }
         }
+        let finished: Vec<TaskId> = told
+            .iter()
+            .filter_map(|record| match record {
+                Record::TaskFinished(finished) => Some(finished.task),
+                _ => None,
+            })
+            .collect();
         told.into_iter().for_each(|record| self.tell(record));
+        finished
+            .into_iter()
+            .for_each(|task| self.release_inputs(mosaic, task));
+    }
+
+    /// Drops the chunks that only `task` still needed.
+    fn release_inputs(&mut self, mosaic: &mut Mosaic, task: TaskId) {
+        for source in mosaic.sources(task) {
+            let is_needed = mosaic
+                .dependents(source)
+                .iter()
+                .any(|task| !mosaic.done.contains(task));
+            if is_needed || !mosaic.released.insert(source) {
+                continue;
+            }
+            let bytes = mosaic.chunk_bytes(source);
+            for worker in &mut self.workers {
+                match worker.held.remove(&source) {
+                    Some(true) => worker.spilled -= bytes,
+                    Some(false) => worker.memory -= bytes,
+                    None => {}
+                }
+            }
+            self.tell(Record::ChunksReleased {
+                first: source,
+                count: 1,
+                attempt: mosaic.attempts[&source],
+            });
+        }
     }
 
     /// The second worker vanishes with all it has.
@@ -306,14 +389,21 @@ impl Cluster {
         });
         let running = worker.slots.iter().flatten().map(|running| running.task);
         let queued = worker.queue.iter().map(|(task, _)| *task);
-        let held = worker.held.iter().copied().filter(|task| task.job == mosaic.job);
-        for task in running.chain(queued).chain(held) {
+        let held = worker.held.keys().copied().filter(|task| task.job == mosaic.job);
+        let mut lost: Vec<TaskId> = running.chain(queued).chain(held).collect();
+        // What they were made from may be gone by now, and has to be made again too.
+        while let Some(task) = lost.pop() {
             mosaic.given.remove(&task);
             mosaic.done.remove(&task);
             self.tell(Record::TaskReset {
                 task,
                 attempt: mosaic.attempts[&task],
             });
+            for source in mosaic.sources(task) {
+                if mosaic.released.remove(&source) {
+                    lost.push(source);
+                }
+            }
         }
     }
 
@@ -403,13 +493,75 @@ impl Cluster {
 }
 
 impl Mosaic {
-    /// A task that nobody has and whose inputs are done; of deeper layers first, so that chunks are used soon.
+    fn new(job: JobId, rows: u64, columns: u64) -> Self {
+        let plans: Vec<Arc<LayerPlan>> = LAYERS.iter().map(|it| Arc::new(it.plan(rows, columns))).collect();
+        let maps = LAYERS.iter().zip(&plans).map(|(it, plan)| {
+            let inputs = it.reads.iter().zip(&plan.inputs);
+            let maps = inputs.map(|(source, input)| {
+                let map = BlockMap::new(&input.map, &plan.grid, &plans[*source].grid);
+                (*source, map.expect("the grids fit"))
+            });
+            maps.collect()
+        });
+        Self {
+            job,
+            maps: maps.collect(),
+            plans,
+            done: BTreeSet::new(),
+            released: BTreeSet::new(),
+            attempts: BTreeMap::new(),
+            given: BTreeSet::new(),
+        }
+    }
+
+    fn counts(&self) -> Vec<u64> {
+        self.plans.iter().map(|plan| plan.grid.block_count()).collect()
+    }
+
+    fn chunk_bytes(&self, task: TaskId) -> u64 {
+        let plan = &self.plans[task.layer.0 as usize];
+        plan.grid.block_len(task.block) * plan.item_bytes
+    }
+
+    fn sources(&self, task: TaskId) -> Vec<TaskId> {
+        let maps = &self.maps[task.layer.0 as usize];
+        let sources = maps.iter().flat_map(|(source, map)| {
+            let blocks = map.sources(task.block);
+            blocks.into_iter().map(|block| self.task(*source, block))
+        });
+        sources.collect()
+    }
+
+    fn dependents(&self, task: TaskId) -> Vec<TaskId> {
+        let mut found = Vec::new();
+        for (layer, maps) in self.maps.iter().enumerate() {
+            for (_, map) in maps.iter().filter(|(source, _)| *source == task.layer.0 as usize) {
+                found.extend(
+                    map.dependents(task.block)
+                        .into_iter()
+                        .map(|block| self.task(layer, block)),
+                );
+            }
+        }
+        found
+    }
+
+    /// A task that nobody has and whose inputs are done; of deeper layers first, so that chunks are used soon, and tile
+    /// by tile.
     fn next_ready(&self) -> Option<TaskId> {
-        (0..self.counts.len()).rev().find_map(|layer| {
-            (0..self.counts[layer])
-                .map(|block| self.task(layer, block))
-                .find(|task| !self.given.contains(task) && self.inputs_are_done(layer, task.block))
-        })
+        let is_ready = |task: &TaskId| {
+            !self.given.contains(task) && self.sources(*task).iter().all(|it| self.done.contains(it))
+        };
+        let counts = self.counts();
+        let blocks = |layer: usize| {
+            // The tiles are the fastest axes: one tile is done for all dates before the next.
+            let depth = LAYERS[layer].depth.unwrap_or(1);
+            let tiles = counts[layer] / depth;
+            (0..tiles).flat_map(move |tile| (0..depth).map(move |at| at * tiles + tile))
+        };
+        (0..counts.len())
+            .rev()
+            .find_map(|layer| blocks(layer).map(|block| self.task(layer, block)).find(is_ready))
     }
 
     fn task(&self, layer: usize, block: u64) -> TaskId {
@@ -418,14 +570,5 @@ impl Mosaic {
             layer: LayerId(layer as u32),
             block,
         }
-    }
-
-    fn inputs_are_done(&self, layer: usize, block: u64) -> bool {
-        let needed = LAYERS[layer].inputs;
-        (0..needed).all(|input| {
-            let before = self.counts[layer - 1];
-            self.done
-                .contains(&self.task(layer - 1, (block * needed + input) % before))
-        })
     }
 }

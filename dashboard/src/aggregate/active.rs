@@ -77,6 +77,17 @@ impl ActiveTasks {
         gone.into_iter().for_each(|task| self.remove(task));
     }
 
+    /// Since when the first of them is with its worker.
+    pub(super) fn since_us(&self) -> Option<u64> {
+        self.tasks.values().map(|active| active.since_us).min()
+    }
+
+    /// The active tasks of one worker.
+    pub(super) fn of_worker(&self, worker: WorkerId) -> Vec<(TaskId, Active)> {
+        let tasks = self.by_worker.get(&worker).into_iter().flatten();
+        tasks.map(|task| (*task, self.tasks[task])).collect()
+    }
+
     /// All active tasks, worker by worker.
     pub(super) fn by_worker(&self) -> impl Iterator<Item = (WorkerId, Vec<(TaskId, Active)>)> {
         self.by_worker.iter().map(|(worker, tasks)| {

@@ -10,7 +10,7 @@ use super::{
 
 /// What workers do right now.
 #[derive(Debug, Default)]
-pub(super) struct Activity {
+pub struct Activity {
     /// Tasks that compute.
     pub(super) running: Vec<RunningTask>,
     layers: BTreeMap<RowKey, Counts>,
@@ -27,7 +27,8 @@ pub(super) struct Counts {
 }
 
 impl Activity {
-    pub(super) fn of(aggregator: &Aggregator) -> Self {
+    /// What the tasks of all workers do.
+    pub fn of(aggregator: &Aggregator) -> Self {
         let mut activity = Self::default();
         for (worker, tasks) in aggregator.active.by_worker() {
             let Some(table) = aggregator.workers.get(&worker) else {

@@ -5,7 +5,8 @@ use super::{
     active::{Active, computing},
     clip_message,
     frame::StreamTask,
-    tasks::{Mark, Marked, Standing},
+    scale::quantised,
+    tasks::{Mark, Marked, Standing, Told},
 };
 use crate::TaskFinished;
 
@@ -57,6 +58,7 @@ impl Aggregator {
             }
             Mark::Assigned | Mark::Started => Standing::Active,
             Mark::Failed => Standing::Failed,
+            Mark::Released | Mark::Spilled => Standing::Done,
         };
         Some(Marked {
             standing,
@@ -71,6 +73,7 @@ impl Aggregator {
             return false;
         };
         let is_there = self.with_worker(told.worker, |worker| worker.is_told_of_tasks = true);
+        self.tell_words(task, told.worker, told.attempt, (0, 0));
         let has_left = self
             .workers
             .get(&told.worker)
@@ -90,6 +93,9 @@ impl Aggregator {
         if !marked.is_new {
             return true;
         }
+        if finished.spilled {
+            self.mark(task, Mark::Spilled, finished.attempt);
+        }
         let ended_us = finished.started_us.saturating_add(finished.duration_us);
         self.ends.count(finished.started_us, ended_us);
         if let Some(layer) = self
@@ -101,15 +107,55 @@ impl Aggregator {
             layer.busy_us = layer.busy_us.saturating_add(finished.duration_us);
             layer.fetch_us = layer.fetch_us.saturating_add(finished.fetch_us);
             layer.ends.count(finished.started_us, ended_us);
+            layer.times.count(finished.duration_us);
         }
         let is_there = self.with_worker(finished.worker, |worker| {
             worker.done += 1;
             worker.task_ended(finished.slot, ended_us);
         });
+        let sizes = (finished.bytes, finished.duration_us);
+        self.tell_words(task, finished.worker, finished.attempt, sizes);
         let again = if marked.is_again { StreamTask::AGAIN } else { 0 };
         let spilled = if finished.spilled { StreamTask::SPILLED } else { 0 };
         self.draw(finished, again | spilled);
         is_there
+    }
+
+    /// Keeps with a task's word who had the attempt, and the bytes and microseconds of what it made.
+    fn tell_words(&mut self, task: TaskId, worker: WorkerId, attempt: u32, (bytes, us): (u64, u64)) {
+        let Some(worker) = self.workers.get(&worker).map(|worker| worker.key) else {
+            return;
+        };
+        let layer = self
+            .jobs
+            .get_mut(&task.job)
+            .and_then(|job| job.layers.get_mut(&task.layer));
+        if let Some(layer) = layer {
+            let told = Told {
+                worker,
+                bytes: quantised(bytes),
+                time: quantised(us),
+            };
+            layer.words.tell(task.block, attempt, told);
+        }
+    }
+
+    /// Takes in that chunks of neighbouring blocks are no longer needed.
+    pub(super) fn chunks_released(&mut self, first: TaskId, count: u64, attempt: u32) -> bool {
+        let known = self
+            .jobs
+            .get(&first.job)
+            .and_then(|job| job.layers.get(&first.layer));
+        let end = known.map_or(0, |layer| layer.block_end());
+        // No more than the layer has, whatever is told.
+        let blocks = first.block..first.block.saturating_add(count).min(end);
+        let mut is_sound = blocks.end == first.block.saturating_add(count);
+        for block in blocks {
+            is_sound &= self
+                .mark(TaskId { block, ..first }, Mark::Released, attempt)
+                .is_some();
+        }
+        is_sound
     }
 
     pub(super) fn task_failed(
@@ -128,6 +174,7 @@ impl Aggregator {
         if !marked.is_new || !is_there {
             return is_there;
         }
+        self.tell_words(task, worker, attempt, (0, 0));
         let message = clip_message(message);
         self.failures.insert(FailureKey {
             at_us,
@@ -178,7 +225,7 @@ impl Aggregator {
         else {
             return;
         };
-        self.stream.push(StreamTask {
+        let task = StreamTask {
             layer,
             block: ended.task.block,
             worker: worker.key,
@@ -188,6 +235,9 @@ impl Aggregator {
             fetch_us: ended.fetch_us,
             bytes: ended.bytes,
             marks,
-        });
+        };
+        self.stream.push(task);
+        self.tiles.told(&task);
+        self.log.push(StreamTask { bytes: 0, ..task });
     }
 }

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 /// The version of the frames' format. A page that knows another one asks to be reloaded.
-pub const FORMAT_VERSION: u32 = 1;
+pub const FORMAT_VERSION: u32 = 2;
 
 /// Names a row of one table; given once, never used again.
 pub type RowKey = u32;
@@ -217,6 +217,12 @@ pub struct LayerRow {
     pub busy_us: u64,
     /// Time that its finished tasks waited for their inputs.
     pub fetch_us: u64,
+    /// The time on a slot that half of its finished tasks stay within.
+    pub p50_us: u64,
+    /// The time that all but one of twenty stay within.
+    pub p95_us: u64,
+    /// The longest time.
+    pub max_us: u64,
     /// Whether counts may be off because the layer is too big to remember each of its tasks.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub rough: bool,

@@ -8,9 +8,10 @@ use super::{
     clip,
     frame::{JobRow, JobState, LayerRow, RowKey},
     rate::EndCounts,
+    spread::Spread,
     tasks::TaskWords,
 };
-use crate::{JobOutcome, LayerInfo};
+use crate::{JobOutcome, LayerInfo, LayerPlan};
 
 /// A job as far as it was heard of: its records may come before its start is told.
 #[derive(Debug)]
@@ -49,6 +50,8 @@ pub(super) struct LayerTable {
     pub(super) busy_us: u64,
     pub(super) fetch_us: u64,
     pub(super) ends: EndCounts,
+    /// How long its tasks held their slots.
+    pub(super) times: Spread,
     /// Finished tasks that no word stands for, because there are too many to remember.
     pub(super) rough_done: u64,
 }
@@ -149,6 +152,14 @@ impl JobTable {
             .copied()
     }
 
+    /// Rows of layers, with their ids.
+    pub(super) fn shown_layers(&self) -> impl Iterator<Item = (LayerId, &LayerTable)> {
+        self.layers
+            .iter()
+            .take(LAYERS_OF_JOB_MAX)
+            .map(|(id, layer)| (*id, layer))
+    }
+
     pub(super) fn row(&self) -> JobRow {
         let (total, done) = self.totals();
         JobRow {
@@ -213,6 +224,9 @@ impl JobTable {
             left_s: (rate > 0.0).then(|| rounded((total - done) as f64 / rate)),
             busy_us: layer.busy_us,
             fetch_us: layer.fetch_us,
+            p50_us: layer.times.quantile(0.5),
+            p95_us: layer.times.quantile(0.95),
+            max_us: layer.times.most(),
             rough: layer.rough_done > 0,
         }
     }
@@ -231,6 +245,7 @@ impl LayerTable {
             busy_us: 0,
             fetch_us: 0,
             ends: EndCounts::default(),
+            times: Spread::default(),
             rough_done: 0,
         }
     }
@@ -247,6 +262,21 @@ impl LayerTable {
         self.info = Some(info);
     }
 
+    /// The block behind the last one that it can have, or that was heard of.
+    pub(super) fn block_end(&self) -> u64 {
+        self.info.as_ref().map_or(self.block_end, |info| info.task_count)
+    }
+
+    /// Whether the job's start told of it.
+    pub(super) fn is_described(&self) -> bool {
+        self.info.is_some()
+    }
+
+    /// How it is cut and what it reads, once that is told.
+    pub(super) fn plan(&self) -> Option<&Arc<LayerPlan>> {
+        self.info.as_ref()?.plan.as_ref()
+    }
+
     /// Whether the layer can have such a block; remembers it if so.
     pub(super) fn admit(&mut self, block: u64) -> bool {
         let end = self.info.as_ref().map_or(u64::MAX, |info| info.task_count);
@@ -259,7 +289,7 @@ impl LayerTable {
 
     /// Total and finished tasks; `truth` is the scheduler's own count, once the job ended.
     fn progress(&self, truth: Option<u64>) -> (u64, u64) {
-        let total = self.info.as_ref().map_or(self.block_end, |info| info.task_count);
+        let total = self.block_end();
         let done = truth.unwrap_or(self.words.tally().done + self.rough_done);
         (total, done.min(total))
     }

@@ -6,16 +6,28 @@
 
 mod active;
 mod activity;
+mod array;
+mod block;
+mod cells;
 mod edges;
 mod forget;
 mod frame;
 mod jobs;
+mod log;
+mod outline;
 mod publish;
 mod rate;
+mod scale;
+mod spread;
 mod stream;
 mod tasks;
+mod tiles;
+mod timeline;
+mod watch;
 mod workers;
 
+#[cfg(test)]
+mod array_tests;
 #[cfg(test)]
 mod tests;
 
@@ -24,25 +36,34 @@ use std::{
     sync::Arc,
 };
 
-use graticule_plan::{JobId, TaskId, WorkerId};
+use graticule_plan::{JobId, LayerId, TaskId, WorkerId};
 
 use self::{
     active::{Active, ActiveTasks},
     forget::Forgotten,
     jobs::{JobTable, rounded},
+    log::TaskLog,
     rate::EndCounts,
     stream::TaskStream,
     tasks::Mark,
+    tiles::TileCache,
     workers::WorkerTable,
 };
 pub use self::{
+    activity::Activity,
+    array::{ArrayPublisher, CELL_COUNT_MAX},
+    block::{BlockStory, LINK_BLOCK_COUNT_MAX, Link},
+    cells::{CELL_AGAIN, CELL_BYTES, Cell, CellState, CellView, FLAG_FORGOTTEN},
     frame::{
         Delta, FORMAT_VERSION, Failure, FrameError, FrameKind, Gone, Head, JobRow, JobState, LayerRow,
         RowKey, RunningTask, Snapshot, StreamTask, WorkerRow, WorkerState,
     },
+    outline::{AxisOutline, InputOutline, LayerOutline, Outline},
     publish::{DELTA_BYTES_MAX, Publisher, SNAPSHOT_BYTES_MAX},
     rate::PULSE_SECONDS,
     stream::{STREAM_SPAN_US, STREAM_TASK_COUNT_MAX},
+    tiles::{TILE_BASE_US, TILE_BUCKET_COUNT, TILE_LEVEL_MAX},
+    timeline::{TIMELINE_TASK_COUNT_MAX, TimelineHead, TimelineSums, TimelineTasks},
 };
 use crate::Record;
 
@@ -75,6 +96,8 @@ pub struct Aggregator {
     active: ActiveTasks,
     failures: BTreeSet<FailureKey>,
     stream: TaskStream,
+    log: TaskLog,
+    tiles: TileCache,
     ends: EndCounts,
     forgotten: Forgotten,
     next_job_key: RowKey,
@@ -163,6 +186,11 @@ impl Aggregator {
                 message,
             } => self.task_failed(at_us, task, worker, attempt, &message),
             Record::TaskReset { task, attempt } => self.mark(task, Mark::Void, attempt).is_some(),
+            Record::ChunksReleased {
+                first,
+                count,
+                attempt,
+            } => self.chunks_released(first, count, attempt),
             Record::WorkerStatus { worker, status } => {
                 self.with_worker(worker, |table| table.report(at_us, status))
             }
@@ -233,6 +261,14 @@ impl Aggregator {
             rejected: self.rejected_count,
             sampled: self.stream.left_out_count(),
         }
+    }
+
+    /// The job and layer that have a row of this key.
+    fn layer_of_key(&self, key: RowKey) -> Option<(JobId, LayerId)> {
+        self.jobs.iter().find_map(|(job, table)| {
+            let layer = table.layers.iter().find(|(_, layer)| layer.key == key)?;
+            Some((*job, *layer.0))
+        })
     }
 
     fn layer_key(&self, task: TaskId) -> Option<RowKey> {

@@ -1,12 +1,14 @@
 use std::collections::BTreeMap;
 
+use super::{frame::RowKey, watch::Watch};
+
 /// Tasks in one page of words.
 const PAGE_TASK_COUNT: u64 = 1024;
 
 /// Attempts before the latest that take the room of a page.
 const PAST_PER_PAGE: usize = 128;
 
-/// Pages of all layers together: 16,384 pages of 8 KiB are 128 MiB and 16.8 million tasks.
+/// Pages of all layers together: 16,384 pages of 12 KiB are 192 MiB and 16.8 million tasks.
 pub(super) const PAGE_COUNT_MAX: usize = 1 << 14;
 
 /// What can happen to an attempt.
@@ -17,6 +19,8 @@ pub(super) enum Mark {
     Failed,
     Finished,
     Void,
+    Released,
+    Spilled,
 }
 
 /// How a task stands.
@@ -53,7 +57,7 @@ impl Marks {
     fn standing(self) -> Standing {
         if self.0 == 0 || self.has(Mark::Void) {
             Standing::Waiting
-        } else if self.has(Mark::Finished) {
+        } else if self.has(Mark::Finished) || self.has(Mark::Released) || self.has(Mark::Spilled) {
             Standing::Done
         } else if self.has(Mark::Failed) {
             Standing::Failed
@@ -70,8 +74,42 @@ impl Marks {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 struct Word {
     attempt: u32,
+    /// The worker's key plus one; 0 if none was told.
+    worker: u32,
     marks: Marks,
     has_past: bool,
+    /// Bytes and time of the finished attempt, on the scale of `scale.rs`.
+    bytes: u8,
+    time: u8,
+}
+
+/// What is told of an attempt beside its mark.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct Told {
+    pub(super) worker: RowKey,
+    /// On the scale of `scale.rs`; 0 if it is not known yet.
+    pub(super) bytes: u8,
+    /// Likewise.
+    pub(super) time: u8,
+}
+
+/// What is known of one task.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct TaskFacts {
+    pub(super) standing: Standing,
+    /// The latest attempt heard of; `None` if there was none.
+    pub(super) attempt: Option<u32>,
+    /// Whether its chunk was dropped because nobody needs it.
+    pub(super) is_released: bool,
+    /// Whether its chunk is on its worker's disk.
+    pub(super) is_spilled: bool,
+    /// Whether the latest attempt is void.
+    pub(super) is_void: bool,
+    /// Whether there was an attempt before the latest.
+    pub(super) is_again: bool,
+    pub(super) worker: Option<RowKey>,
+    pub(super) bytes: u8,
+    pub(super) time: u8,
 }
 
 /// What the tasks of a layer add up to.
@@ -134,6 +172,10 @@ pub(super) struct TaskWords {
     /// Attempts before the latest, by block and attempt.
     past: BTreeMap<(u64, u32), Marks>,
     tally: Tally,
+    /// Whether single tasks were forgotten to make room.
+    is_forgotten: bool,
+    /// Blocks that changed, while somebody looks at each of them.
+    pub(super) watch: Option<Watch>,
 }
 
 /// What a mark did.
@@ -179,8 +221,8 @@ impl TaskWords {
             }
             *word = Word {
                 attempt,
-                marks: Marks::default(),
                 has_past: !is_first,
+                ..Word::default()
             };
         }
         let is_latest = attempt == word.attempt;
@@ -194,6 +236,9 @@ impl TaskWords {
         self.tally.subtract(Tally::of(*marks, is_latest));
         *marks = marks.with(mark);
         self.tally.add(Tally::of(*marks, is_latest));
+        if let Some(watch) = &mut self.watch {
+            watch.changed(block);
+        }
         let is_again = word.has_past && self.past.range((block, 0)..(block, attempt)).next().is_some();
         Some(Marked {
             standing: word.marks.standing(),
@@ -201,6 +246,42 @@ impl TaskWords {
             is_latest,
             is_again,
         })
+    }
+
+    /// Keeps what is told of an attempt, if it is the latest.
+    pub(super) fn tell(&mut self, block: u64, attempt: u32, told: Told) {
+        let page = self.pages.get_mut(&(block / PAGE_TASK_COUNT));
+        let Some(word) = page.map(|page| &mut page[(block % PAGE_TASK_COUNT) as usize]) else {
+            return;
+        };
+        if word.attempt != attempt || word.marks.0 == 0 {
+            return;
+        }
+        word.worker = told.worker.saturating_add(1);
+        word.bytes = word.bytes.max(told.bytes);
+        word.time = word.time.max(told.time);
+    }
+
+    /// What is known of the task at `block`.
+    pub(super) fn facts(&self, block: u64) -> TaskFacts {
+        let page = self.pages.get(&(block / PAGE_TASK_COUNT));
+        let word = page.map_or(Word::default(), |page| page[(block % PAGE_TASK_COUNT) as usize]);
+        TaskFacts {
+            standing: word.marks.standing(),
+            attempt: (word.marks.0 != 0).then_some(word.attempt),
+            is_released: word.marks.has(Mark::Released),
+            is_spilled: word.marks.has(Mark::Spilled),
+            is_void: word.marks.has(Mark::Void),
+            is_again: word.has_past,
+            worker: word.worker.checked_sub(1),
+            bytes: word.bytes,
+            time: word.time,
+        }
+    }
+
+    /// Whether single tasks were forgotten to make room.
+    pub(super) fn is_forgotten(&self) -> bool {
+        self.is_forgotten
     }
 
     /// Forgets blocks at and past `task_count`: what was heard before the layer's size was known.
@@ -221,12 +302,19 @@ impl TaskWords {
                 self.pages.insert(index, page);
             }
         }
+        if let Some(watch) = &mut self.watch {
+            watch.all_changed();
+        }
     }
 
     /// Forgets each task and keeps what they add up to.
     pub(super) fn forget(&mut self) {
+        self.is_forgotten |= !self.pages.is_empty();
         self.pages.clear();
         self.past.clear();
+        if let Some(watch) = &mut self.watch {
+            watch.all_changed();
+        }
     }
 }
 

@@ -12,10 +12,11 @@ fn layer(name: &str, task_count: u64) -> LayerInfo {
         task_count,
         chunk_bytes: 1 << 20,
         origin: Some("study.py:12".into()),
+        plan: None,
     }
 }
 
-fn job_started(job: u64, layers: &[(&str, u64)]) -> Record {
+pub(super) fn job_started(job: u64, layers: &[(&str, u64)]) -> Record {
     let layers: Arc<[LayerInfo]> = layers.iter().map(|(name, count)| layer(name, *count)).collect();
     Record::JobStarted {
         job: JobId(job),
@@ -24,7 +25,7 @@ fn job_started(job: u64, layers: &[(&str, u64)]) -> Record {
     }
 }
 
-fn joined(worker: u64) -> Record {
+pub(super) fn joined(worker: u64) -> Record {
     Record::WorkerJoined {
         worker: WorkerId(worker),
         name: format!("worker-{worker}").into(),
@@ -34,7 +35,7 @@ fn joined(worker: u64) -> Record {
     }
 }
 
-fn left(worker: u64) -> Record {
+pub(super) fn left(worker: u64) -> Record {
     Record::WorkerLeft {
         worker: WorkerId(worker),
         why: LeaveReason::Lost {
@@ -43,7 +44,7 @@ fn left(worker: u64) -> Record {
     }
 }
 
-fn task(job: u64, layer: u32, block: u64) -> TaskId {
+pub(super) fn task(job: u64, layer: u32, block: u64) -> TaskId {
     TaskId {
         job: JobId(job),
         layer: LayerId(layer),
@@ -51,7 +52,7 @@ fn task(job: u64, layer: u32, block: u64) -> TaskId {
     }
 }
 
-fn assigned(task: TaskId, worker: u64, attempt: u32) -> Record {
+pub(super) fn assigned(task: TaskId, worker: u64, attempt: u32) -> Record {
     Record::TaskAssigned {
         task,
         worker: WorkerId(worker),
@@ -59,7 +60,7 @@ fn assigned(task: TaskId, worker: u64, attempt: u32) -> Record {
     }
 }
 
-fn finished(task: TaskId, worker: u64, attempt: u32, started_us: u64) -> Record {
+pub(super) fn finished(task: TaskId, worker: u64, attempt: u32, started_us: u64) -> Record {
     Record::TaskFinished(TaskFinished {
         task,
         worker: WorkerId(worker),
@@ -73,7 +74,7 @@ fn finished(task: TaskId, worker: u64, attempt: u32, started_us: u64) -> Record 
     })
 }
 
-fn failed(task: TaskId, worker: u64, attempt: u32) -> Record {
+pub(super) fn failed(task: TaskId, worker: u64, attempt: u32) -> Record {
     Record::TaskFailed {
         task,
         worker: WorkerId(worker),
@@ -82,7 +83,7 @@ fn failed(task: TaskId, worker: u64, attempt: u32) -> Record {
     }
 }
 
-fn told(records: &[(u64, Record)]) -> Aggregator {
+pub(super) fn told(records: &[(u64, Record)]) -> Aggregator {
     let mut aggregator = Aggregator::new();
     records
         .iter()
@@ -99,7 +100,7 @@ fn snapshot(aggregator: &mut Aggregator, now_us: u64) -> Snapshot {
 /// A story that can happen: tasks are given out, end one way or another, and are made anew after losses.
 ///
 /// Each pair of indices picks a task and what happens to it next.
-fn story(steps: &[(Index, Index, u8)]) -> Vec<(u64, Record)> {
+pub(super) fn story(steps: &[(Index, Index, u8)]) -> Vec<(u64, Record)> {
     let sizes = [("read+where", 40u64), ("median", 9)];
     let mut records = vec![
         (0, joined(1)),
@@ -193,7 +194,7 @@ fn story(steps: &[(Index, Index, u8)]) -> Vec<(u64, Record)> {
     records
 }
 
-fn steps() -> impl Strategy<Value = Vec<(Index, Index, u8)>> {
+pub(super) fn steps() -> impl Strategy<Value = Vec<(Index, Index, u8)>> {
     prop::collection::vec(any::<(Index, Index, u8)>(), 0..400)
 }
 

@@ -308,6 +308,13 @@ pub enum Observation {
         /// The attempt that had made it, counted from 0.
         attempt: u32,
     },
+    /// Chunks of neighbouring blocks were made, and nobody needs them any more: those who hold them may drop them.
+    ChunksReleased {
+        /// The chunks.
+        chunks: BlockRun,
+        /// The attempt that made them, counted from 0.
+        attempt: u32,
+    },
 }
 
 impl Observation {

@@ -287,11 +287,26 @@ impl Scheduler {
 
     /// Drops chunks that share a record.
     fn release_alike(&mut self, chunks: BlockRun) {
+        self.observe_release(chunks);
         for holder in self.remove_chunks(chunks).holders.iter() {
             if let Some(worker) = self.workers.get_mut(&holder) {
                 worker.held_count -= chunks.count;
                 self.releases.push((holder, chunks));
             }
+        }
+    }
+
+    /// Says that chunks are let go, together as far as the same attempt made them.
+    fn observe_release(&mut self, chunks: BlockRun) {
+        let mut first = chunks.first;
+        while first < chunks.end() {
+            let layer = self.layer(chunks.job, chunks.layer);
+            let (count, attempt) = layer.attempts.run_at(first, chunks.end() - first);
+            let attempt = attempt.copied().unwrap_or(1) - 1;
+            let chunks = chunks.part(first, count);
+            first += count;
+            let released = Observation::ChunksReleased { chunks, attempt };
+            self.out.push(Command::Observe(released));
         }
     }
 

@@ -1,6 +1,6 @@
 /** What the server sends: the shapes of `src/aggregate/frame.rs`. Rows name each other by short keys. */
 
-export const FORMAT_VERSION = 1;
+export const FORMAT_VERSION = 2;
 
 export type Key = number;
 
@@ -55,6 +55,9 @@ export interface LayerRow {
   left_s?: number;
   busy_us: number;
   fetch_us: number;
+  p50_us: number;
+  p95_us: number;
+  max_us: number;
   rough?: boolean;
 }
 
@@ -154,4 +157,59 @@ export function drawnFromStream(wire: StreamWire): DrawnTask {
 export function drawnFromRunning(wire: RunningWire): DrawnTask {
   const [layer, block, worker, slot, started_us] = wire;
   return { layer, block, worker, slot, started_us, duration_us: null, fetch_us: 0, bytes: 0, marks: 0 };
+}
+
+/** How one axis of an array is cut. */
+export interface AxisOutline {
+  len: number;
+  count: number;
+  /** Elements of a block, the last one may be shorter; absent if blocks differ. */
+  chunk?: number;
+  /** Where blocks begin, and the end, if they differ and are not too many. */
+  cuts?: number[];
+}
+
+/** A layer as its plan has it. */
+export interface LayerOutline {
+  k: Key;
+  /** Slowest axis first; `null` if that was not told. */
+  axes: AxisOutline[] | null;
+  item_bytes: number;
+  inputs: { layer: Key | null; held: boolean }[];
+  output: boolean;
+  kept: boolean;
+}
+
+/** How the layers of a job hang together. */
+export interface Outline {
+  job: Key;
+  layers: LayerOutline[];
+}
+
+/** Blocks of one array that a task reads or serves. */
+export interface BlockLink {
+  layer: Key;
+  count: number;
+  done: number;
+  /** First block and length of each run; the first few thousand blocks only. */
+  runs: [number, number][];
+}
+
+/** What is known of one task. */
+export interface BlockStory {
+  layer: Key;
+  block: number;
+  extents: [number, number][];
+  planned_bytes: number;
+  state: 'waiting' | 'given' | 'running' | 'held' | 'spilled' | 'released' | 'failed';
+  attempt: number | null;
+  again: boolean;
+  worker: Key | null;
+  given_us: number | null;
+  started_us: number | null;
+  bytes_step: number;
+  time_step: number;
+  errors: [number, string][];
+  inputs: BlockLink[];
+  consumers: BlockLink[];
 }

@@ -1,5 +1,6 @@
 import { ClusterClock } from './clock';
-import type { Frame } from './frame';
+import { FORMAT_VERSION, type Frame } from './frame';
+import { openStream } from './stream';
 import { nextView, type View } from './view';
 
 export type Link = 'connecting' | 'live' | 'quiet' | 'lost' | 'outdated';
@@ -13,9 +14,6 @@ const DEAD_MS = 12_000;
 const RETRY_MIN_MS = 400;
 const RETRY_MAX_MS = 5_000;
 
-/** Sockets that never opened, after which server-sent events are tried as well. */
-const SOCKET_FAILURES_MAX = 2;
-
 /** Follows the cluster, reconnecting for as long as the page is open. */
 export class Live {
   view = $state.raw<View | null>(null);
@@ -24,7 +22,6 @@ export class Live {
 
   #close: (() => void) | null = null;
   #retry_ms = RETRY_MIN_MS;
-  #socketFailures = 0;
   #heard_ms = performance.now();
   #timers = new Set<ReturnType<typeof setTimeout>>();
   #watch: ReturnType<typeof setInterval> | null = null;
@@ -44,35 +41,10 @@ export class Live {
 
   #connect(): void {
     this.#heard_ms = performance.now();
-    this.#close = this.#socketFailures > SOCKET_FAILURES_MAX && this.#socketFailures % 2 === 1 ? this.#openEvents() : this.#openSocket();
-  }
-
-  #openSocket(): () => void {
-    const address = new URL('api/live', document.baseURI);
-    address.protocol = address.protocol === 'https:' ? 'wss:' : 'ws:';
-    const socket = new WebSocket(address);
-    socket.onopen = () => (this.#socketFailures = 0);
-    socket.onmessage = (event) => this.#take(event.data as string);
-    socket.onclose = () => {
-      if (this.#close !== close) return;
-      if (this.link === 'connecting' || this.link === 'lost') this.#socketFailures += 1;
-      this.#again();
-    };
-    const close = () => socket.close();
-    return close;
-  }
-
-  #openEvents(): () => void {
-    const events = new EventSource(new URL('api/events', document.baseURI));
-    events.onmessage = (event) => this.#take(event.data as string);
-    events.onerror = () => {
-      if (this.#close !== close) return;
-      this.#socketFailures += 1;
-      events.close();
-      this.#again();
-    };
-    const close = () => events.close();
-    return close;
+    this.#close = openStream('', {
+      onframe: (frame) => typeof frame === 'string' && this.#take(frame),
+      onend: () => this.#again(),
+    });
   }
 
   #take(text: string): void {
@@ -126,6 +98,6 @@ function parse(text: string): Frame {
   try {
     return JSON.parse(text) as Frame;
   } catch {
-    return { v: 1, kind: 'malformed' } as unknown as Frame;
+    return { v: FORMAT_VERSION, kind: 'malformed' } as unknown as Frame;
   }
 }

@@ -133,3 +133,9 @@ export function clusterSums(view: View) {
   }
   return sums;
 }
+
+/** The job that a page about one job shows: the one that was asked for, else the latest that runs, else the latest. */
+export function shownJob(view: View, asked: Key | undefined): JobRow | undefined {
+  const named = asked === undefined ? undefined : view.jobs.get(asked);
+  return named ?? jobGroups(view)[0]?.job;
+}

@@ -1,10 +1,8 @@
-import { readFile } from 'node:fs/promises';
-import { createRequire } from 'node:module';
-
 import type { Browser, Page } from 'playwright-core';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 
 import { head, job, layer, snapshot, worker } from '../unit/fixtures';
+import { violations } from './axe';
 import { browser, open, replay, until, type Replay } from './cluster';
 
 let chromium: Browser;
@@ -212,14 +210,7 @@ describe('the page', () => {
       const { url } = await started('--speed', '5', '--once');
       const { page } = await open(chromium, url, { colorScheme });
       await until(page, 'worker', (text) => text.includes('lost'));
-      const axe = await readFile(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
-      await page.evaluate(axe);
-      const violations = await page.evaluate(async () => {
-        const { axe } = window as unknown as { axe: typeof import('axe-core') };
-        const results = await axe.run(document, { runOnly: ['wcag2a', 'wcag2aa', 'wcag21aa', 'wcag22aa'] });
-        return results.violations.map((it) => `${it.id}: ${it.nodes[0]?.html}`);
-      });
-      expect(violations).toEqual([]);
+      expect(await violations(page)).toEqual([]);
     });
   }
 

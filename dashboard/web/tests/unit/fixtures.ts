@@ -1,4 +1,4 @@
-import type { DeltaFrame, Head, JobRow, LayerRow, SnapshotFrame, WorkerRow } from '../../src/lib/frame';
+import { FORMAT_VERSION, type DeltaFrame, type Head, type JobRow, type LayerRow, type SnapshotFrame, type WorkerRow } from '../../src/lib/frame';
 
 export function head(changes: Partial<Head> = {}): Head {
   return {
@@ -52,6 +52,9 @@ export function layer(k: number, changes: Partial<LayerRow> = {}): LayerRow {
     rate: 0,
     busy_us: 0,
     fetch_us: 0,
+    p50_us: 0,
+    p95_us: 0,
+    max_us: 0,
     ...changes,
   };
 }
@@ -83,7 +86,7 @@ export function worker(k: number, changes: Partial<WorkerRow> = {}): WorkerRow {
 
 export function snapshot(changes: Partial<SnapshotFrame> = {}): SnapshotFrame {
   return {
-    v: 1,
+    v: FORMAT_VERSION,
     kind: 'snapshot',
     seq: 5,
     cluster: 'test',
@@ -99,5 +102,42 @@ export function snapshot(changes: Partial<SnapshotFrame> = {}): SnapshotFrame {
 }
 
 export function delta(seq: number, changes: Partial<DeltaFrame> = {}): DeltaFrame {
-  return { v: 1, kind: 'delta', seq, head: head(), ...changes };
+  return { v: FORMAT_VERSION, kind: 'delta', seq, head: head(), ...changes };
+}
+
+function varint(value: number): number[] {
+  const bytes = [];
+  let rest = value;
+  while (rest >= 0x80) {
+    bytes.push((rest % 0x80) | 0x80);
+    rest = Math.floor(rest / 0x80);
+  }
+  return [...bytes, rest];
+}
+
+/** A frame of one array's cells, as `src/aggregate/cells.rs` writes them: some planes in runs, the others byte by byte. */
+export function arrayFrame(
+  kind: 'snapshot' | 'delta',
+  seq: number,
+  layer: number,
+  cells: number[][],
+  runs: [number, number][] = [[0, cells.length]],
+  count = cells.length,
+): Uint8Array<ArrayBuffer> {
+  const out = [FORMAT_VERSION, kind === 'snapshot' ? 0 : 1, ...varint(seq), 1, ...varint(layer), ...varint(count), 0];
+  out.push(...varint(runs.length));
+  let end = 0;
+  for (const [first, len] of runs) {
+    out.push(...varint(first - end), ...varint(len));
+    end = first + len;
+  }
+  for (let plane = 0; plane < 5 && cells.length > 0; plane += 1) {
+    const bytes = cells.map((cell) => cell[plane] ?? 0);
+    if (bytes.every((byte) => byte === bytes[0])) out.push(...varint(bytes.length * 2), bytes[0] ?? 0);
+    else {
+      out.push(...varint(bytes.length * 2 + 1));
+      for (const byte of bytes) out.push(byte);
+    }
+  }
+  return Uint8Array.from(out);
 }

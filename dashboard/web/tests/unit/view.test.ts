@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 
-import type { Frame, StreamWire } from '../../src/lib/frame';
+import { FORMAT_VERSION, type Frame, type StreamWire } from '../../src/lib/frame';
 import { clusterSums, jobGroups, nextView, STREAM_COUNT_MAX, workerRows, type View } from '../../src/lib/view';
 import { delta, head, job, layer, snapshot, worker } from './fixtures';
 
@@ -44,8 +44,8 @@ describe('the view after a frame', () => {
   });
 
   it('refuses another format and what is no frame', () => {
-    expect(nextView(null, snapshot({ v: 2 }))).toBe('version');
-    expect(nextView(null, { v: 1, kind: 'malformed' } as unknown as Frame)).toBe('malformed');
+    expect(nextView(null, snapshot({ v: 99 }))).toBe('version');
+    expect(nextView(null, { v: FORMAT_VERSION, kind: 'malformed' } as unknown as Frame)).toBe('malformed');
   });
 
   it('keeps a bounded stream of the last minute', () => {
