@@ -10,6 +10,7 @@ from .. import _graticule
 from ..errors import InvalidValue, Unsupported
 from ._array import Array
 from ._convert import axes_of, dtype_name, expression, typed
+from ._elementwise import FUNCTIONS as FUNCTIONS_OF_ELEMENTS
 
 
 def _check(function: str, out: Any, where: Any = None, initial: Any = None) -> None:
@@ -97,11 +98,30 @@ def _spread(name: str, nan: bool) -> Any:
     ) -> Array:
         _check(own, out, where)
         ddof = correction if correction is not None and correction is not np._NoValue else ddof
+        if ddof != int(ddof) or ddof < 0:
+            return _corrected(name, nan, a, axis, dtype, keepdims, ddof, split_every)
         return reduced(name, a, axis, dtype, keepdims, nan, ddof, split_every)
 
     function.__name__ = function.__qualname__ = own
     function.__doc__ = f"NumPy's `{own}`, lazy."
     return function
+
+
+def _corrected(name: str, nan: bool, a: Any, axis: Any, dtype: Any, keepdims: Any, ddof: float, split_every: Any) -> Array:
+    """A variance or deviation whose correction is no count: the one without, times the ratio of what both divide by."""
+    x = Array(typed(a))
+    made = reduced("var", x, axis, dtype, keepdims, nan, 0, split_every)
+    if nan:
+        count = reduced("sum", FUNCTIONS_OF_ELEMENTS["notnull"](x), axis, None, keepdims)
+    else:
+        axes = range(x.ndim) if axis is None else axes_of(axis, x.ndim) or []
+        count = np.prod([x.shape[one] for one in axes], dtype=np.int64)
+    left = np.maximum(count - ddof, 0) if isinstance(count, np.generic) else FUNCTIONS_OF_ELEMENTS["maximum"](count - ddof, 0)
+    with np.errstate(all="ignore"):
+        ratio = count / left
+    made = made * (ratio if isinstance(ratio, Array) else np.asarray(ratio))
+    made = made.astype(reduced("var", x, axis, dtype, keepdims, nan, 0).dtype)
+    return FUNCTIONS_OF_ELEMENTS["sqrt"](made) if name == "std" else made
 
 
 for _name in ("var", "std"):
