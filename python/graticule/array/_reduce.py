@@ -259,7 +259,9 @@ def bfill(a: Any, axis: int, limit: int | None = None) -> Array:
     return Array(_graticule.fill(typed(a), axis, limit, False))
 
 
-push = ffill
+def push(array: Any, n: int | None = None, axis: int = -1, method: Any = None) -> Array:
+    """Dask's name for `ffill`."""
+    return ffill(array, axis, n)
 
 
 def sort(a: Any, axis: int | None = -1, kind: Any = None, order: Any = None, *, stable: Any = None, descending: bool = False) -> Array:
@@ -314,10 +316,10 @@ def histogram(a: Any, bins: Any = 10, range: Any = None, density: bool = False, 
             range = compute(FUNCTIONS["min"](x), FUNCTIONS["max"](x))
         edges = np.linspace(float(range[0]), float(range[1]), int(bins) + 1)
     else:
-        edges = np.asarray(bins, dtype=np.float64)
+        edges = np.asarray(bins)
     flat = x.ravel()
     weights = None if weights is None else Array(typed(weights)).ravel()._x
-    return Array(_graticule.histogram(flat._x, edges.tolist(), weights, bool(density))), edges
+    return Array(_graticule.histogram(flat._x, edges.astype(np.float64).tolist(), weights, bool(density))), edges
 
 
 def move(name: str, a: Any, window: int, min_count: int | None = None, axis: int = -1, center: bool = False, ddof: int = 0) -> Array:

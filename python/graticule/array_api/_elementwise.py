@@ -38,7 +38,6 @@ _UNARY = {
     "positive": ("positive", NUMERIC), "real": ("real", NUMERIC), "reciprocal": ("reciprocal", FLOATING),
     "sign": ("sign", NUMERIC), "signbit": ("signbit", REAL_FLOATING), "sin": ("sin", FLOATING),
     "sinh": ("sinh", FLOATING), "sqrt": ("sqrt", FLOATING), "square": ("square", NUMERIC), "tan": ("tan", FLOATING),
-    "tanh": ("tanh", FLOATING),
 }
 #: Integers are whole already.
 _ROUNDING = {"ceil": "ceil", "floor": "floor", "trunc": "trunc"}
@@ -157,10 +156,24 @@ def expm1(x: Array, /) -> Array:
     if lazy.dtype.kind != "c":
         return Array(made)
     real, imag = ga.real(lazy), ga.imag(lazy)
-    of_real = ga.expm1(real).astype(lazy.dtype)
+    # Plus zero, for the standard knows no negative one here.
+    of_real = (ga.expm1(real) + 0.0).astype(lazy.dtype)
     limits = ga.where(real < 0, _constant(-1, lazy), _constant(complex(np.inf, np.nan), lazy))
     made = ga.where(ga.isinf(real) & ~ga.isfinite(imag), limits, made)
     return Array(ga.where(imag == 0, ga.where(ga.signbit(imag), ga.conj(of_real), of_real), made))
+
+
+def tanh(x: Array, /) -> Array:
+    """The hyperbolic tangent; its imaginary part has the argument's sign where that is infinite, as the standard says."""
+    lazy = array_of(x, "tanh")
+    check("tanh", FLOATING, lazy.dtype)
+    made = ga.tanh(lazy)
+    if lazy.dtype.kind != "c":
+        return Array(made)
+    real, imag = ga.real(lazy), ga.imag(lazy)
+    limits = ga.where(real > 0, _constant(1, lazy), _constant(-1, lazy))
+    limits = ga.where(imag < 0, ga.conj(limits), limits)
+    return Array(ga.where(ga.isinf(real) & ga.isfinite(imag) & (imag != 0), limits, made))
 
 
 def _constant(value: complex, like: ga.Array) -> ga.Array:
@@ -176,4 +189,4 @@ def floor_divide(x1: Any, x2: Any, /) -> Array:
     return Array(ga.where(ga.isinf(first) | ga.isinf(second), ga.divide(first, second), made))
 
 
-FUNCTIONS |= {"round": round, "clip": clip, "expm1": expm1, "floor_divide": floor_divide}
+FUNCTIONS |= {"round": round, "clip": clip, "expm1": expm1, "floor_divide": floor_divide, "tanh": tanh}

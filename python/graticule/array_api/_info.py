@@ -23,7 +23,7 @@ class Info:
 
     def capabilities(self) -> dict[str, Any]:
         """Boolean masks and results of unknown shape work; how many elements there are, is computed when they are made."""
-        return {"boolean indexing": True, "data-dependent shapes": True, "max dimensions": None}
+        return {"boolean indexing": True, "data-dependent shapes": True, "max dimensions": 16}
 
     def default_device(self) -> str:
         return DEVICE
