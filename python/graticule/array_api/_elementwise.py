@@ -70,12 +70,8 @@ def operands(function: str, kinds: str, *values: Any) -> list[ga.Array]:
     common = promoted(dtypes)
     check(function, kinds, common)
     return [
-        cast(value._x, common) if isinstance(value, Array) else ga.asarray(_number(value, common)) for value in values
+        cast(value._x, common) if isinstance(value, Array) else ga.asarray(number(value, common)) for value in values
     ]
-
-
-def _number(value: Any, dtype: np.dtype) -> np.ndarray:
-    return number(value, dtype)
 
 
 def _one(name: str, own: str, kinds: str) -> Callable[..., Array]:
