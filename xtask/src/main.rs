@@ -7,6 +7,7 @@
 #![allow(clippy::print_stdout)]
 
 mod codegen;
+mod conformance;
 mod launch;
 mod process;
 mod project;
@@ -33,6 +34,8 @@ usage: cargo xtask COMMAND
   sim [--seeds N] [--from S] [--seconds T] [--jobs J] | --planted | --seed S [ARGS...]
                                     run seeds in the simulator; a failing one is made smaller and told as a story
   stress NAME [ARGS...]             break a cluster of processes in an optimised build: cut, kill, memory, restart
+  conformance array-api PATH [--max-examples N]
+                                    run a checkout of array-api-tests against the Array API, without a skip list
 ";
 
 fn main() -> ExitCode {
@@ -61,6 +64,7 @@ fn run() -> Result<bool> {
         ("bench", [name, rest @ ..]) => launch::bench(&Project::open()?, name, rest),
         ("sim", rest) => launch::sim(&Project::open()?, rest),
         ("stress", [name, rest @ ..]) => launch::stress(&Project::open()?, name, rest),
+        ("conformance", [suite, rest @ ..]) => conformance::command(&Project::open()?, suite, rest),
         ("help" | "--help" | "-h", _) => {
             print!("{USAGE}");
             Ok(true)

@@ -61,9 +61,20 @@ pub(crate) fn ensure(project: &Project) -> Result<PathBuf> {
 
 /// Where an older Dask is; installs it if need be.
 pub(crate) fn older_dask(project: &Project) -> Result<PathBuf> {
-    let source = project.root.join(OLDER_DASK);
+    packages_beside(project, &interpreter(project), OLDER_DASK, "older-dask")
+        .context("the older Dask could not be installed")
+}
+
+/// A folder below `target/` with packages that the environment itself does not have; installs them if need be.
+pub(crate) fn packages_beside(
+    project: &Project,
+    python: &Path,
+    requirements: &str,
+    folder: &str,
+) -> Result<PathBuf> {
+    let source = project.root.join(requirements);
     let wanted = fs::read_to_string(&source).with_context(|| format!("cannot read {}", source.display()))?;
-    let dir = project.target_dir.join("older-dask");
+    let dir = project.target_dir.join(folder);
     let stamp = dir.join(STAMP);
     if fs::read_to_string(&stamp).is_ok_and(|installed| installed == wanted) {
         return Ok(dir);
@@ -71,13 +82,12 @@ pub(crate) fn older_dask(project: &Project) -> Result<PathBuf> {
     if dir.exists() {
         fs::remove_dir_all(&dir).with_context(|| format!("cannot remove {}", dir.display()))?;
     }
-    Task::new(interpreter(project))
+    Task::new(python)
         .words("-m pip install --quiet --disable-pip-version-check --no-input --no-deps --target")
         .arg(&dir)
         .arg("--requirement")
         .arg(&source)
-        .run_ok()
-        .context("the older Dask could not be installed")?;
+        .run_ok()?;
     fs::write(&stamp, wanted)?;
     Ok(dir)
 }

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import numpy as _np
 
+from .._client import compute
 from . import _elementwise, _reduce, fft, linalg, random
 from ._apply import (
     apply_along_axis,
@@ -188,7 +189,7 @@ from ._shape import (
     vsplit,
     vstack,
 )
-from ._store import store
+from ._store import from_npy_stack, store, to_npy_stack, to_zarr
 
 globals().update(_elementwise.FUNCTIONS)
 globals().update(_reduce.FUNCTIONS)

@@ -336,7 +336,10 @@ class Array:
         return Array(_graticule.product("dot", self._x, typed(other)))
 
     def to_zarr(self, *args: Any, **kwargs: Any) -> Any:
-        raise Unsupported("to_zarr of an array; store(array, zarr_array) writes it chunk by chunk")
+        """As the function `to_zarr`."""
+        from ._store import to_zarr
+
+        return to_zarr(self, *args, **kwargs)
 
 
 def _unary(name: str, x: Array) -> Array:

@@ -121,9 +121,24 @@ def arange(start: Any, stop: Any = None, step: Any = 1, dtype: Any = None, *, ch
     if stop is None:
         start, stop = 0, start
     dtype = np.arange(start, start + step, step, dtype=dtype).dtype if step else np.dtype(float)
-    length = max(0, int(np.ceil((stop - start) / step)))
+    if dtype.kind in "iu" and all(isinstance(one, (int, np.integer)) for one in (start, stop, step)):
+        start, stop, step = int(start), int(stop), int(step)
+        length = max(0, -((start - stop) // step))
+        if max(abs(start), abs(stop), abs(step)) >= 2**53:
+            return _exact_range(start, step, length, dtype, chunks)
+    else:
+        length = max(0, int(np.ceil((stop - start) / step)))
     lengths = _lengths((length,), chunks, dtype)
     return Array(_graticule.arange(float(start), float(stop), float(step), dtype_name(dtype), lengths))
+
+
+def _exact_range(start: int, step: int, length: int, dtype: np.dtype, chunks: Any) -> Array:
+    """Integers that a float64 does not hold, counted in their own dtype, which wraps."""
+    lengths = _lengths((length,), chunks, dtype)
+    numbers = Array(_graticule.arange(0.0, float(length), 1.0, "int64", lengths)).astype(dtype)
+    bits = 8 * dtype.itemsize
+    first, by = (np.array(one % 2**bits, np.uint64).astype(f"u{dtype.itemsize}").view(dtype)[()] for one in (start, step))
+    return numbers * by + first
 
 
 def linspace(start: Any, stop: Any, num: int = 50, endpoint: bool = True, retstep: bool = False, dtype: Any = None, *, chunks: Any = "auto", **_: Any) -> Any:

@@ -72,9 +72,9 @@ def histogramdd(sample: Any, bins: Any, range: Any = None, density: bool = False
             if range is None:
                 raise Unsupported("histogramdd with numbers of bins and no range")
             one = np.linspace(*range[number], int(one) + 1)
-        edges.append(np.asarray(one, dtype=np.float64))
+        edges.append(np.asarray(one))
     weights = None if weights is None else typed(weights)
-    return Array(_graticule.histogramdd(x._x, [one.tolist() for one in edges], weights, bool(density))), edges
+    return Array(_graticule.histogramdd(x._x, [one.astype(np.float64).tolist() for one in edges], weights, bool(density))), edges
 
 
 def histogram2d(x: Any, y: Any, bins: Any = 10, range: Any = None, density: bool = False, weights: Any = None) -> tuple[Any, ...]:

@@ -10,6 +10,7 @@ from .. import _graticule
 from ..errors import InvalidValue, Unsupported
 from ._array import Array
 from ._convert import axes_of, dtype_name, expression, typed
+from ._elementwise import FUNCTIONS as FUNCTIONS_OF_ELEMENTS
 
 
 def _check(function: str, out: Any, where: Any = None, initial: Any = None) -> None:
@@ -97,11 +98,30 @@ def _spread(name: str, nan: bool) -> Any:
     ) -> Array:
         _check(own, out, where)
         ddof = correction if correction is not None and correction is not np._NoValue else ddof
+        if ddof != int(ddof) or ddof < 0:
+            return _corrected(name, nan, a, axis, dtype, keepdims, ddof, split_every)
         return reduced(name, a, axis, dtype, keepdims, nan, ddof, split_every)
 
     function.__name__ = function.__qualname__ = own
     function.__doc__ = f"NumPy's `{own}`, lazy."
     return function
+
+
+def _corrected(name: str, nan: bool, a: Any, axis: Any, dtype: Any, keepdims: Any, ddof: float, split_every: Any) -> Array:
+    """A variance or deviation whose correction is no count: the one without, times the ratio of what both divide by."""
+    x = Array(typed(a))
+    made = reduced("var", x, axis, dtype, keepdims, nan, 0, split_every)
+    if nan:
+        count = reduced("sum", FUNCTIONS_OF_ELEMENTS["notnull"](x), axis, None, keepdims)
+    else:
+        axes = range(x.ndim) if axis is None else axes_of(axis, x.ndim) or []
+        count = np.prod([x.shape[one] for one in axes], dtype=np.int64)
+    left = np.maximum(count - ddof, 0) if isinstance(count, np.generic) else FUNCTIONS_OF_ELEMENTS["maximum"](count - ddof, 0)
+    with np.errstate(all="ignore"):
+        ratio = count / left
+    made = made * (ratio if isinstance(ratio, Array) else np.asarray(ratio))
+    made = made.astype(reduced("var", x, axis, dtype, keepdims, nan, 0).dtype)
+    return FUNCTIONS_OF_ELEMENTS["sqrt"](made) if name == "std" else made
 
 
 for _name in ("var", "std"):
@@ -239,7 +259,9 @@ def bfill(a: Any, axis: int, limit: int | None = None) -> Array:
     return Array(_graticule.fill(typed(a), axis, limit, False))
 
 
-push = ffill
+def push(array: Any, n: int | None = None, axis: int = -1, method: Any = None) -> Array:
+    """Dask's name for `ffill`."""
+    return ffill(array, axis, n)
 
 
 def sort(a: Any, axis: int | None = -1, kind: Any = None, order: Any = None, *, stable: Any = None, descending: bool = False) -> Array:
@@ -294,10 +316,10 @@ def histogram(a: Any, bins: Any = 10, range: Any = None, density: bool = False, 
             range = compute(FUNCTIONS["min"](x), FUNCTIONS["max"](x))
         edges = np.linspace(float(range[0]), float(range[1]), int(bins) + 1)
     else:
-        edges = np.asarray(bins, dtype=np.float64)
+        edges = np.asarray(bins)
     flat = x.ravel()
     weights = None if weights is None else Array(typed(weights)).ravel()._x
-    return Array(_graticule.histogram(flat._x, edges.tolist(), weights, bool(density))), edges
+    return Array(_graticule.histogram(flat._x, edges.astype(np.float64).tolist(), weights, bool(density))), edges
 
 
 def move(name: str, a: Any, window: int, min_count: int | None = None, axis: int = -1, center: bool = False, ddof: int = 0) -> Array:

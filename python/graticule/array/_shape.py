@@ -257,7 +257,9 @@ def trace(a: Any, offset: int = 0, axis1: int = 0, axis2: int = 1, dtype: Any = 
 
 
 def diag(v: Any, k: int = 0) -> Array:
-    return Array(typed(v).diag(k))
+    """A matrix with a line on a diagonal, or the diagonal of a matrix."""
+    x = Array(typed(v))
+    return diagonal(x, k) if x.ndim == 2 else Array(x._x.diag(k))
 
 
 def triu(m: Any, k: int = 0) -> Array:

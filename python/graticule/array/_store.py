@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
+import functools
+import itertools
+import pathlib
+import pickle
 from typing import Any
 
+import numpy as np
+
 from .._client import default_client
+from ..errors import InvalidValue, Unsupported
 from ._array import Array
 
 
@@ -42,6 +49,61 @@ def _within(region: Any, place: tuple[slice, ...]) -> tuple[Any, ...]:
         inner, start, step = next(left), part.start or 0, part.step or 1
         made.append(slice(start + inner.start * step, start + inner.stop * step, step))
     return tuple(made) + tuple(left)
+
+
+def to_zarr(
+    arr: Array, url: Any, component: str | None = None, overwrite: bool = False, region: Any = None, compute: bool = True, **kwargs: Any
+) -> Any:
+    """Writes an array as a Zarr array, by the package `zarr`, block by block as they are ready.
+
+    `url` is a path, an address that `zarr` can write to, or a Zarr array that is there. A new one is stored in the array's
+    chunks, which must be of one length along each axis but for the last one.
+    """
+    if hasattr(url, "shape"):
+        return store(arr, url, region, compute)
+    try:
+        import zarr
+    except ImportError:
+        raise Unsupported("to_zarr without the package zarr; install it") from None
+    for axis, lengths in enumerate(arr.chunks):
+        if len(set(lengths[:-1])) > 1 or lengths[-1:] > lengths[:1]:
+            raise InvalidValue(f"to_zarr: chunks {lengths} of axis {axis} are of several lengths; rechunk the array first")
+    target = zarr.create_array(
+        store=str(url), name=component, shape=arr.shape, dtype=arr.dtype, overwrite=overwrite,
+        chunks=tuple(max(1, length) for length in arr.chunksize), **kwargs,
+    )
+    return store(arr, target, region, compute)
+
+
+def to_npy_stack(dirname: Any, x: Array, axis: int = 0) -> None:
+    """Writes each block along an axis as a file of NumPy's into a folder, as Dask does."""
+    axis %= x.ndim
+    whole = x.rechunk({other: -1 for other in range(x.ndim) if other != axis})
+    folder = pathlib.Path(dirname)
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / "info").open("wb") as file:
+        pickle.dump({"chunks": whole.chunks, "dtype": whole.dtype, "axis": axis}, file)
+    spans = list(itertools.pairwise(itertools.accumulate(whole.chunks[axis], initial=0)))
+    for place, block in default_client().stream(whole):
+        for number, span in enumerate(spans):
+            if span == (place[axis].start, place[axis].stop):
+                np.save(folder / f"{number}.npy", block)
+
+
+def from_npy_stack(dirname: Any, mmap_mode: str | None = "r") -> Array:
+    """What `to_npy_stack` wrote, read block by block where it is computed. The file `info` is a pickle: trust who wrote it."""
+    from ._apply import map_blocks
+
+    folder = pathlib.Path(dirname).resolve()
+    with (folder / "info").open("rb") as file:
+        info = pickle.load(file)
+    return map_blocks(
+        functools.partial(_loaded, str(folder), info["axis"], mmap_mode), dtype=info["dtype"], chunks=info["chunks"]
+    )
+
+
+def _loaded(folder: str, axis: int, mmap_mode: str | None, block_id: tuple[int, ...]) -> np.ndarray:
+    return np.load(f"{folder}/{block_id[axis]}.npy", mmap_mode=mmap_mode)
 
 
 class Delayed:

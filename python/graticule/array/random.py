@@ -13,7 +13,11 @@ from ._array import Array
 from ._convert import dtype_name
 from ._create import _lengths, _shape
 
-__all__ = ["Generator", "default_rng"]
+__all__ = [
+    "Generator", "RandomState", "choice", "default_rng", "exponential", "geometric", "gumbel", "laplace", "logistic", "lognormal",
+    "normal", "pareto", "permutation", "poisson", "power", "randint", "random", "random_integers", "random_sample", "rayleigh", "seed",
+    "standard_cauchy", "standard_exponential", "standard_normal", "triangular", "uniform", "weibull",
+]
 
 
 class Generator:
@@ -107,6 +111,9 @@ class Generator:
         shape = _shape(size)
         return Array(self._random.derived(name, float(a), float(b), shape, _lengths(shape, chunks, float)))
 
+    def standard_exponential(self, size: Any = (), chunks: Any = "auto") -> Array:
+        return self.exponential(1.0, size, chunks)
+
     def __getattr__(self, name: str) -> Any:
         if name.startswith("_"):
             raise AttributeError(name)
@@ -115,3 +122,32 @@ class Generator:
 
 def default_rng(seed: int | None = None) -> Generator:
     return Generator(seed)
+
+
+class RandomState(Generator):
+    """A generator under the older names of `numpy.random`."""
+
+    def random_sample(self, size: Any = (), chunks: Any = "auto") -> Array:
+        return self.random(size, chunks=chunks)
+
+    def randint(self, low: int, high: int | None = None, size: Any = (), chunks: Any = "auto", dtype: Any = np.int64) -> Array:
+        return self.integers(low, high, size, dtype, chunks=chunks)
+
+    def random_integers(self, low: int, high: int | None = None, size: Any = (), chunks: Any = "auto") -> Array:
+        """Integers from `low` to `high`, both of them included; from 1 if there is one bound alone."""
+        return self.integers(*((1, low) if high is None else (low, high)), size, endpoint=True, chunks=chunks)
+
+    def seed(self, seed: int | None = None) -> None:
+        """Begins anew."""
+        Generator.__init__(self, seed)
+
+
+#: What the functions of this module draw from.
+_shared = RandomState()
+choice, exponential, geometric, gumbel = _shared.choice, _shared.exponential, _shared.geometric, _shared.gumbel
+laplace, logistic, lognormal, normal = _shared.laplace, _shared.logistic, _shared.lognormal, _shared.normal
+pareto, permutation, poisson, power = _shared.pareto, _shared.permutation, _shared.poisson, _shared.power
+randint, random, random_integers = _shared.randint, _shared.random, _shared.random_integers
+random_sample, rayleigh, seed = _shared.random_sample, _shared.rayleigh, _shared.seed
+standard_cauchy, standard_exponential = _shared.standard_cauchy, _shared.standard_exponential
+standard_normal, triangular, uniform, weibull = _shared.standard_normal, _shared.triangular, _shared.uniform, _shared.weibull

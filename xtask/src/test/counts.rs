@@ -4,9 +4,9 @@ use std::ops::AddAssign;
 
 /// Tests that passed and failed.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Counts {
-    pub(super) passed: u64,
-    pub(super) failed: u64,
+pub(crate) struct Counts {
+    pub(crate) passed: u64,
+    pub(crate) failed: u64,
 }
 
 impl AddAssign for Counts {
@@ -46,7 +46,7 @@ pub(super) fn libtest(output: &str) -> Option<Counts> {
 }
 
 /// `== 1 failed, 3 passed, 1 error in 0.12s ==`, as pytest says it.
-pub(super) fn pytest(output: &str) -> Option<Counts> {
+pub(crate) fn pytest(output: &str) -> Option<Counts> {
     let plain = without_ansi(output);
     let lines = plain.lines().rev().map(|line| line.trim_matches(['=', ' ']));
     let mut lists = lines.filter_map(|line| Some(line.rsplit_once(" in ")?.0));
