@@ -254,26 +254,42 @@ async fn asset(Path(path): Path<String>, headers: HeaderMap) -> Response {
 
 /// Names are stable, so a browser asks each time and is told by the tag that it has the file already.
 fn serve_asset(asset: &'static Asset, headers: &HeaderMap) -> Response {
-    let etag = asset.etag();
-    let known = headers
-        .get(header::IF_NONE_MATCH)
-        .and_then(|tags| tags.to_str().ok());
+    let text_of = |name| headers.get(name).and_then(|value| value.to_str().ok());
+    let takes_gzip = text_of(header::ACCEPT_ENCODING).is_some_and(accepts_gzip);
+    let compressed = asset.compressed().filter(|_| takes_gzip);
+    let etag = match compressed {
+        Some(_) => asset.etag().replacen('"', "\"gzip-", 1),
+        None => asset.etag(),
+    };
     let caching = [
         (header::ETAG, etag.clone()),
         (header::CACHE_CONTROL, "no-cache".to_owned()),
+        (header::VARY, "Accept-Encoding".to_owned()),
     ];
-    if known.is_some_and(|tags| {
+    if text_of(header::IF_NONE_MATCH).is_some_and(|tags| {
         tags.split(',')
             .any(|tag| tag.trim().trim_start_matches("W/") == etag)
     }) {
         return (StatusCode::NOT_MODIFIED, caching).into_response();
     }
-    (
-        caching,
-        [(header::CONTENT_TYPE, asset.content_type)],
-        asset.content,
-    )
-        .into_response()
+    let kind = [(header::CONTENT_TYPE, asset.content_type)];
+    match compressed {
+        Some(content) => (caching, kind, [(header::CONTENT_ENCODING, "gzip")], content).into_response(),
+        None => (caching, kind, asset.content).into_response(),
+    }
+}
+
+/// Whether gzip is among the encodings, and not with the weight 0.
+fn accepts_gzip(encodings: &str) -> bool {
+    encodings.split(',').any(|encoding| {
+        let mut parts = encoding.split(';').map(str::trim);
+        let is_gzip = parts.next().is_some_and(|name| name.eq_ignore_ascii_case("gzip"));
+        let is_refused = parts.any(|part| {
+            part.strip_prefix("q=")
+                .is_some_and(|weight| weight.parse() == Ok(0.0))
+        });
+        is_gzip && !is_refused
+    })
 }
 
 const FRESH_JSON: [(header::HeaderName, &str); 2] = [

@@ -137,6 +137,46 @@ impl Events {
 }
 
 #[tokio::test]
+async fn files_travel_compressed_to_who_takes_them_so() {
+    let (_feed, handle) = start().await;
+    let whole = fetch(&handle, "/assets/app.js", "").await;
+    for refusing in ["", "Accept-Encoding: br\r\n", "Accept-Encoding: gzip;q=0, br\r\n"] {
+        let plain = fetch(&handle, "/assets/app.js", refusing).await;
+        assert!(!plain.contains("content-encoding"), "{refusing}");
+        assert!(plain.contains("vary: Accept-Encoding"));
+    }
+    let gzip = fetch(&handle, "/assets/app.js", "Accept-Encoding: br, gzip\r\n").await;
+    assert!(gzip.contains("content-encoding: gzip"));
+    let told = |answer: &str, name: &str| {
+        let value = answer.lines().find_map(|line| line.strip_prefix(name));
+        value.expect("a header").to_owned()
+    };
+    let bytes = |answer: &str| {
+        told(answer, "content-length: ")
+            .parse::<usize>()
+            .expect("a number")
+    };
+    assert!(
+        bytes(&gzip) * 2 < bytes(&whole),
+        "{} of {}",
+        bytes(&gzip),
+        bytes(&whole)
+    );
+    let tag = |answer: &str| told(answer, "etag: ");
+    assert_ne!(tag(&gzip), tag(&whole));
+    let again = format!("Accept-Encoding: gzip\r\nIf-None-Match: {}\r\n", tag(&gzip));
+    assert!(
+        fetch(&handle, "/assets/app.js", &again)
+            .await
+            .starts_with("HTTP/1.1 304")
+    );
+    // Fonts are compressed as they are.
+    let font = "/assets/ibm-plex-sans-latin-400-normal.woff2";
+    let font = fetch(&handle, font, "Accept-Encoding: gzip\r\n").await;
+    assert!(font.starts_with("HTTP/1.1 200") && !font.contains("content-encoding"));
+}
+
+#[tokio::test]
 async fn the_page_comes_with_its_type_its_policy_and_a_tag_that_saves_the_second_trip() {
     let (_feed, handle) = start().await;
     let page = fetch(&handle, "/", "").await;
