@@ -35,6 +35,9 @@ const coloursOf = (page: Page): Promise<number> =>
   });
 
 const finished = async (page: Page) => until(page, 'tasks', (text) => text.includes('100%'));
+/** The timeline is asked for now and then, so it has the last tasks a little later than their counts say. */
+const ended = async (page: Page, count: number) =>
+  until(page, 'timeline', (text) => Number(/(\d+) tasks ended/.exec(plain(text))?.[1]) >= count);
 const plain = (text: string) => text.replaceAll('\u00a0', ' ');
 
 describe('the timeline', () => {
@@ -43,7 +46,7 @@ describe('the timeline', () => {
     const { page, complaints } = await open(chromium, `${url}#/timeline`);
     await finished(page);
     await page.waitForFunction(() => Number((document.querySelector('[data-testid=timeline-canvas]') as HTMLElement).dataset['paintMs']) > 0);
-    await until(page, 'timeline', (text) => Number(/(\d+) tasks ended/.exec(plain(text))?.[1]) >= 264);
+    await ended(page, 264);
     expect(await coloursOf(page)).toBeGreaterThan(4);
     const canvas = page.getByTestId('timeline-canvas');
     await canvas.focus();
@@ -62,6 +65,7 @@ describe('the timeline', () => {
     const { url } = await started('--speed', '8', '--once', '--tasks', '200');
     const { page } = await open(chromium, `${url}#/timeline`);
     await finished(page);
+    await ended(page, 198);
     await until(page, 'shown', (text) => text.includes('task by task'));
     const box = (await page.getByTestId('timeline-canvas').boundingBox())!;
     await page.mouse.move(box.x + 500, box.y + 14);
@@ -69,7 +73,10 @@ describe('the timeline', () => {
     await page.mouse.wheel(0, -600);
     await until(page, 'shown', (text) => text !== shown && text.includes('task by task'));
     const tip = page.getByTestId('task-tip');
-    for (let x = 300; x < 900 && (await tip.count()) === 0; x += 23) await page.mouse.move(box.x + x, box.y + 14);
+    for (let x = 300; x < 900 && (await tip.count()) === 0; x += 23) {
+      await page.mouse.move(box.x + x, box.y + 14);
+      await page.waitForTimeout(50);
+    }
     expect(await tip.innerText()).toMatch(/block[\s\S]*worker-1[\s\S]*slot 0/);
     const label = await page.getByTestId('timeline-canvas').getAttribute('aria-label');
     await page.mouse.down();
@@ -82,6 +89,7 @@ describe('the timeline', () => {
     const { url } = await started('--speed', '8', '--once', '--tasks', '200');
     const { page } = await open(chromium, `${url}#/timeline`);
     await finished(page);
+    await ended(page, 198);
     await page.getByTestId('timeline-canvas').focus();
     await page.keyboard.press('Enter');
     const whole = await until(page, 'sums', (text) => /^(\d+) tasks/.exec(plain(text)));
