@@ -168,15 +168,17 @@ class Client(About):
         return f"<Client: {self._cluster.url}>"
 
     def _results(self, lazy: list[Any], allow_large: bool = False) -> list[np.ndarray]:
-        buffers = self._cluster.compute([array._x for array in lazy], allow_large)
+        buffers = self._cluster.compute([_plain(array)._x for array in lazy], allow_large)
         return [as_numpy(buffer) for buffer in buffers]
 
     def _kept(self, lazy: list[Any]) -> list[Any]:
-        kept = self._cluster.persist([array._x for array in lazy])
-        made = [type(array)(one.expression()) for array, one in zip(lazy, kept)]
+        plain = [_plain(array) for array in lazy]
+        kept = self._cluster.persist([array._x for array in plain])
+        made = [type(array)(one.expression()) for array, one in zip(plain, kept)]
         for array, job in zip(made, kept):
             array._job = job
-        return made
+        # Arrays of the Array API are given back as such.
+        return [array if type(array) is type(asked) else type(asked)(array) for array, asked in zip(made, lazy)]
 
 
 def as_numpy(buffer: Any) -> np.ndarray:
@@ -190,7 +192,13 @@ def as_numpy(buffer: Any) -> np.ndarray:
 def _is_array(value: Any) -> bool:
     from .array import Array
 
-    return isinstance(value, Array)
+    api = sys.modules.get("graticule.array_api")
+    return isinstance(value, Array) or (api is not None and isinstance(value, api.Array))
+
+
+def _plain(array: Any) -> Any:
+    """The array with the methods of `graticule.array`."""
+    return getattr(array, "lazy", array)
 
 
 def _mapped(values: Iterable[Any], compute: Any, is_lazy: Any = _is_array) -> tuple[Any, ...]:

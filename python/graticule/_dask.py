@@ -19,6 +19,8 @@ _ANNOTATIONS = ("priority", "retries", "workers", "resources", "allow_other_work
 
 #: Data of more bytes goes to the cluster once, less goes along with each call that needs it.
 INLINE_BYTES_MAX = 65536
+#: Nodes with more bytes of data in them go to the cluster before their calls.
+CALL_BYTES_MAX = 1 << 20
 
 
 def is_loaded() -> bool:
@@ -172,12 +174,16 @@ class Graph:
             waiting.extend(missing)
 
     def _call(self, key: Any, node: Any) -> Any:
+        from dask.sizeof import sizeof
+
         needs = {need: self.made[need] for need in node.dependencies}
         if not hasattr(node, "func"):
             # No call: data, or another name of what is made already.
             value = node(needs)
             is_large = not isinstance(value, Future) and getattr(value, "nbytes", 0) > INLINE_BYTES_MAX
             return self.client.scatter([value])[0] if is_large else value
+        if sizeof(node) > CALL_BYTES_MAX:
+            node = self.client.scatter([node])[0]
         said = {name: value for name, value in self.said.get(key, {}).items() if name in _ANNOTATIONS}
         return self.client.submit(_called, node, needs, **said)
 

@@ -201,3 +201,12 @@ def test_the_namespace_has_nothing_but_the_standard():
     assert set(info.dtypes(kind="integral")) == {f"{sign}int{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64)}
     assert all(hasattr(xp, name) for name in xp.__all__)
     assert {"e", "inf", "nan", "newaxis", "pi"} <= set(xp.__all__)
+
+
+def test_a_client_computes_and_keeps_them(client):
+    x = xp.asarray([1.0, 2.0, 3.0])
+    computed, both = client.compute(x + 1, [x])
+    assert type(computed) is np.ndarray and computed.tolist() == [2, 3, 4]
+    assert both[0].tolist() == [1, 2, 3]
+    kept = client.persist(x * 2)
+    assert type(kept) is type(x) and (kept + 1).lazy.compute().tolist() == [3, 5, 7]

@@ -48,6 +48,9 @@ def test_large_data_travels_by_itself():
     assert da.from_array(x, chunks=1_000_000).sum().compute() == x.sum()
     whole = dask.delayed(x)
     assert dask.delayed(np.sum)(whole).compute() == x.sum()
+    # In the node of the call itself.
+    assert dask.delayed(np.sum)([x, x[:5]][0]).compute() == x.sum()
+    assert dask.delayed(lambda parts: parts[0].sum() + parts[1])([x, 2]).compute() == x.sum() + 2
 
 
 def test_delayed_functions_are_computed():

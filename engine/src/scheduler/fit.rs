@@ -45,7 +45,7 @@ impl Scheduler {
             .unwrap_or_default();
         let cause = format!(
             "one task needs {} MiB (inputs, scratch and result), but the largest worker has {} MiB; use smaller \
-             chunks{smaller} or start workers with a larger --memory",
+             chunks{smaller} or give workers more memory (`--memory`, in Python `memory_limit`)",
             mib(needed),
             mib(largest)
         );
