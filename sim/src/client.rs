@@ -18,6 +18,7 @@ use crate::{
     profile::{Nuisance, Temper},
     restart::Resume,
     rng::{Rng, Stream, mix_all},
+    scatter::{Hands, generate_values},
     twice::generate_twice,
     value::Values,
     world::{Happening, Story, World},
@@ -67,6 +68,8 @@ pub(crate) struct Job {
     pub(crate) acknowledged: BTreeSet<(LayerId, u64)>,
     /// The chunks that its client has.
     pub(crate) arrived: BTreeSet<(LayerId, u64)>,
+    /// Of values: what their client has done about them.
+    pub(crate) hands: Hands,
     /// The blocks that its client knows to have failed.
     pub(crate) told_failed: BTreeSet<(LayerId, u64)>,
     /// Its client has asked for its end.
@@ -135,6 +138,7 @@ impl Job {
             builds_on: self.builds_on.clone(),
             acknowledged: BTreeSet::new(),
             arrived: BTreeSet::new(),
+            hands: Hands::default(),
             told_failed: BTreeSet::new(),
             is_cancelled: false,
             may_fail: self.may_fail,
@@ -169,6 +173,8 @@ impl World {
         let calls = self.grows && Rng::of(seed, Stream::Wish, about_job).chance(600);
         let generated = if self.needs_arrays_twice(number) {
             generate_twice(&mut rng, limits.blocks.unwrap_or(u64::MAX))
+        } else if self.is_of_values(number) {
+            generate_values(&mut rng, &mut next_key)
         } else {
             generate(&mut rng, &bases, &mut next_key, limits, wishes, calls)
         };
@@ -243,6 +249,7 @@ impl World {
             builds_on,
             acknowledged: BTreeSet::new(),
             arrived: BTreeSet::new(),
+            hands: Hands::default(),
             told_failed: BTreeSet::new(),
             is_cancelled: false,
             may_fail,
@@ -310,7 +317,7 @@ impl World {
         record.to_scheduler_at
     }
 
-    fn client_delay(&mut self, client: ClientId) -> u64 {
+    pub(crate) fn client_delay(&mut self, client: ClientId) -> u64 {
         let record = self.clients.get_mut(&client).expect("a known client");
         let (delay, is_slow) = self.profile.delay(&mut record.rng);
         self.counts.slow_messages(is_slow);
@@ -435,10 +442,11 @@ impl World {
                 let is_known = matches!(before, Status::Accepted | Status::Finished);
                 (before, is_known && job.may_fail && job.is_apart(*layer))
             }
-            JobEvent::ChunkReady { .. }
-            | JobEvent::ValueAwaited { .. }
-            | JobEvent::Problems(_)
-            | JobEvent::NoWorkers => (before, before == Status::Accepted),
+            // Also of a value that was lost.
+            JobEvent::ValueAwaited { .. } => (before, matches!(before, Status::Accepted | Status::Finished)),
+            JobEvent::ChunkReady { .. } | JobEvent::Problems(_) | JobEvent::NoWorkers => {
+                (before, before == Status::Accepted)
+            }
             JobEvent::Accepted => (Status::Accepted, before == Status::Submitted),
             JobEvent::Finished => {
                 let complete = job.generated.plan.outputs().iter().all(|output| {
@@ -494,6 +502,10 @@ impl World {
             let record = self.jobs.get_mut(&job).expect("submitted");
             record.told_failed.insert((*layer, *block));
         }
+        if let JobEvent::ValueAwaited { layer, block, peer } = &event {
+            let (layer, block) = (*layer, *block);
+            self.value_awaited(client, ChunkId { job, layer, block }, peer.clone());
+        }
         let told = match &event {
             JobEvent::Accepted => Some(Status::Accepted),
             JobEvent::ChunkReady { .. }
@@ -512,6 +524,7 @@ impl World {
                     "{client:?} is told that block {block} of layer {layer} of job {job} is there, which failed"
                 ));
             }
+            self.value_is_there(job, *layer);
             let delay = self.client_delay(client);
             self.schedule(delay, Happening::ClientFetches { job, event });
         }
@@ -618,6 +631,7 @@ impl World {
                 let job = self.jobs.get_mut(&chunk.job).expect("submitted");
                 job.may_be_cancelled = true;
             }
+            self.values_may_be_lost(chunk.job);
             let blocks = std::iter::once(chunk.block..chunk.block + 1).collect();
             self.send_from_client(client, Event::BlocksReleased { key, blocks });
         }
@@ -671,6 +685,7 @@ impl World {
         let record = self.jobs.get_mut(&job).expect("submitted");
         record.may_be_cancelled = true;
         let client = record.client;
+        self.values_may_be_lost(job);
         self.send_from_client(client, Event::KeyReleased { key });
     }
 
@@ -678,6 +693,7 @@ impl World {
         let record = self.jobs.get_mut(&job).expect("submitted");
         (record.may_be_cancelled, record.is_cancelled) = (true, true);
         let client = record.client;
+        self.values_may_be_lost(job);
         self.send_from_client(client, Event::JobCancelled { job });
     }
 
@@ -704,6 +720,9 @@ impl World {
     }
 
     pub(crate) fn forget_client(&mut self, client: ClientId) {
+        let own = self.jobs.iter().filter(|(_, job)| job.client == client);
+        let own: Vec<JobId> = own.map(|(&id, _)| id).collect();
+        own.into_iter().for_each(|job| self.values_may_be_lost(job));
         self.clients.get_mut(&client).expect("a known client").left = true;
         for (id, job) in &mut self.jobs {
             if job.client == client {

@@ -133,7 +133,7 @@ pub(crate) fn generate(
 }
 
 /// The plan, with what tells how much memory it needs.
-fn hinted(plan: Plan, bases: &[Base]) -> Plan {
+pub(crate) fn hinted(plan: Plan, bases: &[Base]) -> Plan {
     let held = |key| {
         let base = bases.iter().find(|base| base.key == key)?;
         Some((&base.grid, base.item_bytes))

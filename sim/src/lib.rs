@@ -38,6 +38,7 @@ mod phase;
 mod profile;
 mod restart;
 mod rng;
+mod scatter;
 mod scheduler;
 mod shrink;
 mod story;

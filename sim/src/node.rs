@@ -18,7 +18,7 @@ use crate::{
     oracle::salt_of,
     rng::Rng,
     value::{Part, Values, assemble, compute, cut},
-    world::{Happening, World},
+    world::{Happening, Story, World},
 };
 
 /// One process of a worker. A restarted worker is another one.
@@ -66,6 +66,8 @@ pub(crate) struct Node {
 pub(crate) struct Run {
     task: TaskId,
     layer: Arc<LayerEntry>,
+    /// A client is to hand over what it makes.
+    awaits_value: bool,
     /// Parts still under way.
     outstanding: usize,
     /// How many there were.
@@ -241,8 +243,10 @@ impl World {
                 });
             }
         }
+        let is_handed_over = layer.spec.layer.replicas().is_some();
         let state = Run {
             task,
+            awaits_value: is_handed_over,
             outstanding: reads.len(),
             read_count: reads.len(),
             fetched_bytes: 0,
@@ -257,7 +261,9 @@ impl World {
         if self.nodes[at].runs.insert(run, state).is_some() {
             self.fail(format!("worker process {at} fetches twice for {run:?}"));
         }
-        if reads.is_empty() {
+        if is_handed_over {
+            self.tell(|| format!("process {at} waits for {task}"));
+        } else if reads.is_empty() {
             let delay = self.nodes[at].rng.within(1..200);
             self.schedule(delay, Happening::FetchEnds { node: at, run });
         }
@@ -269,6 +275,21 @@ impl World {
             };
             self.schedule(delay, Happening::Read { node: at, wanted });
         }
+    }
+
+    /// Gives a value to the run that waits for it; `false` if none does.
+    pub(crate) fn give_value(&mut self, at: usize, chunk: ChunkId) -> bool {
+        let node = &mut self.nodes[at];
+        let waiting = node
+            .runs
+            .iter_mut()
+            .find(|(_, run)| run.awaits_value && run.task == chunk);
+        let Some((&run, state)) = waiting else {
+            return false;
+        };
+        state.awaits_value = false;
+        self.schedule(1, Happening::FetchEnds { node: at, run });
+        true
     }
 
     /// A part of a chunk arrives, or does not.

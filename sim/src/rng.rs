@@ -32,6 +32,8 @@ pub(crate) enum Stream {
     Disk,
     /// Which jobs need an array twice. By their number.
     Twice,
+    /// Which jobs are values that their client hands over. By their number.
+    Scatter,
 }
 
 /// A seeded source of numbers (SplitMix64): the same seed gives the same story.

@@ -26,6 +26,7 @@ use crate::{
     profile::{CrashMoment, Fault, Profile, Temper},
     restart::{Resume, Runs},
     rng::{Rng, Stream},
+    scatter::Put,
     story::readable,
     value::Values,
 };
@@ -135,6 +136,8 @@ pub(crate) enum Happening {
         connection: u64,
         resume: Resume,
     },
+    /// A value reaches a worker, or not.
+    Put(Put),
     SchedulerEnds {
         fault: u32,
         moment: CrashMoment,
@@ -427,6 +430,7 @@ impl World {
                     self.on_resume(client, resume);
                 }
             }
+            Happening::Put(put) => self.on_put(put),
             Happening::SchedulerEnds { fault, moment } => self.crash_due(fault, moment),
             Happening::SchedulerStarts => self.start_scheduler(),
             Happening::Written { run } => self.on_written(run),

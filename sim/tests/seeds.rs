@@ -189,3 +189,10 @@ fn a_worker_that_retires_waits_for_no_copy_of_what_is_gone() {
     (case.layers_max, case.blocks_max) = (Some(3), Some(8));
     simulate(&case).unwrap_or_else(|failed| panic!("{failed}"));
 }
+
+#[test]
+fn a_copy_that_a_worker_drops_is_not_counted_on_when_it_is_ordered_anew() {
+    // A client could not fetch a scattered value from one of its two holders, which was told to drop it and, before
+    // that, to copy it again.
+    simulate(&Case::new(20_817)).unwrap_or_else(|failed| panic!("{failed}"));
+}

@@ -2,7 +2,10 @@
 
 use std::{
     fmt,
-    sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, atomic::AtomicU64},
+    sync::{
+        Arc, Mutex, MutexGuard, OnceLock, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 
 use bytes::Bytes;
@@ -34,8 +37,8 @@ pub(crate) struct Promise {
     watchers: Mutex<Vec<Watcher>>,
     /// Of a value that is scattered what workers do not have yet.
     value: Mutex<Option<Chunk>>,
-    /// How often a worker was said to wait for it.
-    pub(super) asked_count: AtomicU64,
+    /// How often there was news of it: a worker waits for the value, it is there, or cannot be had.
+    pub(super) news_count: AtomicU64,
 }
 
 /// Is called once, from the session's task or from whoever asks, and must not wait.
@@ -77,7 +80,7 @@ impl Promise {
             changed: Notify::new(),
             watchers: Mutex::new(Vec::new()),
             value: Mutex::new(None),
-            asked_count: AtomicU64::new(0),
+            news_count: AtomicU64::new(0),
         }
     }
 
@@ -94,10 +97,6 @@ impl Promise {
     /// The workers have it.
     pub(super) fn forget_value(&self) {
         *self.value.lock().unwrap_or_else(PoisonError::into_inner) = None;
-    }
-
-    pub(super) fn is_pending(&self) -> bool {
-        matches!(*self.state(), State::Pending)
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -117,6 +116,7 @@ impl Promise {
 
     /// The result can be had. One that is here already stays.
     pub(crate) fn there(&self, there: There) {
+        self.news_count.fetch_add(1, Ordering::SeqCst);
         let mut state = self.state();
         match &*state {
             State::Failed(_) => return,
@@ -129,6 +129,7 @@ impl Promise {
 
     /// The result cannot be had; the first news counts.
     pub(crate) fn fail(&self, error: ClientError) {
+        self.news_count.fetch_add(1, Ordering::SeqCst);
         let mut state = self.state();
         if matches!(*state, State::Failed(_)) {
             return;

@@ -173,9 +173,9 @@ fn draft(
 impl Promise {
     /// A worker waits for the value: it is put there, or said to be gone.
     pub(super) fn value_awaited(self: Arc<Self>, chunk: ChunkId, peer: Peer) {
-        let asked = self.asked_count.fetch_add(1, Ordering::SeqCst) + 1;
+        let news = self.news_count.fetch_add(1, Ordering::SeqCst) + 1;
         match self.value() {
-            Some(value) => drop(tokio::spawn(self.hand_over(value, chunk, peer, asked))),
+            Some(value) => drop(tokio::spawn(self.hand_over(value, chunk, peer, news))),
             // With it goes what needs it; the scheduler says why.
             None => self.give_up(),
         }
@@ -187,7 +187,7 @@ impl Promise {
         }
     }
 
-    async fn hand_over(self: Arc<Self>, value: Chunk, chunk: ChunkId, peer: Peer, asked: u64) {
+    async fn hand_over(self: Arc<Self>, value: Chunk, chunk: ChunkId, peer: Peer, news: u64) {
         let (pause, attempts) = PUT_PAUSES;
         let mut last = String::new();
         for attempt in 1..=attempts {
@@ -197,8 +197,8 @@ impl Promise {
             }
             debug!(%chunk, address = %peer.address, attempt, why = last, "a value was not taken");
             tokio::time::sleep(pause).await;
-            // Another worker waits for it now, or it is there, or nobody wants it.
-            if self.asked_count.load(Ordering::SeqCst) != asked || !self.is_pending() {
+            // Another worker waits for it now, or it is there, or nobody wants it. It may have been there before, and be lost.
+            if self.news_count.load(Ordering::SeqCst) != news {
                 return;
             }
         }

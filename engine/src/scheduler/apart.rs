@@ -13,6 +13,10 @@ use crate::BlockRun;
 /// How the names of functions begin that every worker knows by itself; people need not hear of them.
 const OWN_FUNCTIONS: &str = "graticule.";
 
+/// Why a value fails that nobody can hand over any more.
+const VALUE_LOST: &str = "the value was lost with all workers that held it, and its client has it no more; scatter it \
+                          again, to more workers (replicas)";
+
 /// What has become of the blocks of a layer that stand for themselves.
 #[derive(Debug)]
 pub(super) struct Apart {
@@ -106,6 +110,7 @@ impl Scheduler {
         }
         self.finish_if_complete(job);
         self.forget_if_unused(job);
+        self.fail_orphans(job);
     }
 
     /// Those blocks of ranges that a layer has, if they stand for themselves.
@@ -179,10 +184,7 @@ impl Scheduler {
     fn why_cancelled(&self, task: TaskId) -> &'static str {
         let layer = self.layer(task.job, task.layer);
         match layer.spec.layer.replicas() {
-            Some(_) if layer.attempts.contains(task.block) => {
-                "the value was lost with all workers that held it, and its client has it no more; scatter it again, to \
-                 more workers (replicas)"
-            }
+            Some(_) if layer.attempts.contains(task.block) => VALUE_LOST,
             Some(_) | None => "it was cancelled",
         }
     }
@@ -190,7 +192,38 @@ impl Scheduler {
     /// Why a block that stands for itself cannot be made, if so.
     pub(super) fn cannot_be_made(&self, task: TaskId) -> Option<Arc<str>> {
         let apart = self.layer(task.job, task.layer).apart.as_ref()?;
-        apart.failed.get(&task.block).map(|failed| failed.cause.clone())
+        match apart.failed.get(&task.block) {
+            Some(failed) => Some(failed.cause.clone()),
+            None if self.is_orphan(task) => Some(self.tell_where(task, VALUE_LOST)),
+            None => None,
+        }
+    }
+
+    /// Whether a block is a value that is nowhere, and whose client has let go of it: nobody will hand it over.
+    fn is_orphan(&self, task: TaskId) -> bool {
+        let layer = self.layer(task.job, task.layer);
+        layer.spec.layer.replicas().is_some() && layer.pin_count(task.block) == 0 && !self.is_held(task)
+    }
+
+    /// A client has let go of blocks of a job: those fail that need values for which a worker still waits.
+    pub(super) fn fail_orphans(&mut self, job: JobId) {
+        let Some(record) = self.jobs.get(&job) else { return };
+        let values = record.layers.iter().filter(|l| l.spec.layer.replicas().is_some());
+        let live = values.flat_map(|layer| {
+            layer
+                .tasks
+                .blocks()
+                .into_iter()
+                .map(|block| (layer.spec.id, block))
+        });
+        let live: Vec<TaskId> = live.map(|(layer, block)| TaskId { job, layer, block }).collect();
+        for task in live {
+            if self.jobs.contains_key(&job) && self.task(task).is_some() && self.is_orphan(task) {
+                let message = self.tell_where(task, VALUE_LOST);
+                self.drop_task(task);
+                self.fail_task(task, &message);
+            }
+        }
     }
 
     /// A task of a layer whose blocks stand for themselves cannot be made, and is not live any more.

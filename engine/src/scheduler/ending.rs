@@ -180,6 +180,7 @@ impl Scheduler {
         }
         self.drop_demand(job);
         self.forget_if_unused(job);
+        self.fail_orphans(job);
     }
 
     /// Takes back what a job that is over has demanded. What others wait for stays demanded.

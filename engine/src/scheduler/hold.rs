@@ -346,6 +346,7 @@ impl Scheduler {
             self.finish_if_complete(job);
             self.forget_if_unused(job);
         }
+        self.fail_orphans(job);
     }
 
     /// Takes a name off its layer, and drops what nobody needs then.

@@ -80,6 +80,8 @@ impl Scheduler {
         if open.len() < missing {
             self.thin.insert(chunk);
         }
+        // A worker that has just been told to drop the chunk must hear that before it hears that it shall hold it.
+        self.flush_releases();
         for to in open {
             let copy = self.next_copy();
             self.spreads.insert(copy, (chunk, to));

@@ -194,6 +194,57 @@ fn a_value_that_is_lost_fails_with_those_that_need_it_when_its_client_has_it_no_
     assert!(cluster.scheduler.is_clean());
 }
 
+/// Why the blocks of a job failed.
+fn failure(cluster: &Cluster, job: JobId) -> Option<String> {
+    cluster.notices.iter().find_map(|(of, event)| match event {
+        JobEvent::BlockFailed { message, .. } if *of == job => Some(message.to_string()),
+        _ => None,
+    })
+}
+
+#[test]
+fn calls_fail_whose_value_is_lost_after_its_client_let_go_of_it_and_before() {
+    for lost_first in [true, false] {
+        let (mut cluster, workers) = Cluster::of(2);
+        let job = cluster.submit(value(1));
+        let holder = hand_over(&mut cluster, job);
+        let left = workers.into_iter().find(|worker| *worker != holder).expect("two");
+        let reads = Plans::default().calls(FUNCTION, B, &[&[(A, 0)]], &[(A, 0)]);
+        let reader = cluster.submit(reads.plan());
+        if lost_first {
+            cluster.lose(holder);
+            assert_eq!(awaited(&cluster, job), [holder, left], "the client is asked");
+            cluster.tell(Event::KeyReleased { key: A });
+        } else {
+            cluster.tell(Event::KeyReleased { key: A });
+            assert_eq!(failure(&cluster, reader), None, "the value is there");
+            cluster.lose(holder);
+            assert_eq!(awaited(&cluster, job), [holder], "nobody can hand it over");
+        }
+        let message = failure(&cluster, reader).expect("it fails");
+        assert!(message.contains("scatter it again"), "{message}");
+        cluster.tell(Event::KeyReleased { key: B });
+        assert!(cluster.scheduler.is_clean());
+    }
+}
+
+#[test]
+fn a_worker_hears_that_it_shall_drop_a_value_before_it_hears_that_it_shall_have_it_again() {
+    let (mut cluster, workers) = Cluster::of(2);
+    let job = cluster.submit(value(2));
+    let holder = hand_over(&mut cluster, job);
+    let other = workers.into_iter().find(|worker| *worker != holder).expect("two");
+    assert_eq!(copy_all(&mut cluster, other, Ok(CHUNK_BYTES)), 1);
+    let chunk = task(job, 0, 0);
+    // The client could not fetch it there; nobody else has room.
+    cluster.tell(Event::DeliveryFailed { chunk, worker: other });
+    let heard = cluster.heard(other);
+    let position = |wanted: fn(&ToWorker) -> bool| heard.iter().position(wanted).expect("it is told");
+    let dropped = position(|message| matches!(message, ToWorker::Release { .. }));
+    let copied = position(|message| matches!(message, ToWorker::Copy { .. }));
+    assert!(dropped < copied, "{heard:?}");
+}
+
 #[test]
 fn a_value_that_nobody_wants_is_waited_for_no_more() {
     let (mut cluster, workers) = Cluster::of(1);
