@@ -1,4 +1,4 @@
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use graticule_array::{Array, LowerOptions, Lowered, OutputMeta, Wanted, lower};
 use graticule_kernel::Tensor;
@@ -76,6 +76,7 @@ impl Client {
             fetcher: Fetcher::Remote(StorePool::new()),
             url: url.into(),
             dashboard,
+            published: Mutex::default(),
             #[cfg(feature = "local")]
             cluster: None,
         };

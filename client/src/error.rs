@@ -46,14 +46,20 @@ pub enum ClientError {
         /// What there is instead.
         why: String,
     },
+    /// A dataset cannot be published under a name that another one has.
+    #[error("{why}")]
+    NameTaken {
+        /// Which, and what to do.
+        why: String,
+    },
     /// The embedded cluster could not start.
     #[error("the embedded cluster cannot start: {why}")]
     Start {
         /// What went wrong.
         why: String,
     },
-    /// The scheduler refused the plan.
-    #[error("the scheduler refused the plan: {why}")]
+    /// The scheduler refused a plan, or a dataset.
+    #[error("the scheduler refused it: {why}")]
     Refused {
         /// What is wrong with it.
         why: String,

@@ -32,6 +32,7 @@ pub mod blocking;
 mod blocks;
 mod calls;
 mod client;
+mod datasets;
 mod error;
 mod explain;
 mod feed;

@@ -3,7 +3,8 @@
 use std::{collections::VecDeque, time::Duration};
 
 use graticule_proto::{
-    Answer, ClientToken, FromCluster, MESSAGE_BYTES_MAX, Subject, ToCluster, check_version, v1, version,
+    Answer, ClientToken, DatasetAnswer, DatasetRequest, FromCluster, MESSAGE_BYTES_MAX, Subject, ToCluster,
+    check_version, v1, version,
 };
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
@@ -233,6 +234,38 @@ pub(crate) async fn why(
     };
     let seconds = timeout.as_secs_f32();
     match tokio::time::timeout(timeout, ask).await {
+        Ok(answer) => answer,
+        Err(_) => Err(unreachable(url, format!("no answer within {seconds} s"))),
+    }
+}
+
+/// Asks a scheduler about names of results.
+///
+/// # Errors
+/// [`ClientError::Unknown`], [`ClientError::NameTaken`], [`ClientError::Refused`], [`ClientError::Unreachable`],
+/// [`ClientError::Version`].
+pub(crate) async fn dataset(
+    url: &str,
+    endpoint: Endpoint,
+    (connect, answer): (Duration, Duration),
+    request: DatasetRequest,
+) -> Result<DatasetAnswer, ClientError> {
+    let ask = async {
+        let mut client = service(url, endpoint, connect).await?;
+        let reply = client.dataset(v1::DatasetRequest::from(request)).await;
+        let reply = reply.map_err(|status| {
+            let why = status.message().to_owned();
+            match status.code() {
+                tonic::Code::NotFound => ClientError::Unknown { why },
+                tonic::Code::AlreadyExists => ClientError::NameTaken { why },
+                tonic::Code::InvalidArgument => ClientError::Refused { why },
+                _ => refused(url, &status),
+            }
+        })?;
+        Ok(reply.into_inner().into())
+    };
+    let seconds = answer.as_secs_f32();
+    match tokio::time::timeout(answer, ask).await {
         Ok(answer) => answer,
         Err(_) => Err(unreachable(url, format!("no answer within {seconds} s"))),
     }

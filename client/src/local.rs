@@ -13,7 +13,7 @@ use std::{
 use graticule_dashboard::{Dashboard, DashboardHandle, DashboardOptions, Feed};
 use graticule_data::Sources;
 use graticule_plan::Resource;
-use graticule_proto::{Answer, Subject, engine::ToScheduler};
+use graticule_proto::{Answer, DatasetAnswer, DatasetError, DatasetRequest, Subject, engine::ToScheduler};
 use graticule_scheduler::{AdaptOptions, SchedulerHandle, SchedulerOptions, WorkerSize};
 use graticule_worker::{
     ChunkStore, Connector, LinkError, LocalPeers, Registry, Session as WorkerLink, Worker, WorkerHandle,
@@ -122,6 +122,7 @@ impl Client {
             fetcher: Fetcher::Embedded(peers),
             url: "the embedded cluster".into(),
             dashboard: cluster.dashboard_url.clone(),
+            published: Mutex::default(),
             cluster: Some(cluster),
         };
         let session = Session::start(Link::Embedded(Box::new(session)), about, None);
@@ -222,6 +223,21 @@ impl LocalCluster {
         })?;
         answer.map_err(|unknown| ClientError::Unknown {
             why: unknown.to_string(),
+        })
+    }
+
+    pub(crate) async fn dataset(&self, request: DatasetRequest) -> Result<DatasetAnswer, ClientError> {
+        let answer = self.scheduler.dataset(request).await;
+        let answer = answer.map_err(|error| ClientError::ConnectionLost {
+            why: error.to_string(),
+        })?;
+        answer.map_err(|error| {
+            let why = error.to_string();
+            match error {
+                DatasetError::Unknown { .. } => ClientError::Unknown { why },
+                DatasetError::Taken { .. } => ClientError::NameTaken { why },
+                DatasetError::Refused { why } => ClientError::Refused { why },
+            }
         })
     }
 

@@ -72,6 +72,11 @@ impl Persisted {
         &self.kept.array
     }
 
+    /// The name under which the cluster keeps it.
+    pub fn key(&self) -> Key {
+        self.kept.key
+    }
+
     /// The number of the job that makes it.
     pub fn id(&self) -> JobId {
         self.kept.job.guard.id
@@ -186,6 +191,7 @@ pub(crate) fn check_held(session: &Session, plan: &Plan) -> Result<(), ClientErr
     for source in sources {
         if let Source::Held(key) = source
             && let Some(holder) = holders.get(&key)
+            && !session.about.reads(key)
         {
             holder.check(session)?;
         }

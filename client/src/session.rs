@@ -1,9 +1,9 @@
 //! One task owns the connection; everybody else holds a [`Session`].
 
 use std::{
-    collections::{BTreeMap, BTreeSet, HashMap},
+    collections::{BTreeMap, BTreeSet, HashMap, HashSet},
     iter,
-    sync::Arc,
+    sync::{Arc, Mutex, PoisonError},
 };
 
 use graticule_plan::{JobId, Key, Layer, Plan};
@@ -40,8 +40,27 @@ pub(crate) struct About {
     /// The scheduler's address, for messages.
     pub(crate) url: String,
     pub(crate) dashboard: Option<String>,
+    /// What others have published and this client may read.
+    pub(crate) published: Mutex<HashSet<Key>>,
     #[cfg(feature = "local")]
     pub(crate) cluster: Option<crate::local::LocalCluster>,
+}
+
+impl About {
+    /// A result of another client was published, and found by this one.
+    pub(crate) fn may_read(&self, key: Key) {
+        self.published
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .insert(key);
+    }
+
+    pub(crate) fn reads(&self, key: Key) -> bool {
+        self.published
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .contains(&key)
+    }
 }
 
 /// What the session's task is asked for.

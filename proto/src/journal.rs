@@ -11,7 +11,7 @@ use graticule_plan::{Digest, JobId, Key, LayerId, Output, Plan, PlanBuilder, Tas
 use prost::Message as _;
 
 use crate::{
-    ClientToken, ProtoError,
+    ClientToken, Dataset, ProtoError,
     plan::{digest, from_kept_blocks, kept_blocks, key, key_bytes, table},
     v1,
     worker::checked_table,
@@ -78,6 +78,13 @@ pub enum Record {
         task: TaskId,
         /// What its client was told.
         message: Arc<str>,
+    },
+    /// Results were published under a name.
+    DatasetPublished(Dataset),
+    /// A name stands for nothing any more.
+    DatasetForgotten {
+        /// The name.
+        name: Arc<str>,
     },
     /// Nothing of a job is kept or needed any more.
     JobForgotten {
@@ -209,6 +216,12 @@ impl RecordDecoder {
                 },
                 message: failed.message.into(),
             },
+            Said::DatasetPublished(dataset) => Record::DatasetPublished(Dataset {
+                name: dataset.name.into(),
+                content: dataset.content,
+                keys: crate::dataset::keys(&dataset.keys)?,
+            }),
+            Said::DatasetForgotten(name) => Record::DatasetForgotten { name: name.into() },
             Said::JobForgotten(job) => Record::JobForgotten { job: JobId(job) },
             Said::ClientLeft(client) => Record::ClientLeft {
                 client: ClientId(client),
@@ -305,6 +318,12 @@ fn said(record: &Record) -> v1::journal_record::Record {
             block: task.block,
             message: message.to_string(),
         }),
+        Record::DatasetPublished(dataset) => Said::DatasetPublished(v1::JournalDataset {
+            name: dataset.name.to_string(),
+            content: dataset.content.clone(),
+            keys: dataset.keys.iter().copied().map(key_bytes).collect(),
+        }),
+        Record::DatasetForgotten { name } => Said::DatasetForgotten(name.to_string()),
         Record::JobForgotten { job } => Said::JobForgotten(job.0),
         Record::ClientLeft { client } => Said::ClientLeft(client.0),
         Record::WorkerJoined { worker } => Said::WorkerJoined(worker.0),

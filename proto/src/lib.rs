@@ -13,6 +13,7 @@
 //! ```
 
 mod client;
+mod dataset;
 mod error;
 mod journal;
 mod plan;
@@ -34,6 +35,7 @@ pub mod v1 {
 }
 
 pub use client::{Assembled, FromCluster, PlanAssembler, ToCluster, submission, submission_bytes};
+pub use dataset::{Dataset, DatasetAnswer, DatasetError, DatasetRequest};
 pub use error::ProtoError;
 pub use graticule_engine as engine;
 pub use journal::{JobEnd, Record, RecordDecoder, RecordEncoder};

@@ -9,15 +9,14 @@ import inspect
 import os
 import platform
 import sys
-import threading
 import time
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from . import _graticule, _pickle
+from . import _datasets, _graticule, _pickle
 from ._calls import Calls, _names, sync
 from ._futures import Future, _callbacks, _seconds, futures_of
-from .errors import ClusterError, InvalidValue
+from .errors import ClusterError, InvalidName, InvalidValue
 
 
 class About(Calls):
@@ -202,39 +201,37 @@ class About(Calls):
 
     @sync
     def publish_dataset(self, *args: Any, name: str | None = None, override: bool = False, **kwargs: Any) -> None:
-        """Keeps futures or arrays under a name, for other clients of this process.
+        """Gives arrays, futures, or anything that holds them, names that all clients of the cluster know.
+
+        What is lazy is persisted. The cluster keeps it until `unpublish_dataset`, whatever becomes of this client.
 
         >>> client.publish_dataset(my_dataset=x)  # doctest: +SKIP
         """
         if args and (len(args) != 1 or name is None):
             raise ValueError("publish_dataset takes name=..., or keywords that are the names")
         named = {**kwargs, **({name: args[0]} if args else {})}
-        with _lock:
-            there = _published.setdefault(self._published_at, {})
-            for known in named:
-                if known in there and not override:
-                    raise KeyError(f"a dataset of the name {known!r} is there already; override=True replaces it")
-            there.update(named)
+        for known, what in named.items():
+            _datasets.publish(self, known, what, override)
 
     @sync
     def get_dataset(self, name: str, default: Any = _pickle._MISSING, **_: Any) -> Any:
-        """What was published under a name."""
-        found = _published.get(self._published_at, {}).get(name, default)
-        if found is _pickle._MISSING:
-            raise KeyError(f"no dataset has the name {name!r}")
-        return found
+        """What was published under a name, by whichever client."""
+        try:
+            return _datasets.get(self, name)
+        except InvalidName:
+            if default is _pickle._MISSING:
+                raise
+            return default
 
     @sync
     def list_datasets(self, **_: Any) -> tuple[str, ...]:
         """The names under which something was published."""
-        return tuple(sorted(_published.get(self._published_at, {})))
+        return tuple(_graticule.datasets(self._cluster))
 
     @sync
     def unpublish_dataset(self, name: str, **_: Any) -> None:
-        """Forgets a name; what nobody else holds is released."""
-        with _lock:
-            if _published.get(self._published_at, {}).pop(name, None) is None:
-                raise KeyError(f"no dataset has the name {name!r}")
+        """Takes a name back; what nobody else holds is released."""
+        _graticule.unpublish(self._cluster, name)
 
     @property
     def datasets(self) -> _Datasets:
@@ -246,14 +243,6 @@ class About(Calls):
     def get_executor(self, **kwargs: Any) -> ClientExecutor:
         """An executor of `concurrent.futures` whose calls run on the cluster. Keywords are those of `submit`."""
         return ClientExecutor(self, **kwargs)
-
-    @property
-    def _published_at(self) -> Any:
-        return id(self._cluster) if self._cluster.is_embedded else self._cluster.url
-
-
-_lock = threading.Lock()
-_published: dict[Any, dict[str, Any]] = {}
 
 
 class _Datasets:

@@ -203,33 +203,59 @@ def _plain(array: Any) -> Any:
 
 def _mapped(values: Iterable[Any], compute: Any, is_lazy: Any = _is_array) -> tuple[Any, ...]:
     """The values with all arrays in them, or what else is lazy, replaced by what `compute` makes of their list."""
-    lazy: list[Any] = []
-
-    def find(value: Any) -> None:
-        if is_lazy(value):
-            lazy.append(value)
-        elif isinstance(value, (list, tuple)):
-            for part in value:
-                find(part)
-        elif isinstance(value, dict):
-            for part in value.values():
-                find(part)
-
-    values = tuple(values)
+    values, lazy = tuple(values), []
     for value in values:
-        find(value)
+        _find(value, is_lazy, lazy)
     made = iter(compute(lazy)) if lazy else iter(())
+    return tuple(_put(value, is_lazy, made) for value in values)
 
-    def put(value: Any) -> Any:
-        if is_lazy(value):
-            return next(made)
-        if type(value) in (list, tuple):
-            return type(value)(put(part) for part in value)
-        if type(value) is dict:
-            return {key: put(part) for key, part in value.items()}
-        return value
 
-    return tuple(put(value) for value in values)
+# Not functions within the one above: those would refer to themselves, and what they hold be kept until the collector comes by.
+def _find(value: Any, is_lazy: Any, lazy: list[Any]) -> None:
+    if is_lazy(value):
+        lazy.append(value)
+    elif isinstance(value, (list, tuple)):
+        for part in value:
+            _find(part, is_lazy, lazy)
+    elif isinstance(value, dict):
+        for part in value.values():
+            _find(part, is_lazy, lazy)
+    elif _is_labelled(value):
+        lazy.extend(variable._data for variable in _variables(value).values() if is_lazy(variable._data))
+
+
+def _put(value: Any, is_lazy: Any, made: Iterator[Any]) -> Any:
+    if is_lazy(value):
+        return next(made)
+    if type(value) in (list, tuple):
+        return type(value)(_put(part, is_lazy, made) for part in value)
+    if type(value) is dict:
+        return {key: _put(part, is_lazy, made) for key, part in value.items()}
+    if _is_labelled(value):
+        variables = {name: one for name, one in _variables(value).items() if is_lazy(one._data)}
+        changed = {name: one.copy(data=next(made)) for name, one in variables.items()}
+        coords = {name: one for name, one in changed.items() if name in value.coords}
+        if hasattr(value, "data_vars"):
+            value = value.assign({name: one for name, one in changed.items() if name not in coords})
+        elif _OWN in changed:
+            value = value.copy(data=changed[_OWN]._data)
+        return value.assign_coords(coords) if coords else value
+    return value
+
+
+#: The name of a `DataArray`'s own variable, among its coordinates' names.
+_OWN = object()
+
+
+def _is_labelled(value: Any) -> bool:
+    xarray = sys.modules.get("xarray")
+    return xarray is not None and isinstance(value, (xarray.DataArray, xarray.Dataset))
+
+
+def _variables(value: Any) -> dict[Any, Any]:
+    if hasattr(value, "data_vars"):
+        return dict(value.variables)
+    return {_OWN: value.variable, **{name: one.variable for name, one in value.coords.items()}}
 
 
 def _tell_xarray() -> None:

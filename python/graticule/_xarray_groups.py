@@ -23,8 +23,18 @@ _KINDS = {
 }
 
 
+#: What xarray tells flox alone.
+_OF_FLOX = ("method", "engine", "fill_value", "numeric_only")
+
+
 def install() -> None:
     from xarray.core import groupby, resample
+
+    for owner in (groupby.GroupBy, resample.Resample):
+        for name in ("_flox_reduce", "_flox_scan"):
+            by_flox = owner.__dict__.get(name)
+            if by_flox is not None:
+                setattr(owner, name, _without_flox(by_flox))
 
     for owner in (
         groupby.DataArrayGroupByBase, groupby.DatasetGroupByBase, resample.DataArrayResample, resample.DatasetResample,
@@ -34,6 +44,29 @@ def install() -> None:
             owner.reduce = _reducing(reduce)
     quantile = groupby.GroupBy.quantile
     groupby.GroupBy.quantile = _quantile(quantile)
+
+
+def _without_flox(by_flox: Any) -> Any:
+    """Where flox is installed, xarray asks it for groups of any chunked arrays; ours go xarray's own way."""
+
+    @functools.wraps(by_flox)
+    def of_groups(self: Any, dim: Any, *, func: str, keep_attrs: bool | None = None, **kwargs: Any) -> Any:
+        if not _are_lazy(self._original_obj):
+            return by_flox(self, dim, func=func, keep_attrs=keep_attrs, **kwargs)
+        from xarray import set_options
+
+        told = {name: value for name, value in kwargs.items() if name not in _OF_FLOX}
+        if func not in ("first", "last"):
+            told["dim"] = dim
+        with set_options(use_flox=False):
+            return getattr(self, func)(keep_attrs=keep_attrs, **told)
+
+    return of_groups
+
+
+def _are_lazy(data: Any) -> bool:
+    variables = data._variables.values() if hasattr(data, "data_vars") else (data._variable,)
+    return any(isinstance(variable._data, Array) for variable in variables)
 
 
 def _reducing(reduce: Any) -> Any:

@@ -23,6 +23,13 @@ class InvalidIndex(GraticuleError, IndexError):
     """An index that is out of bounds or of the wrong sort."""
 
 
+class InvalidName(GraticuleError, KeyError):
+    """A name that nothing has, or that something has already."""
+
+    def __str__(self) -> str:
+        return str(self.args[0]) if self.args else ""
+
+
 class InvalidAxis(GraticuleError, np.exceptions.AxisError):
     """An axis that the array does not have."""
 

@@ -145,7 +145,7 @@ class Items:
         on_error
             What a file that cannot be read does: `"raise"`, `"nodata"`, or `"skip-item"`.
         chunks
-            Lengths along time, band, y and x, as a tuple or a dict.
+            Lengths along time, band, y and x, as a tuple or a dict; or one for y and x, in chunks of one time and band.
         validity
             Give a second array of booleans too, which tells valid pixels from missing ones.
         """
@@ -175,11 +175,19 @@ def _epsg(crs: Any) -> int | None:
 
 
 def _chunks(chunks: Any) -> list[int] | None:
-    if chunks is None:
+    if chunks is None or chunks == "auto":
         return None
     if isinstance(chunks, Mapping):
         usual = {"time": 1, "band": 1, "y": 1024, "x": 1024}
+        if unknown := [dim for dim in chunks if dim not in usual]:
+            raise InvalidValue(f"chunks are along time, band, y and x, not {unknown[0]!r}")
         chunks = [chunks.get(dim, length) for dim, length in usual.items()]
+    elif np.ndim(chunks) == 0:
+        chunks = (1, 1, chunks, chunks)
+    elif len(chunks) == 2:
+        chunks = (1, 1, *chunks)
+    if len(chunks) != 4:
+        raise InvalidValue(f"chunks are lengths along time, band, y and x, not {len(chunks)} of them")
     return [2**31 if one in (-1, None) else int(one) for one in chunks]
 
 

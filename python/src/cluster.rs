@@ -286,9 +286,9 @@ async fn gather(client: Client, arrays: Vec<Array>, options: RunOptions) -> Resu
 }
 
 /// An array that the cluster keeps as long as this, or an expression made of it, lives.
-#[pyclass(frozen, module = "graticule._graticule")]
+#[pyclass(frozen, weakref, module = "graticule._graticule")]
 pub(crate) struct Kept {
-    persisted: Persisted,
+    pub(crate) persisted: Persisted,
 }
 
 #[pymethods]
@@ -297,6 +297,12 @@ impl Kept {
     fn expression(&self) -> Expression {
         let array = self.persisted.array();
         array.keeping(Arc::new(self.persisted.clone())).into()
+    }
+
+    /// The name under which the cluster keeps it.
+    #[getter]
+    fn key(&self) -> u128 {
+        self.persisted.key().0
     }
 
     /// The number of the job that makes it.

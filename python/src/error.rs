@@ -80,6 +80,7 @@ impl From<ClientError> for Failure {
                 functions::raised(told).map_or_else(|| Self::new("TaskFailed", message), Self)
             }
             ClientError::ResultTooLarge { .. } => Self::new("ResultTooLarge", message),
+            ClientError::Unknown { .. } | ClientError::NameTaken { .. } => Self::new("InvalidName", message),
             ClientError::Cancelled => Self::new("Cancelled", message),
             ClientError::OtherClient { .. } => Self::new("InvalidValue", message),
             _ => Self::new("ClusterError", message),

@@ -11,6 +11,7 @@ mod calls;
 mod cluster;
 mod convert;
 mod creation;
+mod datasets;
 mod elementwise;
 mod error;
 mod expression;
@@ -41,6 +42,7 @@ fn _graticule(module: &Bound<'_, PyModule>) -> PyResult<()> {
     calls::register(module)?;
     process::register(module)?;
     creation::register(module)?;
+    datasets::register(module)?;
     elementwise::register(module)?;
     functions::register(module)?;
     reduce::register(module)?;

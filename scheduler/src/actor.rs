@@ -20,6 +20,7 @@ use tracing::{info, warn};
 use crate::{
     INBOX_COUNT_MAX, Info, PROGRESS_INTERVAL_US, SchedulerHandle, Snapshot,
     clients::Clients,
+    datasets::Datasets,
     handle::Input,
     journal::{self, Journal, Standing},
     lasting::disk,
@@ -103,6 +104,7 @@ pub(crate) fn start_with(
         commands: Vec::new(),
         ready: ReadyChunks::default(),
         story: Story::default(),
+        datasets: Datasets::default(),
         functions_told: None,
         workers_changed: true,
     };
@@ -144,6 +146,7 @@ pub(crate) struct Actor {
     commands: Vec<Command>,
     ready: ReadyChunks,
     story: Story,
+    pub(crate) datasets: Datasets,
     /// What clients were told of functions last.
     pub(crate) functions_told: Option<FromCluster>,
     /// A worker came or went since.
@@ -306,6 +309,7 @@ impl Actor {
                 let _ = reply.send(answer);
                 return;
             }
+            Input::Dataset { request, reply } => return self.take_dataset(request, reply, events),
             Input::Suspend => return,
         };
         events.push(event);

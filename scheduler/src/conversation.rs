@@ -104,6 +104,13 @@ impl Actor {
     fn client_left(&mut self, client: ClientId, events: &mut Vec<Event>) {
         self.clients.away.remove(&client);
         self.jobs.retain(|_, (owner, _)| *owner != client);
+        if self.standing.datasets().next().is_some() {
+            // What it said before must have had its effect.
+            self.handle(std::mem::take(events));
+            if self.has_named(client) {
+                return self.leave_named(client, events);
+            }
+        }
         self.note(Record::ClientLeft { client });
         events.push(Event::ClientLeft { client });
     }
@@ -157,10 +164,7 @@ impl Actor {
             ToCluster::DeliveryFailed { chunk, worker } => {
                 events.push(Event::DeliveryFailed { chunk, worker });
             }
-            ToCluster::ReleaseKey { key } => {
-                self.note(Record::KeyReleased { key });
-                events.push(Event::KeyReleased { key });
-            }
+            ToCluster::ReleaseKey { key } => self.release_key(key, events),
             ToCluster::ReleaseBlocks { key, blocks } => {
                 self.note(Record::BlocksReleased {
                     key,
@@ -256,10 +260,7 @@ impl Actor {
                 events.push(Event::JobCancelled { job });
             }
         }
-        for key in released {
-            self.note(Record::KeyReleased { key });
-            events.push(Event::KeyReleased { key });
-        }
+        released.into_iter().for_each(|key| self.release_key(key, events));
         for (key, blocks) in resume.released {
             self.note(Record::BlocksReleased {
                 key,
@@ -328,7 +329,7 @@ impl Actor {
     }
 
     /// The last record that was noted, and the last one that is on the disk.
-    fn needs(&self) -> (u64, u64) {
+    pub(crate) fn needs(&self) -> (u64, u64) {
         let journal = self.journal.as_ref();
         journal.map_or((0, 0), |journal| (journal.appended(), journal.progress().durable))
     }
@@ -345,6 +346,7 @@ impl Actor {
             return;
         };
         let fails = progress.failure.is_some();
+        self.answer_about_datasets(progress.durable, progress.failure.as_deref());
         while let Some(due) = self.clients.next_due(progress.durable, fails) {
             let event = match (&progress.failure, due.new_job, due.event) {
                 (Some(why), Some(job), FromCluster::Submitted { submission, .. })
@@ -361,7 +363,7 @@ impl Actor {
     }
 }
 
-fn refusal(why: &str) -> Arc<str> {
+pub(crate) fn refusal(why: &str) -> Arc<str> {
     format!("the scheduler takes no new jobs because its journal cannot be written ({why}); make room on its disk and try again")
         .into()
 }

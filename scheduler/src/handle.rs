@@ -5,7 +5,9 @@ use graticule_engine::{
     scheduler::{ClientId, LayerProgress, Unknown, WorkerInfo},
 };
 use graticule_plan::{JobId, WorkerId};
-use graticule_proto::{Answer, ClientToken, FromCluster, Subject, ToCluster};
+use graticule_proto::{
+    Answer, ClientToken, DatasetAnswer, DatasetError, DatasetRequest, FromCluster, Subject, ToCluster,
+};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::Snapshot;
@@ -62,6 +64,10 @@ pub(crate) enum Input {
         subject: Subject,
         reply: oneshot::Sender<Result<Answer, Unknown>>,
     },
+    Dataset {
+        request: DatasetRequest,
+        reply: oneshot::Sender<Result<DatasetAnswer, DatasetError>>,
+    },
     /// The process ends, and another one shall go on: nothing that happens from here on is taken in.
     Suspend,
 }
@@ -71,6 +77,7 @@ impl Input {
     pub(crate) fn looks_at_jobs(&self) -> bool {
         let message = match self {
             Input::ClientSaid { message, .. } => message,
+            Input::Dataset { .. } => return true,
             _ => return false,
         };
         matches!(message, ToCluster::Resume(_))
@@ -238,6 +245,19 @@ impl SchedulerHandle {
     pub async fn why(&self, subject: Subject) -> Result<Result<Answer, Unknown>, SchedulerGone> {
         let (reply, answer) = oneshot::channel();
         self.send(Input::Why { subject, reply }).await?;
+        answer.await.map_err(|_| SchedulerGone)
+    }
+
+    /// Publishes results under a name, or says what is published.
+    ///
+    /// # Errors
+    /// [`SchedulerGone`]; within, what is wrong with the name or with what it shall stand for.
+    pub async fn dataset(
+        &self,
+        request: DatasetRequest,
+    ) -> Result<Result<DatasetAnswer, DatasetError>, SchedulerGone> {
+        let (reply, answer) = oneshot::channel();
+        self.send(Input::Dataset { request, reply }).await?;
         answer.await.map_err(|_| SchedulerGone)
     }
 

@@ -20,6 +20,7 @@ mod actor;
 mod adapt;
 mod clients;
 mod conversation;
+mod datasets;
 mod handle;
 mod journal;
 mod lasting;
@@ -31,6 +32,7 @@ mod story;
 
 pub use actor::{SchedulerOptions, start};
 pub use adapt::{AdaptOptions, Ended, Snapshot, WorkerSize, WorkerSource, adapt};
+pub use datasets::{DATASET_BYTES_MAX, DATASET_COUNT_MAX, DATASET_NAME_BYTES_MAX};
 pub use graticule_engine::autoscale::{Decision, Rules};
 pub use handle::{ClientSession, Info, SchedulerGone, SchedulerHandle, WorkerSession, WorkerSpeaker};
 pub use journal::JournalError;

@@ -5,7 +5,7 @@ use std::pin::Pin;
 use futures::{Stream, StreamExt};
 use graticule_engine::ToScheduler;
 use graticule_proto::{
-    ClientToken, FromCluster, PlanAssembler, ProtoError, ToCluster, check_version, v1, version,
+    ClientToken, DatasetError, FromCluster, PlanAssembler, ProtoError, ToCluster, check_version, v1, version,
 };
 use tokio::sync::{mpsc, oneshot};
 use tokio_stream::wrappers::ReceiverStream;
@@ -122,6 +122,21 @@ impl v1::cluster_server::Cluster for ClusterService {
             let_go_count: info.let_go_count,
         }))
     }
+
+    async fn dataset(
+        &self,
+        request: Request<v1::DatasetRequest>,
+    ) -> Result<Response<v1::DatasetReply>, Status> {
+        let request = request.into_inner().try_into().map_err(|e| refuse(&e))?;
+        let answer = self.scheduler.dataset(request).await.map_err(gone)?;
+        let answer = answer.map_err(|error| match &error {
+            DatasetError::Unknown { .. } => Status::not_found(error.to_string()),
+            DatasetError::Taken { .. } => Status::already_exists(error.to_string()),
+            DatasetError::Refused { why } => Status::invalid_argument(why),
+        })?;
+        Ok(Response::new(answer.into()))
+    }
+
     async fn why(&self, request: Request<v1::WhyRequest>) -> Result<Response<v1::WhyReply>, Status> {
         let subject = request.into_inner().try_into().map_err(|e| refuse(&e))?;
         let answer = self.scheduler.why(subject).await.map_err(gone)?;

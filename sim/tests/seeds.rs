@@ -196,3 +196,15 @@ fn a_copy_that_a_worker_drops_is_not_counted_on_when_it_is_ordered_anew() {
     // that, to copy it again.
     simulate(&Case::new(20_817)).unwrap_or_else(|failed| panic!("{failed}"));
 }
+
+#[test]
+fn a_copy_is_not_counted_on_that_a_lease_since_then_has_dropped() {
+    // A value's second holder answered that it has the copy when it was already to make the value itself.
+    let case = Case {
+        layers_max: Some(3),
+        blocks_max: Some(8),
+        only_jobs: Some((1..=8).collect()),
+        ..Case::new(10_086_716)
+    };
+    simulate(&case).unwrap_or_else(|failed| panic!("{failed}"));
+}

@@ -1,11 +1,13 @@
 """Clients: what is the default, what arrives, and what happens when something goes wrong."""
 
+import gc
 import os
 import socket
 import subprocess
 import sys
 import textwrap
 import time
+import weakref
 
 import numpy as np
 import pytest
@@ -277,3 +279,33 @@ def test_what_another_client_keeps_is_not_taken_for_ones_own(client):
             client.compute(kept + 1)
         with pytest.raises(graticule.InvalidValue, match="by the client that persisted it"):
             client.persist(kept + 1)
+
+
+def test_labelled_arrays_are_computed_and_kept(client):
+    xr = pytest.importorskip("xarray")
+    lazy = ga.asarray(np.arange(6.0), chunks=2)
+    data = xr.Dataset(
+        {"t": ("x", lazy + 1), "u": ("x", np.arange(6))}, coords={"far": ("x", lazy * 2)}, attrs={"units": "K"}
+    )
+    for made in (client.compute(data), client.persist(data).compute()):
+        xr.testing.assert_identical(made, data.compute())
+        assert isinstance(made.t.data, np.ndarray)
+    want = data.t.compute()
+    before = client.info()["tasks_finished"]
+    kept = client.persist([data.t])[0]
+    assert isinstance(kept.data, ga.Array) and isinstance(kept.coords["far"].data, ga.Array)
+    xr.testing.assert_identical(kept.compute(), want)
+    assert client.info()["tasks_finished"] - before <= 15, "three chunks of three arrays are made once, of two handed over"
+
+
+def test_what_is_kept_goes_with_its_last_name_without_the_collector(client):
+    gc.disable()
+    try:
+        kept = client.persist(ga.ones((4, 4), chunks=2))
+        held = weakref.ref(kept._job)
+        client.publish_dataset(kept, name="a")
+        client.unpublish_dataset("a")
+        del kept
+        assert held() is None
+    finally:
+        gc.enable()

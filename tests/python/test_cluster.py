@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 import graticule
+import graticule.array as ga
 from graticule import Client, LocalCluster, get_client, get_worker, wait
 
 
@@ -178,6 +179,37 @@ def test_plugins_are_there_on_workers_that_come_later(far):
     assert far.submit(lambda: get_worker().mark, workers=new).result(timeout=30) == new
     far.cluster.scale(2)
     until(lambda: len(far.nthreads()) == 2)
+
+
+def test_what_is_published_outlives_its_client(cluster, far):
+    xr = pytest.importorskip("xarray")
+    elements = np.arange(24.0).reshape(4, 6)
+    with Client(cluster, set_as_default=False) as publisher:
+        lazy = ga.asarray(elements, chunks=(2, 3)) * 2
+        kept = publisher.persist(xr.Dataset({"t": (("y", "x"), lazy), "small": ("y", np.arange(4))}, attrs={"units": "K"}))
+        publisher.publish_dataset(temperatures=kept)
+        publisher.publish_dataset(lazy + 1, name="never persisted")
+        publisher.publish_dataset({"deep": [publisher.submit(inc, 1)]}, name="futures")
+        publisher.publish_dataset(42, name="a number")
+        with pytest.raises(TypeError, match="cannot be pickled"):
+            publisher.publish_dataset((i for i in []), name="a generator")
+        del kept
+    assert far.list_datasets() == ("a number", "futures", "never persisted", "temperatures")
+    found = far.get_dataset("temperatures")
+    assert isinstance(found.t.data, ga.Array) and found.attrs == {"units": "K"}
+    before = far.info()
+    assert far.compute(found.t.data).tolist() == (elements * 2).tolist()
+    # Four chunks were handed over, and none was made again.
+    after = far.info()
+    assert after["tasks_finished"] - before["tasks_finished"] <= 4
+    assert after["tasks_remade"] == before["tasks_remade"]
+    assert far.compute((found.t + 1).sum().data) == elements.sum() * 2 + 24
+    assert far.compute(far.get_dataset("never persisted")).tolist() == (elements * 2 + 1).tolist()
+    assert far.get_dataset("futures")["deep"][0].result() == 2 and far.datasets["a number"] == 42
+    for name in far.list_datasets():
+        far.unpublish_dataset(name)
+    with pytest.raises(graticule.errors.ClusterError, match="no result is kept"):
+        far.compute(found.t.data)
 
 
 def test_restart(far):

@@ -231,13 +231,14 @@ def test_published_datasets(client):
     client.publish_dataset(my_dataset=x)
     assert client.list_datasets() == ("my_dataset",)
     assert client.get_dataset("my_dataset").result() == 42
-    with pytest.raises(KeyError):
+    with pytest.raises(KeyError, match="override=True"):
         client.publish_dataset(x, name="my_dataset")
     client.publish_dataset(x, name="my_dataset", override=True)
-    assert client.datasets["my_dataset"] == x and "my_dataset" in client.datasets
+    assert client.datasets["my_dataset"].result() == 42 and "my_dataset" in client.datasets
     client.unpublish_dataset("my_dataset")
-    with pytest.raises(KeyError):
-        client.get_dataset("my_dataset")
+    for unknown in (client.get_dataset, client.unpublish_dataset):
+        with pytest.raises(KeyError, match="no dataset has the name .my_dataset."):
+            unknown("my_dataset")
     assert client.get_dataset("my_dataset", default=None) is None
 
 

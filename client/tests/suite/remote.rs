@@ -221,6 +221,10 @@ impl v1::cluster_server::Cluster for Future {
     async fn why(&self, _: Request<v1::WhyRequest>) -> Result<Response<v1::WhyReply>, Status> {
         Err(Status::failed_precondition("install the same release"))
     }
+
+    async fn dataset(&self, _: Request<v1::DatasetRequest>) -> Result<Response<v1::DatasetReply>, Status> {
+        Err(Status::failed_precondition("install the same release"))
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -143,6 +143,9 @@ impl Scheduler {
 
     /// A worker is about to make a chunk itself that it was to copy: what it will say of the copy has no meaning.
     pub(super) fn forget_copy(&mut self, worker: WorkerId, chunk: ChunkId) {
+        if !self.spreads.is_empty() {
+            self.spreads.retain(|_, order| *order != (chunk, worker));
+        }
         if self.retires.copies.is_empty() {
             return;
         }

@@ -1,10 +1,10 @@
-//! What the policy that scales a cluster wants to know of it.
+//! What others want to know of the cluster: the policy that scales it, and those who publish results.
 
 use std::collections::BTreeMap;
 
-use graticule_plan::WorkerId;
+use graticule_plan::{JobId, Key, WorkerId};
 
-use super::{Scheduler, record::JobState};
+use super::{ClientId, Scheduler, record::JobState};
 use crate::{
     Time,
     autoscale::{Cluster, LayerWork, WorkerView},
@@ -44,6 +44,20 @@ impl Scheduler {
             layers: layers.collect(),
             workers: workers.collect(),
         }
+    }
+
+    /// The client that keeps a result under a name, if it is kept.
+    pub fn keeper_of(&self, key: Key) -> Option<ClientId> {
+        let (job, _) = self.keys.get(&key)?;
+        Some(self.jobs[job].client)
+    }
+
+    /// The jobs of a client, each with the names under which its results are kept.
+    pub fn kept_of(&self, client: ClientId) -> Vec<(JobId, Vec<Key>)> {
+        let of_client = self.jobs.iter().filter(|(_, job)| job.client == client);
+        of_client
+            .map(|(&job, record)| (job, record.layers.iter().flat_map(|l| &l.pins).copied().collect()))
+            .collect()
     }
 
     /// By worker the bytes of chunks that no other one holds.

@@ -1087,6 +1087,58 @@ pub struct JobInfo {
     pub layers: ::prost::alloc::vec::Vec<LayerProgress>,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct DatasetRequest {
+    #[prost(message, optional, tag = "1")]
+    pub version: ::core::option::Option<Version>,
+    #[prost(oneof = "dataset_request::Request", tags = "2, 3, 4, 5")]
+    pub request: ::core::option::Option<dataset_request::Request>,
+}
+/// Nested message and enum types in `DatasetRequest`.
+pub mod dataset_request {
+    #[derive(Clone, PartialEq, Eq, Hash, ::prost::Oneof)]
+    pub enum Request {
+        #[prost(message, tag = "2")]
+        Publish(super::DatasetPublish),
+        /// A name.
+        #[prost(string, tag = "3")]
+        Unpublish(::prost::alloc::string::String),
+        /// A name.
+        #[prost(string, tag = "4")]
+        Content(::prost::alloc::string::String),
+        #[prost(message, tag = "5")]
+        Names(super::DatasetNames),
+    }
+}
+/// Keeps results for as long as the name stands, whatever becomes of the client that keeps them.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct DatasetPublish {
+    #[prost(string, tag = "1")]
+    pub name: ::prost::alloc::string::String,
+    /// What the name stands for, as clients write it down for each other.
+    #[prost(bytes = "bytes", tag = "2")]
+    pub content: ::prost::bytes::Bytes,
+    /// The results that it refers to: 16 bytes each, big endian.
+    #[prost(bytes = "bytes", repeated, tag = "3")]
+    pub keys: ::prost::alloc::vec::Vec<::prost::bytes::Bytes>,
+    /// Takes the place of what has the name.
+    #[prost(bool, tag = "4")]
+    pub replaces: bool,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct DatasetNames {
+    #[prost(string, repeated, tag = "1")]
+    pub names: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct DatasetReply {
+    /// Of a name.
+    #[prost(bytes = "bytes", tag = "1")]
+    pub content: ::prost::bytes::Bytes,
+    /// All, in order.
+    #[prost(string, repeated, tag = "2")]
+    pub names: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct WhyRequest {
     #[prost(message, optional, tag = "1")]
     pub version: ::core::option::Option<Version>,
@@ -1605,6 +1657,23 @@ pub mod cluster_client {
                 .insert(GrpcMethod::new("graticule.v1.Cluster", "Why"));
             self.inner.unary(req, path, codec).await
         }
+        /// What clients publish for each other by name. NOT_FOUND of a name that nothing has, ALREADY_EXISTS of one that is
+        /// taken, INVALID_ARGUMENT of what is not kept here or is too large.
+        pub async fn dataset(
+            &mut self,
+            request: impl tonic::IntoRequest<super::DatasetRequest>,
+        ) -> std::result::Result<tonic::Response<super::DatasetReply>, tonic::Status> {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| tonic::Status::unknown(format!("Service was not ready: {}", e.into())))?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static("/graticule.v1.Cluster/Dataset");
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("graticule.v1.Cluster", "Dataset"));
+            self.inner.unary(req, path, codec).await
+        }
     }
 }
 /// Generated server implementations.
@@ -1652,6 +1721,12 @@ pub mod cluster_server {
             &self,
             request: tonic::Request<super::WhyRequest>,
         ) -> std::result::Result<tonic::Response<super::WhyReply>, tonic::Status>;
+        /// What clients publish for each other by name. NOT_FOUND of a name that nothing has, ALREADY_EXISTS of one that is
+        /// taken, INVALID_ARGUMENT of what is not kept here or is too large.
+        async fn dataset(
+            &self,
+            request: tonic::Request<super::DatasetRequest>,
+        ) -> std::result::Result<tonic::Response<super::DatasetReply>, tonic::Status>;
     }
     /// Served by the scheduler.
     #[derive(Debug)]
@@ -1853,6 +1928,40 @@ pub mod cluster_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = WhySvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/graticule.v1.Cluster/Dataset" => {
+                    #[allow(non_camel_case_types)]
+                    struct DatasetSvc<T: Cluster>(pub Arc<T>);
+                    impl<T: Cluster> tonic::server::UnaryService<super::DatasetRequest> for DatasetSvc<T> {
+                        type Response = super::DatasetReply;
+                        type Future = BoxFuture<tonic::Response<Self::Response>, tonic::Status>;
+                        fn call(&mut self, request: tonic::Request<super::DatasetRequest>) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move { <T as Cluster>::dataset(&inner, request).await };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = DatasetSvc(inner);
                         let codec = tonic_prost::ProstCodec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(
@@ -2225,7 +2334,7 @@ pub struct JournalBatch {
 pub struct JournalRecord {
     #[prost(
         oneof = "journal_record::Record",
-        tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12"
+        tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14"
     )]
     pub record: ::core::option::Option<journal_record::Record>,
 }
@@ -2259,6 +2368,11 @@ pub mod journal_record {
         BlocksReleased(super::KeptBlocks),
         #[prost(message, tag = "12")]
         BlockFailed(super::JournalBlockFailed),
+        #[prost(message, tag = "13")]
+        DatasetPublished(super::JournalDataset),
+        /// Its name.
+        #[prost(string, tag = "14")]
+        DatasetForgotten(::prost::alloc::string::String),
     }
 }
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
@@ -2304,6 +2418,16 @@ pub struct JournalBlockFailed {
     pub block: u64,
     #[prost(string, tag = "4")]
     pub message: ::prost::alloc::string::String,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct JournalDataset {
+    #[prost(string, tag = "1")]
+    pub name: ::prost::alloc::string::String,
+    #[prost(bytes = "bytes", tag = "2")]
+    pub content: ::prost::bytes::Bytes,
+    /// The results that it refers to: 16 bytes each, big endian.
+    #[prost(bytes = "bytes", repeated, tag = "3")]
+    pub keys: ::prost::alloc::vec::Vec<::prost::bytes::Bytes>,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct JournalEnd {

@@ -1,13 +1,16 @@
 //! What stands of all that was ever recorded: the records that still matter, in their order. Pure.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::{
+    collections::{BTreeMap, BTreeSet, VecDeque},
+    sync::Arc,
+};
 
 use graticule_engine::{
     Incarnation,
     scheduler::{ClientId, Fact},
 };
 use graticule_plan::{JobId, Key, LayerId, TaskId, WorkerId};
-use graticule_proto::{ClientToken, JobEnd, Record};
+use graticule_proto::{ClientToken, Dataset, JobEnd, Record};
 
 /// Ended jobs of one client of which the end is remembered, should it not have heard.
 const ENDS_COUNT_MAX: usize = 1024;
@@ -40,6 +43,10 @@ pub(crate) struct Standing {
     /// Jobs that are over and not forgotten.
     lineages: BTreeSet<JobId>,
     workers: BTreeSet<WorkerId>,
+    /// The record of each name.
+    datasets: BTreeMap<Arc<str>, u64>,
+    /// How many names stand for each result.
+    named: BTreeMap<Key, u32>,
 }
 
 #[derive(Debug)]
@@ -139,6 +146,14 @@ impl Standing {
                     job.failed.insert((task.layer, task.block));
                 }
             }
+            Record::DatasetPublished(dataset) => {
+                self.forget_dataset(&dataset.name.clone());
+                self.named(&dataset.keys.clone(), 1);
+                let name = dataset.name.clone();
+                let at = self.keep(record);
+                self.datasets.insert(name, at);
+            }
+            Record::DatasetForgotten { name } => self.forget_dataset(name),
             &Record::JobForgotten { job } => {
                 if self.jobs.get(&job).is_some_and(|job| !job.lineage.is_empty()) {
                     self.forget(job);
@@ -164,6 +179,23 @@ impl Standing {
     pub(crate) fn has_failed(&self, task: TaskId) -> bool {
         let job = self.jobs.get(&task.job);
         job.is_some_and(|job| job.failed.contains(&(task.layer, task.block)))
+    }
+
+    fn forget_dataset(&mut self, name: &Arc<str>) {
+        let at = self.datasets.remove(name);
+        if let Some(Record::DatasetPublished(dataset)) = at.and_then(|at| self.records.remove(&at)) {
+            self.named(&dataset.keys, -1);
+        }
+    }
+
+    fn named(&mut self, keys: &[Key], change: i32) {
+        for &key in keys {
+            let count = self.named.entry(key).or_default();
+            *count = count.saturating_add_signed(change);
+            if *count == 0 {
+                self.named.remove(&key);
+            }
+        }
     }
 
     fn count(&mut self, number: u64) {
@@ -304,12 +336,36 @@ impl Standing {
             Record::JobEnded { .. }
             | Record::Opened { .. }
             | Record::ClientOpened { .. }
+            | Record::DatasetPublished(_)
+            | Record::DatasetForgotten { .. }
             | Record::JobForgotten { .. }
             | Record::ClientLeft { .. }
             | Record::WorkerJoined { .. }
             | Record::WorkerLeft { .. } => None,
         };
         self.records.values().filter_map(fact).collect()
+    }
+
+    /// What has names, by these.
+    pub(crate) fn datasets(&self) -> impl Iterator<Item = &Dataset> {
+        self.datasets.values().filter_map(|at| self.dataset_at(*at))
+    }
+
+    /// What a name stands for.
+    pub(crate) fn dataset(&self, name: &str) -> Option<&Dataset> {
+        self.dataset_at(*self.datasets.get(name)?)
+    }
+
+    fn dataset_at(&self, at: u64) -> Option<&Dataset> {
+        match self.records.get(&at) {
+            Some(Record::DatasetPublished(dataset)) => Some(dataset),
+            _ => None,
+        }
+    }
+
+    /// Whether a name stands for a result.
+    pub(crate) fn is_published(&self, key: Key) -> bool {
+        self.named.contains_key(&key)
     }
 
     /// The lineage that all runs on this journal belong to.

@@ -5,7 +5,7 @@ use graticule_engine::{
     scheduler::{ClientId, Fact},
 };
 use graticule_plan::{AxisChunks, Body, ChunkGrid, JobId, Key, Layer, Output, Plan, PlanBuilder, WorkerId};
-use graticule_proto::{ClientToken, JobEnd, Record, RecordDecoder, RecordEncoder};
+use graticule_proto::{ClientToken, Dataset, JobEnd, Record, RecordDecoder, RecordEncoder};
 use proptest::prelude::*;
 
 use super::{Journal, JournalError, Standing, folder::Folder};
@@ -66,7 +66,7 @@ fn said(standing: &Standing) -> Vec<Record> {
 
 /// A history such as a scheduler writes: jobs of clients that come and go, in any order that can be.
 fn some_history() -> impl Strategy<Value = Vec<Record>> {
-    prop::collection::vec((0..9_u8, 1..4_u64, 0..8_usize), 0..60).prop_map(|steps| {
+    prop::collection::vec((0..11_u8, 1..4_u64, 0..8_usize), 0..60).prop_map(|steps| {
         let (mut history, mut next) = (vec![OPENED], 1);
         // Numbers are never given twice.
         let (mut clients, mut gone) = (BTreeSet::new(), BTreeSet::new());
@@ -96,6 +96,14 @@ fn some_history() -> impl Strategy<Value = Vec<Record>> {
                 (8, _) => history.push(Record::WorkerJoined {
                     worker: WorkerId(client),
                 }),
+                (9, Some((.., key))) => history.push(Record::DatasetPublished(Dataset {
+                    name: format!("name {client}").into(),
+                    content: vec![client as u8; 3].into(),
+                    keys: vec![key; which],
+                })),
+                (10, _) => history.push(Record::DatasetForgotten {
+                    name: format!("name {client}").into(),
+                }),
                 _ => {}
             }
         }
@@ -114,6 +122,11 @@ proptest! {
         prop_assert_eq!(said(&went_on), said(&whole));
         prop_assert_eq!(went_on.facts(), whole.facts());
         prop_assert_eq!(went_on.first_number(), whole.first_number());
+        prop_assert!(went_on.datasets().eq(whole.datasets()));
+        let is_named = |key: Key| whole.datasets().any(|dataset| dataset.keys.contains(&key));
+        for key in (1..60).map(Key) {
+            prop_assert_eq!(went_on.is_published(key), is_named(key));
+        }
         for (job, client) in (1..60).flat_map(|job| (1..4).map(move |client| (job, ClientId(client)))) {
             prop_assert_eq!(went_on.job_of(client, job), whole.job_of(client, job));
             prop_assert_eq!(went_on.end_of(JobId(job)), whole.end_of(JobId(job)));

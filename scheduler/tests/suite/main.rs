@@ -1,4 +1,5 @@
-//! The scheduler's shell: adaptive scaling and jobs taken up again.
+//! The scheduler's shell: adaptive scaling and jobs taken up again, published results.
 
 mod adapt;
+mod datasets;
 mod resume;
