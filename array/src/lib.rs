@@ -47,6 +47,7 @@ mod fit;
 mod fourier;
 mod graph;
 mod group;
+mod half;
 mod infer;
 mod interpolate;
 mod linalg;

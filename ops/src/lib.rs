@@ -30,6 +30,7 @@ mod contract;
 mod elementwise;
 mod error;
 mod fourier;
+pub mod half;
 mod linalg;
 mod order;
 mod program;

@@ -63,7 +63,9 @@ impl Distribution {
     /// Whether numbers can be of a dtype.
     pub fn gives(&self, dtype: DType) -> bool {
         match self {
-            Distribution::Unit | Distribution::Normal | Distribution::Exponential => dtype.is_float(),
+            Distribution::Unit | Distribution::Normal | Distribution::Exponential => {
+                matches!(dtype, DType::Float32 | DType::Float64)
+            }
             Distribution::Integers { .. } => matches!(dtype.kind(), Kind::Signed | Kind::Unsigned),
             Distribution::Poisson { .. } => dtype == DType::Int64,
         }
