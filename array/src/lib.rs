@@ -52,6 +52,7 @@ mod infer;
 mod interpolate;
 mod linalg;
 mod lower;
+mod network;
 mod numbers;
 mod operand;
 mod order;
