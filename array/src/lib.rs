@@ -96,7 +96,7 @@ pub use error::ArrayError;
 pub use explain::explain;
 pub use expression::Array;
 pub use fourier::{fftfreq, rfftfreq};
-pub use graticule_ops::{Complex, FourierNorm};
+pub use graticule_ops::{Complex, FourierNorm, Variate};
 pub use graticule_plan::Annotations;
 pub use group::{Grouping, Groups};
 pub use interpolate::Interpolation;
