@@ -239,16 +239,22 @@ impl Array {
             };
             return Ok(Array::new(op, vec![], dtype, grid));
         }
+        // Of float16 the first two are rounded, and the others follow from them in float32.
+        let wide = if dtype == DType::Float16 {
+            DType::Float32
+        } else {
+            dtype
+        };
         let counter =
-            Array::new(Op::Arange { start: 0, step: 1 }, vec![], DType::Int64, grid).astype(dtype)?;
-        let number = |value: f64| Scalar::from_float(value, dtype).expect("a float dtype");
-        let (first, second) = (number(start), number(start + step));
-        let difference = match dtype {
-            DType::Float32 => Scalar::Float32(second.as_f64() as f32 - first.as_f64() as f32),
-            _ => Scalar::Float64(second.as_f64() - first.as_f64()),
+            Array::new(Op::Arange { start: 0, step: 1 }, vec![], DType::Int64, grid).astype(wide)?;
+        let number = |value: f64, dtype| Scalar::from_float(value, dtype).expect("a float dtype");
+        let [first, second] = [start, start + step].map(|value| number(value, dtype).as_f64());
+        let difference = match wide {
+            DType::Float32 => Scalar::Float32(second as f32 - first as f32),
+            _ => Scalar::Float64(second - first),
         };
         let scaled = binary(BinaryOp::Multiply, &counter, Operand::Typed(difference))?;
-        binary(BinaryOp::Add, Operand::Typed(first), &scaled)
+        binary(BinaryOp::Add, Operand::Typed(number(first, wide)), &scaled)?.astype(dtype)
     }
 
     /// 0, 1, and so on along an axis that is cut so.

@@ -1,6 +1,6 @@
 //! What there is to know of dtypes before there is an array.
 
-use graticule_ops::{OpsError, promote};
+use graticule_ops::{OpsError, half, promote};
 use graticule_plan::{DType, Kind};
 
 use crate::ArrayError;
@@ -143,6 +143,7 @@ pub fn finfo(dtype: DType) -> Result<FloatInfo, ArrayError> {
         precision,
     };
     match dtype.real() {
+        DType::Float16 => Ok(info(16, half::EPSILON, half::MAX, half::MIN_POSITIVE, 3)),
         DType::Float32 => {
             let [eps, max, least] = [f32::EPSILON, f32::MAX, f32::MIN_POSITIVE].map(f64::from);
             Ok(info(32, eps, max, least, 6))

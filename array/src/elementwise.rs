@@ -36,7 +36,9 @@ pub fn binary(op: BinaryOp, x: impl Into<Operand>, y: impl Into<Operand>) -> Res
         return Err(ArrayError::NegativePower);
     }
     let (x, y) = (x.into_array(operand)?.astype(operand)?, y.into_array(operand)?);
-    if let (BinaryOp::Power, true, Op::Constant(power)) = (op, operand.is_inexact(), &y.0.op)
+    // Of float16 NumPy takes every power as one.
+    let has_plain = operand.is_inexact() && operand != DType::Float16;
+    if let (BinaryOp::Power, true, Op::Constant(power)) = (op, has_plain, &y.0.op)
         && power.as_complex().im == 0.0
         && let Some(plain) = plain_power(&x, power.as_f64())
     {

@@ -10,7 +10,7 @@ use graticule_ops::{
 };
 use graticule_plan::{Annotations, AxisChunks, ChunkGrid, DType, Digest, Key, Rows};
 
-use crate::{annotate, blocks::Apply, error::shape_text, origin::Origin, scan::ScanPart};
+use crate::{annotate, blocks::Apply, error::shape_text, half, origin::Origin, scan::ScanPart};
 
 /// A lazy chunked array: an expression that knows its shape, dtype and chunks, and computes nothing.
 ///
@@ -374,6 +374,9 @@ impl Reducer {
 
 impl Array {
     pub(crate) fn new(op: Op, operands: Vec<Array>, dtype: DType, grid: ChunkGrid) -> Self {
+        if let Some(array) = half::widened(&op, &operands, dtype, &grid) {
+            return array;
+        }
         let origin = Origin::infer(&op, &operands, dtype, &grid);
         Self(Arc::new(Expression {
             op,

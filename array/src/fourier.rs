@@ -257,9 +257,12 @@ impl Array {
 
     fn to_transformable(&self, kind: FourierKind) -> Result<Array, ArrayError> {
         match (self.dtype(), kind) {
-            (DType::Float32 | DType::Complex64, FourierKind::RealInverse) => self.astype(DType::Complex64),
+            (DType::Float16 | DType::Float32 | DType::Complex64, FourierKind::RealInverse) => {
+                self.astype(DType::Complex64)
+            }
             (_, FourierKind::RealInverse) => self.astype(DType::Complex128),
             (DType::Float32 | DType::Complex64 | DType::Complex128, _) => Ok(self.clone()),
+            (DType::Float16, _) => self.astype(DType::Float32),
             _ => self.astype(DType::Float64),
         }
     }
@@ -297,7 +300,7 @@ impl Array {
 
 fn complex_of(dtype: DType) -> DType {
     match dtype {
-        DType::Float32 | DType::Complex64 => DType::Complex64,
+        DType::Float16 | DType::Float32 | DType::Complex64 => DType::Complex64,
         _ => DType::Complex128,
     }
 }

@@ -1,6 +1,6 @@
 //! Elementwise operations that are composed of others.
 
-use graticule_ops::{BinaryOp, OpsError, Scalar, UnaryOp};
+use graticule_ops::{BinaryOp, OpsError, Scalar, UnaryOp, half};
 use graticule_plan::{DType, Kind};
 
 use crate::{Array, ArrayError, Operand, Over, binary, where_};
@@ -100,6 +100,7 @@ impl Array {
     ) -> Result<Array, ArrayError> {
         self.check_real("nan_to_num")?;
         let (least, greatest) = match self.dtype() {
+            DType::Float16 => (-half::MAX, half::MAX),
             DType::Float32 => (f32::MIN.into(), f32::MAX.into()),
             DType::Float64 => (f64::MIN, f64::MAX),
             _ => return Ok(self.clone()),

@@ -129,7 +129,7 @@ impl Operand {
 /// A weak integer in `dtype`: Python's int goes through a C double to become a float.
 pub(crate) fn weak_int(value: i128, dtype: DType) -> Result<Scalar, OpsError> {
     match dtype {
-        DType::Float32 | DType::Complex64 => {
+        DType::Float16 | DType::Float32 | DType::Complex64 => {
             let value = Scalar::from_float(value as f64, dtype);
             Ok(value.expect("a float or complex dtype"))
         }

@@ -185,6 +185,11 @@ pub(crate) fn contract(
     x.check_number("a sum of products")?;
     y.check_number("a sum of products")?;
     let dtype = promote(x.dtype(), y.dtype())?;
+    if dtype == DType::Float16 {
+        // Rounded once, not also where blocks are added up.
+        let [x, y] = [x, y].map(|side| side.astype(DType::Float32));
+        return contract(&x?, &y?, batch, summed)?.astype(dtype);
+    }
     let (mut x, mut y) = (x.astype(dtype)?, y.astype(dtype)?);
     // The larger one keeps its chunks.
     let left_leads = x.nbytes() >= y.nbytes();

@@ -114,7 +114,7 @@ impl Array {
             sum(taken.multiply(&weights)?)?
         };
         match self.dtype() {
-            DType::Float32 => result.astype(DType::Float32),
+            dtype @ (DType::Float16 | DType::Float32) => result.astype(dtype),
             _ => Ok(result),
         }
     }

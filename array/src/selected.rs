@@ -281,7 +281,7 @@ impl Selected {
         let dtype = self.dtype();
         let (wide, made) = match dtype {
             DType::Complex64 | DType::Complex128 => (DType::Complex128, dtype),
-            DType::Float32 => (DType::Float64, dtype),
+            DType::Float16 | DType::Float32 => (DType::Float64, dtype),
             _ => (DType::Float64, DType::Float64),
         };
         let wide = self.map(|array| array.astype(wide))?;

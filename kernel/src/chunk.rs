@@ -267,6 +267,7 @@ const fn dtype_code(dtype: DType) -> u8 {
         DType::Float64 => 11,
         DType::Complex64 => 12,
         DType::Complex128 => 13,
+        DType::Float16 => 14,
         DType::DateTime64(unit) => 32 + unit as u8,
         DType::TimeDelta64(unit) => 64 + unit as u8,
     }

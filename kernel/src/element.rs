@@ -10,7 +10,8 @@ mod sealed {
 }
 
 /// A Rust type that is the element of some dtype: `bool`, the integers of 8 to 64 bits, `f32` and `f64`, the complex
-/// numbers of those, and [`Time`] for times of every unit.
+/// numbers of those, and [`Time`] for times of every unit. The bits of float16 are `u16`, which no computing node takes:
+/// they are moved, and converted to float32.
 pub trait Element:
     sealed::Sealed + NoUninit + PartialEq + Default + Send + Sync + std::fmt::Debug + 'static
 {
@@ -68,9 +69,41 @@ macro_rules! numbers {
 
 numbers!(
     i8 => Int8, i16 => Int16, i32 => Int32, i64 => Int64,
-    u8 => UInt8, u16 => UInt16, u32 => UInt32, u64 => UInt64,
+    u8 => UInt8, u32 => UInt32, u64 => UInt64,
     f32 => Float32, f64 => Float64, Complex<f32> => Complex64, Complex<f64> => Complex128
 );
+
+impl sealed::Sealed for u16 {}
+
+impl Element for u16 {
+    const DTYPE: DType = DType::UInt16;
+
+    fn is_of(dtype: DType) -> bool {
+        matches!(dtype, DType::UInt16 | DType::Float16)
+    }
+
+    fn from_scalar(scalar: Scalar) -> Option<Self> {
+        match scalar {
+            Scalar::UInt16(bits) | Scalar::Float16(bits) => Some(bits),
+            _ => None,
+        }
+    }
+
+    fn to_scalar(self, dtype: DType) -> Scalar {
+        match dtype {
+            DType::Float16 => Scalar::Float16(self),
+            _ => Scalar::UInt16(self),
+        }
+    }
+
+    fn slice(bytes: &[u8]) -> &[Self] {
+        bytemuck::cast_slice(bytes)
+    }
+
+    fn slice_mut(bytes: &mut [u8]) -> &mut [Self] {
+        bytemuck::cast_slice_mut(bytes)
+    }
+}
 
 impl sealed::Sealed for Time {}
 
@@ -145,13 +178,15 @@ pub(crate) fn are_bools(bytes: &[u8]) -> bool {
     bytes.iter().fold(0, |all, &byte| all | byte) <= 1
 }
 
-/// Calls `$body` with the type alias `$T` for the Rust type of a dtype, or gives `$otherwise` for booleans, complex
-/// numbers and times.
+/// Calls `$body` with the type alias `$T` for the Rust type of a dtype, or gives `$otherwise` for booleans, float16,
+/// complex numbers and times.
 macro_rules! with_number {
     ($dtype:expr, $T:ident => $body:expr, $otherwise:expr) => {{
         use graticule_plan::DType as D;
         match $dtype {
-            D::Bool | D::Complex64 | D::Complex128 | D::DateTime64(_) | D::TimeDelta64(_) => $otherwise,
+            D::Bool | D::Float16 | D::Complex64 | D::Complex128 | D::DateTime64(_) | D::TimeDelta64(_) => {
+                $otherwise
+            }
             D::Int8 => {
                 type $T = i8;
                 $body
@@ -211,6 +246,10 @@ macro_rules! with_element {
             }
             graticule_plan::DType::DateTime64(_) | graticule_plan::DType::TimeDelta64(_) => {
                 type $T = $crate::Time;
+                $body
+            }
+            graticule_plan::DType::Float16 => {
+                type $T = u16;
                 $body
             }
             dtype => $crate::element::with_number!(dtype, $T => $body, {

@@ -54,6 +54,7 @@ mod simd;
 mod tensor;
 mod time;
 mod value;
+mod variate;
 mod view;
 mod window;
 

@@ -1,5 +1,5 @@
-use graticule_ops::{Node, NodeId, Program};
-use graticule_plan::NDIM_MAX;
+use graticule_ops::{BinaryOp, Node, NodeId, Program, UnaryOp};
+use graticule_plan::{DType, NDIM_MAX};
 
 use crate::{
     BlockFunctions, Chunk, KernelError, NoFunctions, Reader, Tables, Tensor, Window, apply, contract, count,
@@ -212,6 +212,7 @@ impl Task<'_> {
     fn value(&self, node: usize, step: &Node, values: &mut Values) -> Result<Value, KernelError> {
         let ready =
             |chunk: Result<Chunk, KernelError>| Ok(Value::Ready(chunk.map_err(|e| self.name_node(node, e))?));
+        self.check_half(node, step, values)?;
         match step {
             Node::Input { .. } | Node::Read(_) | Node::Constant { .. } | Node::Arange { .. } => {
                 ready(nodes::source(self, node, step))
@@ -253,6 +254,37 @@ impl Task<'_> {
             Node::Scan(step) => ready(scan::node(self, node, step, values)),
             Node::Apply(step) => ready(apply::node(self, node, step, values)),
         }
+    }
+
+    /// Float16 is computed in float32: whoever writes a program says where it is converted.
+    fn check_half(&self, node: usize, step: &Node, values: &Values) -> Result<(), KernelError> {
+        let named = match step {
+            Node::Reduce { reduction, .. } | Node::GroupReduce { reduction, .. } => Some(reduction.dtype),
+            Node::Scan(step) => Some(step.scan.dtype),
+            Node::Unary {
+                op: UnaryOp::Spacing, ..
+            }
+            | Node::Binary {
+                op: BinaryOp::Nextafter,
+                ..
+            } => return Ok(()),
+            Node::Unary { .. }
+            | Node::Binary { .. }
+            | Node::Sort(_)
+            | Node::Search(_)
+            | Node::Distinct(_)
+            | Node::Contract(_) => None,
+            _ => return Ok(()),
+        };
+        let operands = step.operands().into_iter().map(|x| values.meta(x).dtype);
+        if operands
+            .chain([named])
+            .flatten()
+            .any(|dtype| dtype == DType::Float16)
+        {
+            return Err(self.misfit(node, "operands of float16; convert them to float32 first"));
+        }
+        Ok(())
     }
 
     /// An error of this node.

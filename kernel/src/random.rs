@@ -13,6 +13,7 @@ use crate::{
     program::{Task, check_ndim},
     shape,
     tensor::advance,
+    variate::{self, Drawn},
 };
 
 /// What the rounds multiply by.
@@ -46,7 +47,7 @@ fn philox([mut a, mut b, mut c, mut d]: [u32; 4], mut key: [u32; 2]) -> [u32; 4]
 }
 
 /// The random bits for one element, pair after pair.
-struct Draws {
+pub(crate) struct Draws {
     seed: u64,
     place: u64,
     stream: u32,
@@ -54,8 +55,16 @@ struct Draws {
 }
 
 impl Draws {
+    /// Other draws of the same place, which these do not come to.
+    pub(crate) fn apart(&self) -> Self {
+        Self {
+            draw: self.draw ^ 1 << 31,
+            ..*self
+        }
+    }
+
     #[inline(always)]
-    fn pair(&mut self) -> [u64; 2] {
+    pub(crate) fn pair(&mut self) -> [u64; 2] {
         let [low, high] = [self.place as u32, (self.place >> 32) as u32];
         let key = [self.seed as u32, (self.seed >> 32) as u32];
         let [a, b, c, d] = philox([low, high, self.draw, self.stream], key);
@@ -69,19 +78,25 @@ impl Draws {
 
 /// Within `[0, 1)`.
 #[inline(always)]
-fn unit(bits: u64) -> f64 {
+pub(crate) fn unit(bits: u64) -> f64 {
     (bits >> UNIT_SHIFT) as f64 * UNIT_STEP
 }
 
 /// Within `(0, 1]`.
 #[inline(always)]
-fn positive_unit(bits: u64) -> f64 {
+pub(crate) fn positive_unit(bits: u64) -> f64 {
     ((bits >> UNIT_SHIFT) + 1) as f64 * UNIT_STEP
 }
 
 /// By the transformation of Box and Muller.
 #[inline(always)]
 fn normal(mut draws: Draws) -> f64 {
+    next_normal(&mut draws)
+}
+
+/// [`normal`], and draws go on.
+#[inline(always)]
+pub(crate) fn next_normal(draws: &mut Draws) -> f64 {
     let [radius, angle] = draws.pair();
     let radius = (-2.0 * libm::log(positive_unit(radius))).sqrt();
     radius * libm::cos(std::f64::consts::TAU * unit(angle))
@@ -107,6 +122,15 @@ fn below(mut draws: Draws, count: u64) -> u64 {
                 return (product >> 64) as u64;
             }
         }
+    }
+}
+
+/// A number of Poisson's distribution.
+pub(crate) fn poisson(draws: Draws, mean: f64) -> i64 {
+    if mean < POISSON_REJECTION_MEAN {
+        poisson_few(draws, libm::exp(-mean))
+    } else {
+        poisson_many(draws, mean)
     }
 }
 
@@ -185,6 +209,13 @@ pub(crate) fn node(task: &Task<'_>, node: usize, step: &Random) -> Result<Chunk,
             block.fill(&mut out, |draws| poisson_few(draws, limit));
         }
         (Distribution::Poisson { .. }, _) => block.fill(&mut out, |draws| poisson_many(draws, mean)),
+        (Distribution::Variate { kind, a, b }, _) => {
+            let (a, b) = (a.as_f64(), b.as_f64());
+            match variate::of(kind, a, b) {
+                Drawn::Float(number) => block.fill(&mut out, number),
+                Drawn::Int(number) => block.fill(&mut out, number),
+            }
+        }
     }
     Ok(out.freeze().into())
 }
@@ -219,6 +250,7 @@ fn check(step: &Random) -> Result<f64, String> {
                 Err(format!("mean {mean}"))
             }
         }
+        Distribution::Variate { kind, a, b } => kind.check(a.as_f64(), b.as_f64()).map(|()| 0.0),
         _ => Ok(0.0),
     }
 }

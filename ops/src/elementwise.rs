@@ -152,8 +152,8 @@ impl UnaryOp {
 
     /// The dtypes to cast the operand to first, and of the result, for an operand of `dtype`.
     ///
-    /// Integers of up to 16 bits become float32 for the functions that need floats, wider ones float64, except that
-    /// NumPy takes 8-bit integers and booleans to float16, which Graticule lacks: they become float32.
+    /// Booleans and integers of 8 bits become float16 for the functions that need floats, those of 16 bits float32, wider
+    /// ones float64.
     ///
     /// # Errors
     /// [`OpsError::DType`] where NumPy raises too.
@@ -207,7 +207,8 @@ impl UnaryOp {
 fn float_of(dtype: DType) -> DType {
     match dtype {
         _ if dtype.is_inexact() => dtype,
-        _ if dtype.size_bytes() <= 2 => DType::Float32,
+        _ if dtype.size_bytes() == 1 => DType::Float16,
+        _ if dtype.size_bytes() == 2 => DType::Float32,
         _ => DType::Float64,
     }
 }

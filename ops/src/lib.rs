@@ -30,6 +30,7 @@ mod contract;
 mod elementwise;
 mod error;
 mod fourier;
+pub mod half;
 mod linalg;
 mod order;
 mod program;
@@ -40,6 +41,7 @@ mod scalar;
 mod scan;
 mod selected;
 mod source;
+mod variate;
 
 pub use apply::{Apply, ApplyAxis, ApplyOperand, WholeAxis};
 pub use calls::{Argument, Calls, InlineValue, VALUE_FUNCTION};
@@ -62,3 +64,4 @@ pub use source::{
     ArraySource, AxisSelection, Grid, InlineArray, OnError, RasterAsset, RasterStack, Read, Resampling,
     ZarrArray, decode_table, encode_table,
 };
+pub use variate::Variate;

@@ -65,6 +65,12 @@ fn promote_numbers(a: DType, b: DType) -> DType {
             _ => DType::Float64,
         }
         .max_signed(large),
+        // One of 8 bits fits the 11-bit mantissa of a float16.
+        (_, Kind::Float) if large == DType::Float16 => match small.size_bytes() {
+            1 => DType::Float16,
+            2 => DType::Float32,
+            _ => DType::Float64,
+        },
         // An integer of 16 bits or fewer fits the 24-bit mantissa of a float32.
         (_, Kind::Float | Kind::Complex) if small.size_bytes() <= 2 => large,
         (Kind::Float, Kind::Complex) if small.size_bytes() <= large.size_bytes() / 2 => large,
@@ -90,7 +96,7 @@ impl MaxSigned for DType {
 
 /// The dtype of an array operation with a Python scalar of kind `scalar`, which is weak: it never widens within its
 /// kind (`float32 * 2.0` stays float32), and a higher kind brings its default (`int16 * 2.0` is float64; only `float32 * 2j`
-/// is complex64). An integer beside lengths of time counts their units.
+/// and `float16 * 2j` are complex64). An integer beside lengths of time counts their units.
 ///
 /// # Errors
 /// [`OpsError::Promotion`] for numbers beside times that do not go with them.
@@ -107,7 +113,7 @@ pub fn promote_weak(array: DType, scalar: Kind) -> Result<DType, OpsError> {
             return Err(OpsError::Promotion { a: array, b });
         }
         (Kind::Complex, _) | (_, Kind::Bool) => array,
-        (_, Kind::Complex) if array == DType::Float32 => DType::Complex64,
+        (_, Kind::Complex) if matches!(array, DType::Float16 | DType::Float32) => DType::Complex64,
         (_, Kind::Complex) => DType::Complex128,
         (Kind::Float, _) => array,
         (Kind::Bool, Kind::Unsigned | Kind::Signed) => DType::Int64,

@@ -1,7 +1,7 @@
 use graticule_plan::{DType, Kind};
 use serde::{Deserialize, Serialize};
 
-use crate::{AxisSelection, BlockAxis, Scalar};
+use crate::{AxisSelection, BlockAxis, Scalar, Variate};
 
 /// How random numbers are spread.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -23,6 +23,15 @@ pub enum Distribution {
     Poisson {
         /// The mean, a float64: from 0 to [`POISSON_MEAN_MAX`].
         mean: Scalar,
+    },
+    /// One that is drawn by rejection.
+    Variate {
+        /// Which.
+        kind: Variate,
+        /// Its first parameter, a float64.
+        a: Scalar,
+        /// Its second one, without meaning where there is one.
+        b: Scalar,
     },
 }
 
@@ -57,15 +66,19 @@ impl Distribution {
             Distribution::Exponential => "standard_exponential",
             Distribution::Integers { .. } => "integers",
             Distribution::Poisson { .. } => "poisson",
+            Distribution::Variate { kind, .. } => kind.name(),
         }
     }
 
     /// Whether numbers can be of a dtype.
     pub fn gives(&self, dtype: DType) -> bool {
         match self {
-            Distribution::Unit | Distribution::Normal | Distribution::Exponential => dtype.is_float(),
+            Distribution::Unit | Distribution::Normal | Distribution::Exponential => {
+                matches!(dtype, DType::Float32 | DType::Float64)
+            }
             Distribution::Integers { .. } => matches!(dtype.kind(), Kind::Signed | Kind::Unsigned),
             Distribution::Poisson { .. } => dtype == DType::Int64,
+            Distribution::Variate { kind, .. } => dtype == kind.dtype(),
         }
     }
 }

@@ -4,6 +4,8 @@ use graticule_plan::{DType, TimeUnit};
 use num_complex::Complex;
 use serde::{Deserialize, Serialize};
 
+use crate::half;
+
 /// One typed number. Floats compare and hash by their bits, so that equal programs have equal bytes.
 #[derive(Debug, Clone, Copy, Serialize, Deserialize)]
 #[allow(missing_docs)] // Each variant is the dtype of the same name.
@@ -25,6 +27,8 @@ pub enum Scalar {
     DateTime64(i64, TimeUnit),
     /// Units; the least integer is NaT.
     TimeDelta64(i64, TimeUnit),
+    /// The bits of one; see [`half`](crate::half).
+    Float16(u16),
 }
 
 impl Scalar {
@@ -40,6 +44,7 @@ impl Scalar {
             Scalar::UInt16(_) => DType::UInt16,
             Scalar::UInt32(_) => DType::UInt32,
             Scalar::UInt64(_) => DType::UInt64,
+            Scalar::Float16(_) => DType::Float16,
             Scalar::Float32(_) => DType::Float32,
             Scalar::Float64(_) => DType::Float64,
             Scalar::Complex64(_) => DType::Complex64,
@@ -65,6 +70,7 @@ impl Scalar {
             DType::UInt16 => Scalar::UInt16(value.try_into().ok()?),
             DType::UInt32 => Scalar::UInt32(value.try_into().ok()?),
             DType::UInt64 => Scalar::UInt64(value.try_into().ok()?),
+            DType::Float16 => Scalar::Float16(half::from_f64(value as f64)),
             DType::Float32 => Scalar::Float32(value as f32),
             DType::Float64 => Scalar::Float64(value as f64),
             DType::Complex64 => Scalar::Complex64(Complex::new(value as f32, 0.0)),
@@ -96,6 +102,7 @@ impl Scalar {
     /// it holds.
     pub fn from_float(value: f64, dtype: DType) -> Option<Self> {
         match dtype {
+            DType::Float16 => Some(Scalar::Float16(half::from_f64(value))),
             DType::Float32 => Some(Scalar::Float32(value as f32)),
             DType::Float64 => Some(Scalar::Float64(value)),
             DType::Complex64 => Some(Scalar::Complex64(Complex::new(value as f32, 0.0))),
@@ -137,6 +144,7 @@ impl Scalar {
             Scalar::UInt16(v) => v.into(),
             Scalar::UInt32(v) => v.into(),
             Scalar::UInt64(v) => v as f64,
+            Scalar::Float16(v) => half::to_f32(v).into(),
             Scalar::Float32(v) => v.into(),
             Scalar::Float64(v) => v,
             Scalar::Complex64(v) => v.re.into(),
@@ -158,7 +166,8 @@ impl Scalar {
             Scalar::UInt16(v) => v.into(),
             Scalar::UInt32(v) => v.into(),
             Scalar::UInt64(v) => v.into(),
-            Scalar::Float32(_)
+            Scalar::Float16(_)
+            | Scalar::Float32(_)
             | Scalar::Float64(_)
             | Scalar::Complex64(_)
             | Scalar::Complex128(_)
@@ -185,6 +194,7 @@ impl Scalar {
             }
             Scalar::DateTime64(v, unit) => (DType::DateTime64(unit), v.into()),
             Scalar::TimeDelta64(v, unit) => (DType::TimeDelta64(unit), v.into()),
+            Scalar::Float16(v) => (DType::Float16, v.into()),
             Scalar::Float32(v) => (DType::Float32, v.to_bits().into()),
             Scalar::Float64(v) => (DType::Float64, v.to_bits().into()),
             other => (other.dtype(), other.as_int().expect("floats are handled above")),

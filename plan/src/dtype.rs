@@ -23,6 +23,8 @@ pub enum DType {
     Complex128,
     DateTime64(TimeUnit),
     TimeDelta64(TimeUnit),
+    /// Stored, moved and converted as such; computed in float32. Last, so that encodings of the others stay what they were.
+    Float16,
 }
 
 /// What a dtype holds; promotion goes by kind first, then by size.
@@ -57,7 +59,7 @@ impl DType {
     };
 
     /// Every dtype of numbers and booleans: all but the times.
-    pub const NUMBERS: [DType; 13] = [
+    pub const NUMBERS: [DType; 14] = [
         DType::Bool,
         DType::UInt8,
         DType::UInt16,
@@ -67,6 +69,7 @@ impl DType {
         DType::Int16,
         DType::Int32,
         DType::Int64,
+        DType::Float16,
         DType::Float32,
         DType::Float64,
         DType::Complex64,
@@ -74,7 +77,7 @@ impl DType {
     ];
 
     /// Every dtype whose elements are real numbers or booleans.
-    pub const REAL: [DType; 11] = [
+    pub const REAL: [DType; 12] = [
         DType::Bool,
         DType::UInt8,
         DType::UInt16,
@@ -84,6 +87,7 @@ impl DType {
         DType::Int16,
         DType::Int32,
         DType::Int64,
+        DType::Float16,
         DType::Float32,
         DType::Float64,
     ];
@@ -92,7 +96,7 @@ impl DType {
     pub const fn size_bytes(self) -> u64 {
         match self {
             DType::Bool | DType::Int8 | DType::UInt8 => 1,
-            DType::Int16 | DType::UInt16 => 2,
+            DType::Int16 | DType::UInt16 | DType::Float16 => 2,
             DType::Int32 | DType::UInt32 | DType::Float32 => 4,
             DType::Int64
             | DType::UInt64
@@ -110,7 +114,7 @@ impl DType {
             DType::Bool => Kind::Bool,
             DType::UInt8 | DType::UInt16 | DType::UInt32 | DType::UInt64 => Kind::Unsigned,
             DType::Int8 | DType::Int16 | DType::Int32 | DType::Int64 => Kind::Signed,
-            DType::Float32 | DType::Float64 => Kind::Float,
+            DType::Float16 | DType::Float32 | DType::Float64 => Kind::Float,
             DType::Complex64 | DType::Complex128 => Kind::Complex,
             DType::TimeDelta64(_) => Kind::TimeDelta,
             DType::DateTime64(_) => Kind::DateTime,
@@ -171,6 +175,7 @@ impl DType {
             DType::UInt16 => "uint16",
             DType::UInt32 => "uint32",
             DType::UInt64 => "uint64",
+            DType::Float16 => "float16",
             DType::Float32 => "float32",
             DType::Float64 => "float64",
             DType::Complex64 => "complex64",
@@ -228,6 +233,7 @@ impl FromStr for DType {
             "uint16" | "u2" => DType::UInt16,
             "uint32" | "u4" => DType::UInt32,
             "uint64" | "u8" => DType::UInt64,
+            "float16" | "f2" => DType::Float16,
             "float32" | "f4" => DType::Float32,
             "float64" | "f8" => DType::Float64,
             "complex64" | "c8" => DType::Complex64,

@@ -22,7 +22,7 @@ from .errors import InvalidType
 #: Arrays of fewer bytes are pickled like everything else.
 ARRAY_BYTES_MIN = 64 << 10
 _ARRAYS = frozenset(
-    "bool int8 int16 int32 int64 uint8 uint16 uint32 uint64 float32 float64 complex64 complex128".split()
+    "bool int8 int16 int32 int64 uint8 uint16 uint32 uint64 float16 float32 float64 complex64 complex128".split()
 )
 
 

@@ -1,6 +1,6 @@
 //! Arrays made of nothing, of NumPy's arrays, or of chance.
 
-use graticule_array::{Array, Operand};
+use graticule_array::{Array, Operand, Variate};
 use graticule_ops::Scalar;
 use graticule_plan::DType;
 use pyo3::prelude::*;
@@ -155,8 +155,34 @@ impl Generator {
             "rayleigh" => random.rayleigh(a, &shape, chunks),
             "standard_cauchy" => random.standard_cauchy(&shape, chunks),
             "geometric" => random.geometric(a, &shape, chunks),
+            "gamma" => random.gamma(a, b, &shape, chunks),
+            "chisquare" => random.chisquare(a, &shape, chunks),
+            "f" => random.f(a, b, &shape, chunks),
+            "standard_t" => random.standard_t(a, &shape, chunks),
+            "vonmises" => random.vonmises(a, b, &shape, chunks),
+            "standard_gamma" => random.variate(Variate::Gamma, a, 0.0, &shape, chunks),
+            "beta" => random.variate(Variate::Beta, a, b, &shape, chunks),
+            "binomial" => random.variate(Variate::Binomial, a, b, &shape, chunks),
+            "negative_binomial" => random.variate(Variate::NegativeBinomial, a, b, &shape, chunks),
+            "zipf" => random.variate(Variate::Zipf, a, 0.0, &shape, chunks),
+            "logseries" => random.variate(Variate::LogSeries, a, 0.0, &shape, chunks),
+            "wald" => random.variate(Variate::Wald, a, b, &shape, chunks),
+            "noncentral_chisquare" => random.variate(Variate::NoncentralChisquare, a, b, &shape, chunks),
             _ => return Err(Failure::value(format!("there is no distribution {name:?}"))),
         };
+        Ok(made?.into())
+    }
+
+    fn noncentral_f(
+        &mut self,
+        above: f64,
+        below: f64,
+        noncentrality: f64,
+        shape: Vec<u64>,
+        chunks: Lengths,
+    ) -> Made {
+        let (freedom, chunks) = ((above, below), convert::chunks(chunks));
+        let made = self.random.noncentral_f(freedom, noncentrality, &shape, &chunks);
         Ok(made?.into())
     }
 

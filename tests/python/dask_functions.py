@@ -171,7 +171,9 @@ def whole(xp, x):
 #: Arguments of distributions. The numbers are other ones than NumPy's: dtype, shape and quartiles are compared.
 DISTRIBUTIONS = {
     "exponential": (2.0,), "geometric": (0.02,), "gumbel": (1.0, 2.0), "laplace": (1.0, 2.0), "logistic": (1.0, 2.0), "lognormal": (0.5, 0.25), "normal": (3.0, 2.0),
-    "pareto": (3.0,), "poisson": (400.0,), "power": (3.0,), "randint": (-500, 500), "random": (), "random_integers": (-500, 500), "random_sample": (), "rayleigh": (2.0,),
+    "beta": (2.0, 3.0), "binomial": (4000, 0.4), "chisquare": (9.0,), "f": (9.0, 30.0), "gamma": (3.0, 2.0), "logseries": (0.7,),
+    "negative_binomial": (200, 0.3), "noncentral_chisquare": (9.0, 2.0), "noncentral_f": (9.0, 30.0, 2.0), "standard_gamma": (3.0,),
+    "standard_t": (9.0,), "vonmises": (0.5, 4.0), "wald": (2.0, 3.0), "zipf": (5.0,), "pareto": (3.0,), "poisson": (400.0,), "power": (3.0,), "randint": (-500, 500), "random": (), "random_integers": (-500, 500), "random_sample": (), "rayleigh": (2.0,),
     "standard_cauchy": (), "standard_exponential": (), "standard_normal": (), "triangular": (-1.0, 0.5, 2.0), "uniform": (-1.0, 3.0), "weibull": (2.0,),
     "choice": (1000,),
 }

@@ -8,7 +8,7 @@ import pytest
 import graticule
 import graticule.array as ga
 
-DTYPES = ("f8", "f4", "i4", "u2", "bool", "c16")
+DTYPES = ("f8", "f4", "f2", "i4", "u2", "bool", "c16")
 
 
 def elements(dtype, shape, rng):
@@ -38,7 +38,7 @@ def same(got, want):
     made = np.asarray(got.compute())
     assert made.dtype == want.dtype and made.shape == want.shape
     if want.dtype.kind in "fc":
-        digits = 1e-5 if want.dtype.itemsize // (2 if want.dtype.kind == "c" else 1) == 4 else 1e-12
+        digits = {2: 4e-3, 4: 1e-5}.get(want.dtype.itemsize // (2 if want.dtype.kind == "c" else 1), 1e-12)
         np.testing.assert_allclose(made, want, rtol=digits, atol=digits)
     else:
         np.testing.assert_array_equal(made, want)
@@ -270,3 +270,49 @@ def test_chunks_are_spelled_as_dask_spells_them(client):
     assert ga.ones((10**4, 10**4), chunks="1 MiB").nbytes / ga.ones((10**4, 10**4), chunks="1 MiB").npartitions <= 2**20
     with pytest.raises(ValueError, match="add up"):
         ga.ones(10, chunks=((4, 4),))
+
+
+NUMBERS = ("?", "i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8", "f2", "f4", "f8", "c8", "c16")
+
+
+@pytest.mark.parametrize("other", NUMBERS)
+def test_float16_promotes_as_numpys(other):
+    rng = np.random.default_rng(5)
+    x, y = elements("f2", (6,), rng), elements("bool" if other == "?" else other, (6,), rng).astype(other)
+    a, b = cut(x, rng), cut(y, rng)
+    with np.errstate(all="ignore"):
+        for call in (np.add, np.multiply, np.true_divide, np.minimum, np.less, np.equal):
+            same(call(a, b), call(x, y))
+            same(call(b, a), call(y, x))
+    same(a.astype(other).astype("f2"), x.astype(other).astype("f2"))
+    for third in NUMBERS:
+        assert ga.result_type(a, b, ga.ones(1, dtype=third)) == np.result_type(x, y, np.ones(1, third))
+
+
+@pytest.mark.parametrize("number", (True, 3, -2.5, 1e5, 2j, np.int8(3), np.int16(3), np.float32(0.1), np.float64(0.1)))
+def test_numbers_beside_float16_are_weak_where_numpys_are(number):
+    rng = np.random.default_rng(6)
+    x = elements("f2", (7,), rng)
+    with np.errstate(all="ignore"):
+        same(cut(x, rng) * number, x * number)
+        same(number + cut(x, rng), number + x)
+
+
+def test_float16_comes_from_buffers_and_goes_through_functions_of_blocks():
+    x = np.arange(100_000, dtype="f2").reshape(100, 1000) / 64
+    lazy = ga.from_array(x, chunks=(30, 400))
+    np.testing.assert_array_equal(lazy.compute(), x)
+    doubled = lazy.map_blocks(lambda block: block * np.float16(2), dtype="f2")
+    assert doubled.dtype == np.float16
+    np.testing.assert_array_equal(doubled.compute(), x * np.float16(2))
+    assert np.asarray(lazy[5:7, ::-3]).dtype == np.float16
+    # A sum rounds at its end alone, where NumPy's rounds here and there on the way.
+    exact = x.astype("f8").mean(axis=0).astype("f2")
+    np.testing.assert_array_equal(lazy.mean(axis=0).compute(), exact)
+
+
+def test_linear_algebra_refuses_float16_as_numpy_does():
+    with pytest.raises(TypeError):
+        np.linalg.inv(np.eye(3, dtype="f2"))
+    with pytest.raises(TypeError, match="float32"):
+        ga.linalg.inv(ga.ones((3, 3), dtype="f2"))

@@ -18,7 +18,7 @@ pub use compressed::Compression;
 pub use norm::NormOrder;
 pub use solve::LeastSquares;
 
-use graticule_ops::LinalgKind;
+use graticule_ops::{LinalgKind, OpsError};
 use graticule_plan::{AxisChunks, DType};
 
 use crate::{
@@ -61,7 +61,21 @@ impl Array {
         if kind.needs_square() {
             self.check_square(operation)?;
         }
+        self.check_precision(operation)?;
         self.to_float()
+    }
+
+    /// Refuses float16, as NumPy does.
+    fn check_precision(&self, operation: &'static str) -> Result<(), ArrayError> {
+        match self.dtype() {
+            DType::Float16 => Err(OpsError::DType {
+                operation,
+                dtype: self.dtype(),
+                hint: ": it is too coarse for linear algebra; convert it to float32 first",
+            }
+            .into()),
+            _ => Ok(()),
+        }
     }
 
     fn check_square(&self, operation: &'static str) -> Result<(), ArrayError> {

@@ -52,6 +52,7 @@ impl Array {
         if b.ndim() == 0 {
             return Err(ArrayError::NoAxes { operation });
         }
+        b.check_precision(operation)?;
         let dtype = promote(x.dtype(), b.to_float()?.dtype())?;
         let is_vector = b.ndim() == 1;
         let (x, b) = (x.astype(dtype)?, b.astype(dtype)?);
@@ -130,6 +131,7 @@ impl Array {
         } else {
             inverse
         };
+        b.check_precision(operation)?;
         let b = b.to_float()?;
         let seen = u.adjoint()?.matmul(&b)?;
         let solution = vh.adjoint()?.matmul(&inverse.multiply(&seen)?)?;

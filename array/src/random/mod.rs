@@ -1,8 +1,9 @@
 //! Arrays of random numbers.
 
 mod derived;
+mod ratios;
 
-use graticule_ops::{AxisSelection, BinaryOp, Distribution, POISSON_MEAN_MAX, Scalar};
+use graticule_ops::{AxisSelection, BinaryOp, Distribution, POISSON_MEAN_MAX, Scalar, Variate};
 use graticule_plan::DType;
 
 use crate::{
@@ -158,6 +159,32 @@ impl Generator {
         })?;
         let mean = Scalar::Float64(mean);
         self.array(Distribution::Poisson { mean }, shape, chunks, DType::Int64)
+    }
+
+    /// Numbers of a distribution that is drawn by rejection, of two parameters, of which those of one leave the second out:
+    /// the same numbers in any chunks, float64 or int64.
+    ///
+    /// # Errors
+    /// [`ArrayError::Random`] for parameters that it does not take; as [`Array::rechunk`] for `chunks`.
+    pub fn variate(
+        &mut self,
+        kind: Variate,
+        a: f64,
+        b: f64,
+        shape: &[u64],
+        chunks: &[Chunks],
+    ) -> Result<Array, ArrayError> {
+        kind.check(a, b).map_err(|why| ArrayError::Random {
+            distribution: kind.name(),
+            why,
+        })?;
+        let (first, second) = (Scalar::Float64(a), Scalar::Float64(b));
+        let distribution = Distribution::Variate {
+            kind,
+            a: first,
+            b: second,
+        };
+        self.array(distribution, shape, chunks, kind.dtype())
     }
 
     fn array(

@@ -136,6 +136,39 @@ fn write_v3(folder: &std::path::Path, data_type: serde_json::Value, fill: serde_
 }
 
 #[tokio::test]
+async fn float16_is_read_from_both_versions() {
+    let folder = tempfile::tempdir().unwrap();
+    // 1.5, -2, the least and NaN; then the fill value.
+    let bits = [0x3e00_u16, 0xc000, 0x0001, 0x7e00];
+    let bytes: Vec<u8> = bits.iter().flat_map(|bits| bits.to_le_bytes()).collect();
+    let old = folder.path().join("old");
+    std::fs::create_dir_all(&old).unwrap();
+    let document = serde_json::json!({
+        "zarr_format": 2, "shape": [8], "chunks": [4], "dtype": "<f2", "fill_value": 0.5, "order": "C",
+        "compressor": null, "filters": null,
+    });
+    std::fs::write(old.join(".zarray"), document.to_string()).unwrap();
+    std::fs::write(old.join("0"), &bytes).unwrap();
+    let new = folder.path().join("new");
+    std::fs::create_dir_all(new.join("c")).unwrap();
+    let document = serde_json::json!({
+        "zarr_format": 3, "node_type": "array", "shape": [8], "data_type": "float16", "fill_value": 0.5,
+        "chunk_grid": { "name": "regular", "configuration": { "chunk_shape": [4] } },
+        "chunk_key_encoding": { "name": "default", "configuration": { "separator": "/" } },
+        "codecs": [{ "name": "bytes", "configuration": { "endian": "little" } }],
+        "attributes": {},
+    });
+    std::fs::write(new.join("zarr.json"), document.to_string()).unwrap();
+    std::fs::write(new.join("c/0"), &bytes).unwrap();
+    for path in [old, new] {
+        let array = open(path).await.unwrap();
+        assert_eq!(array.dtype, DType::Float16);
+        let want = [&bits[..], &[0x3800; 4]].concat();
+        assert_eq!(read::<u16>(&array).await.unwrap(), want);
+    }
+}
+
+#[tokio::test]
 async fn times_of_version_3_have_a_unit_and_no_other_factor() {
     let folder = tempfile::tempdir().unwrap();
     let times = |name: &str, unit: &str, factor: u64| serde_json::json!({ "name": name, "configuration": { "unit": unit, "scale_factor": factor } });

@@ -1,28 +1,8 @@
-use graticule_ops::BinaryOp;
+use graticule_ops::{BinaryOp, half};
 use graticule_plan::DType;
 
 use super::{BinaryFn, Number, unary::Float, zip, zip_each};
 use crate::{Element, KernelError, element::with_number};
-
-/// The function of `op` on two operands of `dtype`, if there is one; its result has the dtype that
-/// [`BinaryOp::dtypes`] says.
-pub(crate) fn binary(op: BinaryOp, dtype: DType) -> Option<BinaryFn> {
-    if dtype.is_complex() {
-        return super::complex::binary(op, dtype);
-    }
-    if dtype.is_time() {
-        return super::time::binary(op);
-    }
-    let special = || match dtype {
-        DType::Bool => None,
-        DType::Float32 => float::<f32>(op).or_else(|| ordered::<f32>(op)),
-        DType::Float64 => float::<f64>(op).or_else(|| ordered::<f64>(op)),
-        _ => bits(op, dtype).or_else(|| with_number!(dtype, T => ordered::<T>(op), None)),
-    };
-    compared(op, dtype)
-        .or_else(|| logical(op, dtype))
-        .or_else(special)
-}
 
 /// A `BinaryFn` of a function of two elements that vectorises.
 macro_rules! zipped {
@@ -42,6 +22,30 @@ macro_rules! zipped_each {
             Ok(())
         }
     };
+}
+
+/// The function of `op` on two operands of `dtype`, if there is one; its result has the dtype that
+/// [`BinaryOp::dtypes`] says.
+pub(crate) fn binary(op: BinaryOp, dtype: DType) -> Option<BinaryFn> {
+    if dtype.is_complex() {
+        return super::complex::binary(op, dtype);
+    }
+    if dtype.is_time() {
+        return super::time::binary(op);
+    }
+    if dtype == DType::Float16 {
+        // All else is done in float32; this depends on how far apart float16 lie.
+        return (op == BinaryOp::Nextafter).then_some(zipped_each!(u16, half::nextafter));
+    }
+    let special = || match dtype {
+        DType::Bool => None,
+        DType::Float32 => float::<f32>(op).or_else(|| ordered::<f32>(op)),
+        DType::Float64 => float::<f64>(op).or_else(|| ordered::<f64>(op)),
+        _ => bits(op, dtype).or_else(|| with_number!(dtype, T => ordered::<T>(op), None)),
+    };
+    compared(op, dtype)
+        .or_else(|| logical(op, dtype))
+        .or_else(special)
 }
 
 fn compared(op: BinaryOp, dtype: DType) -> Option<BinaryFn> {
@@ -76,7 +80,11 @@ fn compared(op: BinaryOp, dtype: DType) -> Option<BinaryFn> {
             DType::Int64 | DType::UInt64 => equality::<u64>(op),
             DType::Float32 => equality::<f32>(op),
             DType::Float64 => equality::<f64>(op),
-            DType::Complex64 | DType::Complex128 | DType::DateTime64(_) | DType::TimeDelta64(_) => None,
+            DType::Float16
+            | DType::Complex64
+            | DType::Complex128
+            | DType::DateTime64(_)
+            | DType::TimeDelta64(_) => None,
         },
         _ if dtype == DType::Bool => order::<u8>(op),
         _ => with_number!(dtype, T => order::<T>(op), None),

@@ -1,3 +1,4 @@
+use graticule_ops::half;
 use graticule_plan::DType;
 use num_complex::Complex;
 
@@ -22,6 +23,7 @@ pub(crate) fn cast(from: DType, to: DType) -> UnaryFn {
         DType::UInt16 => from_u16(to),
         DType::UInt32 => from_u32(to),
         DType::UInt64 => from_u64(to),
+        DType::Float16 => from_f16(to),
         DType::Float32 => from_f32(to),
         DType::Float64 => from_f64(to),
         DType::Complex64 => from_c64(to),
@@ -40,6 +42,7 @@ macro_rules! from_integers {
                 DType::Int16 | DType::UInt16 => |x, out| map::<$from, u16>(x, out, |x| x as u16),
                 DType::Int32 | DType::UInt32 => |x, out| map::<$from, u32>(x, out, |x| x as u32),
                 DType::Int64 | DType::UInt64 => |x, out| map::<$from, u64>(x, out, |x| x as u64),
+                DType::Float16 => |x, out| map::<$from, u16>(x, out, |x| half::from_f32(x as f32)),
                 DType::Float32 => |x, out| map::<$from, f32>(x, out, |x| x as f32),
                 DType::Float64 => |x, out| map::<$from, f64>(x, out, |x| x as f64),
                 DType::Complex64 => |x, out| map::<$from, _>(x, out, |x| Complex::new(x as f32, 0.0)),
@@ -69,6 +72,7 @@ macro_rules! from_floats {
                 DType::UInt16 => |x, out| map::<$from, u16>(x, out, |x| x as u16),
                 DType::UInt32 => |x, out| map::<$from, u32>(x, out, |x| x as u32),
                 DType::UInt64 => |x, out| map::<$from, u64>(x, out, |x| x as u64),
+                DType::Float16 => |x, out| map::<$from, u16>(x, out, |x| half::from_f64(x as f64)),
                 DType::Float32 => |x, out| map::<$from, f32>(x, out, |x| x as f32),
                 DType::Float64 => |x, out| map::<$from, f64>(x, out, |x| x as f64),
                 DType::Complex64 => |x, out| map::<$from, _>(x, out, |x| Complex::new(x as f32, 0.0)),
@@ -95,6 +99,9 @@ macro_rules! from_complex {
                 DType::UInt16 => |x, out| map::<Complex<$from>, u16>(x, out, |x| x.re as u16),
                 DType::UInt32 => |x, out| map::<Complex<$from>, u32>(x, out, |x| x.re as u32),
                 DType::UInt64 => |x, out| map::<Complex<$from>, u64>(x, out, |x| x.re as u64),
+                DType::Float16 => {
+                    |x, out| map::<Complex<$from>, u16>(x, out, |x| half::from_f64(x.re as f64))
+                }
                 DType::Float32 => |x, out| map::<Complex<$from>, f32>(x, out, |x| x.re as f32),
                 DType::Float64 => |x, out| map::<Complex<$from>, f64>(x, out, |x| x.re as f64),
                 DType::Complex64 => {
@@ -110,3 +117,30 @@ macro_rules! from_complex {
 }
 
 from_complex!(from_c64: f32, from_c128: f64);
+
+/// Float32 holds every float16, so that is what they are converted by.
+#[allow(clippy::cast_lossless)]
+fn from_f16(to: DType) -> UnaryFn {
+    macro_rules! via_f32 {
+        ($to:ty, $convert:expr) => {
+            |x, out| map::<u16, $to>(x, out, |x| $convert(half::to_f32(x)))
+        };
+    }
+    match to {
+        DType::Bool => |x, out| map::<u16, bool>(x, out, |x| x << 1 != 0),
+        DType::Int8 => via_f32!(i8, |x| x as i8),
+        DType::Int16 => via_f32!(i16, |x| x as i16),
+        DType::Int32 => via_f32!(i32, |x| x as i32),
+        DType::Int64 => via_f32!(i64, |x| x as i64),
+        DType::UInt8 => via_f32!(u8, |x| x as u8),
+        DType::UInt16 => via_f32!(u16, |x| x as u16),
+        DType::UInt32 => via_f32!(u32, |x| x as u32),
+        DType::UInt64 => via_f32!(u64, |x| x as u64),
+        DType::Float16 => |x, out| out.copy_from_slice(x),
+        DType::Float32 => |x, out| map::<u16, f32>(x, out, half::to_f32),
+        DType::Float64 => via_f32!(f64, f64::from),
+        DType::Complex64 => via_f32!(Complex<f32>, |x| Complex::new(x, 0.0)),
+        DType::Complex128 => via_f32!(Complex<f64>, |x| Complex::new(f64::from(x), 0.0)),
+        DType::DateTime64(_) | DType::TimeDelta64(_) => unreachable!("conversions of times go another way"),
+    }
+}

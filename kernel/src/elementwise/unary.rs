@@ -1,4 +1,4 @@
-use graticule_ops::UnaryOp;
+use graticule_ops::{UnaryOp, half};
 use graticule_plan::DType;
 
 use super::{Number, UnaryFn, map, map_each};
@@ -125,6 +125,10 @@ pub(crate) fn unary(op: UnaryOp, dtype: DType) -> Option<UnaryFn> {
         DType::Bool => boolean(op),
         DType::Complex64 | DType::Complex128 => super::complex::unary(op, dtype),
         DType::DateTime64(_) | DType::TimeDelta64(_) => super::time::unary(op),
+        // All else is done in float32; this depends on how far apart float16 lie.
+        DType::Float16 => {
+            (op == UnaryOp::Spacing).then_some(|x, out| map_each::<u16, u16>(x, out, half::spacing))
+        }
         DType::Float32 => f32::function(op).or_else(|| number::<f32>(op)),
         DType::Float64 => f64::function(op).or_else(|| number::<f64>(op)),
         _ => integer(op, dtype).or_else(|| with_number!(dtype, T => number::<T>(op), None)),

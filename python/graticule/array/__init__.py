@@ -195,7 +195,7 @@ globals().update(_elementwise.FUNCTIONS)
 globals().update(_reduce.FUNCTIONS)
 
 for _name in (
-    "bool_", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64", "float32", "float64", "complex64",
+    "bool_", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64", "float16", "float32", "float64", "complex64",
     "complex128", "datetime64", "timedelta64", "newaxis", "nan", "inf", "pi", "e", "dtype",
 ):
     globals()[_name] = getattr(_np, _name)

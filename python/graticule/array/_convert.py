@@ -22,7 +22,7 @@ def supports(dtype: np.dtype) -> bool:
         unit, count = np.datetime_data(dtype)
         return unit in ("Y", "M", "W", "D", "h", "m", "s", "ms", "us", "ns") and count == 1
     if dtype.kind in "fc":
-        return dtype in (np.float32, np.float64, np.complex64, np.complex128)
+        return dtype in (np.float16, np.float32, np.float64, np.complex64, np.complex128)
     return True
 
 
@@ -31,7 +31,7 @@ def dtype_name(dtype: Any) -> str:
     dtype = np.dtype(dtype)
     if not supports(dtype):
         raise InvalidType(
-            f"dtype {dtype} is not supported; booleans, integers, float32, float64, complex numbers, datetime64 and timedelta64 "
+            f"dtype {dtype} is not supported; booleans, integers, float16, float32, float64, complex numbers, datetime64 and timedelta64 "
             "of a single unit are"
         )
     return str(dtype.newbyteorder("="))

@@ -166,8 +166,8 @@ def quantile(
     if not isinstance(q, (int, float)) or isinstance(q, np.generic):
         dtype = np.result_type(x.dtype if x.dtype.kind == "f" else np.float64, qs.dtype)
         made = made.astype(dtype)
-    elif x.dtype == np.float32:
-        made = made.astype(np.float32)
+    elif x.dtype in (np.float16, np.float32):
+        made = made.astype(x.dtype)
     return made
 
 

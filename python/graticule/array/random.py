@@ -14,9 +14,11 @@ from ._convert import dtype_name
 from ._create import _lengths, _shape
 
 __all__ = [
-    "Generator", "RandomState", "choice", "default_rng", "exponential", "geometric", "gumbel", "laplace", "logistic", "lognormal",
-    "normal", "pareto", "permutation", "poisson", "power", "randint", "random", "random_integers", "random_sample", "rayleigh", "seed",
-    "standard_cauchy", "standard_exponential", "standard_normal", "triangular", "uniform", "weibull",
+    "Generator", "RandomState", "beta", "binomial", "chisquare", "choice", "default_rng", "exponential", "f", "gamma",
+    "geometric", "gumbel", "laplace", "logistic", "lognormal", "logseries", "negative_binomial", "noncentral_chisquare",
+    "noncentral_f", "normal", "pareto", "permutation", "poisson", "power", "randint", "random", "random_integers",
+    "random_sample", "rayleigh", "seed", "standard_cauchy", "standard_exponential", "standard_gamma", "standard_normal",
+    "standard_t", "triangular", "uniform", "vonmises", "wald", "weibull", "zipf",
 ]
 
 
@@ -107,6 +109,49 @@ class Generator:
     def standard_cauchy(self, size: Any = (), chunks: Any = "auto") -> Array:
         return self._derived("standard_cauchy", 0.0, 0.0, size, chunks)
 
+    def gamma(self, shape: float, scale: float = 1.0, size: Any = (), chunks: Any = "auto") -> Array:
+        return self._derived("gamma", shape, scale, size, chunks)
+
+    def standard_gamma(self, shape: float, size: Any = (), chunks: Any = "auto") -> Array:
+        return self._derived("standard_gamma", shape, 0.0, size, chunks)
+
+    def beta(self, a: float, b: float, size: Any = (), chunks: Any = "auto") -> Array:
+        return self._derived("beta", a, b, size, chunks)
+
+    def binomial(self, n: float, p: float, size: Any = (), chunks: Any = "auto") -> Array:
+        return self._derived("binomial", n, p, size, chunks)
+
+    def negative_binomial(self, n: float, p: float, size: Any = (), chunks: Any = "auto") -> Array:
+        return self._derived("negative_binomial", n, p, size, chunks)
+
+    def chisquare(self, df: float, size: Any = (), chunks: Any = "auto") -> Array:
+        return self._derived("chisquare", df, 0.0, size, chunks)
+
+    def f(self, dfnum: float, dfden: float, size: Any = (), chunks: Any = "auto") -> Array:
+        return self._derived("f", dfnum, dfden, size, chunks)
+
+    def standard_t(self, df: float, size: Any = (), chunks: Any = "auto") -> Array:
+        return self._derived("standard_t", df, 0.0, size, chunks)
+
+    def vonmises(self, mu: float, kappa: float, size: Any = (), chunks: Any = "auto") -> Array:
+        return self._derived("vonmises", mu, kappa, size, chunks)
+
+    def wald(self, mean: float, scale: float, size: Any = (), chunks: Any = "auto") -> Array:
+        return self._derived("wald", mean, scale, size, chunks)
+
+    def zipf(self, a: float, size: Any = (), chunks: Any = "auto") -> Array:
+        return self._derived("zipf", a, 0.0, size, chunks)
+
+    def logseries(self, p: float, size: Any = (), chunks: Any = "auto") -> Array:
+        return self._derived("logseries", p, 0.0, size, chunks)
+
+    def noncentral_chisquare(self, df: float, nonc: float, size: Any = (), chunks: Any = "auto") -> Array:
+        return self._derived("noncentral_chisquare", df, nonc, size, chunks)
+
+    def noncentral_f(self, dfnum: float, dfden: float, nonc: float, size: Any = (), chunks: Any = "auto") -> Array:
+        shape = _shape(size)
+        return Array(self._random.noncentral_f(float(dfnum), float(dfden), float(nonc), shape, _lengths(shape, chunks, float)))
+
     def _derived(self, name: str, a: float, b: float, size: Any, chunks: Any) -> Array:
         shape = _shape(size)
         return Array(self._random.derived(name, float(a), float(b), shape, _lengths(shape, chunks, float)))
@@ -151,3 +196,7 @@ randint, random, random_integers = _shared.randint, _shared.random, _shared.rand
 random_sample, rayleigh, seed = _shared.random_sample, _shared.rayleigh, _shared.seed
 standard_cauchy, standard_exponential = _shared.standard_cauchy, _shared.standard_exponential
 standard_normal, triangular, uniform, weibull = _shared.standard_normal, _shared.triangular, _shared.uniform, _shared.weibull
+beta, binomial, chisquare, f, gamma = _shared.beta, _shared.binomial, _shared.chisquare, _shared.f, _shared.gamma
+logseries, negative_binomial, noncentral_f = _shared.logseries, _shared.negative_binomial, _shared.noncentral_f
+noncentral_chisquare, standard_gamma = _shared.noncentral_chisquare, _shared.standard_gamma
+standard_t, vonmises, wald, zipf = _shared.standard_t, _shared.vonmises, _shared.wald, _shared.zipf

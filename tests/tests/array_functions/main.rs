@@ -113,7 +113,7 @@ fn page(known: &Known) -> String {
          What is there of the Array API standard 2025.12 with its extensions, and of what `dask.array` has beside it: \
          {right} of {count} names. \
          *Right* is what gives NumPy's values, dtype, shape and errors on random shapes, chunks and dtypes, with and without \
-         rewriting; what a name does not do gives a typed error. *Missing* is not there at all. Dtypes are bool, integers of 8 to 64 bits, float32, float64, complex64, complex128, and datetime64 and timedelta64 of every unit from years to nanoseconds.\n\
+         rewriting; what a name does not do gives a typed error. *Missing* is not there at all. Dtypes are bool, integers of 8 to 64 bits, float16 (computed in float32), float32, float64, complex64, complex128, and datetime64 and timedelta64 of every unit from years to nanoseconds.\n\
          \n\
          Written by a test from a list of names and the sources: \
          `GRATICULE_WRITE=1 cargo test -p graticule-tests --test array_functions`.\n{tables}"

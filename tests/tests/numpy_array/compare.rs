@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use graticule_array::{Array, LowerOptions, Wanted, lower, rewrite::Rewrites};
 use graticule_kernel::{KernelError, Tensor};
-use graticule_ops::Scalar;
+use graticule_ops::{Scalar, half};
 use graticule_plan::DType;
 use graticule_tests::{
     evaluate::{evaluate_with_functions, unneeded_blocks},
@@ -145,6 +145,7 @@ fn near_enough(got: &Tensor, want: &Tensor, near: &Near, scale: Option<&Tensor>)
                 let scale = scale.expect("evaluated above").item(i).as_f64();
                 // A result in float32 is rounded once more.
                 let round = match a.dtype() {
+                    DType::Float16 => b.as_f64().abs() * half::EPSILON + half::MIN_POSITIVE * half::EPSILON,
                     DType::Float32 | DType::Complex64 => b.as_complex().norm() * f64::from(f32::EPSILON),
                     _ => 0.0,
                 };
@@ -188,6 +189,14 @@ fn relatively_near(a: Scalar, b: Scalar, part: f64) -> bool {
 
 fn ulps_apart(a: Scalar, b: Scalar) -> u64 {
     let ordered = |scalar: Scalar| match scalar {
+        Scalar::Float16(v) => {
+            let bits = i64::from(v.cast_signed());
+            if bits < 0 {
+                i64::from(i16::MIN) - bits
+            } else {
+                bits
+            }
+        }
         Scalar::Float32(v) => {
             let bits = i64::from(v.to_bits() as i32);
             if bits < 0 {

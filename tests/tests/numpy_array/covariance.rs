@@ -72,13 +72,16 @@ proptest! {
             1 => (Over::axis(-1), "-1", shape[1]),
             _ => (Over::all(), "(0, 1)", shape[0] * shape[1]),
         };
-        let float = if dtype == DType::Float32 { "float32" } else { "float64" };
+        let (float, part) = match dtype {
+            DType::Float16 => ("float16", 1e-2),
+            DType::Float32 => ("float32", 1e-4),
+            _ => ("float64", 1e-12),
+        };
         let exact = "a0.astype('float64')";
         let distance = format!("({exact} - np.mean({exact}, axis={axis}, keepdims=True))");
         let divisor = count as u32 - ddof;
         let python = format!("np.asarray((np.sum({distance} ** {order}, axis={axis}) / {divisor}).astype('{float}'))");
         let scale = format!("np.asarray(np.sum((np.abs({distance}) + 1) ** {order}, axis={axis}))");
-        let part = if dtype == DType::Float32 { 1e-4 } else { 1e-12 };
         check_built(case.last().array.moment(order, ddof, &over), &python, &case.inputs, &Near::Part(part, scale))
             .map_err(TestCaseError::fail)?;
     }

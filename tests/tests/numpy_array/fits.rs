@@ -100,6 +100,7 @@ proptest! {
         let built = case.values[1].array.polyval(&case.values[0].array);
         let scale = "np.asarray(np.polyval(np.abs(a0.astype('float64')), np.abs(a1.astype('float64'))))";
         let near = match built.as_ref().map(Array::dtype) {
+            Ok(DType::Float16) => Near::Part(1e-2, scale.into()),
             Ok(DType::Float32) => Near::Part(1e-6, scale.into()),
             Ok(DType::Float64) => Near::Part(1e-12, scale.into()),
             _ => Near::Same,
@@ -151,7 +152,7 @@ proptest! {
         let (matrix, dense) = sparse(&mut random, rows, columns);
         let array = &case.last().array;
         let flat = format!("a0.astype('float64').reshape(a0.shape[:-{axes}] + ({columns},))");
-        let float = if dtype == DType::Float32 { "float32" } else { "float64" };
+        let float = if dtype.is_float() { dtype.name() } else { "float64" };
         let (array, python) = match skipna {
             false => (array.clone(), format!("({flat} @ {dense}.T)")),
             true => {

@@ -55,11 +55,7 @@ fn codes(random: &mut Random, len: usize, group_count: usize) -> Vec<i32> {
 /// NumPy's expression for the elements `s` of a group, whose places among all are `at`.
 fn of_group(kind: &ReduceKind, skipna: bool, dtype: DType) -> String {
     let nan = if skipna && dtype.is_float() { "nan" } else { "" };
-    let float = if dtype == DType::Float32 {
-        "float32"
-    } else {
-        "float64"
-    };
+    let float = if dtype.is_float() { dtype.name() } else { "float64" };
     let valid = if nan.is_empty() {
         "np.ones(s.shape, bool)"
     } else {

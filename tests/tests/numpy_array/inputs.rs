@@ -2,6 +2,7 @@
 
 use graticule_array::{Array, Chunks};
 use graticule_kernel::Tensor;
+use graticule_ops::half;
 use graticule_plan::DType;
 
 /// A small generator (splitmix64): the same seed gives the same case.
@@ -89,6 +90,7 @@ pub(crate) fn tensor(random: &mut Random, dtype: DType, shape: &[usize], values:
     for _ in 0..count {
         match dtype {
             DType::Bool => bytes.push(random.below(2) as u8),
+            DType::Float16 => bytes.extend(half::from_f64(float(random, values)).to_le_bytes()),
             DType::Float32 => bytes.extend((float(random, values) as f32).to_le_bytes()),
             DType::Float64 => bytes.extend(float(random, values).to_le_bytes()),
             DType::Complex64 => {

@@ -95,8 +95,6 @@ fn unary_operations_on_every_dtype() {
     for op in UNARY {
         for dtype in DType::REAL {
             let x = tensor(&mut random, dtype, &[3, 5], Values::Wild);
-            let is_float16 =
-                dtype.size_bytes() == 1 && op.dtypes(dtype).is_ok_and(|(operand, _)| operand.is_float());
             // Large arguments of the periodic functions are the kernels' business; here they are moderate.
             let tame = tensor(&mut random, dtype, &[3, 5], Values::Tame);
             let input = match op {
@@ -109,10 +107,7 @@ fn unary_operations_on_every_dtype() {
             };
             let lazy = array(&mut random, &input);
             let inputs = [("x".to_owned(), input)];
-            let python = match is_float16 {
-                true => format!("np.{}(x.astype('float32'))", op.name()),
-                false => format!("np.{}(x)", op.name()),
-            };
+            let python = format!("np.{}(x)", op.name());
             check_built(lazy.unary(op), &python, &inputs, &unary_nearness(op)).unwrap();
         }
     }
@@ -137,21 +132,7 @@ fn binary_operations_on_every_pair_of_dtypes() {
                     y = small.unwrap();
                 }
                 let built = binary(op, array(&mut random, &x), array(&mut random, &y));
-                let is_float16 = |op: BinaryOp| {
-                    matches!(
-                        op,
-                        BinaryOp::Arctan2 | BinaryOp::Hypot | BinaryOp::Copysign | BinaryOp::Nextafter
-                    )
-                };
-                let is_small = a.size_bytes() == 1 && b.size_bytes() == 1;
-                let python = match is_float16(op) && is_small && a.kind() != b.kind() {
-                    // NumPy computes these in float16 or by way of the promoted integer.
-                    true => continue,
-                    false if is_float16(op) && is_small => {
-                        format!("np.{}(x.astype('float32'), y.astype('float32'))", op.name())
-                    }
-                    false => format!("np.{}(x, y)", op.name()),
-                };
+                let python = format!("np.{}(x, y)", op.name());
                 let near = match op {
                     BinaryOp::Power | BinaryOp::Arctan2 | BinaryOp::Hypot => Near::Ulps(4),
                     _ => Near::Same,
@@ -235,6 +216,7 @@ fn powers_of_one_number_are_numpys_to_the_sign_of_zero() {
     ];
     let floats = "np.array([-np.inf, -2, -0.0, 0.0, 0.25, 2, 1e30, np.inf, np.nan])";
     for (dtype, values) in [
+        (DType::Float16, floats),
         (DType::Float32, floats),
         (DType::Float64, floats),
         (DType::Int16, "np.array([-2, 0, 1, 3])"),
@@ -321,6 +303,8 @@ fn ranges_are_numpys_to_the_bit() {
         (3.0, -8.0, -2.0, DType::Int32),
         (0.0, 1.0, 0.1, DType::Float64),
         (0.0, 1.0, 0.1, DType::Float32),
+        (0.0, 1.0, 0.1, DType::Float16),
+        (-3.0, 500.0, 0.7, DType::Float16),
         (-5.5, 5.5, 0.7, DType::Float64),
         (5.0, 0.0, 1.0, DType::Float64),
         (0.0, 200.0, 3.0, DType::UInt8),

@@ -1,7 +1,8 @@
 //! Random numbers: the same in any chunks, and spread as they shall be.
 
 use graticule_array::{
-    Array, ArrayError, Chunks, Generator, Index, LowerOptions, Over, Wanted, lower, rewrite::Rewrites,
+    Array, ArrayError, Chunks, Generator, Index, LowerOptions, Over, Variate, Wanted, lower,
+    rewrite::Rewrites,
 };
 use graticule_kernel::Tensor;
 use graticule_plan::DType;
@@ -12,6 +13,21 @@ use crate::{
     compare::{result, same},
     compose::config,
     inputs::{Random, chunks, shape},
+};
+
+/// Those that are drawn by rejection, but for the binomial one.
+const VARIATES: [Variate; 8] = {
+    use Variate::*;
+    [
+        Gamma,
+        Beta,
+        NegativeBinomial,
+        VonMises,
+        Zipf,
+        LogSeries,
+        Wald,
+        NoncentralChisquare,
+    ]
 };
 
 /// One of the generator's arrays.
@@ -26,7 +42,13 @@ fn numbers(which: usize, random: &mut Generator, shape: &[u64], chunks: &[Chunks
         6 => random.integers(0, 1 << 64, shape, chunks, DType::UInt64),
         7 => random.poisson(2.5, shape, chunks),
         8 => random.triangular((0.0, 1.0, 2.0), shape, chunks),
-        _ => random.poisson(1000.0, shape, chunks),
+        9 => random.poisson(1000.0, shape, chunks),
+        10 => random.variate(Variate::Binomial, 40.0, 0.3, shape, chunks),
+        _ => {
+            let kind = VARIATES[which - 11];
+            let a = if kind == Variate::LogSeries { 0.9 } else { 1.5 };
+            random.variate(kind, a, 0.5, shape, chunks)
+        }
     }
     .unwrap()
 }
@@ -35,7 +57,7 @@ proptest! {
     #![proptest_config(config())]
 
     #[test]
-    fn numbers_are_the_same_in_any_chunks_and_slices(seed in any::<u64>(), which in 0..10usize) {
+    fn numbers_are_the_same_in_any_chunks_and_slices(seed in any::<u64>(), which in 0..19usize) {
         let mut random = Random::new(seed);
         let shape: Vec<u64> = shape(&mut random).into_iter().map(|len| len as u64).collect();
         let whole = numbers(which, &mut Generator::new(seed), &shape, &vec![Chunks::Whole; shape.len()]);
@@ -89,6 +111,73 @@ fn distance(numbers: &Tensor, python: &str) -> f64 {
         .unwrap()
         .item(0)
         .as_f64()
+}
+
+#[test]
+fn numbers_drawn_by_rejection_are_spread_as_they_shall_be() {
+    use Variate::*;
+    let stats = "__import__('scipy.stats').stats";
+    let far = 2.2 / 200.0;
+    for (kind, a, b, cdf) in [
+        (Gamma, 0.3, 0.0, "gamma(0.3)"),
+        (Gamma, 1.0, 0.0, "gamma(1)"),
+        (Gamma, 7.5, 0.0, "gamma(7.5)"),
+        (Beta, 0.2, 0.6, "beta(0.2, 0.6)"),
+        (Beta, 2.0, 5.0, "beta(2, 5)"),
+        (VonMises, 0.0, 0.0, "uniform(-np.pi, 2 * np.pi)"),
+        (VonMises, 0.7, 0.0, "vonmises(0.7)"),
+        (VonMises, 40.0, 0.0, "vonmises(40)"),
+        (Wald, 2.0, 3.0, "invgauss(2 / 3, scale=3)"),
+        (NoncentralChisquare, 3.0, 2.0, "ncx2(3, 2)"),
+        (NoncentralChisquare, 0.5, 2.0, "ncx2(0.5, 2)"),
+    ] {
+        let numbers = many(|r, shape, chunks| r.variate(kind, a, b, shape, chunks));
+        let distance = distance(&numbers, &format!("{stats}.{cdf}.cdf(x)"));
+        assert!(distance < far, "{cdf}: {distance}");
+    }
+    // Where numbers repeat, as many must be at or below each as shall be.
+    for (kind, a, b, cdf) in [
+        (Binomial, 9.0, 0.25, "binom(9, 0.25)"),
+        (Binomial, 300.0, 0.2, "binom(300, 0.2)"),
+        (Binomial, 1e6, 0.9, "binom(10**6, 0.9)"),
+        (NegativeBinomial, 2.5, 0.3, "nbinom(2.5, 0.3)"),
+        (NegativeBinomial, 50.0, 0.1, "nbinom(50, 0.1)"),
+        (Zipf, 2.5, 0.0, "zipf(2.5)"),
+        (LogSeries, 0.8, 0.0, "logser(0.8)"),
+    ] {
+        let numbers = many(|r, shape, chunks| r.variate(kind, a, b, shape, chunks));
+        let python = format!(
+            "(lambda x: np.max(np.abs({stats}.{cdf}.cdf(np.unique(x)) - np.cumsum(np.unique(x, return_counts=True)[1]) / x.size)))(x)"
+        );
+        let distance = Numpy::shared()
+            .eval(&python, &[("x", &numbers)])
+            .unwrap()
+            .item(0)
+            .as_f64();
+        assert!(distance < far, "{cdf}: {distance}");
+    }
+    for (numbers, cdf) in [
+        (
+            many(|r, shape, chunks| r.chisquare(3.0, shape, chunks)),
+            "chi2(3)",
+        ),
+        (
+            many(|r, shape, chunks| r.gamma(2.0, 3.0, shape, chunks)),
+            "gamma(2, scale=3)",
+        ),
+        (many(|r, shape, chunks| r.f(4.0, 9.0, shape, chunks)), "f(4, 9)"),
+        (
+            many(|r, shape, chunks| r.standard_t(3.5, shape, chunks)),
+            "t(3.5)",
+        ),
+        (
+            many(|r, shape, chunks| r.noncentral_f((4.0, 9.0), 2.0, shape, chunks)),
+            "ncf(4, 9, 2)",
+        ),
+    ] {
+        let distance = distance(&numbers, &format!("{stats}.{cdf}.cdf(x)"));
+        assert!(distance < far, "{cdf}: {distance}");
+    }
 }
 
 #[test]

@@ -17,6 +17,11 @@ pub(crate) fn dtypes() -> impl Strategy<Value = DType> {
     select(DType::REAL.to_vec())
 }
 
+/// Those that kernels compute in: programs convert float16 first.
+pub(crate) fn computed() -> impl Strategy<Value = DType> {
+    dtypes().prop_filter("computed in", |dtype| *dtype != DType::Float16)
+}
+
 /// Shapes of up to four axes, at times with none or one element along one.
 pub(crate) fn shapes() -> impl Strategy<Value = Vec<usize>> {
     let len = prop_oneof![1 => Just(0usize), 2 => Just(1), 6 => 2usize..7, 2 => 7usize..20];
@@ -93,6 +98,12 @@ pub(crate) fn tensors(dtype: DType, shape: Vec<usize>, floats: Floats) -> BoxedS
         DType::UInt16 => vector!(u16, n, shape),
         DType::UInt32 => vector!(u32, n, shape),
         DType::UInt64 => vector!(u64, n, shape),
+        DType::Float16 => proptest::collection::vec(any::<u16>(), n)
+            .prop_map(move |bits| {
+                let bytes: Vec<u8> = bits.iter().flat_map(|bits| bits.to_ne_bytes()).collect();
+                Tensor::from_bytes(DType::Float16, &shape, bytes.into()).unwrap()
+            })
+            .boxed(),
         DType::Float32 => float_vector!(f32, n, shape, floats),
         DType::Float64 => float_vector!(f64, n, shape, floats),
         DType::Complex64 | DType::Complex128 | DType::DateTime64(_) | DType::TimeDelta64(_) => {
@@ -104,6 +115,11 @@ pub(crate) fn tensors(dtype: DType, shape: Vec<usize>, floats: Floats) -> BoxedS
 /// An array of any dtype and shape.
 pub(crate) fn any_tensor(floats: Floats) -> impl Strategy<Value = Tensor> {
     (dtypes(), shapes()).prop_flat_map(move |(dtype, shape)| tensors(dtype, shape, floats))
+}
+
+/// An array of any dtype that kernels compute in.
+pub(crate) fn any_computed(floats: Floats) -> impl Strategy<Value = Tensor> {
+    (computed(), shapes()).prop_flat_map(move |(dtype, shape)| tensors(dtype, shape, floats))
 }
 
 /// A shape that broadcasts with `shape`: axes of length 1 here and there, leading ones missing.
