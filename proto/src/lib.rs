@@ -15,6 +15,7 @@
 mod client;
 mod error;
 mod journal;
+mod moves;
 mod plan;
 mod ready;
 mod reports;
