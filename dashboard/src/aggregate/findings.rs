@@ -551,10 +551,14 @@ impl Scene<'_> {
             kind: FindingKind::Retries,
             cost_us: each_us.saturating_mul(tally.errors),
             text: format!(
-                "{} attempts at {} failed, {} of its tasks have not succeeded since.{said}",
+                "{} {} at {} failed; {}.{said}",
                 tally.errors,
+                if tally.errors == 1 { "attempt" } else { "attempts" },
                 layer.name(),
-                tally.failed,
+                match tally.failed {
+                    0 => "its tasks succeeded, or may still".to_owned(),
+                    failed => format!("{failed} of its tasks did not succeed since"),
+                },
             ),
             remedy: format!(
                 "Mend the cause: each attempt costs about {}, {} so far. Retries only hide it.",

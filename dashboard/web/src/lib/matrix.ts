@@ -19,7 +19,7 @@ export interface Matrix {
 /** More rows or columns than this are not shown, the least of them. */
 export const SIDE_COUNT_MAX = 32;
 
-/** A matrix of what moved from one to another. Of too many, those with the most bytes are shown, in their order. */
+/** A matrix of what moved from one to another; pairs of the same two are added up. Of too many, those with the most bytes are shown, in their order. */
 export function matrixOf(pairs: readonly [from: Side, to: Side, sums: MoveSums][], order: (side: Side) => number): Matrix {
   const [from, more] = side(pairs.map(([it, , sums]) => [it, sums.bytes]), order);
   const [to, still] = side(pairs.map(([, it, sums]) => [it, sums.bytes]), order);
@@ -29,8 +29,10 @@ export function matrixOf(pairs: readonly [from: Side, to: Side, sums: MoveSums][
   for (const [a, b, sums] of pairs) {
     const [row, column] = [cells[rowOf?.get(a.key) ?? -1], columnOf?.get(b.key)];
     if (!row || column === undefined) continue;
-    row[column] = sums;
-    most = Math.max(most, sums.bytes);
+    const known = row[column];
+    const all = known ? { count: known.count + sums.count, bytes: known.bytes + sums.bytes, busy_us: known.busy_us + sums.busy_us } : sums;
+    row[column] = all;
+    most = Math.max(most, all.bytes);
   }
   return { from, to, cells, most, left_out: more + still };
 }
