@@ -187,6 +187,9 @@ impl Dashboard {
             .route("/api/timeline", get(timeline))
             .route("/api/timeline/tiles/{level}/{index}", get(tile))
             .route("/api/timeline/tasks/{from_us}/{to_us}", get(timeline_tasks))
+            .route("/api/timeline/moves/{from_us}/{to_us}", get(timeline_moves))
+            .route("/api/communication", get(communication))
+            .route("/api/insights", get(insights))
             .route(
                 "/api/timeline/sums/{from_us}/{to_us}/{first_worker}/{first_slot}/{last_worker}/{last_slot}",
                 get(timeline_sums),
@@ -322,6 +325,18 @@ async fn tile(Path((level, index)): Path<(u32, u64)>, State(watch): State<Watch>
 
 async fn timeline_tasks(Path((from_us, to_us)): Path<(u64, u64)>, State(watch): State<Watch>) -> Response {
     answer(&watch, Question::Tasks { from_us, to_us }).await
+}
+
+async fn timeline_moves(Path((from_us, to_us)): Path<(u64, u64)>, State(watch): State<Watch>) -> Response {
+    answer(&watch, Question::Moves { from_us, to_us }).await
+}
+
+async fn communication(State(watch): State<Watch>) -> Response {
+    answer(&watch, Question::Communication).await
+}
+
+async fn insights(State(watch): State<Watch>) -> Response {
+    answer(&watch, Question::Insights).await
 }
 
 async fn timeline_sums(

@@ -54,6 +54,12 @@ pub(crate) enum Question {
     Tile { level: u32, index: u64 },
     /// Its single tasks in a span of time.
     Tasks { from_us: u64, to_us: u64 },
+    /// What was moved in a span of time.
+    Moves { from_us: u64, to_us: u64 },
+    /// What was moved, by worker and by operation.
+    Communication,
+    /// Where the slots' time went, and what to do about it.
+    Insights,
     /// Sums over a span of time and the lanes from one to another, each a worker's key and a slot.
     Sums {
         from_us: u64,
@@ -356,6 +362,9 @@ impl HubState {
             Question::Timeline => json(&aggregator.timeline()),
             Question::Tile { level, index } => return Some(aggregator.tile(level, index, now_us)?.into()),
             Question::Tasks { from_us, to_us } => json(&aggregator.timeline_tasks(from_us, to_us)),
+            Question::Moves { from_us, to_us } => json(&aggregator.timeline_moves(from_us, to_us)),
+            Question::Communication => json(&aggregator.communication()),
+            Question::Insights => json(&aggregator.insights(now_us)),
             Question::Sums {
                 from_us,
                 to_us,

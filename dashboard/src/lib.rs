@@ -32,11 +32,13 @@ mod feed;
 mod guard;
 mod http;
 mod hub;
+mod moved;
 mod record;
 
 pub use self::{
     error::DashboardError,
     feed::{BULK_RECORD_COUNT_MAX, Feed, FeedReceiver, STRUCTURAL_RECORD_COUNT_MAX},
     http::{Dashboard, DashboardHandle, DashboardOptions, VIEWER_COUNT_MAX},
+    moved::{Moved, MovedKind},
     record::{JobOutcome, LayerInfo, LayerPlan, LeaveReason, Record, TaskFinished, WorkerStatus},
 };

@@ -2,6 +2,8 @@ use std::sync::Arc;
 
 use graticule_plan::{ChunkGrid, Input, JobId, Key, TaskId, WorkerId};
 
+use crate::Moved;
+
 /// One thing that happened in the cluster, as the scheduler tells it to those who watch.
 ///
 /// Records are idempotent and need no order: each names the task *and the attempt* (or the worker, the job)
@@ -105,6 +107,15 @@ pub enum Record {
         worker: WorkerId,
         /// Its figures.
         status: WorkerStatus,
+    },
+    /// What a worker moved since it told the last time. Told twice, it has the same time and counts once.
+    Moved {
+        /// The worker.
+        worker: WorkerId,
+        /// A row for each kind and pair of layers.
+        moves: Arc<[Moved]>,
+        /// Movements that the worker could not keep.
+        lost: u64,
     },
 }
 
@@ -221,7 +232,8 @@ impl Record {
             | Self::TaskFailed { .. }
             | Self::TaskReset { .. }
             | Self::ChunksReleased { .. }
-            | Self::WorkerStatus { .. } => false,
+            | Self::WorkerStatus { .. }
+            | Self::Moved { .. } => false,
         }
     }
 

@@ -21,6 +21,7 @@ pub mod edges;
 mod footprint;
 mod ledger;
 mod message;
+mod moves;
 pub mod scheduler;
 mod table_uses;
 mod time;
@@ -33,4 +34,5 @@ pub use message::{
     Finished, INLINE_BYTES_MAX, Incarnation, InputSource, LayerSpec, Lease, Peer, Report, SessionId, TaskRun,
     TaskTimes, ToScheduler, ToWorker, WorkerStatus,
 };
+pub use moves::{LayerName, MOVE_COUNT_MAX, Move, MoveKind, MoveName, Moved};
 pub use time::Time;

@@ -99,6 +99,7 @@ impl From<ToScheduler> for v1::WorkerMessage {
             ToScheduler::Copied(reports) => Message::Copied(v1::Copied {
                 reports: reports.into_iter().map(Into::into).collect(),
             }),
+            ToScheduler::Moved(moved) => Message::Moved(moved.into()),
         };
         Self {
             message: Some(message),
@@ -128,6 +129,7 @@ impl TryFrom<v1::WorkerMessage> for ToScheduler {
                 let reports = copied.reports.into_iter().map(CopyReport::try_from);
                 ToScheduler::Copied(reports.collect::<Result<_, _>>()?)
             }
+            Message::Moved(moved) => ToScheduler::Moved(moved.try_into()?),
         })
     }
 }

@@ -3,9 +3,12 @@
 use std::sync::Arc;
 
 use graticule_dashboard::{
-    JobOutcome, LayerInfo, LayerPlan, LeaveReason, Record, TaskFinished, WorkerStatus,
+    JobOutcome, LayerInfo, LayerPlan, LeaveReason, Moved, MovedKind, Record, TaskFinished, WorkerStatus,
 };
-use graticule_engine::scheduler::{LayerProgress, Observation};
+use graticule_engine::{
+    Move, MoveKind,
+    scheduler::{LayerProgress, Observation},
+};
 use graticule_plan::{JobId, LayerId, Plan};
 use tracing::{debug, info, warn};
 
@@ -47,6 +50,7 @@ pub(crate) fn observe(observation: &Observation) {
         Observation::ChunkLetGo { task, .. } => debug!(%task, "chunk let go, to be made again when needed"),
         Observation::WorkerJoined { .. }
         | Observation::WorkerStatus { .. }
+        | Observation::Moved { .. }
         | Observation::TasksLeased { .. }
         | Observation::TasksFinished { .. }
         | Observation::ChunksReleased { .. } => {}
@@ -63,6 +67,27 @@ fn layer_plan(plan: &Plan, id: LayerId) -> LayerPlan {
         inputs: layer.inputs.clone(),
         keys: outputs().filter_map(|output| output.keep).collect(),
         is_output: outputs().next().is_some(),
+    }
+}
+
+fn moved_row(now_us: u64, row: &Move) -> Moved {
+    let kind = match row.what.kind {
+        MoveKind::Peer(worker) => MovedKind::Peer(worker),
+        MoveKind::Source => MovedKind::Source,
+        MoveKind::Spill => MovedKind::Spill,
+        MoveKind::ReadBack => MovedKind::ReadBack,
+        MoveKind::Call => MovedKind::Call,
+    };
+    Moved {
+        kind,
+        of: row.what.of,
+        by: row.what.by,
+        count: row.count,
+        bytes: row.bytes,
+        busy_us: row.busy_us,
+        cpu_us: row.cpu_us,
+        began_us: now_us.saturating_sub(row.began_ago_us),
+        ended_us: now_us.saturating_sub(row.ended_ago_us),
     }
 }
 
@@ -108,6 +133,11 @@ pub(crate) fn record(
             };
             Record::WorkerStatus { worker, status }
         }
+        Observation::Moved { worker, moved } => Record::Moved {
+            worker,
+            moves: moved.moves.iter().map(|row| moved_row(now_us, row)).collect(),
+            lost: moved.lost,
+        },
         Observation::JobStarted { job, name, plan } => {
             let layers = plan.iter().map(|(id, layer)| LayerInfo {
                 name: layer.name.clone(),

@@ -22,7 +22,7 @@ use tracing::{debug, info, warn};
 use crate::{
     ChunkStore, Connector, LinkError, Peers, Session, WorkerError, WorkerOptions,
     compute::compute,
-    cpu::CpuPool,
+    cpu::{CpuPool, cpu_time},
     fetch::{Fetcher, Prepared, Work},
     limit::transit_bytes,
     pace::{Paces, timed},
@@ -35,6 +35,8 @@ const INBOX_COUNT_MAX: usize = 16_384;
 const SMALL_TASK_BYTES_MAX: u64 = 64 << 10;
 /// What the actor does at a time before it lets others on its thread have their turn.
 const TURN: Duration = Duration::from_micros(500);
+/// Between tellings of what was moved, while tasks are reported. Each sign of life tells it too.
+const MOVES_PAUSE: Duration = Duration::from_millis(100);
 /// Pauses between attempts to connect, doubled each time up to the second.
 const RECONNECT_PAUSES: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(5));
 
@@ -149,6 +151,7 @@ impl Worker {
             prepared: BTreeMap::new(),
             paces: Paces::default(),
             sizes_changed: false,
+            moves_told: Instant::now(),
             results: BTreeMap::new(),
             tasks: JoinSet::new(),
             is_spilling: false,
@@ -237,6 +240,8 @@ struct Actor {
     paces: Paces,
     /// The store's sizes changed, and the engine was not told yet.
     sizes_changed: bool,
+    /// When the scheduler was told what was moved.
+    moves_told: Instant,
     results: BTreeMap<RunId, Chunk>,
     tasks: JoinSet<()>,
     is_spilling: bool,
@@ -428,7 +433,17 @@ impl Actor {
 
     fn execute(&mut self, command: Command) {
         match command {
-            Command::Send { session, message } => self.say(session, message),
+            Command::Send { session, message } => {
+                let tells_more = match &message {
+                    ToScheduler::Status(_) => true,
+                    ToScheduler::Reports(_) => self.moves_told.elapsed() >= MOVES_PAUSE,
+                    _ => false,
+                };
+                self.say(session, message);
+                if tells_more {
+                    self.tell_moves(session);
+                }
+            }
             Command::Reconnect { session } => {
                 warn!("the scheduler is silent; connecting again");
                 self.disconnect(session);
@@ -459,6 +474,14 @@ impl Actor {
             }
             Command::Spill { target_bytes } => self.spill(target_bytes),
             Command::Leave => self.end = Some(Ok(())),
+        }
+    }
+
+    /// Says what was moved since it was told the last time.
+    fn tell_moves(&mut self, session: SessionId) {
+        self.moves_told = Instant::now();
+        if let Some(moved) = self.fetcher.store.moves.take() {
+            self.say(session, ToScheduler::Moved(moved));
         }
     }
 
@@ -538,9 +561,18 @@ impl Actor {
                 took,
             });
         }
+        let calls_user = prepared.work.calls_user();
+        let store = self.fetcher.store.clone();
         let (tables, inbox) = (self.fetcher.tables.clone(), self.inbox.clone());
         self.cpu.run(slot, move || {
+            let began = Instant::now();
+            let cpu_before = calls_user.then(cpu_time);
             let ((chunk, outcome), took) = timed(|| compute(prepared, &tables));
+            if let Some(before) = cpu_before {
+                store
+                    .moves
+                    .note_call(layer, began, cpu_time().saturating_sub(before));
+            }
             // The actor may have ended meanwhile; the result goes with it.
             let _ = inbox.blocking_send(Input::Computed {
                 run,

@@ -2,19 +2,18 @@
 
 use std::{
     any::Any,
-    collections::BTreeMap,
     panic::{AssertUnwindSafe, catch_unwind},
 };
 
 use futures::{StreamExt, TryStreamExt, stream};
-use graticule_engine::{Failure, FailureKind, Peer, worker::LayerEntry};
+use graticule_engine::{Failure, FailureKind, worker::LayerEntry};
 use graticule_kernel::{Chunk, Value};
 use graticule_ops::{Argument, Calls};
 use graticule_plan::ChunkId;
 
 use crate::{
     compute::chain,
-    fetch::{Fetcher, permanent},
+    fetch::{Fetcher, Needs, permanent},
     functions::ValueFunction,
 };
 
@@ -33,7 +32,7 @@ impl Fetcher {
         &self,
         layer: &LayerEntry,
         block: u64,
-        holders: &BTreeMap<ChunkId, Vec<Peer>>,
+        needs: &Needs,
     ) -> Result<(Call, u64), Failure> {
         let calls = self.tables.calls(&layer.spec.layer.body).map_err(permanent)?;
         let function = self.functions.find(&calls.function).map_err(permanent)?;
@@ -46,7 +45,7 @@ impl Fetcher {
                 block,
             };
             let chunks: Vec<ChunkId> = map.sources(block).into_iter().map(id).collect();
-            let chunks = chunks.into_iter().map(|chunk| self.whole(chunk, holders));
+            let chunks = chunks.into_iter().map(|chunk| self.whole(chunk, needs));
             let mut row = Vec::new();
             let mut chunks = stream::iter(chunks).buffered(CHUNKS_AT_ONCE);
             while let Some((chunk, is_remote)) = chunks.try_next().await? {

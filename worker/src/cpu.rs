@@ -1,8 +1,20 @@
 //! Threads for computations: one for each slot, apart from the runtime.
 
-use std::{sync::mpsc, thread};
+use std::{sync::mpsc, thread, time::Duration};
 
 use crate::WorkerError;
+
+/// What the calling thread has taken of a CPU; 0 where the system does not tell.
+pub(crate) fn cpu_time() -> Duration {
+    #[cfg(unix)]
+    {
+        let time = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
+        let seconds = u64::try_from(time.tv_sec).unwrap_or_default();
+        Duration::new(seconds, u32::try_from(time.tv_nsec).unwrap_or_default())
+    }
+    #[cfg(not(unix))]
+    Duration::ZERO
+}
 
 type Job = Box<dyn FnOnce() + Send>;
 

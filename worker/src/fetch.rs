@@ -1,16 +1,25 @@
 //! The first phase of a task: all it needs, from this worker's store, from peers and from sources, into memory.
 
-use std::{collections::BTreeMap, ops::Range, sync::Arc, time::Duration};
+use std::{
+    collections::BTreeMap,
+    ops::Range,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use futures::{StreamExt, TryStreamExt, stream};
 use graticule_data::sources::{Fetched, Sources};
-use graticule_engine::{ChunkHolders, Failure, FailureKind, Peer, worker::LayerEntry};
+use graticule_engine::{
+    ChunkHolders, Failure, FailureKind, LayerName, MoveKind, MoveName, Peer, worker::LayerEntry,
+};
 use graticule_kernel::{Chunk, Window, WindowBuilder};
 use graticule_ops::Program;
 use graticule_plan::{BlockMap, ChunkId, WorkerId};
 use graticule_transfer::{ChunkSource, Fetch};
 
-use crate::{ChunkStore, PeerError, Peers, Registry, StoreError, call::Call, tables::TableStore};
+use crate::{
+    ChunkStore, PeerError, Peers, Registry, StoreError, call::Call, moves::layer_of, tables::TableStore,
+};
 
 /// Regions that one task fetches at a time.
 const REGIONS_AT_ONCE: usize = 16;
@@ -42,6 +51,17 @@ pub(crate) enum Work {
     Value(Chunk),
 }
 
+impl Work {
+    /// Whether a user's function is called, whose time is theirs.
+    pub(crate) fn calls_user(&self) -> bool {
+        match self {
+            Work::Run(inputs) => inputs.calls_functions,
+            Work::Call(call) => !call.function.is_quick,
+            Work::Value(_) => false,
+        }
+    }
+}
+
 /// What a program runs on.
 pub(crate) struct Inputs {
     pub(crate) program: Arc<Program>,
@@ -54,6 +74,12 @@ pub(crate) struct Inputs {
     pub(crate) calls_functions: bool,
     /// A client waits for the result: a small one rides in the report.
     pub(crate) deliver: bool,
+}
+
+/// Whose task is prepared, and where the chunks are that it needs.
+pub(crate) struct Needs {
+    by: LayerName,
+    holders: BTreeMap<ChunkId, Vec<Peer>>,
 }
 
 /// A region of a chunk that a window needs, and its place in the window.
@@ -88,7 +114,10 @@ impl Fetcher {
         block: u64,
         holders: Vec<ChunkHolders>,
     ) -> Result<Prepared, Failure> {
-        let holders: BTreeMap<ChunkId, Vec<Peer>> = holders.into_iter().map(|h| (h.chunk, h.peers)).collect();
+        let needs = Needs {
+            by: (layer.spec.job, layer.spec.id),
+            holders: holders.into_iter().map(|h| (h.chunk, h.peers)).collect(),
+        };
         if layer.spec.layer.replicas().is_some() {
             let (job, layer) = (layer.spec.job, layer.spec.id);
             let value = self.store.uploads.wait_for(ChunkId { job, layer, block }).await;
@@ -98,7 +127,7 @@ impl Fetcher {
             return Ok(Prepared { work, fetched_bytes });
         }
         if layer.spec.layer.function().is_some() {
-            let (call, fetched_bytes) = self.prepare_call(layer, block, &holders).await?;
+            let (call, fetched_bytes) = self.prepare_call(layer, block, &needs).await?;
             let work = Work::Call(call);
             return Ok(Prepared { work, fetched_bytes });
         }
@@ -112,10 +141,11 @@ impl Fetcher {
                 layer: source.layer,
                 block,
             };
-            let (window, bytes) = self.window(map, block, id, source.item_bytes, &holders).await?;
+            let (window, bytes) = self.window(map, block, id, source.item_bytes, &needs).await?;
             windows.push(window);
             fetched_bytes += bytes;
         }
+        let began = Instant::now();
         let fetched = self.sources.fetch(&program, &block_index, &self.tables).await;
         let sources = fetched.map_err(|error| {
             let kind = if error.is_transient() {
@@ -128,7 +158,16 @@ impl Fetcher {
                 message: error.to_string().into(),
             }
         })?;
-        fetched_bytes += sources.nbytes();
+        let source_bytes = sources.nbytes();
+        if source_bytes > 0 {
+            let name = MoveName {
+                kind: MoveKind::Source,
+                of: None,
+                by: Some(needs.by),
+            };
+            self.store.moves.note(name, source_bytes, began);
+        }
+        fetched_bytes += source_bytes;
         let inputs = Inputs {
             program,
             block_index,
@@ -149,7 +188,7 @@ impl Fetcher {
         block: u64,
         id: impl Fn(u64) -> ChunkId,
         item_bytes: u64,
-        holders: &BTreeMap<ChunkId, Vec<Peer>>,
+        needs: &Needs,
     ) -> Result<(Window, u64), Failure> {
         let Some(axes) = map.window(block) else {
             return Err(permanent(
@@ -185,7 +224,7 @@ impl Fetcher {
             placed.map_err(permanent)
         };
         let at_once = parts.len().min(REGIONS_AT_ONCE);
-        let mut regions = parts.into_iter().map(|part| self.region(part, holders));
+        let mut regions = parts.into_iter().map(|part| self.region(part, needs));
         if at_once <= 1 {
             // Most windows are one region: it needs nobody to look after several.
             if let Some(region) = regions.next() {
@@ -200,16 +239,12 @@ impl Fetcher {
         Ok((builder.finish().map_err(permanent)?, bytes))
     }
 
-    async fn region(
-        &self,
-        part: Part,
-        holders: &BTreeMap<ChunkId, Vec<Peer>>,
-    ) -> Result<(Part, Found), Failure> {
+    async fn region(&self, part: Part, needs: &Needs) -> Result<(Part, Found), Failure> {
         if let Some(chunk) = self.store.in_memory(part.chunk) {
             return Ok((part, Found::Within(chunk)));
         }
         let wanted = (Some(&part.region[..]), Some(part.bytes));
-        let (chunk, is_remote) = self.read(part.chunk, wanted, holders).await?;
+        let (chunk, is_remote) = self.read(part.chunk, wanted, needs).await?;
         let found = if is_remote {
             Found::Received(chunk)
         } else {
@@ -219,12 +254,8 @@ impl Fetcher {
     }
 
     /// A whole chunk of whatever size, and whether it came from a peer.
-    pub(crate) async fn whole(
-        &self,
-        chunk: ChunkId,
-        holders: &BTreeMap<ChunkId, Vec<Peer>>,
-    ) -> Result<(Chunk, bool), Failure> {
-        self.read(chunk, (None, None), holders).await
+    pub(crate) async fn whole(&self, chunk: ChunkId, needs: &Needs) -> Result<(Chunk, bool), Failure> {
+        self.read(chunk, (None, None), needs).await
     }
 
     /// A chunk, or a region of it of so many bytes, and whether it came from a peer.
@@ -232,14 +263,14 @@ impl Fetcher {
         &self,
         chunk: ChunkId,
         (region, bytes): (Option<&[Range<u64>]>, Option<u64>),
-        holders: &BTreeMap<ChunkId, Vec<Peer>>,
+        needs: &Needs,
     ) -> Result<(Chunk, bool), Failure> {
         match self.store.read(chunk, region).await {
             Ok(chunk) => return Ok((chunk, false)),
             Err(StoreError::Region(error)) => return Err(permanent(error)),
             Err(StoreError::NotHeld(_) | StoreError::Damaged { .. }) => {}
         }
-        let peers = holders.get(&chunk).map(Vec::as_slice).unwrap_or_default();
+        let peers = needs.holders.get(&chunk).map(Vec::as_slice).unwrap_or_default();
         let mut missing: Vec<(ChunkId, WorkerId)> = Vec::new();
         for peer in peers {
             let fetch = Fetch {
@@ -248,7 +279,7 @@ impl Fetcher {
                 region,
                 bytes,
             };
-            match self.fetch_from(fetch).await {
+            match self.fetch_from(peer, fetch, Some(needs.by)).await {
                 Ok(chunk) => return Ok((chunk, true)),
                 Err(error) => {
                     tracing::debug!(%chunk, worker = %peer.worker, %error, "peer gave no chunk");
@@ -272,7 +303,7 @@ impl Fetcher {
                 region: None,
                 bytes: None,
             };
-            match self.fetch_from(fetch).await {
+            match self.fetch_from(peer, fetch, None).await {
                 Ok(chunk) => return Some(chunk),
                 Err(error) => {
                     tracing::debug!(%chunk, worker = %peer.worker, %error, "peer gave no copy");
@@ -282,15 +313,30 @@ impl Fetcher {
         None
     }
 
-    async fn fetch_from(&self, fetch: Fetch<'_>) -> Result<Chunk, PeerError> {
+    async fn fetch_from(
+        &self,
+        peer: &Peer,
+        fetch: Fetch<'_>,
+        by: Option<LayerName>,
+    ) -> Result<Chunk, PeerError> {
         let mut tries = 0;
+        let began = Instant::now();
         loop {
             match self.peers.fetch(fetch).await {
+                Ok(chunk) => {
+                    let name = MoveName {
+                        kind: MoveKind::Peer(peer.worker),
+                        of: layer_of(fetch.chunk),
+                        by,
+                    };
+                    self.store.moves.note(name, chunk.nbytes(), began);
+                    return Ok(chunk);
+                }
                 Err(PeerError::Broken(_)) if tries < RETRIES => {
                     tries += 1;
                     tokio::time::sleep(RETRY_PAUSE * tries).await;
                 }
-                result => return result,
+                Err(error) => return Err(error),
             }
         }
     }

@@ -18,6 +18,7 @@ mod fetch;
 mod functions;
 mod limit;
 mod mixed;
+mod moves;
 mod options;
 mod pace;
 mod peers;

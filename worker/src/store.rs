@@ -5,9 +5,11 @@ use std::{
         Arc,
         atomic::{AtomicU64, Ordering},
     },
+    time::Instant,
 };
 
 use dashmap::DashMap;
+use graticule_engine::{MoveKind, MoveName};
 use graticule_kernel::{Chunk, KernelError};
 use graticule_plan::ChunkId;
 use graticule_transfer::{ChunkSource, Refusal};
@@ -16,6 +18,7 @@ use tracing::warn;
 
 use crate::{
     mixed::Mixed,
+    moves::{Moves, layer_of},
     spill::{SpillLog, SpilledChunk},
     uploads::Uploads,
 };
@@ -49,6 +52,7 @@ pub enum StoreError {
 pub struct ChunkStore {
     chunks: DashMap<ChunkId, Entry, Mixed>,
     pub(crate) uploads: Uploads,
+    pub(crate) moves: Moves,
     disk: SpillLog,
     disk_reads: Semaphore,
     clock: AtomicU64,
@@ -76,6 +80,7 @@ impl ChunkStore {
         Self {
             chunks: DashMap::with_hasher(Mixed::default()),
             uploads: Uploads::default(),
+            moves: Moves::default(),
             disk: SpillLog::new(parent, name),
             disk_reads: Semaphore::new(DISK_READS_MAX),
             clock: AtomicU64::new(0),
@@ -147,8 +152,12 @@ impl ChunkStore {
     ) -> Result<Chunk, StoreError> {
         let _permit = self.disk_reads.acquire().await.expect("it is never closed");
         let region = region.map(<[_]>::to_vec);
+        let began = Instant::now();
         let read = tokio::task::spawn_blocking(move || spilled.read(region.as_deref())).await;
         let read = read.map_err(std::io::Error::other).and_then(|read| read);
+        if let Ok(chunk) = &read {
+            self.note_disk(MoveKind::ReadBack, id, chunk.nbytes(), began);
+        }
         read.map_err(|error| {
             let why = error.to_string();
             if error.kind() == std::io::ErrorKind::InvalidInput {
@@ -177,9 +186,11 @@ impl ChunkStore {
                 Some(Place::Disk(_)) | None => continue,
             };
             // What cannot be written stays; the log has said so.
+            let began = Instant::now();
             let Ok(spilled) = self.disk.write(&chunk) else {
                 return false;
             };
+            self.note_disk(MoveKind::Spill, id, chunk.nbytes(), began);
             self.memory_to_disk(id, spilled);
         }
         true
@@ -188,6 +199,15 @@ impl ChunkStore {
     /// What the disk takes of chunks in a second, as far as it was measured.
     pub(crate) fn disk_bytes_per_s(&self) -> Option<u64> {
         self.disk.bytes_per_s()
+    }
+
+    fn note_disk(&self, kind: MoveKind, chunk: ChunkId, bytes: u64, began: Instant) {
+        let name = MoveName {
+            kind,
+            of: layer_of(chunk),
+            by: None,
+        };
+        self.moves.note(name, bytes, began);
     }
 
     fn memory_to_disk(&self, id: ChunkId, spilled: SpilledChunk) {

@@ -5,7 +5,7 @@ use std::{
 };
 
 use graticule_dashboard::{
-    Feed, JobOutcome, LayerInfo, LayerPlan, LeaveReason, Record, TaskFinished, WorkerStatus,
+    Feed, JobOutcome, LayerInfo, LayerPlan, LeaveReason, Moved, MovedKind, Record, TaskFinished, WorkerStatus,
 };
 use graticule_plan::{
     AxisWindow, BlockMap, ChunkGrid, Input, InputMap, JobId, LayerId, Source, TaskId, WorkerId,
@@ -130,6 +130,8 @@ struct Worker {
     memory: u64,
     spilled: u64,
     fetched: u64,
+    /// What it moved since its last report.
+    moves: Vec<Moved>,
     last_report: Instant,
 }
 
@@ -199,6 +201,7 @@ impl Cluster {
             memory: 0,
             spilled: 0,
             fetched: 0,
+            moves: Vec::new(),
             last_report: self.started,
         });
     }
@@ -347,10 +350,65 @@ impl Cluster {
                 _ => None,
             })
             .collect();
+        self.note_moves(mosaic, &told);
         told.into_iter().for_each(|record| self.tell(record));
         finished
             .into_iter()
             .for_each(|task| self.release_inputs(mosaic, task));
+    }
+
+    /// Keeps what the tasks that finished have moved, for their workers' next reports.
+    fn note_moves(&mut self, mosaic: &Mosaic, told: &[Record]) {
+        for record in told {
+            let Record::TaskFinished(done) = record else {
+                continue;
+            };
+            let name = |task: TaskId| Some((task.job, task.layer));
+            let row = |kind, of: Option<TaskId>, by: Option<TaskId>, bytes, (began_us, ended_us)| Moved {
+                kind,
+                of: of.and_then(name),
+                by: by.and_then(name),
+                count: 1,
+                bytes,
+                busy_us: ended_us - began_us,
+                cpu_us: 0,
+                began_us,
+                ended_us,
+            };
+            let fetch = (done.started_us.saturating_sub(done.fetch_us), done.started_us);
+            let mut moves = Vec::new();
+            for source in mosaic.sources(done.task) {
+                let holder = self
+                    .workers
+                    .iter()
+                    .find(|worker| worker.held.contains_key(&source));
+                let Some(holder) = holder else { continue };
+                let bytes = mosaic.chunk_bytes(source);
+                if holder.id != done.worker {
+                    let kind = MovedKind::Peer(holder.id);
+                    moves.push(row(kind, Some(source), Some(done.task), bytes, fetch));
+                } else if holder.held[&source] {
+                    moves.push(row(MovedKind::ReadBack, Some(source), None, bytes, fetch));
+                }
+            }
+            if LAYERS[done.task.layer.0 as usize].reads.is_empty() {
+                moves.push(row(
+                    MovedKind::Source,
+                    None,
+                    Some(done.task),
+                    done.bytes * 2,
+                    fetch,
+                ));
+            }
+            if done.spilled {
+                let ended_us = done.started_us + done.duration_us;
+                let write = (ended_us, ended_us + done.bytes / 800);
+                moves.push(row(MovedKind::Spill, Some(done.task), None, done.bytes, write));
+            }
+            if let Some(worker) = self.workers.iter_mut().find(|it| it.id == done.worker) {
+                worker.moves.extend(moves);
+            }
+        }
     }
 
     /// Drops the chunks that only `task` still needed.
@@ -487,6 +545,13 @@ impl Cluster {
                 worker: worker.id,
                 status,
             });
+            if !worker.moves.is_empty() {
+                told.push(Record::Moved {
+                    worker: worker.id,
+                    moves: std::mem::take(&mut worker.moves).into(),
+                    lost: 0,
+                });
+            }
         }
         told.into_iter().for_each(|record| self.tell(record));
     }

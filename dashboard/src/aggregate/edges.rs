@@ -87,6 +87,11 @@ impl Aggregator {
 
     pub(super) fn task_finished(&mut self, finished: &TaskFinished) -> bool {
         let task = finished.task;
+        let given = self
+            .active
+            .find(task)
+            .filter(|active| active.attempt == finished.attempt);
+        let given_us = given.map(|active| active.since_us);
         let Some(marked) = self.mark(task, Mark::Finished, finished.attempt) else {
             return false;
         };
@@ -113,12 +118,31 @@ impl Aggregator {
             worker.done += 1;
             worker.task_ended(finished.slot, ended_us);
         });
+        self.count_slot_time(finished, given_us);
         let sizes = (finished.bytes, finished.duration_us);
         self.tell_words(task, finished.worker, finished.attempt, sizes);
         let again = if marked.is_again { StreamTask::AGAIN } else { 0 };
         let spilled = if finished.spilled { StreamTask::SPILLED } else { 0 };
         self.draw(finished, again | spilled);
         is_there
+    }
+
+    /// Adds a task to what its slot did, and to what its worker did of its layer.
+    fn count_slot_time(&mut self, finished: &TaskFinished, given_us: Option<u64>) {
+        let (Some(layer), Some(worker)) = (self.layer_key(finished.task), self.workers.get(&finished.worker))
+        else {
+            return;
+        };
+        let worker = worker.key;
+        let began_us = finished.started_us;
+        let fetch_us = began_us.saturating_sub(finished.fetch_us);
+        self.account
+            .add_compute(worker, (began_us, began_us.saturating_add(finished.duration_us)));
+        self.account.add_fetch(worker, (fetch_us, began_us));
+        if let Some(given_us) = given_us.filter(|us| *us < fetch_us) {
+            self.account.add_queue(worker, (given_us, fetch_us));
+        }
+        self.shares.count(layer, worker, finished);
     }
 
     /// Keeps with a task's word who had the attempt, and the bytes and microseconds of what it made.

@@ -32,6 +32,13 @@ impl Aggregator {
         let Some((id, table)) = oldest.and_then(|id| self.jobs.remove_entry(&id)) else {
             return;
         };
+        for layer in table.layers.values() {
+            self.traffic.forget_layer(layer.key);
+            self.shares.forget_layer(layer.key);
+        }
+        if let (Some(from), Some(to)) = (table.started_us(), table.ended_us()) {
+            self.account.remember_work((from, to.max(from)));
+        }
         let (total, done) = table.totals();
         self.forgotten.total += total;
         self.forgotten.done += done;
@@ -58,7 +65,11 @@ impl Aggregator {
         if let Some(id) = oldest {
             self.active.remove_worker(id);
             self.failures.retain(|failure| failure.worker != id);
-            self.workers.remove(&id);
+            if let Some(table) = self.workers.remove(&id) {
+                self.traffic.forget_worker(table.key);
+                self.account.forget_worker(table.key);
+                self.shares.forget_worker(table.key);
+            }
             remember(&mut self.forgotten.workers, id);
         }
     }

@@ -106,6 +106,10 @@ impl JobTable {
         });
     }
 
+    pub(super) fn started_us(&self) -> Option<u64> {
+        self.started.as_ref().map(|started| started.at_us)
+    }
+
     pub(super) fn ended_us(&self) -> Option<u64> {
         self.ended.as_ref().map(|ended| ended.at_us)
     }
@@ -270,6 +274,17 @@ impl LayerTable {
     /// Whether the job's start told of it.
     pub(super) fn is_described(&self) -> bool {
         self.info.is_some()
+    }
+
+    pub(super) fn name(&self) -> Arc<str> {
+        self.info
+            .as_ref()
+            .map_or_else(|| "an operation".into(), |info| info.name.clone())
+    }
+
+    /// Bytes of a whole chunk; 0 until that is told.
+    pub(super) fn chunk_bytes(&self) -> u64 {
+        self.info.as_ref().map_or(0, |info| info.chunk_bytes)
     }
 
     /// How it is cut and what it reads, once that is told.

@@ -4,12 +4,14 @@
 //! grows (see `tasks.rs`), and all counts are computed from such sets; so two aggregators that were told the
 //! same records, however shuffled, show the same tables.
 
+mod account;
 mod active;
 mod activity;
 mod array;
 mod block;
 mod cells;
 mod edges;
+mod findings;
 mod forget;
 mod frame;
 mod jobs;
@@ -18,18 +20,24 @@ mod outline;
 mod publish;
 mod rate;
 mod scale;
+mod shares;
 mod spread;
 mod stream;
 mod tasks;
 mod tiles;
 mod timeline;
+mod traffic;
 mod watch;
 mod workers;
 
 #[cfg(test)]
 mod array_tests;
 #[cfg(test)]
+mod finding_tests;
+#[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod traffic_tests;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -39,21 +47,26 @@ use std::{
 use graticule_plan::{JobId, LayerId, TaskId, WorkerId};
 
 use self::{
+    account::Account,
     active::{Active, ActiveTasks},
     forget::Forgotten,
     jobs::{JobTable, rounded},
     log::TaskLog,
     rate::EndCounts,
+    shares::Shares,
     stream::TaskStream,
     tasks::Mark,
     tiles::TileCache,
+    traffic::Traffic,
     workers::WorkerTable,
 };
 pub use self::{
+    account::{ACCOUNT_BUCKET_COUNT_MAX, Accounts, SlotUse, USE_NAMES},
     activity::Activity,
     array::{ArrayPublisher, CELL_COUNT_MAX},
     block::{BlockStory, LINK_BLOCK_COUNT_MAX, Link},
     cells::{CELL_AGAIN, CELL_BYTES, Cell, CellState, CellView, FLAG_FORGOTTEN},
+    findings::{FINDING_COUNT_MAX, Finding, FindingKind, Insights},
     frame::{
         Delta, FORMAT_VERSION, Failure, FrameError, FrameKind, Gone, Head, JobRow, JobState, LayerRow,
         RowKey, RunningTask, Snapshot, StreamTask, WorkerRow, WorkerState,
@@ -64,6 +77,10 @@ pub use self::{
     stream::{STREAM_SPAN_US, STREAM_TASK_COUNT_MAX},
     tiles::{TILE_BASE_US, TILE_BUCKET_COUNT, TILE_LEVEL_MAX},
     timeline::{TIMELINE_TASK_COUNT_MAX, TimelineHead, TimelineSums, TimelineTasks},
+    traffic::{
+        Communication, FLOW_COUNT_MAX, MOVE_SPAN_COUNT_MAX, MOVE_SPAN_TOLD_MAX, MoveClass, MoveSpan,
+        MoveSums, MovedLayer, PAIR_COUNT_MAX, TimelineMoves,
+    },
 };
 use crate::Record;
 
@@ -99,6 +116,9 @@ pub struct Aggregator {
     log: TaskLog,
     tiles: TileCache,
     ends: EndCounts,
+    traffic: Traffic,
+    account: Account,
+    shares: Shares,
     forgotten: Forgotten,
     next_job_key: RowKey,
     next_layer_key: RowKey,
@@ -194,6 +214,7 @@ impl Aggregator {
             Record::WorkerStatus { worker, status } => {
                 self.with_worker(worker, |table| table.report(at_us, status))
             }
+            Record::Moved { worker, moves, lost } => self.moved(at_us, worker, &moves, lost),
         };
         self.rejected_count += u64::from(!is_sound);
     }

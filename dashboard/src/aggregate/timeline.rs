@@ -9,6 +9,7 @@ use super::{
     frame::{RowKey, StreamTask},
     log::Lane,
     tiles::ALL_LANES,
+    traffic::MoveClass,
 };
 
 /// Tasks of a span of time that are told one by one.
@@ -48,6 +49,8 @@ pub struct TimelineSums {
     pub busy_us: u64,
     /// By the key of the layer: tasks, and their time within the span; the longest first.
     pub layers: Vec<(RowKey, u64, u64)>,
+    /// Bytes that the workers of these lanes moved meanwhile, by kind.
+    pub moved: Vec<(MoveClass, u64)>,
 }
 
 impl Aggregator {
@@ -105,6 +108,7 @@ impl Aggregator {
             .into_iter()
             .map(|(layer, (n, us))| (layer, n, us))
             .collect();
+        sums.moved = self.moved_within((from_us, to_us), (lanes.0.0, lanes.1.0));
         sums.layers.sort_by_key(|(_, _, us)| std::cmp::Reverse(*us));
         sums
     }

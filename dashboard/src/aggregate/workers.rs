@@ -86,6 +86,22 @@ impl WorkerTable {
         });
     }
 
+    pub(super) fn name(&self) -> Arc<str> {
+        let joined = self.joined.as_ref();
+        joined.map_or_else(|| format!("worker {}", self.id).into(), |it| it.name.clone())
+    }
+
+    pub(super) fn budget_bytes(&self) -> u64 {
+        self.joined.as_ref().map_or(0, |joined| joined.budget_bytes)
+    }
+
+    /// From its joining until it left, or now; `None` before its joining is told, or if that is later.
+    pub(super) fn span_us(&self, now_us: u64) -> Option<(u64, u64)> {
+        let from = self.joined.as_ref()?.at_us;
+        let to = self.left_us().unwrap_or(now_us).min(now_us);
+        (from < to).then_some((from, to))
+    }
+
     pub(super) fn left_us(&self) -> Option<u64> {
         self.left.as_ref().map(|left| left.at_us)
     }

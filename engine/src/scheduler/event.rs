@@ -4,7 +4,7 @@ use bytes::Bytes;
 use graticule_plan::{ChunkId, JobId, Key, LayerId, Plan, TaskId, WorkerId};
 
 use super::RetireProgress;
-use crate::{Announce, BlockRun, Peer, SessionId, TaskTimes, ToScheduler, ToWorker, WorkerStatus};
+use crate::{Announce, BlockRun, Moved, Peer, SessionId, TaskTimes, ToScheduler, ToWorker, WorkerStatus};
 
 /// One connected client, as the shell numbers it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -239,6 +239,13 @@ pub enum Observation {
         worker: WorkerId,
         /// How it is.
         status: WorkerStatus,
+    },
+    /// A worker told what it moved.
+    Moved {
+        /// The worker.
+        worker: WorkerId,
+        /// What it moved.
+        moved: Moved,
     },
     /// A job began.
     JobStarted {

@@ -9,7 +9,9 @@ use super::{
     loss::Parting,
     record::{JobState, WorkerRecord},
 };
-use crate::{Announce, BlockRun, ChunkHeld, Peer, SessionId, ToScheduler, ToWorker, WorkerStatus};
+use crate::{
+    Announce, BlockRun, ChunkHeld, MOVE_COUNT_MAX, Peer, SessionId, ToScheduler, ToWorker, WorkerStatus,
+};
 
 /// The most tasks that one worker is believed to compute at a time.
 const SLOTS_MAX: u32 = 1024;
@@ -87,6 +89,13 @@ impl Scheduler {
             }
             ToScheduler::Retire { deadline_us } => self.on_retire_asked(worker, deadline_us),
             ToScheduler::Copied(reports) => self.on_copied(worker, reports),
+            ToScheduler::Moved(mut moved) => {
+                let left_out = moved.moves.len().saturating_sub(MOVE_COUNT_MAX);
+                moved.moves.truncate(MOVE_COUNT_MAX);
+                moved.lost += left_out as u64;
+                self.out
+                    .push(Command::Observe(Observation::Moved { worker, moved }));
+            }
         }
     }
 

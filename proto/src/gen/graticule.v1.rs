@@ -278,7 +278,7 @@ pub struct Version {
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct WorkerMessage {
-    #[prost(oneof = "worker_message::Message", tags = "1, 2, 3, 4, 5, 6, 7, 8")]
+    #[prost(oneof = "worker_message::Message", tags = "1, 2, 3, 4, 5, 6, 7, 8, 20")]
     pub message: ::core::option::Option<worker_message::Message>,
 }
 /// Nested message and enum types in `WorkerMessage`.
@@ -302,6 +302,9 @@ pub mod worker_message {
         Computing(super::ChunkList),
         #[prost(message, tag = "8")]
         ShortOfMemory(super::ShortOfMemory),
+        /// What was moved since it was told the last time.
+        #[prost(message, tag = "20")]
+        Moved(super::Moved),
     }
 }
 /// A worker would have to spill: what could it drop instead?
@@ -522,6 +525,64 @@ pub struct WorkerStatus {
     /// The most that memory and reserved together were since the worker began.
     #[prost(uint64, tag = "7")]
     pub peak_bytes: u64,
+}
+/// Bytes that a worker moved since it told the last time, a row for each kind, peer and pair of layers.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct Moved {
+    #[prost(message, repeated, tag = "1")]
+    pub moves: ::prost::alloc::vec::Vec<Move>,
+    /// Movements that had no room in the worker's table.
+    #[prost(uint64, tag = "2")]
+    pub lost: u64,
+}
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Move {
+    /// Whose chunks they are.
+    #[prost(message, optional, tag = "6")]
+    pub of: ::core::option::Option<LayerName>,
+    /// Whose tasks needed them.
+    #[prost(message, optional, tag = "7")]
+    pub by: ::core::option::Option<LayerName>,
+    #[prost(uint64, tag = "8")]
+    pub count: u64,
+    #[prost(uint64, tag = "9")]
+    pub bytes: u64,
+    #[prost(uint64, tag = "10")]
+    pub busy_us: u64,
+    #[prost(uint64, tag = "11")]
+    pub cpu_us: u64,
+    /// How long before the message the first began and the last ended.
+    #[prost(uint64, tag = "12")]
+    pub began_ago_us: u64,
+    #[prost(uint64, tag = "13")]
+    pub ended_ago_us: u64,
+    #[prost(oneof = "r#move::Kind", tags = "1, 2, 3, 4, 5")]
+    pub kind: ::core::option::Option<r#move::Kind>,
+}
+/// Nested message and enum types in `Move`.
+pub mod r#move {
+    #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Oneof)]
+    pub enum Kind {
+        /// The worker that they were fetched from.
+        #[prost(uint64, tag = "1")]
+        Peer(u64),
+        #[prost(bool, tag = "2")]
+        Source(bool),
+        #[prost(bool, tag = "3")]
+        Spill(bool),
+        #[prost(bool, tag = "4")]
+        ReadBack(bool),
+        #[prost(bool, tag = "5")]
+        Call(bool),
+    }
+}
+/// A layer of a job.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct LayerName {
+    #[prost(uint64, tag = "1")]
+    pub job: u64,
+    #[prost(uint32, tag = "2")]
+    pub layer: u32,
 }
 /// Said by the worker: it wants to leave. Said by the scheduler: it shall leave.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]

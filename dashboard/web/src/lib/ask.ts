@@ -30,7 +30,72 @@ export interface TimelineSums {
   busy_us: number;
   /** Layer's key, tasks, time; the longest first. */
   layers: [Key, number, number][];
+  /** Bytes that the workers of these lanes moved meanwhile. */
+  moved: [MoveClass, number][];
 }
+
+export type MoveClass = 'peer' | 'source' | 'spill' | 'read_back';
+
+/** Movements of a kind at a worker, close together. */
+export interface MoveSpan {
+  worker: Key;
+  class: MoveClass;
+  began_us: number;
+  ended_us: number;
+  bytes: number;
+}
+
+export interface MoveSums {
+  count: number;
+  bytes: number;
+  busy_us: number;
+}
+
+export interface MovedLayer {
+  layer: Key;
+  moved: number;
+  fetches: number;
+  fetch_us: number;
+  /** `null` if its plan is not known. */
+  needed: number | null;
+  source: number;
+  spilled: number;
+  read_back: number;
+  excess: number;
+}
+
+export interface CommunicationTold {
+  pairs: [Key, Key, MoveSums][];
+  own: [Key, MoveClass, MoveSums][];
+  flows: [Key | null, Key | null, MoveSums][];
+  layers: MovedLayer[];
+  left_out: MoveSums;
+  lost: number;
+}
+
+export interface Finding {
+  kind: string;
+  cost_us: number;
+  text: string;
+  remedy: string;
+  layer: Key | null;
+  worker: Key | null;
+  block: number | null;
+  span_us: [number, number] | null;
+}
+
+export interface InsightsTold {
+  now_us: number;
+  accounts: { bucket_us: number; columns: string[]; buckets: number[][]; workers: [Key, number[]][] };
+  findings: Finding[];
+}
+
+export const askCommunication = () => ask<CommunicationTold>('api/communication');
+
+export const askInsights = () => ask<InsightsTold>('api/insights');
+
+export const askMoves = (from_us: number, to_us: number) =>
+  ask<{ spans: MoveSpan[]; forgotten: number }>(`api/timeline/moves/${Math.max(0, Math.floor(from_us))}/${Math.max(0, Math.ceil(to_us))}`);
 
 export const askTimeline = () => ask<TimelineHead>('api/timeline');
 

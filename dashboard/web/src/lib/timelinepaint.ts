@@ -1,5 +1,6 @@
 import { mixed, pixel } from './cellpaint';
 import { FAILED, type DrawnTask, type Key, type WorkerRow } from './frame';
+import { paintMoves, type MoveScene } from './movetracks';
 import { laneName, TILE_BASE_US, TILE_BUCKETS, TILE_LEVEL_MAX, tileSpan, type Tile, type TileStore } from './tiles';
 import { rulerTimes, timeText, type Viewport } from './viewport';
 
@@ -20,10 +21,11 @@ export interface TimelineTokens {
   line2: string;
   alarm: string;
   accent: string;
+  notice: string;
   sans: string;
 }
 
-export interface TimelineScene {
+export interface TimelineScene extends MoveScene {
   viewport: Viewport;
   lanes: readonly Lane[];
   laneHeight: number;
@@ -59,6 +61,7 @@ export function paintTimeline(context: CanvasRenderingContext2D, scene: Timeline
   context.clip();
   if (scene.tasks !== null) paintTasks(context, scene, scene.tasks);
   paintRunning(context, scene);
+  paintMoves(context, scene, (at_us) => xAt(scene, at_us));
   paintBox(context, scene);
   context.restore();
   paintNames(context, scene);

@@ -106,6 +106,40 @@ describe('the timeline', () => {
     expect(Number(part[2])).toBeLessThanOrEqual(2);
   });
 
+  it('has what was moved below the slots, names it, hides it, and sums it up', async () => {
+    const { url } = await started('--speed', '8', '--once', '--tasks', '300');
+    const { page } = await open(chromium, `${url}#/timeline`);
+    await finished(page);
+    await ended(page, 264);
+    await page.getByTestId('timeline-canvas').focus();
+    await page.keyboard.press('Enter');
+    await until(page, 'sums', (text) => /[1-9][\d.]* .iB from workers/.test(plain(text)) && plain(text).includes('from outside'));
+    const box = (await page.getByTestId('timeline-canvas').boundingBox())!;
+    const tip = page.getByTestId('move-tip');
+    for (let y = 4; y < box.height && (await tip.count()) === 0; y += 2) {
+      for (let x = 200; x < 1000 && (await tip.count()) === 0; x += 200) await page.mouse.move(box.x + x, box.y + y);
+    }
+    expect(plain(await tip.innerText())).toMatch(/iB (from|to|back)[\s\S]*worker-\d[\s\S]*at 0:/);
+    const accents = async () =>
+      page.getByTestId('timeline-canvas').evaluate((element) => {
+        const canvas = element as HTMLCanvasElement;
+        const { data } = canvas.getContext('2d')!.getImageData(100, 0, canvas.width - 100, canvas.height - 30);
+        let count = 0;
+        // The accent of the light theme, #17727e.
+        for (let at = 0; at < data.length; at += 4) count += Number(data[at] === 0x17 && data[at + 1] === 0x72 && data[at + 2] === 0x7e);
+        return count;
+      });
+    await page.keyboard.press('Escape');
+    const transfers = page.getByRole('button', { name: 'Transfers' });
+    await page.waitForFunction(() => document.querySelector('[data-testid=sums]') === null);
+    const before = await accents();
+    await transfers.click();
+    expect(await transfers.getAttribute('aria-pressed')).toBe('false');
+    const deadline = Date.now() + 10_000;
+    while ((await accents()) >= before && Date.now() < deadline) await page.waitForTimeout(50);
+    expect(await accents()).toBeLessThan(before);
+  });
+
   it('shows hostile names as text, and says so while there is nothing', async () => {
     const { url } = await started('--idle');
     const hostile = '<img src=x onerror=alert(1)>';
