@@ -33,10 +33,16 @@ mod guard;
 mod http;
 mod hub;
 mod record;
+mod runs;
 
 pub use self::{
     error::DashboardError,
     feed::{BULK_RECORD_COUNT_MAX, Feed, FeedReceiver, STRUCTURAL_RECORD_COUNT_MAX},
     http::{Dashboard, DashboardHandle, DashboardOptions, VIEWER_COUNT_MAX},
     record::{JobOutcome, LayerInfo, LayerPlan, LeaveReason, Record, TaskFinished, WorkerStatus},
+    runs::{
+        ARCHIVE_BYTES_MAX, ARCHIVE_VERSION, Archive, ArchiveError, FILM_STEP_COUNT, FILM_VERSION,
+        FOLDER_BYTES_MAX, FOLDER_RUN_COUNT_MAX, RUN_BYTES_MAX, RUN_COUNT_MAX, Recording, RunKey, RunRow,
+        serve_report,
+    },
 };

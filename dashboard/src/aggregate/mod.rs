@@ -10,6 +10,7 @@ mod array;
 mod block;
 mod cells;
 mod edges;
+mod filmed;
 mod forget;
 mod frame;
 mod jobs;
@@ -65,6 +66,11 @@ pub use self::{
     tiles::{TILE_BASE_US, TILE_BUCKET_COUNT, TILE_LEVEL_MAX},
     timeline::{TIMELINE_TASK_COUNT_MAX, TimelineHead, TimelineSums, TimelineTasks},
 };
+pub(crate) use self::{
+    cells::{take_varint, varint},
+    filmed::BlockRuns,
+    log::{unzigzag, zigzag},
+};
 use crate::Record;
 
 /// Jobs that have rows; beyond that the ones that ended first are forgotten, and only then running ones.
@@ -96,6 +102,8 @@ pub struct Aggregator {
     active: ActiveTasks,
     failures: BTreeSet<FailureKey>,
     stream: TaskStream,
+    /// Whether ended tasks are kept out of the task stream: a film has them all on its timeline.
+    without_stream: bool,
     log: TaskLog,
     tiles: TileCache,
     ends: EndCounts,
