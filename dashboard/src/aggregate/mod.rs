@@ -11,6 +11,7 @@ mod array;
 mod block;
 mod cells;
 mod edges;
+mod filmed;
 mod findings;
 mod forget;
 mod frame;
@@ -82,6 +83,11 @@ pub use self::{
         MoveSums, MovedLayer, PAIR_COUNT_MAX, TimelineMoves,
     },
 };
+pub(crate) use self::{
+    cells::{take_varint, varint},
+    filmed::BlockRuns,
+    log::{unzigzag, zigzag},
+};
 use crate::Record;
 
 /// Jobs that have rows; beyond that the ones that ended first are forgotten, and only then running ones.
@@ -113,6 +119,8 @@ pub struct Aggregator {
     active: ActiveTasks,
     failures: BTreeSet<FailureKey>,
     stream: TaskStream,
+    /// Whether ended tasks are kept out of the task stream: a film has them all on its timeline.
+    without_stream: bool,
     log: TaskLog,
     tiles: TileCache,
     ends: EndCounts,

@@ -101,7 +101,11 @@ impl Pass<'_> {
                 DType::Float32 => self.planes::<f32>(&mut out, extents, plane_len)?,
                 DType::Float64 => self.planes::<f64>(&mut out, extents, plane_len)?,
                 DType::Bool => self.planes::<bool>(&mut out, extents, plane_len)?,
-                DType::Complex64 | DType::Complex128 | DType::DateTime64(_) | DType::TimeDelta64(_) => {
+                DType::Float16
+                | DType::Complex64
+                | DType::Complex128
+                | DType::DateTime64(_)
+                | DType::TimeDelta64(_) => {
                     return Err(description(format!("a raster as {}", self.part.dtype)));
                 }
             }
@@ -220,6 +224,7 @@ impl Pass<'_> {
                 match part.read.dtype() {
                     $(DType::$dtype => Ok(place::<$type, D>(bytemuck::cast_slice(scratch), &layout, &how, target, done)),)*
                     DType::Bool
+                    | DType::Float16
                     | DType::Complex64
                     | DType::Complex128
                     | DType::DateTime64(_)

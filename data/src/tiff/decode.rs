@@ -377,8 +377,12 @@ fn fill_element(dtype: DType, nodata: Option<f64>, text: Option<&str>) -> [u8; 8
     };
     match dtype {
         DType::Float32 => set(&(value as f32).to_ne_bytes()),
-        // No sample is decoded as a complex number or a time.
-        DType::Complex64 | DType::Complex128 | DType::DateTime64(_) | DType::TimeDelta64(_) => {}
+        // No sample is decoded as a half (those become float32), a complex number or a time.
+        DType::Float16
+        | DType::Complex64
+        | DType::Complex128
+        | DType::DateTime64(_)
+        | DType::TimeDelta64(_) => {}
         DType::Float64 => set(&value.to_ne_bytes()),
         DType::Bool | DType::UInt8 => set(&u8::try_from(whole).unwrap_or(0).to_ne_bytes()),
         DType::Int8 => set(&i8::try_from(whole).unwrap_or(0).to_ne_bytes()),
