@@ -207,6 +207,7 @@ impl Dashboard {
                 "/api/timeline/sums/{from_us}/{to_us}/{first_worker}/{first_slot}/{last_worker}/{last_slot}",
                 get(timeline_sums),
             )
+            .route("/metrics", get(metrics))
             .route("/api/health", get(health))
             .with_state(self.watch.clone())
             .merge(self.shelf.clone().router())
@@ -384,6 +385,19 @@ async fn answer(watch: &Watch, question: Question) -> Response {
         None if watch.hub.is_serving() => {
             (StatusCode::NOT_FOUND, "no longer, or not yet, known\n").into_response()
         }
+        None => busy(),
+    }
+}
+
+/// Prometheus' text format.
+async fn metrics(State(watch): State<Watch>) -> Response {
+    let viewers = VIEWER_COUNT_MAX - watch.viewers.available_permits();
+    let headers = [
+        (header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8"),
+        (header::CACHE_CONTROL, "no-store"),
+    ];
+    match watch.hub.ask(Question::Metrics { viewers }).await {
+        Some(text) => (headers, text).into_response(),
         None => busy(),
     }
 }

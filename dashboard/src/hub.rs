@@ -14,7 +14,7 @@ use tracing::warn;
 
 use crate::{
     DashboardError, FeedReceiver,
-    aggregate::{Activity, Aggregator, ArrayPublisher, Publisher, RowKey},
+    aggregate::{Activity, Aggregator, ArrayPublisher, Publisher, RowKey, ServerFigures},
     runs::{Archive, Recorder, RunKey, RunRow, RunWriter},
 };
 
@@ -62,6 +62,8 @@ pub(crate) enum Question {
     Communication,
     /// Where the slots' time went, and what to do about it.
     Insights,
+    /// Figures for a monitoring system, as text.
+    Metrics { viewers: usize },
     /// Sums over a span of time and the lanes from one to another, each a worker's key and a slot.
     Sums {
         from_us: u64,
@@ -436,6 +438,10 @@ impl HubState {
             Question::Tasks { from_us, to_us } => json(&aggregator.timeline_tasks(from_us, to_us)),
             Question::Moves { from_us, to_us } => json(&aggregator.timeline_moves(from_us, to_us)),
             Question::Communication => json(&aggregator.communication()),
+            Question::Metrics { viewers } => {
+                let dropped = self.receiver.dropped_count();
+                aggregator.metrics(now_us, ServerFigures { dropped, viewers })
+            }
             Question::Insights => json(&aggregator.insights(now_us)),
             Question::Sums {
                 from_us,

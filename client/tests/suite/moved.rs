@@ -31,7 +31,7 @@ fn matrix(rows: u64, chunks: &[Chunks; 2]) -> Array {
 }
 
 /// What the dashboard answers.
-async fn get(client: &Client, path: &str) -> Vec<u8> {
+pub(crate) async fn get(client: &Client, path: &str) -> Vec<u8> {
     let url = client.dashboard_url().unwrap();
     let host = url.trim_start_matches("http://").trim_end_matches('/');
     let mut stream = TcpStream::connect(host).await.unwrap();

@@ -1,4 +1,6 @@
-use graticule_plan::{TaskId, WorkerId};
+use std::sync::Arc;
+
+use graticule_plan::{JobId, TaskId, WorkerId};
 
 use super::{
     Aggregator, FAILURE_COUNT_MAX, FailureKey,
@@ -8,7 +10,7 @@ use super::{
     scale::quantised,
     tasks::{Mark, Marked, Standing, Told},
 };
-use crate::TaskFinished;
+use crate::{JobOutcome, TaskFinished};
 
 /// What records of tasks do. Each returns whether the record agrees with what is known.
 impl Aggregator {
@@ -113,6 +115,9 @@ impl Aggregator {
             layer.fetch_us = layer.fetch_us.saturating_add(finished.fetch_us);
             layer.ends.count(finished.started_us, ended_us);
             layer.times.count(finished.duration_us);
+            self.meters
+                .operation(&layer.name())
+                .finish(finished, marked.is_again);
         }
         let is_there = self.with_worker(finished.worker, |worker| {
             worker.done += 1;
@@ -182,6 +187,31 @@ impl Aggregator {
         is_sound
     }
 
+    /// A job is over. Where observations were dropped, its tasks' counts are put right by the scheduler's own.
+    pub(super) fn job_ended(
+        &mut self,
+        at_us: u64,
+        job: JobId,
+        outcome: &JobOutcome,
+        finished: Option<Arc<[u64]>>,
+    ) -> bool {
+        let is_known = self.jobs.get(&job).is_some_and(|table| table.is_ended());
+        let is_sound = self.with_job(job, |table, _| table.end(at_us, outcome, finished.clone()));
+        let Some(table) = self.jobs.get(&job).filter(|_| is_sound && !is_known) else {
+            return is_sound;
+        };
+        self.meters.job_ended(table.row().state);
+        for (id, layer) in &table.layers {
+            let truth = finished.as_ref().and_then(|finished| finished.get(id.0 as usize));
+            let (_, counted) = layer.progress(None);
+            let missed = truth.map_or(0, |truth| truth.saturating_sub(counted));
+            if missed > 0 {
+                self.meters.operation(&layer.name()).finished += missed;
+            }
+        }
+        true
+    }
+
     pub(super) fn task_failed(
         &mut self,
         at_us: u64,
@@ -199,6 +229,13 @@ impl Aggregator {
             return is_there;
         }
         self.tell_words(task, worker, attempt, (0, 0));
+        if let Some(layer) = self
+            .jobs
+            .get(&task.job)
+            .and_then(|table| table.layers.get(&task.layer))
+        {
+            self.meters.operation(&layer.name()).failed += 1;
+        }
         let message = clip_message(message);
         self.failures.insert(FailureKey {
             at_us,

@@ -303,7 +303,7 @@ impl LayerTable {
     }
 
     /// Total and finished tasks; `truth` is the scheduler's own count, once the job ended.
-    fn progress(&self, truth: Option<u64>) -> (u64, u64) {
+    pub(super) fn progress(&self, truth: Option<u64>) -> (u64, u64) {
         let total = self.block_end();
         let done = truth.unwrap_or(self.words.tally().done + self.rough_done);
         (total, done.min(total))

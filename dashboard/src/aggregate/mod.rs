@@ -11,12 +11,14 @@ mod array;
 mod block;
 mod cells;
 mod edges;
+mod exposition;
 mod filmed;
 mod findings;
 mod forget;
 mod frame;
 mod jobs;
 mod log;
+mod meters;
 mod outline;
 mod publish;
 mod rate;
@@ -53,6 +55,7 @@ use self::{
     forget::Forgotten,
     jobs::{JobTable, rounded},
     log::TaskLog,
+    meters::Meters,
     rate::EndCounts,
     shares::Shares,
     stream::TaskStream,
@@ -67,11 +70,13 @@ pub use self::{
     array::{ArrayPublisher, CELL_COUNT_MAX},
     block::{BlockStory, LINK_BLOCK_COUNT_MAX, Link},
     cells::{CELL_AGAIN, CELL_BYTES, Cell, CellState, CellView, FLAG_FORGOTTEN},
+    exposition::ServerFigures,
     findings::{FINDING_COUNT_MAX, Finding, FindingKind, Insights},
     frame::{
         Delta, FORMAT_VERSION, Failure, FrameError, FrameKind, Gone, Head, JobRow, JobState, LayerRow,
         RowKey, RunningTask, Snapshot, StreamTask, WorkerRow, WorkerState,
     },
+    meters::METERED_OPERATION_COUNT_MAX,
     outline::{AxisOutline, InputOutline, LayerOutline, Outline},
     publish::{DELTA_BYTES_MAX, Publisher, SNAPSHOT_BYTES_MAX},
     rate::PULSE_SECONDS,
@@ -88,7 +93,7 @@ pub(crate) use self::{
     filmed::BlockRuns,
     log::{unzigzag, zigzag},
 };
-use crate::Record;
+use crate::{LeaveReason, Record};
 
 /// Jobs that have rows; beyond that the ones that ended first are forgotten, and only then running ones.
 pub const JOB_COUNT_MAX: usize = 32;
@@ -128,6 +133,7 @@ pub struct Aggregator {
     account: Account,
     shares: Shares,
     forgotten: Forgotten,
+    meters: Meters,
     next_job_key: RowKey,
     next_layer_key: RowKey,
     next_worker_key: RowKey,
@@ -155,16 +161,24 @@ impl Aggregator {
     pub fn apply(&mut self, at_us: u64, record: Record) {
         self.record_count += 1;
         let is_sound = match record {
-            Record::JobStarted { job, name, layers } => self.with_job(job, |table, next_key| {
-                table.start(at_us, &name, &layers, next_key);
-            }),
+            Record::JobStarted { job, name, layers } => {
+                let is_known = self
+                    .jobs
+                    .get(&job)
+                    .is_some_and(|table| table.started_us().is_some());
+                let is_sound = self.with_job(job, |table, next_key| {
+                    table.start(at_us, &name, &layers, next_key);
+                });
+                self.meters.jobs_started += u64::from(is_sound && !is_known);
+                is_sound
+            }
             Record::JobEnded {
                 job,
                 outcome,
                 finished,
             } => {
                 self.active.remove_job(job);
-                self.with_job(job, |table, _| table.end(at_us, &outcome, finished))
+                self.job_ended(at_us, job, &outcome, finished)
             }
             Record::WorkerJoined {
                 worker,
@@ -172,12 +186,21 @@ impl Aggregator {
                 address,
                 slots,
                 budget_bytes,
-            } => self.with_worker(worker, |table| {
-                table.join(at_us, &name, &address, slots, budget_bytes)
-            }),
+            } => {
+                let mut is_new = false;
+                let is_sound = self.with_worker(worker, |table| {
+                    is_new = table.join(at_us, &name, &address, slots, budget_bytes);
+                });
+                self.meters.workers_joined += u64::from(is_new);
+                is_sound
+            }
             Record::WorkerLeft { worker, why } => {
                 self.active.remove_worker(worker);
-                self.with_worker(worker, |table| table.leave(at_us, &why))
+                let mut is_new = false;
+                let is_sound = self.with_worker(worker, |table| is_new = table.leave(at_us, &why));
+                let is_loss = matches!(why, LeaveReason::Lost { .. });
+                self.meters.workers_lost += u64::from(is_new && is_loss);
+                is_sound
             }
             Record::TaskAssigned {
                 task,

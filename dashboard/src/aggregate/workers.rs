@@ -59,8 +59,17 @@ impl WorkerTable {
         }
     }
 
-    pub(super) fn join(&mut self, at_us: u64, name: &str, address: &str, slots: u32, budget_bytes: u64) {
-        if self.joined.is_none() {
+    /// Whether that was not known before.
+    pub(super) fn join(
+        &mut self,
+        at_us: u64,
+        name: &str,
+        address: &str,
+        slots: u32,
+        budget_bytes: u64,
+    ) -> bool {
+        let is_new = self.joined.is_none();
+        if is_new {
             self.joined = Some(Joined {
                 at_us,
                 name: clip(name),
@@ -69,11 +78,13 @@ impl WorkerTable {
                 budget_bytes,
             });
         }
+        is_new
     }
 
-    pub(super) fn leave(&mut self, at_us: u64, why: &LeaveReason) {
+    /// Whether that was not known before.
+    pub(super) fn leave(&mut self, at_us: u64, why: &LeaveReason) -> bool {
         if self.left.is_some() {
-            return;
+            return false;
         }
         let (state, message) = match why {
             LeaveReason::Retired => (WorkerState::Retired, None),
@@ -84,6 +95,7 @@ impl WorkerTable {
             state,
             message,
         });
+        true
     }
 
     pub(super) fn name(&self) -> Arc<str> {
