@@ -59,7 +59,10 @@ impl Array {
         self.check_number("cov")?;
         if self.dtype() == DType::Float16 {
             // Powers leave its range.
-            return self.astype(DType::Float32)?.moment(order, ddof, over)?.astype(DType::Float16);
+            return self
+                .astype(DType::Float32)?
+                .moment(order, ddof, over)?
+                .astype(DType::Float16);
         }
         let float = match self.dtype().kind() {
             Kind::Float => self.clone(),
