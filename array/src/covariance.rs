@@ -57,6 +57,13 @@ impl Array {
     /// As [`Array::reduce`].
     pub fn moment(&self, order: u32, ddof: u32, over: &Over) -> Result<Array, ArrayError> {
         self.check_number("cov")?;
+        if self.dtype() == DType::Float16 {
+            // Powers leave its range.
+            return self
+                .astype(DType::Float32)?
+                .moment(order, ddof, over)?
+                .astype(DType::Float16);
+        }
         let float = match self.dtype().kind() {
             Kind::Float => self.clone(),
             _ => self.astype(DType::Float64)?,

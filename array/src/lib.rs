@@ -52,7 +52,6 @@ mod infer;
 mod interpolate;
 mod linalg;
 mod lower;
-mod network;
 mod numbers;
 mod operand;
 mod order;

@@ -15,33 +15,19 @@ impl Array {
     /// Sorts along an axis; NaN counts as greater than all numbers.
     ///
     /// Each line is sorted by one task: the axis is rechunked to one chunk, into the read where that is possible, with the
-    /// other axes cut so that a task works on [`WORKING_SET_BYTES`] at most. Lines of several chunks that take more are sorted
-    /// in blocks, which are merged in pairs ([`Array::sort_by_blocks`]).
+    /// other axes cut so that a task works on [`WORKING_SET_BYTES`] at most.
     ///
     /// # Errors
     /// [`ArrayError::AxisOutOfRange`].
     pub fn sort(&self, axis: i64, descending: bool) -> Result<Array, ArrayError> {
-        let at = axis_index(axis, self.ndim())?;
-        match self.block_to_merge(at, self.0.origin.element_bytes.max(self.dtype().size_bytes())) {
-            Some(block) => self.sort_by_blocks(axis, descending, block),
-            None => self.sorted(axis, descending, false, None),
-        }
+        self.sorted(axis, descending, false, None)
     }
 
     /// Finds the positions along an axis that would sort it, int64; equal elements keep their order.
     ///
-    /// Long lines go as those of [`Array::sort`], but not those of 64-bit integers, times and complex numbers, which one task
-    /// must hold.
-    ///
     /// # Errors
     /// As [`Array::sort`].
     pub fn argsort(&self, axis: i64, descending: bool) -> Result<Array, ArrayError> {
-        let at = axis_index(axis, self.ndim())?;
-        if let Some(block) = self.block_to_merge(at, DType::Complex128.size_bytes())
-            && let Some(made) = self.argsort_by_blocks(axis, descending, block)?
-        {
-            return Ok(made);
-        }
         self.sorted(axis, descending, true, None)
     }
 

@@ -210,15 +210,7 @@ fn keep_first<T>(line: &mut [T], kept: usize, compare: impl Fn(&T, &T) -> Orderi
         first.select_nth_unstable_by(kept, &compare);
         first = &mut first[..kept];
     }
-    // Two sorted lines after one another, as those of blocks that are merged, are what a stable sort looks for.
-    let falls = first
-        .windows(2)
-        .filter(|pair| compare(&pair[1], &pair[0]).is_lt());
-    match falls.take(2).count() {
-        0 => {}
-        1 => first.sort_by(&compare),
-        _ => first.sort_unstable_by(&compare),
-    }
+    first.sort_unstable_by(&compare);
 }
 
 /// The value of a `Search` node.

@@ -1,6 +1,5 @@
 //! Reductions over axes, at every stage, and reductions of groups along one axis.
 
-mod doubling;
 mod drive;
 mod extreme;
 mod fold;

@@ -6,19 +6,17 @@
 //! is associative and nothing else, so NaN ends with its window.
 //!
 //! Only what comes out the same to the bit in whatever order it is taken is made so: counts and extremes. A sum of floats
-//! would depend on where a block begins, and so on how an array is cut and what of it is sliced: sums, products, means and
-//! variances are made by doubling ([`super::doubling`]).
+//! would depend on where a block begins, and so on how an array is cut and what of it is sliced.
 
 use graticule_ops::{Node, NodeId, ReduceKind, Stage};
 use graticule_plan::DType;
 
 use super::{
     Layout, Request, carried, carrier,
-    doubling::Doubling,
     drive::{SlicesOf, States, StatesOf},
     extreme::Extreme,
-    fold::{Count, Fold, Mean, Prod, Sum, Var},
-    reducible::{Moments, Reducible},
+    fold::{Count, Fold},
+    reducible::Reducible,
     sink::Sink,
     skips,
     stage::Empty,
@@ -33,8 +31,6 @@ use crate::{
 
 /// Elements of a window from which on its length shall not matter; shorter ones are as well reduced one by one.
 const WINDOW_LEN_MIN: usize = 4;
-/// Windows that are made by doubling at once, at least; at most as many again as rows that they share.
-const DOUBLED_COUNT_MIN: usize = 64;
 /// Bytes of the states of a block, which shall stay in a core's cache.
 const STATES_BYTES: usize = 192 << 10;
 /// Neighbouring elements of a row below which columns are put together from all axes.
@@ -113,20 +109,13 @@ fn windows(request: &Request<'_>, x: NodeId, stage: Stage, values: &Values) -> O
         return None;
     };
     let len = usize::try_from(*len).ok()?;
-    let is_moving = matches!(
+    let is_exact = matches!(
         request.reduction.kind,
-        ReduceKind::Count
-            | ReduceKind::Min
-            | ReduceKind::Max
-            | ReduceKind::Sum
-            | ReduceKind::Prod
-            | ReduceKind::Mean
-            | ReduceKind::Var { .. }
-            | ReduceKind::Std { .. }
+        ReduceKind::Count | ReduceKind::Min | ReduceKind::Max
     );
     let is_float = matches!(carrier(request.reduction), DType::Float32 | DType::Float64);
     let is_some = values.meta(x).shape.iter().all(|&len| len > 0);
-    let fits = stage == Stage::Whole && is_moving && is_float && is_some;
+    let fits = stage == Stage::Whole && is_exact && is_float && is_some;
     (fits && len >= WINDOW_LEN_MIN && request.axes == [axis + 1]).then_some(Windows {
         base: *base,
         axis: *axis,
@@ -158,61 +147,13 @@ impl Moving<'_> {
         }
     }
 
-    fn of<T: Moments, const SKIP: bool>(&self, kind: &ReduceKind) -> Result<Chunk, KernelError> {
+    fn of<T: Reducible, const SKIP: bool>(&self, kind: &ReduceKind) -> Result<Chunk, KernelError> {
         match *kind {
             ReduceKind::Count => self.fold::<T, _>(Count),
             ReduceKind::Min => self.fold::<T, _>(Extreme::<false, SKIP>),
             ReduceKind::Max => self.fold::<T, _>(Extreme::<true, SKIP>),
-            ReduceKind::Sum => self.doubled::<T, _>(Sum::<SKIP>),
-            ReduceKind::Prod => self.doubled::<T, _>(Prod::<SKIP>),
-            ReduceKind::Mean => self.doubled::<T, _>(Mean::<SKIP>),
-            ReduceKind::Var { ddof } => self.doubled::<T, _>(Var::<SKIP> { ddof, is_std: false }),
-            ReduceKind::Std { ddof } => self.doubled::<T, _>(Var::<SKIP> { ddof, is_std: true }),
             _ => unreachable!("no other reduction is made so"),
         }
-    }
-
-    /// With states by doubling, of windows as many as fit a cache at once.
-    fn doubled<T: Reducible, F: Fold<T>>(&self, fold: F) -> Result<Chunk, KernelError> {
-        let reduction = self.request.reduction;
-        let mut sink = Sink::new::<T>(reduction, fold, Stage::Whole, &self.shape, Empty::Raises)?;
-        let (window, count) = (self.window, self.rows - (self.window - 1));
-        // Of each row two states, of each window one more.
-        let room = STATES_BYTES / (size_of::<F::A>() + size_of::<F::B>() + size_of::<F::C>());
-        let least = window.max(DOUBLED_COUNT_MIN);
-        let width = (room / (3 * least + 2 * window)).clamp(*WIDTH.start(), *WIDTH.end());
-        let width = width.min(self.inner);
-        let at_once = ((room / width).saturating_sub(2 * window) / 3).clamp(least, least.max(count));
-        let at_once = at_once.min(count);
-        // Where a row is as long as what is worked on, rows lie one after the other.
-        let rows_max = if width == self.inner {
-            at_once + window - 1
-        } else {
-            1
-        };
-        let mut doubling = Doubling::<T, F>::new(fold, window, at_once, width);
-        let mut tiles = Tiles::new(self.group, rows_max * width)?;
-        for outer in 0..self.outer {
-            for first in (0..self.inner).step_by(width) {
-                doubling.width = width.min(self.inner - first);
-                for start in (0..count).step_by(at_once) {
-                    let made = at_once.min(count - start);
-                    let rows = made + window - 1;
-                    for row in (0..rows).step_by(rows_max) {
-                        let len = rows_max.min(rows - row) * doubling.width;
-                        let at = (outer * self.rows + start + row) * self.inner + first;
-                        doubling.put(row, tiles.values::<T>(at, len)?);
-                    }
-                    doubling.make(made);
-                    for row in (0..made).step_by(rows_max) {
-                        let end = made.min(row + rows_max);
-                        let at = (outer * count + start + row) * self.inner + first;
-                        sink.put::<T>(at, doubling.windows(row..end))?;
-                    }
-                }
-            }
-        }
-        sink.finish()
     }
 
     fn fold<T: Reducible, F: Fold<T>>(&self, fold: F) -> Result<Chunk, KernelError> {
@@ -378,7 +319,7 @@ impl<T: Reducible, F: Fold<T>> Block<T, F> {
 
 /// The state of one element.
 #[inline(always)]
-pub(super) fn single<T: Reducible, F: Fold<T>>(fold: F, x: T) -> (F::A, F::B, F::C) {
+fn single<T: Reducible, F: Fold<T>>(fold: F, x: T) -> (F::A, F::B, F::C) {
     let (mut a, mut b, mut c) = fold.start();
     fold.step(&mut a, &mut b, &mut c, x, 0);
     fold.settle(&mut a, &mut b, 1);
@@ -388,7 +329,7 @@ pub(super) fn single<T: Reducible, F: Fold<T>>(fold: F, x: T) -> (F::A, F::B, F:
     (a, b, c)
 }
 
-pub(super) type SlicesMut<'a, A, B, C> = (&'a mut [A], &'a mut [B], &'a mut [C]);
+type SlicesMut<'a, A, B, C> = (&'a mut [A], &'a mut [B], &'a mut [C]);
 
 /// From the last row to the first, what is made of each and all after it.
 struct Ends<'a, T: Reducible, F: Fold<T>> {
@@ -443,11 +384,11 @@ impl<T: Reducible, F: Fold<T>> Kernel for Extend<'_, T, F> {
 }
 
 /// Combines states with those of what comes after.
-pub(super) struct Join<'a, T: Reducible, F: Fold<T>> {
-    pub(super) fold: F,
-    pub(super) earlier: SlicesOf<'a, T, F>,
-    pub(super) later: SlicesOf<'a, T, F>,
-    pub(super) both: SlicesMut<'a, F::A, F::B, F::C>,
+struct Join<'a, T: Reducible, F: Fold<T>> {
+    fold: F,
+    earlier: SlicesOf<'a, T, F>,
+    later: SlicesOf<'a, T, F>,
+    both: SlicesMut<'a, F::A, F::B, F::C>,
 }
 
 impl<T: Reducible, F: Fold<T>> Kernel for Join<'_, T, F> {

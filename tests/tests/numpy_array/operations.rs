@@ -216,7 +216,6 @@ fn powers_of_one_number_are_numpys_to_the_sign_of_zero() {
     ];
     let floats = "np.array([-np.inf, -2, -0.0, 0.0, 0.25, 2, 1e30, np.inf, np.nan])";
     for (dtype, values) in [
-        (DType::Float16, floats),
         (DType::Float32, floats),
         (DType::Float64, floats),
         (DType::Int16, "np.array([-2, 0, 1, 3])"),

@@ -58,32 +58,6 @@ proptest! {
     }
 
     #[test]
-    fn blocks_are_merged_to_what_one_task_would_sort(seed in any::<u64>(), dtype in 0..DType::REAL.len(),
-            descending in any::<bool>(), block in 1..5u64) {
-        let mut random = Random::new(seed);
-        let (mut shape, axis) = shape_and_axis(&mut random);
-        let at = axis.rem_euclid(shape.len() as i64) as usize;
-        shape[at] *= 1 + random.below(3);
-        let values = *random.pick(&[Values::Tame, Values::Wild]);
-        let case = case(&mut random, &[(DType::REAL[dtype], shape, values)]);
-        let x = &case.last().array;
-        let flip = |python: String| if descending { format!("np.flip({python}, {axis})") } else { python };
-        let sorted = flip(format!("np.sort(a0, axis={axis})"));
-        let built = x.sort_by_blocks(axis, descending, block);
-        check_built(built.clone(), &sorted, &case.inputs, &Near::Same).map_err(TestCaseError::fail)?;
-        let first = built.and_then(|sorted| sorted.slice(&[graticule_array::Index::range(0, 2)]));
-        check_built(first, &format!("({sorted})[0:2]"), &case.inputs, &Near::Same).map_err(TestCaseError::fail)?;
-        let positions = match descending {
-            false => format!("np.argsort(a0, axis={axis}, stable=True)"),
-            true => format!("a0.shape[{axis}] - 1 - np.flip(np.argsort(np.flip(a0, {axis}), axis={axis}, stable=True), {axis})"),
-        };
-        match x.argsort_by_blocks(axis, descending, block).unwrap() {
-            Some(built) => check_built(Ok(built), &positions, &case.inputs, &Near::Same).map_err(TestCaseError::fail)?,
-            None => prop_assert!(matches!(x.dtype(), DType::Int64 | DType::UInt64)),
-        }
-    }
-
-    #[test]
     fn the_greatest_and_the_least_are_found(seed in any::<u64>(), dtype in 0..DType::REAL.len(), count in -5..6i64) {
         let mut random = Random::new(seed);
         let (shape, axis) = shape_and_axis(&mut random);
