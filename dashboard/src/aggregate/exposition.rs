@@ -267,10 +267,5 @@ impl Aggregator {
                 ("queued", f64::from(row.queued)),
             ]
         });
-        family(
-            "graticule_worker_cpu_cores",
-            "Cores that a worker keeps busy.",
-            |row| vec![("", f64::from(row.cpu) / 100.0)],
-        );
     }
 }
