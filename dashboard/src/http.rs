@@ -1,7 +1,6 @@
 use std::{
     io,
     net::{IpAddr, SocketAddr},
-    path::PathBuf,
     sync::Arc,
     thread,
     time::{Duration, Instant},
@@ -36,7 +35,6 @@ use crate::{
     assets::{self, Asset},
     guard::{self, Guard},
     hub::{Frame, Hub, Question, Topic},
-    runs::{Recording, Shelf, open_folder},
 };
 
 /// Viewers that may follow at once; more are asked to come back later.
@@ -66,8 +64,6 @@ pub struct DashboardOptions {
     /// Whether to listen where other machines reach it, although there is neither TLS nor a login yet. For
     /// containers whose network is closed.
     pub allow_off_loopback: bool,
-    /// The folder to which runs are written when they end; without one the last ones stay in memory alone.
-    pub runs: Option<PathBuf>,
 }
 
 impl Default for DashboardOptions {
@@ -77,7 +73,6 @@ impl Default for DashboardOptions {
             started: Instant::now(),
             host_names: Vec::new(),
             allow_off_loopback: false,
-            runs: None,
         }
     }
 }
@@ -86,7 +81,6 @@ impl Default for DashboardOptions {
 #[derive(Debug)]
 pub struct Dashboard {
     watch: Watch,
-    shelf: Shelf,
     thread: thread::JoinHandle<()>,
 }
 
@@ -158,14 +152,7 @@ impl Dashboard {
     /// Starts to take records in. `bound` is the address the page will be asked for at: it becomes one of the
     /// host names by which it may be.
     fn new(receiver: FeedReceiver, options: DashboardOptions, bound: IpAddr) -> Result<Self, DashboardError> {
-        let (folder, writer) = match options.runs {
-            Some(path) => open_folder(path).map(|(folder, writer)| (Some(folder), Some(writer)))?,
-            None => (None, None),
-        };
-        let first_key = folder.as_ref().map_or(1, |folder| folder.next_key());
-        let writer = writer.map(|writer| (first_key, writer));
-        let (hub, thread) = Hub::start(receiver, &options.cluster, options.started, writer)?;
-        let shelf = Shelf::new(hub.clone(), folder);
+        let (hub, thread) = Hub::start(receiver, &options.cluster, options.started)?;
         let mut host_names: Vec<String> = options
             .host_names
             .iter()
@@ -182,7 +169,7 @@ impl Dashboard {
                 host_names: host_names.into(),
             },
         };
-        Ok(Self { watch, shelf, thread })
+        Ok(Self { watch, thread })
     }
 
     /// The routes of the page.
@@ -209,12 +196,11 @@ impl Dashboard {
             )
             .route("/metrics", get(metrics))
             .route("/api/health", get(health))
-            .with_state(self.watch.clone())
-            .merge(self.shelf.clone().router())
             .layer(middleware::from_fn_with_state(
                 self.watch.guard.clone(),
                 guard::check,
             ))
+            .with_state(self.watch.clone())
     }
 }
 
@@ -227,11 +213,6 @@ impl DashboardHandle {
     /// What to open in a browser.
     pub fn url(&self) -> String {
         format!("http://{}/", self.address)
-    }
-
-    /// Reaches what it keeps of runs.
-    pub fn recording(&self) -> Recording {
-        Recording::of(self.hub.clone())
     }
 
     /// Says good-bye to viewers, stops listening and joins the aggregator's thread.

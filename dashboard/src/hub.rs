@@ -2,7 +2,7 @@ use std::{
     collections::BTreeMap,
     sync::mpsc::{self, RecvTimeoutError},
     thread,
-    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
+    time::{Duration, Instant},
 };
 
 use axum::extract::ws::{Message, Utf8Bytes};
@@ -10,12 +10,10 @@ use base64::{Engine, engine::general_purpose::STANDARD};
 use bytes::Bytes;
 use serde::Serialize;
 use tokio::sync::{broadcast, oneshot};
-use tracing::warn;
 
 use crate::{
     DashboardError, FeedReceiver,
     aggregate::{Activity, Aggregator, ArrayPublisher, Publisher, RowKey, ServerFigures},
-    runs::{Archive, Recorder, RunKey, RunRow, RunWriter},
 };
 
 /// Time between two frames.
@@ -109,10 +107,6 @@ enum Request {
     Follow(Topic, oneshot::Sender<broadcast::Receiver<Frame>>),
     Snapshot(Topic, oneshot::Sender<Frame>),
     Ask(Question, oneshot::Sender<Bytes>),
-    Runs(oneshot::Sender<Vec<RunRow>>),
-    Archive(RunKey, oneshot::Sender<Archive>),
-    Since(u64, oneshot::Sender<Archive>),
-    Now(oneshot::Sender<u64>),
     Stop,
 }
 
@@ -124,27 +118,16 @@ pub(crate) struct Hub {
 }
 
 impl Hub {
-    /// Starts the aggregator's thread. `started` is the cluster's start, from which records count their time. `shelf` is
-    /// who writes runs that end, and the key of the first one.
+    /// Starts the aggregator's thread. `started` is the cluster's start, from which records count their time.
     pub(crate) fn start(
         receiver: FeedReceiver,
         cluster: &str,
         started: Instant,
-        shelf: Option<(RunKey, RunWriter)>,
     ) -> Result<(Self, thread::JoinHandle<()>), DashboardError> {
         let (requests, inbox) = mpsc::sync_channel(REQUEST_COUNT_MAX);
         let (frames, _) = broadcast::channel(FRAME_LAG_MAX);
         let weak = frames.downgrade();
-        let (first_key, writer) = match shelf {
-            Some((first_key, writer)) => (first_key, Some(writer)),
-            None => (1, None),
-        };
-        let began = SystemTime::now().checked_sub(started.elapsed());
-        let began = began.and_then(|began| began.duration_since(UNIX_EPOCH).ok());
-        let began_unix_ms = began.map_or(0, |began| u64::try_from(began.as_millis()).unwrap_or(u64::MAX));
         let state = HubState {
-            recorder: Recorder::new(cluster, began_unix_ms, first_key),
-            writer,
             receiver,
             aggregator: Aggregator::new(),
             publisher: Publisher::new(cluster),
@@ -191,26 +174,6 @@ impl Hub {
         self.request(|reply| Request::Ask(question, reply)).await
     }
 
-    /// The history of runs, the latest first.
-    pub(crate) async fn runs(&self) -> Option<Vec<RunRow>> {
-        self.request(Request::Runs).await
-    }
-
-    /// What is kept of a run in memory.
-    pub(crate) async fn archive(&self, key: RunKey) -> Option<Archive> {
-        self.request(|reply| Request::Archive(key, reply)).await
-    }
-
-    /// What is kept of all jobs that ran since then.
-    pub(crate) async fn since(&self, from_us: u64) -> Option<Archive> {
-        self.request(|reply| Request::Since(from_us, reply)).await
-    }
-
-    /// The time by which records are told.
-    pub(crate) async fn now(&self) -> Option<u64> {
-        self.request(Request::Now).await
-    }
-
     async fn request<T>(&self, request: impl FnOnce(oneshot::Sender<T>) -> Request) -> Option<T> {
         let (reply, answer) = oneshot::channel();
         self.requests.try_send(request(reply)).ok()?;
@@ -226,9 +189,6 @@ impl Hub {
 
 struct HubState {
     receiver: FeedReceiver,
-    recorder: Recorder,
-    /// Who writes runs that end.
-    writer: Option<RunWriter>,
     aggregator: Aggregator,
     publisher: Publisher,
     started: Instant,
@@ -268,23 +228,6 @@ impl HubState {
                         let _ = reply.send(answer);
                     }
                 }
-                Ok(Request::Runs(reply)) => {
-                    self.take_in();
-                    let _ = reply.send(self.recorder.rows(self.now_us()));
-                }
-                Ok(Request::Archive(key, reply)) => {
-                    self.take_in();
-                    if let Some(archive) = self.recorder.archive(key, self.now_us()) {
-                        let _ = reply.send(archive);
-                    }
-                }
-                Ok(Request::Since(from_us, reply)) => {
-                    self.take_in();
-                    let _ = reply.send(self.recorder.since(from_us, self.now_us()));
-                }
-                Ok(Request::Now(reply)) => {
-                    let _ = reply.send(self.now_us());
-                }
                 Ok(Request::Stop) | Err(RecvTimeoutError::Disconnected) => return,
                 Err(RecvTimeoutError::Timeout) => {}
             }
@@ -301,24 +244,9 @@ impl HubState {
     }
 
     fn take_in(&mut self) -> usize {
-        for key in self.recorder.settle() {
-            self.hand_over(key);
-        }
-        let (aggregator, recorder) = (&mut self.aggregator, &mut self.recorder);
-        self.receiver.drain(|at_us, record| {
-            recorder.take(at_us, &record);
-            aggregator.apply(at_us, record);
-        })
-    }
-
-    /// Hands a run that ended to who writes it; never waits for that.
-    fn hand_over(&self, key: RunKey) {
-        let Some(writer) = &self.writer else { return };
-        if let Some(archive) = self.recorder.archive(key, self.now_us())
-            && writer.try_send((key, archive)).is_err()
-        {
-            warn!(run = key, "a run is not written: the disk does not keep up");
-        }
+        let aggregator = &mut self.aggregator;
+        self.receiver
+            .drain(|at_us, record| aggregator.apply(at_us, record))
     }
 
     fn tick(&mut self) {

@@ -1,8 +1,7 @@
 use graticule_plan::{JobId, LayerId, WorkerId};
-use serde::{Deserialize, Serialize};
 
 /// What a worker moved of one kind for the same layers, together.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Moved {
     /// From where, or to where.
     pub kind: MovedKind,
@@ -25,7 +24,7 @@ pub struct Moved {
 }
 
 /// From where, or to where, bytes were moved.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum MovedKind {
     /// From the memory or the disk of this worker.
     Peer(WorkerId),

@@ -297,9 +297,7 @@ impl Aggregator {
             bytes: ended.bytes,
             marks,
         };
-        if !self.without_stream {
-            self.stream.push(task);
-        }
+        self.stream.push(task);
         self.tiles.told(&task);
         self.log.push(StreamTask { bytes: 0, ..task });
     }

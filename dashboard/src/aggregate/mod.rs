@@ -12,7 +12,6 @@ mod block;
 mod cells;
 mod edges;
 mod exposition;
-mod filmed;
 mod findings;
 mod forget;
 mod frame;
@@ -88,11 +87,6 @@ pub use self::{
         MoveSums, MovedLayer, PAIR_COUNT_MAX, TimelineMoves,
     },
 };
-pub(crate) use self::{
-    cells::{take_varint, varint},
-    filmed::BlockRuns,
-    log::{unzigzag, zigzag},
-};
 use crate::{LeaveReason, Record};
 
 /// Jobs that have rows; beyond that the ones that ended first are forgotten, and only then running ones.
@@ -124,8 +118,6 @@ pub struct Aggregator {
     active: ActiveTasks,
     failures: BTreeSet<FailureKey>,
     stream: TaskStream,
-    /// Whether ended tasks are kept out of the task stream: a film has them all on its timeline.
-    without_stream: bool,
     log: TaskLog,
     tiles: TileCache,
     ends: EndCounts,
