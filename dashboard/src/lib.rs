@@ -38,5 +38,7 @@ pub use self::{
     error::DashboardError,
     feed::{BULK_RECORD_COUNT_MAX, Feed, FeedReceiver, STRUCTURAL_RECORD_COUNT_MAX},
     http::{Dashboard, DashboardHandle, DashboardOptions, VIEWER_COUNT_MAX},
-    record::{JobOutcome, LayerInfo, LayerPlan, LeaveReason, Record, TaskFinished, WorkerStatus},
+    record::{
+        JobOutcome, LayerInfo, LayerPlan, LeaveReason, Record, ScaleDecision, TaskFinished, WorkerStatus,
+    },
 };

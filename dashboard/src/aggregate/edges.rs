@@ -7,6 +7,7 @@ use super::{
     frame::StreamTask,
     scale::quantised,
     tasks::{Mark, Marked, Standing, Told},
+    workers::WorkerFailure,
 };
 use crate::TaskFinished;
 
@@ -176,6 +177,13 @@ impl Aggregator {
         }
         self.tell_words(task, worker, attempt, (0, 0));
         let message = clip_message(message);
+        let failure = WorkerFailure {
+            at_us,
+            task,
+            attempt,
+            message: message.clone(),
+        };
+        self.with_worker(worker, |table| table.failed(failure));
         self.failures.insert(FailureKey {
             at_us,
             task,

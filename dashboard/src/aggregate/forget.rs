@@ -12,6 +12,8 @@ const FORGOTTEN_COUNT_MAX: usize = 4_096;
 pub(super) struct Forgotten {
     pub(super) jobs: VecDeque<JobId>,
     pub(super) workers: VecDeque<WorkerId>,
+    /// Workers that were forgotten, the ids among them.
+    pub(super) worker_count: u64,
     pub(super) total: u64,
     pub(super) done: u64,
     pub(super) recomputed: u64,
@@ -59,6 +61,7 @@ impl Aggregator {
             self.active.remove_worker(id);
             self.failures.retain(|failure| failure.worker != id);
             self.workers.remove(&id);
+            self.forgotten.worker_count += 1;
             remember(&mut self.forgotten.workers, id);
         }
     }
