@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, sync::Arc};
 use super::frame::JobState;
 use crate::TaskFinished;
 
-/// Operations that are counted by name; all that come later are one, [`OTHER`].
+/// Operations that are counted by name; all that come later are one, `other`.
 pub const METERED_OPERATION_COUNT_MAX: usize = 64;
 
 /// The name of the operations that have no count of their own.
