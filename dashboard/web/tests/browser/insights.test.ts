@@ -73,7 +73,7 @@ describe('insights', () => {
     it(`have no accessibility violation that axe knows of, ${colorScheme}`, async () => {
       const { url } = await started('--speed', '8', '--once');
       const { page } = await open(chromium, `${url}#/insights`, { colorScheme });
-      await page.locator('[data-testid=finding]').first().waitFor();
+      await until(page, 'use-by-worker', (text) => text.includes('worker-1'));
       expect(await violations(page)).toEqual([]);
     });
   }
