@@ -209,8 +209,8 @@ def test_linalg_fft_and_random(client):
     np.testing.assert_allclose(ga.fft.fftn(x).compute(), np.fft.fftn(a), atol=1e-12)
     one, other = (ga.random.default_rng(7).normal(size=(20, 10), chunks=c).compute() for c in (3, 20))
     np.testing.assert_array_equal(one, other)
-    with pytest.raises(NotImplementedError, match="gamma"):
-        ga.random.default_rng(0).gamma(2.0)
+    with pytest.raises(NotImplementedError, match="hypergeometric"):
+        ga.random.default_rng(0).hypergeometric(3, 4, 5)
 
 
 def test_positions_and_histograms_are_numpys(client):
@@ -284,7 +284,9 @@ def test_float16_promotes_as_numpys(other):
         for call in (np.add, np.multiply, np.true_divide, np.minimum, np.less, np.equal):
             same(call(a, b), call(x, y))
             same(call(b, a), call(y, x))
-    same(a.astype(other).astype("f2"), x.astype(other).astype("f2"))
+    # What becomes of a negative number as an unsigned one is the machine's choice, in NumPy too.
+    whole = np.abs(x) if other.startswith("u") else x
+    same(cut(whole, rng).astype(other).astype("f2"), whole.astype(other).astype("f2"))
     for third in NUMBERS:
         assert ga.result_type(a, b, ga.ones(1, dtype=third)) == np.result_type(x, y, np.ones(1, third))
 
