@@ -750,6 +750,30 @@ def test_tasks_launch_tasks(client):
     assert client.submit(fib, 10).result(timeout=30) == 55
 
 
+def test_calls_that_wait_for_each_other_leave_no_slot_waiting(client):
+    # Each slot waits for what the other runs in its place, in one round of about thirty if waits end by tasks alone.
+    for number in range(300):
+        assert client.submit(fib, 10).result(timeout=30) == 55
+        assert client.submit(inc, number, pure=False).result(timeout=30) == number + 1
+
+
+def test_a_call_within_a_call_runs_once_wherever_it_runs(client, tmp_path):
+    def note(path):
+        with open(path, "a") as file:
+            file.write("x")
+
+    def f(path):
+        inner = get_client()
+        inner.gather([inner.submit(note, path, pure=False) for _ in range(5)])
+
+    path = str(tmp_path / "notes")
+    for _ in range(100):
+        client.gather([client.submit(f, path, pure=False) for _ in range(2)])
+    # What is left over of them has ended when these have.
+    client.gather(client.map(inc, range(50), pure=False))
+    assert len(open(path).read()) == 1000
+
+
 def test_tasks_launch_tasks_however_they_wait(client):
     def f(n):
         client = get_client()

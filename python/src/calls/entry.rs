@@ -10,6 +10,7 @@ use std::{
 use graticule_client::{Arg, CallOptions, Client, ClientError, Future, Value};
 use graticule_plan::Digest;
 use pyo3::{exceptions::PyTimeoutError, prelude::*};
+use tokio::sync::Notify;
 
 use super::{
     nested::{self, Outcome, help},
@@ -36,6 +37,9 @@ pub(crate) struct Entry {
     error: OnceLock<raised::Raised>,
     /// What became of it where whoever waited for it ran it.
     inline: OnceLock<Outcome>,
+    /// Is told when that is known, and what is to be done then.
+    news: Notify,
+    watchers: Mutex<Vec<Box<dyn FnOnce() + Send>>>,
     table: Weak<Table>,
 }
 
@@ -94,6 +98,8 @@ impl Entry {
             }),
             error: OnceLock::new(),
             inline: OnceLock::new(),
+            news: Notify::new(),
+            watchers: Mutex::default(),
             table: Arc::downgrade(table),
         });
         locked(table).insert(digest, Arc::downgrade(&entry));
@@ -150,6 +156,54 @@ impl Entry {
     pub(super) fn set_inline(&self, outcome: Outcome) {
         // Whoever ran it has claimed it before.
         let _ = self.inline.set(outcome);
+        self.news.notify_waiters();
+        let watchers = std::mem::take(&mut *locked(&self.watchers));
+        watchers.into_iter().for_each(|watcher| watcher());
+    }
+
+    /// Waits for the result: of the call's task, or of whoever runs it in its place, which may be long before the task has a
+    /// slot to say so.
+    pub(super) async fn result(self: Arc<Self>) -> Result<Value, ClientError> {
+        self.either(Future::result)
+            .await
+            .unwrap_or_else(|| self.inline_result())
+    }
+
+    /// As [`result`](Self::result), without bringing it here.
+    pub(super) async fn ended(self: Arc<Self>) -> Result<(), ClientError> {
+        self.either(Future::wait)
+            .await
+            .unwrap_or_else(|| self.inline_result().map(drop))
+    }
+
+    /// What a future of the task says, or `None` if the call was run by who waited for it.
+    async fn either<T>(
+        &self,
+        ask: impl AsyncFn(&Future) -> Result<T, ClientError>,
+    ) -> Option<Result<T, ClientError>> {
+        let news = self.news.notified();
+        tokio::pin!(news);
+        // From here on no news goes unseen.
+        news.as_mut().enable();
+        if self.inline().is_some() {
+            return None;
+        }
+        let Some(future) = self.future() else {
+            return Some(Err(ClientError::Cancelled));
+        };
+        tokio::select! {
+            outcome = ask(&future) => Some(outcome),
+            () = news => None,
+        }
+    }
+
+    /// Has something done when the call has ended, wherever it was run; perhaps twice.
+    pub(super) fn when_done(&self, watcher: impl Fn() + Send + Clone + 'static) {
+        locked(&self.watchers).push(Box::new(watcher.clone()));
+        match self.future().filter(|_| self.inline().is_none()) {
+            Some(future) => future.when_done(watcher),
+            None => watcher(),
+        }
     }
 
     pub(super) fn key_text(&self) -> String {
@@ -362,11 +416,12 @@ impl Call {
     fn exception(&self, py: Python<'_>, timeout: Option<f64>) -> PyResult<Option<Py<PyAny>>> {
         let timeout = limited(timeout)?;
         help(py, &self.entry)?;
-        let outcome = match self.entry.future() {
-            None => Err(ClientError::Cancelled),
-            Some(_) if self.entry.inline().is_some() => self.entry.inline_result().map(drop),
+        let outcome = match self.entry.future().filter(|_| self.entry.inline().is_none()) {
             Some(future) if future.is_done() => future.error().map_or(Ok(()), Err),
-            Some(future) => wait(py, async move { within(timeout, future.wait()).await })?,
+            _ => {
+                let ended = self.entry.clone().ended();
+                wait(py, async move { within(timeout, ended).await })?
+            }
         };
         let error = outcome.err().map(|error| self.entry.failure(py, error));
         Ok(error.map(|error| error.into_value(py).into_any()))
@@ -380,10 +435,9 @@ impl Call {
         if self.entry.is_done() {
             return Ok(());
         }
-        if let Some(future) = self.entry.future() {
-            let waited = wait(py, async move { within(timeout, future.wait()).await });
-            drop(waited?);
-        }
+        let ended = self.entry.clone().ended();
+        let waited = wait(py, async move { within(timeout, ended).await });
+        drop(waited?);
         Ok(())
     }
 }
@@ -401,11 +455,11 @@ impl Call {
         py: Python<'_>,
         timeout: Option<Duration>,
     ) -> Result<Result<Value, ClientError>, Failure> {
-        match self.entry.future() {
-            None => Ok(Err(ClientError::Cancelled)),
-            Some(_) if self.entry.inline().is_some() => Ok(self.entry.inline_result()),
-            Some(future) => wait(py, async move { within(timeout, future.result()).await }),
+        if self.entry.inline().is_some() {
+            return Ok(self.entry.inline_result());
         }
+        let result = self.entry.clone().result();
+        wait(py, async move { within(timeout, result).await })
     }
 }
 

@@ -2,15 +2,15 @@
 //!
 //! Whoever waits occupies a slot, so calls that wait for calls could wait for each other's slots for ever. So a call within a
 //! call runs on the worker of its maker, and whoever comes first runs it: a free slot, or the call that waits for it, in its
-//! place. Who waits for one that runs already waits for something that goes on; so does everything, by induction.
+//! place. Who waits for one that runs already waits for something that goes on; so does everything, by induction. For that a
+//! wait must end wherever the call was run: what its task says may have to wait for a slot (see `Entry::result`).
 
 use std::{
     collections::{BTreeMap, btree_map},
     sync::{
-        Arc, Condvar, Mutex, PoisonError,
+        Arc, Condvar, Mutex, OnceLock, PoisonError,
         atomic::{AtomicU64, Ordering},
     },
-    time::Duration,
 };
 
 use graticule_client::{FunctionError, Value};
@@ -22,12 +22,13 @@ use super::{
     run,
     value::Home,
 };
-use crate::wait::{handle, is_in_task};
+use crate::{
+    error::Failure,
+    wait::{is_in_task, wait_anywhere},
+};
 
 /// Calls that are remembered though nobody holds them any more.
 const CLAIMS_MAX: usize = 1 << 16;
-/// How long a wait lasts before it looks for signals again.
-const LOOK_EVERY: Duration = Duration::from_millis(50);
 
 static CLAIMS: Mutex<BTreeMap<u64, Claim>> = Mutex::new(BTreeMap::new());
 static MADE: Condvar = Condvar::new();
@@ -36,10 +37,10 @@ static MADE: Condvar = Condvar::new();
 enum Claim {
     /// A slot does, or did.
     Slot,
-    /// The call that waits for it does.
-    Waiter,
-    /// The call that waited for it has.
-    Made(Outcome),
+    /// The call that waits for it does, or did; with what it made, or `None` if it gave up.
+    Waiter(Arc<OnceLock<Option<Outcome>>>),
+    /// The call that waited for it has run it, and nobody holds it any more: it is not run again.
+    Gone,
 }
 
 /// What became of a call that was run by who waited for it: the value, or what its task would have said.
@@ -63,44 +64,82 @@ pub(super) fn on_slot(
     make: impl FnOnce() -> Result<Value, FunctionError>,
 ) -> Result<Value, FunctionError> {
     let mut claims = locked(&CLAIMS);
-    if let btree_map::Entry::Vacant(place) = claims.entry(token) {
-        place.insert(Claim::Slot);
-        if claims.len() > CLAIMS_MAX {
-            claims.pop_first();
+    let cell = match claims.entry(token) {
+        btree_map::Entry::Vacant(place) => {
+            place.insert(Claim::Slot);
+            shorten(&mut claims);
+            None
         }
+        btree_map::Entry::Occupied(place) => match place.get() {
+            // It is tried again.
+            Claim::Slot => None,
+            Claim::Waiter(cell) => Some(cell.clone()),
+            Claim::Gone => return Err("nobody holds it any more".into()),
+        },
+    };
+    let Some(cell) = cell else {
         drop(claims);
         return make();
-    }
+    };
     loop {
-        if let Some(Claim::Made(outcome)) = claims.get(&token) {
-            return outcome.clone().map_err(|message| message.to_string().into());
+        match cell.get() {
+            Some(Some(outcome)) => return outcome.clone().map_err(|message| message.to_string().into()),
+            Some(None) => {
+                drop(claims);
+                return make();
+            }
+            None => claims = MADE.wait(claims).unwrap_or_else(PoisonError::into_inner),
         }
-        if matches!(claims.get(&token), None | Some(Claim::Slot)) {
-            // It is tried again.
-            drop(claims);
-            return make();
-        }
-        claims = MADE.wait(claims).unwrap_or_else(PoisonError::into_inner);
     }
 }
 
-/// Forgets a call.
+/// Nobody holds a call any more.
 pub(super) fn forget(token: u64) {
-    locked(&CLAIMS).remove(&token);
-}
-
-fn claim(token: u64) -> bool {
     let mut claims = locked(&CLAIMS);
-    if claims.contains_key(&token) {
-        return false;
+    if let Some(Claim::Waiter(_)) = claims.remove(&token) {
+        claims.insert(token, Claim::Gone);
     }
-    claims.insert(token, Claim::Waiter);
-    true
 }
 
-fn made(token: u64, outcome: Outcome) {
-    locked(&CLAIMS).insert(token, Claim::Made(outcome));
-    MADE.notify_all();
+fn shorten(claims: &mut BTreeMap<u64, Claim>) {
+    if claims.len() > CLAIMS_MAX {
+        claims.pop_first();
+    }
+}
+
+/// A call that is run by who waits for it. Dropped without an outcome, it is left to whoever comes next.
+struct Claimed {
+    token: u64,
+    cell: Arc<OnceLock<Option<Outcome>>>,
+}
+
+impl Claimed {
+    fn take(token: u64) -> Option<Self> {
+        let mut claims = locked(&CLAIMS);
+        let btree_map::Entry::Vacant(place) = claims.entry(token) else {
+            return None;
+        };
+        let cell = Arc::default();
+        place.insert(Claim::Waiter(Arc::clone(&cell)));
+        shorten(&mut claims);
+        Some(Self { token, cell })
+    }
+
+    fn made(self, outcome: Outcome) {
+        let _ = self.cell.set(Some(outcome));
+    }
+}
+
+impl Drop for Claimed {
+    fn drop(&mut self) {
+        // Under the lock, so that no slot goes to sleep after it has looked.
+        let mut claims = locked(&CLAIMS);
+        if self.cell.set(None).is_ok() {
+            claims.remove(&self.token);
+        }
+        drop(claims);
+        MADE.notify_all();
+    }
 }
 
 /// Within a call: runs a call that is waited for, and what it needs, unless they run or ran elsewhere. Elsewhere nothing.
@@ -109,7 +148,7 @@ pub(super) fn help(py: Python<'_>, entry: &Arc<Entry>) -> PyResult<()> {
         return Ok(());
     }
     let Some(spec) = entry.spec() else { return Ok(()) };
-    let Some(token) = spec.token.filter(|&token| claim(token)) else {
+    let Some(claimed) = spec.token.and_then(Claimed::take) else {
         return Ok(());
     };
     let mut inputs = spec.values.to_vec();
@@ -125,26 +164,14 @@ pub(super) fn help(py: Python<'_>, entry: &Arc<Entry>) -> PyResult<()> {
         Some(message) => Err(message),
         None => run::run_here(py, &inputs, Home::Own).map_err(|error| error.to_string().into()),
     };
-    entry.set_inline(outcome.clone());
-    made(token, outcome);
+    claimed.made(outcome.clone());
+    entry.set_inline(outcome);
     Ok(())
 }
 
 /// Waits for a call within a call.
 fn whole(py: Python<'_>, entry: &Arc<Entry>) -> PyResult<Outcome> {
-    loop {
-        if let Some(outcome) = entry.inline() {
-            return Ok(outcome.clone());
-        }
-        let Some(future) = entry.future() else {
-            return Ok(Err("it was cancelled".into()));
-        };
-        let runtime = handle().map_err(PyErr::from)?;
-        let outcome =
-            py.detach(|| runtime.block_on(async { tokio::time::timeout(LOOK_EVERY, future.result()).await }));
-        match outcome {
-            Ok(outcome) => return Ok(outcome.map_err(|error| error.to_string().into())),
-            Err(_) => py.check_signals()?,
-        }
-    }
+    let result = entry.clone().result();
+    let outcome = wait_anywhere(py, async move { Ok::<_, Failure>(result.await) })?;
+    Ok(outcome.map_err(|error| error.to_string().into()))
 }

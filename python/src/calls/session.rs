@@ -6,7 +6,7 @@ use std::sync::{
 };
 
 use futures::StreamExt;
-use graticule_client::{Client, ClientError, Future, ScatterOptions, Value};
+use graticule_client::{Client, ScatterOptions, Value};
 use graticule_plan::Digest;
 use pyo3::{
     prelude::*,
@@ -167,11 +167,10 @@ impl Calls {
         drop(calls);
         let timeout = limited(timeout)?;
         entries.iter().try_for_each(|entry| help(py, entry))?;
-        let futures: Vec<Result<Value, Option<Future>>> =
-            entries.iter().map(|entry| at_hand(entry)).collect();
+        let asked = entries.clone();
         let outcomes = wait(py, async move {
-            let fetch = futures::stream::iter(futures)
-                .map(fetched)
+            let fetch = futures::stream::iter(asked)
+                .map(Entry::result)
                 .buffered(GATHER_COUNT_MAX);
             let all = async {
                 let mut fetch = std::pin::pin!(fetch);
@@ -235,22 +234,6 @@ impl Calls {
     fn all(&self) -> Vec<Call> {
         let entries: Vec<Arc<Entry>> = locked(&self.table).values().filter_map(Weak::upgrade).collect();
         entries.into_iter().map(|entry| Call { entry }).collect()
-    }
-}
-
-/// The result of a call, if it was made here, or where to ask for it; nowhere if it was cancelled.
-fn at_hand(entry: &Entry) -> Result<Value, Option<Future>> {
-    match entry.inline() {
-        Some(Ok(value)) => Ok(value.clone()),
-        _ => Err(entry.future()),
-    }
-}
-
-async fn fetched(call: Result<Value, Option<Future>>) -> Result<Value, ClientError> {
-    match call {
-        Ok(value) => Ok(value),
-        Err(Some(future)) => future.result().await,
-        Err(None) => Err(ClientError::Cancelled),
     }
 }
 

@@ -92,10 +92,7 @@ impl Completions {
     fn add(&self, call: &Call, number: u64) {
         let queue = self.queue.clone();
         locked(&queue.pending).insert(number, Arc::downgrade(&call.entry));
-        match call.entry.future().filter(|_| call.entry.inline().is_none()) {
-            Some(future) => future.when_done(move || queue.tell(number)),
-            None => queue.tell(number),
-        }
+        call.entry.when_done(move || queue.tell(number));
     }
 
     /// Waits until some have ended and gives their numbers, at most so many.
