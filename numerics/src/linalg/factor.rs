@@ -183,19 +183,42 @@ impl<T: Field> Matrices<'_, T> {
                 x.re.into() * x.re.into() + x.im.into() * x.im.into()
             });
             let length = squares.sum::<f64>().sqrt();
-            if length.is_nan() || length == 0.0 {
-                // Of eigenvalues that are there several times a vector may fail.
-                let vector = least_stretched(x, made.S().column_vector()[column])?;
-                let places = vectors.chunks_exact_mut(self.width).zip(vector);
-                places.for_each(|(row, x)| row[column] = x);
-                continue;
+            let value = made.S().column_vector()[column];
+            let mut vector: Vec<_> = elements().map(|x| x.times(scale).times(1.0 / length)).collect();
+            if length.is_nan() || length == 0.0 || !is_eigenvector(x, value, &vector) {
+                // Of eigenvalues that are there several times, or nearly, a vector may fail.
+                vector = least_stretched(x, value)?;
             }
-            for (row, x) in elements().enumerate() {
-                vectors[row * self.width + column] = x.times(scale).times(1.0 / length);
-            }
+            let places = vectors.chunks_exact_mut(self.width).zip(vector);
+            places.for_each(|(row, x)| row[column] = x);
         }
         Ok(())
     }
+}
+
+/// Whether `x` makes of a vector of length 1 a value times it, but for rounding: to a hundred times what one operation on the
+/// whole of `x` rounds.
+fn is_eigenvector<T: Field>(x: MatRef<'_, T>, value: Complex<T::Real>, vector: &[Complex<T::Real>]) -> bool
+where
+    Complex<T::Real>: Field,
+{
+    let wide = |x: Complex<T::Real>| Complex::<f64>::new(x.re.into(), x.im.into());
+    let digit = match size_of::<T::Real>() {
+        4 => f64::from(f32::EPSILON),
+        _ => f64::EPSILON,
+    };
+    let (mut error, mut norm) = (0.0, 0.0);
+    for (row, own) in vector.iter().enumerate() {
+        let mut product = -wide(value) * wide(*own);
+        for (column, factor) in vector.iter().enumerate() {
+            let element = &x[(row, column)];
+            let element = wide(Complex::new(real(element), imag(element)));
+            product += element * wide(*factor);
+            norm += element.norm_sqr();
+        }
+        error += product.norm_sqr();
+    }
+    error <= norm * (100.0 * digit).powi(2)
 }
 
 /// The vector of length 1 that `x`, less an eigenvalue on its diagonal, makes shortest.

@@ -141,3 +141,48 @@ impl<T: Field> Matrices<'_, T> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Small numbers that occur again and again: many eigenvalues are there several times, some without a vector of their own.
+    fn coarse_matrix(state: &mut u64, len: usize) -> Vec<f32> {
+        let next = || {
+            *state = state
+                .wrapping_mul(6_364_136_223_846_793_005)
+                .wrapping_add(1_442_695_040_888_963_407);
+            ((*state >> 33) % 3) as f32 - 1.0
+        };
+        std::iter::repeat_with(next).take(len * len).collect()
+    }
+
+    #[test]
+    fn eigenvectors_of_crowded_eigenvalues_are_some_all_the_same() {
+        // The matrix of round 22,605 from 1: of four eigenvalues two are nearly the same, and one vector was none.
+        let mut state = 1;
+        for round in 0..30_000 {
+            let len = 2 + round % 7;
+            let x = coarse_matrix(&mut state, len);
+            let matrices = Matrices {
+                x: &x,
+                rows: len,
+                columns: len,
+                right: &[],
+                width: len,
+            };
+            let mut out = vec![Complex::new(0.0f32, 0.0); len * (len + 1)];
+            Item::eig(&matrices, true, &mut out).expect("finite");
+            let (values, vectors) = out.split_at(len);
+            let norm = x.iter().map(|x| x * x).sum::<f32>().sqrt();
+            for column in 0..len {
+                let at = |row: usize| vectors[row * len + column];
+                for row in 0..len {
+                    let product: Complex<f32> = (0..len).map(|k| at(k) * x[row * len + k]).sum();
+                    let error = (product - at(row) * values[column]).norm() / (1.0 + norm);
+                    assert!(error < 1e-5, "{error} of column {column} of {x:?}");
+                }
+            }
+        }
+    }
+}
