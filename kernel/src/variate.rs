@@ -13,6 +13,9 @@ const CONCENTRATION_MIN: f64 = 1e-8;
 /// Concentrations above which directions are as good as normal.
 const CONCENTRATION_MAX: f64 = 1e6;
 
+/// Powers from which each number of Zipf's distribution is 1: 2 has a chance of 2^-1024, which is no float64.
+const ZIPF_POWER_MAX: f64 = 1025.0;
+
 /// What makes a number of its draws.
 pub(crate) enum Drawn {
     Float(Box<dyn Fn(Draws) -> f64>),
@@ -77,7 +80,8 @@ fn gamma(draws: &mut Draws, shape: f64) -> f64 {
 fn beta(draws: &mut Draws, a: f64, b: f64) -> f64 {
     if a > 1.0 || b > 1.0 {
         let (x, y) = (gamma(draws, a), gamma(draws, b));
-        return x / (x + y);
+        // Without a sum that may overflow.
+        return 1.0 / (1.0 + y / x);
     }
     loop {
         let [first, second] = draws.pair();
@@ -198,14 +202,20 @@ fn binomial(trials: f64, chance: f64) -> impl Fn(Draws) -> i64 {
     }
 }
 
-/// Devroye, "Non-uniform random variate generation" (1986), page 551.
+/// Devroye, "Non-uniform random variate generation" (1986), page 551; of draws that give numbers which an int64 holds, since
+/// of powers just above 1 hardly any other would.
 fn zipf(mut draws: Draws, power: f64) -> i64 {
+    if power >= ZIPF_POWER_MAX {
+        return 1;
+    }
     let less = power - 1.0;
     let b = libm::pow(2.0, less);
+    let least = libm::pow(i64::MAX as f64, -less);
     loop {
         let (u, v) = two(&mut draws);
+        let u = least + (1.0 - least) * u;
         let x = libm::pow(u, -1.0 / less).floor();
-        if !(1.0..=i64::MAX as f64).contains(&x) {
+        if !(1.0..i64::MAX as f64).contains(&x) {
             continue;
         }
         let t = libm::pow(1.0 + 1.0 / x, less);

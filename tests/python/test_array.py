@@ -318,3 +318,10 @@ def test_linear_algebra_refuses_float16_as_numpy_does():
         np.linalg.inv(np.eye(3, dtype="f2"))
     with pytest.raises(TypeError, match="float32"):
         ga.linalg.inv(ga.ones((3, 3), dtype="f2"))
+
+
+def test_distributions_at_the_ends_of_what_they_take():
+    random = ga.random.default_rng(0)
+    assert (random.zipf(5000.0, size=50, chunks=20).compute() == 1).all()
+    assert (random.zipf(1 + 1e-12, size=50, chunks=20).compute() >= 1).all()
+    np.testing.assert_allclose(random.beta(1e308, 1e308, size=50, chunks=20).compute(), 0.5)

@@ -11,6 +11,7 @@ import weakref
 
 import numpy as np
 import pytest
+import xarray as xr
 
 import graticule
 import graticule.array as ga
@@ -282,7 +283,6 @@ def test_what_another_client_keeps_is_not_taken_for_ones_own(client):
 
 
 def test_labelled_arrays_are_computed_and_kept(client):
-    xr = pytest.importorskip("xarray")
     lazy = ga.asarray(np.arange(6.0), chunks=2)
     data = xr.Dataset(
         {"t": ("x", lazy + 1), "u": ("x", np.arange(6))}, coords={"far": ("x", lazy * 2)}, attrs={"units": "K"}

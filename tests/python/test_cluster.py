@@ -9,6 +9,7 @@ import time
 
 import numpy as np
 import pytest
+import xarray as xr
 
 import graticule
 import graticule.array as ga
@@ -182,7 +183,6 @@ def test_plugins_are_there_on_workers_that_come_later(far):
 
 
 def test_what_is_published_outlives_its_client(cluster, far):
-    xr = pytest.importorskip("xarray")
     elements = np.arange(24.0).reshape(4, 6)
     with Client(cluster, set_as_default=False) as publisher:
         lazy = ga.asarray(elements, chunks=(2, 3)) * 2

@@ -1,30 +1,12 @@
-import type { Browser, Page } from 'playwright-core';
-import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
+import type { Page } from 'playwright-core';
+import { describe, expect, it } from 'vitest';
 
 import { CELL_AGAIN, HELD } from '../../src/lib/cells';
 import { arrayFrame, job, layer, snapshot, worker } from '../unit/fixtures';
 import { violations } from './axe';
-import { browser, open, replay, until, type Replay } from './cluster';
+import { stage, until } from './cluster';
 
-let chromium: Browser;
-const running: Replay[] = [];
-
-beforeAll(async () => {
-  chromium = await browser();
-});
-
-afterAll(() => chromium.close());
-
-afterEach(async () => {
-  await Promise.all(chromium.contexts().map((context) => context.close()));
-  await Promise.all(running.splice(0).map((it) => it.stop()));
-});
-
-async function started(...options: string[]): Promise<Replay> {
-  const it = await replay(...options);
-  running.push(it);
-  return it;
-}
+const { newPage, open, started } = stage();
 
 const numberOf = (text: string) => Number(text.replaceAll(/\D/g, ''));
 
@@ -47,7 +29,7 @@ const coloursOf = (page: Page): Promise<number> =>
 
 /** A page whose frames come from the test: those of the cluster, and those of the arrays. */
 async function scripted(url: string, frames: unknown[], arrays: Uint8Array[], viewport = { width: 1440, height: 900 }) {
-  const page = await chromium.newPage({ viewport });
+  const page = await newPage({ viewport });
   const complaints: string[] = [];
   page.on('pageerror', (error) => complaints.push(String(error)));
   page.on('dialog', (dialog) => complaints.push(dialog.message()));
@@ -60,7 +42,7 @@ async function scripted(url: string, frames: unknown[], arrays: Uint8Array[], vi
 describe('the arrays of a job', () => {
   it('are drawn chunk by chunk from the first to the last, through the loss of a worker', async () => {
     const { url } = await started('--speed', '5', '--once');
-    const { page, complaints } = await open(chromium, `${url}#/array`);
+    const { page, complaints } = await open(`${url}#/array`);
     await until(page, 'state-2', (text) => numberOf(text) > 0);
     expect(await page.getByTestId('array').count()).toBe(5);
     expect(await coloursOf(page)).toBeGreaterThan(2);
@@ -81,7 +63,7 @@ describe('the arrays of a job', () => {
 
   it('light up what a chunk is made from and who reads it, by mouse', async () => {
     const { url } = await started('--speed', '20', '--once', '--tasks', '150');
-    const { page } = await open(chromium, `${url}#/array`);
+    const { page } = await open(`${url}#/array`);
     await until(page, 'tasks', (text) => text.includes('100%'));
     const overlay = page.locator('[data-name=nanmedian] [data-testid=array-canvas]');
     await overlay.hover({ position: { x: 5, y: 5 } });
@@ -108,7 +90,7 @@ describe('the arrays of a job', () => {
 
   it('are walked through by keyboard, and coloured by what is asked for', async () => {
     const { url } = await started('--speed', '20', '--once', '--tasks', '150');
-    const { page } = await open(chromium, `${url}#/array`);
+    const { page } = await open(`${url}#/array`);
     await until(page, 'tasks', (text) => text.includes('100%'));
     await page.locator('[data-name="subtract+divide"] [data-testid=array-canvas]').focus();
     await page.keyboard.press('ArrowRight');
@@ -128,7 +110,7 @@ describe('the arrays of a job', () => {
 
   it('are looked at closer, two axes at a time', async () => {
     const { url } = await started('--speed', '20', '--once', '--tasks', '150');
-    const { page } = await open(chromium, `${url}#/array`);
+    const { page } = await open(`${url}#/array`);
     await page.getByRole('link', { name: 'read+where' }).click();
     const large = page.getByTestId('array').first();
     await page.getByLabel('the others side by side').uncheck();
@@ -162,7 +144,7 @@ describe('the page of arrays', () => {
 
   it('takes a fresh snapshot when a frame is missing', async () => {
     const { url } = await started('--idle');
-    const page = await chromium.newPage();
+    const page = await newPage();
     let connections = 0;
     await page.routeWebSocket(/api\/live$/, (socket) =>
       socket.send(JSON.stringify(snapshot({ jobs: [job(0)], layers: [layer(0, { total: 2 })] }))),
@@ -180,7 +162,7 @@ describe('the page of arrays', () => {
 
   it('uses server-sent events where sockets do not pass', async () => {
     const { url } = await started('--speed', '5', '--once');
-    const page = await chromium.newPage();
+    const page = await newPage();
     await page.routeWebSocket(/api\/live/, (socket) => socket.close());
     await page.goto(`${url}#/array`);
     await until(page, 'state-2', (text) => numberOf(text) > 0);
@@ -188,7 +170,7 @@ describe('the page of arrays', () => {
 
   it('says so while there is no job', async () => {
     const { url } = await started('--idle');
-    const { page, complaints } = await open(chromium, `${url}#/array`);
+    const { page, complaints } = await open(`${url}#/array`);
     await page.getByTestId('no-array').waitFor();
     expect(complaints).toEqual([]);
   });
@@ -207,7 +189,7 @@ describe('the page of arrays', () => {
   for (const colorScheme of ['light', 'dark'] as const) {
     it(`has no accessibility violation that axe knows of, ${colorScheme}`, async () => {
       const { url } = await started('--speed', '8', '--once');
-      const { page } = await open(chromium, `${url}#/array`, { colorScheme });
+      const { page } = await open(`${url}#/array`, { colorScheme });
       await until(page, 'state-again', (text) => numberOf(text) > 0);
       expect(await violations(page)).toEqual([]);
       await page.getByRole('link', { name: 'read+where' }).click();
@@ -219,7 +201,7 @@ describe('the page of arrays', () => {
   for (const width of [360, 3840]) {
     it(`fits a screen of ${width} pixels`, async () => {
       const { url } = await started('--speed', '8', '--once');
-      const { page } = await open(chromium, `${url}#/array`, { viewport: { width, height: 800 } });
+      const { page } = await open(`${url}#/array`, { viewport: { width, height: 800 } });
       await until(page, 'state-2', (text) => numberOf(text) > 0);
       const overflow = await page.evaluate(() => document.documentElement.scrollWidth - document.documentElement.clientWidth);
       expect(overflow).toBe(0);

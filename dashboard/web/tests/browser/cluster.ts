@@ -3,6 +3,7 @@ import { once } from 'node:events';
 import { createInterface } from 'node:readline';
 
 import { chromium, type Browser, type Page } from 'playwright-core';
+import { afterAll, afterEach, beforeAll } from 'vitest';
 
 /** A replayed cluster that serves its dashboard. */
 export interface Replay {
@@ -37,6 +38,29 @@ export async function browser(): Promise<Browser> {
     executablePath: process.env['GRATICULE_CHROMIUM'] ?? '/usr/bin/chromium',
     args: ['--no-sandbox', '--headless=new'],
   });
+}
+
+/** A browser for the tests of a file, and replays; pages and replays end with the test that opened them. */
+export function stage() {
+  let shared: Browser;
+  const running: Replay[] = [];
+  beforeAll(async () => {
+    shared = await browser();
+  });
+  afterAll(() => shared.close());
+  afterEach(async () => {
+    await Promise.all(shared.contexts().map((context) => context.close()));
+    await Promise.all(running.splice(0).map((it) => it.stop()));
+  });
+  return {
+    newPage: (options: Parameters<Browser['newPage']>[0] = {}) => shared.newPage(options),
+    open: (url: string, options: Parameters<Browser['newPage']>[0] = {}) => open(shared, url, options),
+    started: async (...options: string[]) => {
+      const it = await replay(...options);
+      running.push(it);
+      return it;
+    },
+  };
 }
 
 /** A page that collects what must not happen: script errors, and breaches of the security policy. */

@@ -1,36 +1,17 @@
-import type { Browser } from 'playwright-core';
-import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
+import { describe, expect, it } from 'vitest';
 
 import { job, layer, snapshot, worker } from '../unit/fixtures';
 import { violations } from './axe';
-import { browser, open, replay, until, type Replay } from './cluster';
+import { stage, until } from './cluster';
 
-let chromium: Browser;
-const running: Replay[] = [];
-
-beforeAll(async () => {
-  chromium = await browser();
-});
-
-afterAll(() => chromium.close());
-
-afterEach(async () => {
-  await Promise.all(chromium.contexts().map((context) => context.close()));
-  await Promise.all(running.splice(0).map((it) => it.stop()));
-});
-
-async function started(...options: string[]): Promise<Replay> {
-  const it = await replay(...options);
-  running.push(it);
-  return it;
-}
+const { newPage, open, started } = stage();
 
 const plain = (text: string) => text.replaceAll('\u00a0', ' ');
 
 describe('communication', () => {
   it('shows who fetched from whom, which operation from which, and the worst operations', async () => {
     const { url } = await started('--speed', '8', '--once', '--tasks', '300');
-    const { page, complaints } = await open(chromium, `${url}#/communication`);
+    const { page, complaints } = await open(`${url}#/communication`);
     await until(page, 'tasks', (text) => text.includes('100%'));
     await until(page, 'moved', (text) => /between workers\s+[1-9][\s\S]*needed\s+[1-9][\s\S]*×/.test(plain(text)));
     await until(page, 'by-worker', (text) => text.includes('outside') && text.includes('worker-1'));
@@ -45,7 +26,7 @@ describe('communication', () => {
 
   it('is gone through by keyboard, and has its numbers as a table', async () => {
     const { url } = await started('--speed', '8', '--once', '--tasks', '200');
-    const { page } = await open(chromium, `${url}#/communication`);
+    const { page } = await open(`${url}#/communication`);
     await until(page, 'tasks', (text) => text.includes('100%'));
     await until(page, 'by-worker', (text) => text.includes('worker-3'));
     const cells = page.getByTestId('worker-matrix').locator('td[tabindex="0"]');
@@ -68,7 +49,7 @@ describe('communication', () => {
   it('shows hostile names as text, and says so while there is nothing', async () => {
     const { url } = await started('--idle');
     const hostile = '<img src=x onerror=alert(1)>';
-    const page = await chromium.newPage();
+    const page = await newPage();
     const complaints: string[] = [];
     page.on('pageerror', (error) => complaints.push(String(error)));
     await page.routeWebSocket(/api\/live$/, (socket) =>
@@ -90,7 +71,7 @@ describe('communication', () => {
   for (const colorScheme of ['light', 'dark'] as const) {
     it(`has no accessibility violation that axe knows of, ${colorScheme}`, async () => {
       const { url } = await started('--speed', '8', '--once', '--tasks', '300');
-      const { page } = await open(chromium, `${url}#/communication`, { colorScheme });
+      const { page } = await open(`${url}#/communication`, { colorScheme });
       await until(page, 'by-operation', (text) => text.includes('nanmedian'));
       expect(await violations(page)).toEqual([]);
       await page.getByRole('button', { name: 'Numbers' }).click();
@@ -100,7 +81,7 @@ describe('communication', () => {
 
   it('fits a phone', async () => {
     const { url } = await started('--speed', '8', '--once');
-    const { page } = await open(chromium, `${url}#/communication`, { viewport: { width: 360, height: 760 } });
+    const { page } = await open(`${url}#/communication`, { viewport: { width: 360, height: 760 } });
     await until(page, 'by-operation', (text) => text.includes('read+where'));
     expect(await page.evaluate(() => document.documentElement.scrollWidth - document.documentElement.clientWidth)).toBe(0);
   });

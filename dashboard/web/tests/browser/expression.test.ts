@@ -1,34 +1,15 @@
-import type { Browser } from 'playwright-core';
-import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
+import { describe, expect, it } from 'vitest';
 
 import { job, layer, snapshot } from '../unit/fixtures';
 import { violations } from './axe';
-import { browser, open, replay, until, type Replay } from './cluster';
+import { stage, until } from './cluster';
 
-let chromium: Browser;
-const running: Replay[] = [];
-
-beforeAll(async () => {
-  chromium = await browser();
-});
-
-afterAll(() => chromium.close());
-
-afterEach(async () => {
-  await Promise.all(chromium.contexts().map((context) => context.close()));
-  await Promise.all(running.splice(0).map((it) => it.stop()));
-});
-
-async function started(...options: string[]): Promise<Replay> {
-  const it = await replay(...options);
-  running.push(it);
-  return it;
-}
+const { newPage, open, started } = stage();
 
 describe('the expression of a job', () => {
   it('is a graph in which each operation stands after what it reads, and lives', async () => {
     const { url } = await started('--speed', '5', '--once');
-    const { page, complaints } = await open(chromium, `${url}#/expression`);
+    const { page, complaints } = await open(`${url}#/expression`);
     await until(page, 'operation', (text) => text.includes('running'));
     const box = async (name: string) => (await page.locator(`[data-testid=operation][data-name="${name}"]`).boundingBox())!;
     const [read, median, month, subtract] = [await box('read+where'), await box('nanmedian'), await box('groupby-month+nanmedian'), await box('subtract+divide')];
@@ -45,7 +26,7 @@ describe('the expression of a job', () => {
 
   it('leads by keyboard from an operation to its array', async () => {
     const { url } = await started('--speed', '20', '--once', '--tasks', '100');
-    const { page } = await open(chromium, `${url}#/expression`);
+    const { page } = await open(`${url}#/expression`);
     await page.getByTestId('operation').first().waitFor();
     await page.getByRole('region', { name: /Graph of/ }).focus();
     await page.keyboard.press('Tab');
@@ -56,7 +37,7 @@ describe('the expression of a job', () => {
 
   it('flows down on a phone, and fits it', async () => {
     const { url } = await started('--speed', '5', '--once');
-    const { page } = await open(chromium, `${url}#/expression`, { viewport: { width: 390, height: 800 } });
+    const { page } = await open(`${url}#/expression`, { viewport: { width: 390, height: 800 } });
     await until(page, 'operation', (text) => text.includes('write-geotiff'));
     const overflow = await page.evaluate(() => document.documentElement.scrollWidth - document.documentElement.clientWidth);
     expect(overflow).toBe(0);
@@ -68,7 +49,7 @@ describe('the expression of a job', () => {
   it('shows hostile names as text, and operations without a plan', async () => {
     const { url } = await started('--idle');
     const hostile = '<img src=x onerror=alert(1)>';
-    const page = await chromium.newPage();
+    const page = await newPage();
     const complaints: string[] = [];
     page.on('pageerror', (error) => complaints.push(String(error)));
     page.on('dialog', (dialog) => complaints.push(dialog.message()));
@@ -84,7 +65,7 @@ describe('the expression of a job', () => {
   for (const colorScheme of ['light', 'dark'] as const) {
     it(`has no accessibility violation that axe knows of, ${colorScheme}`, async () => {
       const { url } = await started('--speed', '8', '--once');
-      const { page } = await open(chromium, `${url}#/expression`, { colorScheme });
+      const { page } = await open(`${url}#/expression`, { colorScheme });
       await until(page, 'operation', (text) => text.includes('running'));
       expect(await violations(page)).toEqual([]);
     });

@@ -1,36 +1,17 @@
-import type { Browser } from 'playwright-core';
-import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
+import { describe, expect, it } from 'vitest';
 
 import { job, layer, snapshot, worker } from '../unit/fixtures';
 import { violations } from './axe';
-import { browser, open, replay, until, type Replay } from './cluster';
+import { stage, until } from './cluster';
 
-let chromium: Browser;
-const running: Replay[] = [];
-
-beforeAll(async () => {
-  chromium = await browser();
-});
-
-afterAll(() => chromium.close());
-
-afterEach(async () => {
-  await Promise.all(chromium.contexts().map((context) => context.close()));
-  await Promise.all(running.splice(0).map((it) => it.stop()));
-});
-
-async function started(...options: string[]): Promise<Replay> {
-  const it = await replay(...options);
-  running.push(it);
-  return it;
-}
+const { newPage, open, started } = stage();
 
 const plain = (text: string) => text.replaceAll('\u00a0', ' ');
 
 describe('insights', () => {
   it("account for all of the slots' time, and name what failed", async () => {
     const { url } = await started('--speed', '8', '--once');
-    const { page, complaints } = await open(chromium, `${url}#/insights`);
+    const { page, complaints } = await open(`${url}#/insights`);
     await until(page, 'tasks', (text) => text.includes('100%'));
     const shares = await until(page, 'use-legend', (text) => {
       const found = [...plain(text).matchAll(/(\d+(?:\.\d)?)\s*%/g)].map((it) => Math.round(Number(it[1]) * 10));
@@ -50,7 +31,7 @@ describe('insights', () => {
   it('lead to the part of the timeline where a thing is seen; hostile names are text', async () => {
     const { url } = await started('--idle');
     const hostile = '<img src=x onerror=alert(1)>';
-    const page = await chromium.newPage();
+    const page = await newPage();
     const complaints: string[] = [];
     page.on('pageerror', (error) => complaints.push(String(error)));
     await page.routeWebSocket(/api\/live$/, (socket) =>
@@ -72,7 +53,7 @@ describe('insights', () => {
   for (const colorScheme of ['light', 'dark'] as const) {
     it(`have no accessibility violation that axe knows of, ${colorScheme}`, async () => {
       const { url } = await started('--speed', '8', '--once');
-      const { page } = await open(chromium, `${url}#/insights`, { colorScheme });
+      const { page } = await open(`${url}#/insights`, { colorScheme });
       await until(page, 'use-by-worker', (text) => text.includes('worker-1'));
       expect(await violations(page)).toEqual([]);
     });
@@ -80,7 +61,7 @@ describe('insights', () => {
 
   it('fit a phone', async () => {
     const { url } = await started('--speed', '8', '--once');
-    const { page } = await open(chromium, `${url}#/insights`, { viewport: { width: 360, height: 760 } });
+    const { page } = await open(`${url}#/insights`, { viewport: { width: 360, height: 760 } });
     await until(page, 'use-by-worker', (text) => text.includes('worker-1'));
     expect(await page.evaluate(() => document.documentElement.scrollWidth - document.documentElement.clientWidth)).toBe(0);
   });

@@ -1,33 +1,15 @@
-import type { Browser, Page } from 'playwright-core';
-import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
+import type { Page } from 'playwright-core';
+import { describe, expect, it } from 'vitest';
 
 import { head, job, layer, snapshot, worker } from '../unit/fixtures';
 import { violations } from './axe';
-import { browser, open, replay, until, type Replay } from './cluster';
+import { replay, stage, until } from './cluster';
 
-let chromium: Browser;
-const running: Replay[] = [];
-
-beforeAll(async () => {
-  chromium = await browser();
-});
-
-afterAll(() => chromium.close());
-
-afterEach(async () => {
-  await Promise.all(chromium.contexts().map((context) => context.close()));
-  await Promise.all(running.splice(0).map((it) => it.stop()));
-});
-
-async function started(...options: string[]): Promise<Replay> {
-  const it = await replay(...options);
-  running.push(it);
-  return it;
-}
+const { newPage, open, started } = stage();
 
 /** A page whose frames come from the test. */
 async function scripted(url: string, frames: unknown[]): Promise<{ page: Page; complaints: string[] }> {
-  const page = await chromium.newPage({ viewport: { width: 1440, height: 900 } });
+  const page = await newPage({ viewport: { width: 1440, height: 900 } });
   const complaints: string[] = [];
   page.on('pageerror', (error) => complaints.push(String(error)));
   page.on('dialog', (dialog) => complaints.push(dialog.message()));
@@ -41,7 +23,7 @@ const numbers = (text: string) => [...text.replaceAll('\u00a0', '').matchAll(/\d
 describe('a job that runs', () => {
   it('is followed from its first task to its last, through the loss of a worker', async () => {
     const { url } = await started('--speed', '5', '--once');
-    const { page, complaints } = await open(chromium, url);
+    const { page, complaints } = await open(url);
     await page.getByRole('heading', { name: 'Progress' }).waitFor();
     expect(await page.getByTestId('link').innerText()).toBe('Live');
 
@@ -65,7 +47,7 @@ describe('a job that runs', () => {
 
   it('says where an operation comes from, by mouse and by keyboard', async () => {
     const { url } = await started('--speed', '5', '--once');
-    const { page } = await open(chromium, url);
+    const { page } = await open(url);
     const label = page.getByTestId('layer').first().locator('[aria-describedby]');
     await label.focus();
     const tip = page.getByRole('tooltip').filter({ hasText: 'mosaic.py:14' });
@@ -75,7 +57,7 @@ describe('a job that runs', () => {
 
   it('has a task stream that is painted, moves, and names the task under the pointer', async () => {
     const { url } = await started('--speed', '3', '--once');
-    const { page } = await open(chromium, url);
+    const { page } = await open(url);
     await until(page, 'tasks', (text) => (numbers(text)[0] ?? 0) > 60);
     const canvas = page.getByTestId('stream-canvas');
     const colours = (): Promise<number> =>
@@ -107,7 +89,7 @@ describe('a job that runs', () => {
 
   it('has a task stream that the keyboard walks through', async () => {
     const { url } = await started('--speed', '5', '--once');
-    const { page } = await open(chromium, url);
+    const { page } = await open(url);
     await until(page, 'tasks', (text) => (numbers(text)[0] ?? 0) > 40);
     await page.getByTestId('stream-canvas').focus();
     await page.keyboard.press(' ');
@@ -126,7 +108,7 @@ describe('a job that runs', () => {
 describe('the page', () => {
   it('says how to submit while there is no job', async () => {
     const { url } = await started('--idle');
-    const { page, complaints } = await open(chromium, url);
+    const { page, complaints } = await open(url);
     expect(await page.getByTestId('no-job').innerText()).toContain('graticule mosaic');
     expect(await page.getByTestId('workers').innerText()).toContain('No worker has joined');
     expect(complaints).toEqual([]);
@@ -134,7 +116,7 @@ describe('the page', () => {
 
   it('reconnects by itself when the cluster is back', async () => {
     const first = await replay('--speed', '5', '--once');
-    const { page } = await open(chromium, first.url);
+    const { page } = await open(first.url);
     await until(page, 'tasks', (text) => (numbers(text)[0] ?? 0) > 40);
     await first.stop();
     await until(page, 'link', (text) => text.includes('Reconnecting'));
@@ -146,7 +128,7 @@ describe('the page', () => {
 
   it('uses server-sent events where sockets do not pass', async () => {
     const { url } = await started('--speed', '5', '--once');
-    const page = await chromium.newPage();
+    const page = await newPage();
     await page.routeWebSocket(/api\/live$/, (socket) => socket.close());
     await page.goto(url);
     await until(page, 'link', (text) => text.includes('Live'));
@@ -155,7 +137,7 @@ describe('the page', () => {
 
   it('follows the system in its theme until one is chosen, and keeps the choice', async () => {
     const { url } = await started('--idle');
-    const { page } = await open(chromium, url, { colorScheme: 'dark' });
+    const { page } = await open(url, { colorScheme: 'dark' });
     const ground = () => page.evaluate(() => getComputedStyle(document.body).backgroundColor);
     const dark = await ground();
     await page.emulateMedia({ colorScheme: 'light' });
@@ -193,7 +175,7 @@ describe('the page', () => {
 
   it('takes a fresh snapshot when a frame is missing', async () => {
     const { url } = await started('--idle');
-    const page = await chromium.newPage();
+    const page = await newPage();
     let connections = 0;
     await page.routeWebSocket(/api\/live$/, (socket) => {
       connections += 1;
@@ -208,7 +190,7 @@ describe('the page', () => {
   for (const colorScheme of ['light', 'dark'] as const) {
     it(`has no accessibility violation that axe knows of, ${colorScheme}`, async () => {
       const { url } = await started('--speed', '5', '--once');
-      const { page } = await open(chromium, url, { colorScheme });
+      const { page } = await open(url, { colorScheme });
       await until(page, 'worker', (text) => text.includes('lost'));
       expect(await violations(page)).toEqual([]);
     });
@@ -216,7 +198,7 @@ describe('the page', () => {
 
   it('asks nobody else for anything', async () => {
     const { url } = await started('--speed', '5', '--once');
-    const page = await chromium.newPage();
+    const page = await newPage();
     const asked: string[] = [];
     page.on('request', (request) => asked.push(request.url()));
     await page.goto(url);

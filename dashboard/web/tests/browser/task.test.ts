@@ -1,34 +1,15 @@
-import type { Browser } from 'playwright-core';
-import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
+import { describe, expect, it } from 'vitest';
 
 import { job, layer, snapshot } from '../unit/fixtures';
 import { violations } from './axe';
-import { browser, open, replay, until, type Replay } from './cluster';
+import { stage, until } from './cluster';
 
-let chromium: Browser;
-const running: Replay[] = [];
-
-beforeAll(async () => {
-  chromium = await browser();
-});
-
-afterAll(() => chromium.close());
-
-afterEach(async () => {
-  await Promise.all(chromium.contexts().map((context) => context.close()));
-  await Promise.all(running.splice(0).map((it) => it.stop()));
-});
-
-async function started(...options: string[]): Promise<Replay> {
-  const it = await replay(...options);
-  running.push(it);
-  return it;
-}
+const { newPage, open, started } = stage();
 
 describe('the page of a task', () => {
   it('is reached from a chunk, and leads on to what it reads', async () => {
     const { url } = await started('--speed', '20', '--once', '--tasks', '150');
-    const { page, complaints } = await open(chromium, `${url}#/array`);
+    const { page, complaints } = await open(`${url}#/array`);
     await until(page, 'tasks', (text) => text.includes('100%'));
     await page.locator('[data-name=nanmedian] [data-testid=array-canvas]').focus();
     await page.keyboard.press('ArrowRight');
@@ -43,7 +24,7 @@ describe('the page of a task', () => {
 
   it('says why it does not run', async () => {
     const { url } = await started('--speed', '1', '--once');
-    const { page } = await open(chromium, `${url}#/array`);
+    const { page } = await open(`${url}#/array`);
     await until(page, 'state-2', (text) => Number(text) > 0);
     await page.goto(`${url}#/task/4/20`);
     expect(await until(page, 'task-why', (text) => text)).toMatch(/waits for 5 chunks/);
@@ -56,7 +37,7 @@ describe('the page of a task', () => {
   it('shows hostile names and errors as text', async () => {
     const { url } = await started('--idle');
     const hostile = '<img src=x onerror=alert(1)>';
-    const page = await chromium.newPage();
+    const page = await newPage();
     await page.routeWebSocket(/api\/live$/, (socket) =>
       socket.send(JSON.stringify(snapshot({ jobs: [job(0, { name: hostile })], layers: [layer(0, { name: hostile, origin: hostile })] }))),
     );
@@ -70,7 +51,7 @@ describe('the page of a task', () => {
   for (const colorScheme of ['light', 'dark'] as const) {
     it(`has no accessibility violation that axe knows of and fits a phone, ${colorScheme}`, async () => {
       const { url } = await started('--speed', '8', '--once');
-      const { page } = await open(chromium, `${url}#/task/1/3`, { colorScheme, viewport: { width: 360, height: 740 } });
+      const { page } = await open(`${url}#/task/1/3`, { colorScheme, viewport: { width: 360, height: 740 } });
       await page.getByTestId('task-story').waitFor();
       expect(await violations(page)).toEqual([]);
       expect(await page.evaluate(() => document.documentElement.scrollWidth - document.documentElement.clientWidth)).toBe(0);

@@ -1,29 +1,11 @@
-import type { Browser, Page } from 'playwright-core';
-import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
+import type { Page } from 'playwright-core';
+import { describe, expect, it } from 'vitest';
 
 import { layer, job, snapshot, worker } from '../unit/fixtures';
 import { violations } from './axe';
-import { browser, open, replay, until, type Replay } from './cluster';
+import { stage, until } from './cluster';
 
-let chromium: Browser;
-const running: Replay[] = [];
-
-beforeAll(async () => {
-  chromium = await browser();
-});
-
-afterAll(() => chromium.close());
-
-afterEach(async () => {
-  await Promise.all(chromium.contexts().map((context) => context.close()));
-  await Promise.all(running.splice(0).map((it) => it.stop()));
-});
-
-async function started(...options: string[]): Promise<Replay> {
-  const it = await replay(...options);
-  running.push(it);
-  return it;
-}
+const { newPage, open, started } = stage();
 
 const coloursOf = (page: Page): Promise<number> =>
   page.getByTestId('timeline-canvas').evaluate((element) => {
@@ -43,7 +25,7 @@ const plain = (text: string) => text.replaceAll('\u00a0', ' ');
 describe('the timeline', () => {
   it('has each task of the run, from all of it to a single one', async () => {
     const { url } = await started('--speed', '8', '--once', '--tasks', '300');
-    const { page, complaints } = await open(chromium, `${url}#/timeline`);
+    const { page, complaints } = await open(`${url}#/timeline`);
     await finished(page);
     await page.waitForFunction(() => Number((document.querySelector('[data-testid=timeline-canvas]') as HTMLElement).dataset['paintMs']) > 0);
     await ended(page, 264);
@@ -63,7 +45,7 @@ describe('the timeline', () => {
 
   it('names the task under the pointer, and is gone along by mouse and wheel', async () => {
     const { url } = await started('--speed', '8', '--once', '--tasks', '200');
-    const { page } = await open(chromium, `${url}#/timeline`);
+    const { page } = await open(`${url}#/timeline`);
     await finished(page);
     await ended(page, 198);
     await until(page, 'shown', (text) => text.includes('task by task'));
@@ -87,7 +69,7 @@ describe('the timeline', () => {
 
   it('sums up a box, by mouse and by keyboard', async () => {
     const { url } = await started('--speed', '8', '--once', '--tasks', '200');
-    const { page } = await open(chromium, `${url}#/timeline`);
+    const { page } = await open(`${url}#/timeline`);
     await finished(page);
     await ended(page, 198);
     await page.getByTestId('timeline-canvas').focus();
@@ -108,7 +90,7 @@ describe('the timeline', () => {
 
   it('has what was moved below the slots, names it, hides it, and sums it up', async () => {
     const { url } = await started('--speed', '8', '--once', '--tasks', '300');
-    const { page } = await open(chromium, `${url}#/timeline`);
+    const { page } = await open(`${url}#/timeline`);
     await finished(page);
     await ended(page, 264);
     await page.getByTestId('timeline-canvas').focus();
@@ -143,7 +125,7 @@ describe('the timeline', () => {
   it('shows hostile names as text, and says so while there is nothing', async () => {
     const { url } = await started('--idle');
     const hostile = '<img src=x onerror=alert(1)>';
-    const page = await chromium.newPage();
+    const page = await newPage();
     const complaints: string[] = [];
     page.on('pageerror', (error) => complaints.push(String(error)));
     await page.routeWebSocket(/api\/live$/, (socket) =>
@@ -158,7 +140,7 @@ describe('the timeline', () => {
   for (const colorScheme of ['light', 'dark'] as const) {
     it(`has no accessibility violation that axe knows of, ${colorScheme}`, async () => {
       const { url } = await started('--speed', '8', '--once');
-      const { page } = await open(chromium, `${url}#/timeline`, { colorScheme });
+      const { page } = await open(`${url}#/timeline`, { colorScheme });
       await until(page, 'tasks', (text) => !text.startsWith('Tasks\n0'));
       await page.getByTestId('timeline-canvas').focus();
       await page.keyboard.press('Enter');
@@ -169,7 +151,7 @@ describe('the timeline', () => {
 
   it('fits a phone', async () => {
     const { url } = await started('--speed', '8', '--once');
-    const { page } = await open(chromium, `${url}#/timeline`, { viewport: { width: 360, height: 760 } });
+    const { page } = await open(`${url}#/timeline`, { viewport: { width: 360, height: 760 } });
     await page.getByTestId('timeline-canvas').waitFor();
     expect(await page.evaluate(() => document.documentElement.scrollWidth - document.documentElement.clientWidth)).toBe(0);
   });
