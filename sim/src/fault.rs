@@ -8,8 +8,8 @@ use graticule_engine::{
 use graticule_plan::Resource;
 
 use crate::{
-    client::Status,
     generate::{ABLE, FUNCTION, RESOURCE, RESOURCE_COUNT_MAX, TASK_BYTES_MAX},
+    job::Status,
     network::Cut,
     node::Node,
     phase::Phase,

@@ -29,6 +29,7 @@ mod execution;
 mod fault;
 mod generate;
 mod handover;
+mod job;
 mod journal;
 mod ledger;
 mod network;

@@ -7,9 +7,10 @@ use graticule_plan::{ChunkId, JobId, Key};
 
 use crate::{
     case::Case,
-    client::{Client, Job, READ_BACK_FIRST, Status},
+    client::{Client, READ_BACK_FIRST},
     counts::Counts,
     fault::{WORKERS_MAX, WORKERS_MIN},
+    job::{Job, Status},
     profile::{Profile, Temper},
     rng::{Rng, Stream},
     world::{HEARTBEAT_US, Happening, Story, TIMEOUT_US, World},

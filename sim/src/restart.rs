@@ -9,7 +9,7 @@ use graticule_engine::{
 use graticule_plan::{ChunkId, JobId, Key, TaskId};
 
 use crate::{
-    client::Status,
+    job::Status,
     journal::Record,
     ledger::Ledger,
     phase::{Phase, SETTLING_US},

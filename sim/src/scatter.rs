@@ -16,6 +16,7 @@ use graticule_plan::{
 
 use crate::{
     generate::{Generated, TASK_BYTES_MAX, hinted},
+    job::Kept,
     oracle::expect,
     profile::Temper,
     rng::{Rng, Stream},
@@ -132,7 +133,7 @@ impl World {
     fn give_up_value(&mut self, client: ClientId, chunk: ChunkId) {
         self.tell(|| format!("{client:?} has {chunk} no more"));
         self.may_fail(chunk.job);
-        let of_chunk = |kept: &crate::client::Kept| kept.job == chunk.job && kept.layer == chunk.layer;
+        let of_chunk = |kept: &Kept| kept.job == chunk.job && kept.layer == chunk.layer;
         let named = self
             .kept
             .iter()

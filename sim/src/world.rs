@@ -14,10 +14,11 @@ use graticule_plan::{ChunkId, JobId, Key, TaskId, WorkerId};
 
 use crate::{
     case::Case,
-    client::{Client, Job, Kept},
+    client::Client,
     counts::Counts,
     generate::TASK_BYTES_MAX,
     handover::CopyRead,
+    job::{Job, Kept},
     journal::Journal,
     ledger::{Ledger, Suspects},
     network::Link,

@@ -12,6 +12,7 @@ mod block;
 mod cells;
 mod edges;
 mod exposition;
+mod finding_rules;
 mod findings;
 mod forget;
 mod frame;
