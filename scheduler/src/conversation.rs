@@ -157,7 +157,7 @@ impl Actor {
                 Some(job) => self.submitted_before(client, submission, job, events),
                 None => self.submit(client, submission, name, plan, events),
             },
-            ToCluster::Cancel { job } => events.push(Event::JobCancelled { job }),
+            ToCluster::Cancel { job } => self.cancel_job(job, events),
             ToCluster::Delivered { chunks } => {
                 events.extend(chunks.into_iter().map(|chunk| Event::ChunkDelivered { chunk }));
             }
@@ -248,7 +248,7 @@ impl Actor {
         let wanted: BTreeSet<JobId> = resume.jobs.iter().map(|job| job.job).collect();
         let pending: BTreeSet<u64> = resume.submissions.into_iter().collect();
         let keys: BTreeSet<_> = resume.keys.into_iter().collect();
-        let mut released = Vec::new();
+        let (mut released, mut unwanted) = (Vec::new(), Vec::new());
         for (submission, job) in self.standing.jobs_of(client) {
             if pending.contains(&submission) {
                 continue;
@@ -256,10 +256,11 @@ impl Actor {
             let (kept, dropped): (Vec<_>, Vec<_>) =
                 self.standing.keys_of(job).partition(|key| keys.contains(key));
             released.extend(dropped);
-            if !wanted.contains(&job) && kept.is_empty() && self.engine.is_running(job) {
-                events.push(Event::JobCancelled { job });
+            if !wanted.contains(&job) && kept.is_empty() {
+                unwanted.push(job);
             }
         }
+        unwanted.into_iter().for_each(|job| self.cancel_job(job, events));
         released.into_iter().for_each(|key| self.release_key(key, events));
         for (key, blocks) in resume.released {
             self.note(Record::BlocksReleased {

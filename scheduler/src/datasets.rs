@@ -7,7 +7,7 @@ use std::{
 };
 
 use graticule_engine::scheduler::{ClientId, Event};
-use graticule_plan::Key;
+use graticule_plan::{JobId, Key};
 use graticule_proto::{Dataset, DatasetAnswer, DatasetError, DatasetRequest, Record};
 use tokio::sync::oneshot;
 use tracing::info;
@@ -28,6 +28,8 @@ type Answer = Result<DatasetAnswer, DatasetError>;
 pub(crate) struct Datasets {
     /// Results that their clients have let go of.
     held_back: BTreeSet<Key>,
+    /// Jobs that their clients have cancelled, and which make results with names.
+    cancelled: BTreeSet<JobId>,
     /// Clients that are gone, and have made some of them.
     gone: BTreeSet<ClientId>,
     /// Answers that wait for the records with these numbers.
@@ -140,6 +142,9 @@ impl Actor {
                 events.push(Event::KeyReleased { key });
             }
         }
+        for job in std::mem::take(&mut self.datasets.cancelled) {
+            self.cancel_job(job, events);
+        }
         let gone: Vec<ClientId> = self.datasets.gone.iter().copied().collect();
         for client in gone {
             if !self.has_named(client) {
@@ -158,6 +163,19 @@ impl Actor {
             .any(|key| self.standing.is_published(*key))
     }
 
+    /// A client has no use for what a job makes: it ends at once, or when nothing of it has a name any more.
+    pub(crate) fn cancel_job(&mut self, job: JobId, events: &mut Vec<Event>) {
+        if !self
+            .engine
+            .kept_by(job)
+            .any(|key| self.standing.is_published(key))
+        {
+            events.push(Event::JobCancelled { job });
+        } else if self.engine.is_running(job) {
+            self.datasets.cancelled.insert(job);
+        }
+    }
+
     /// A client lets go of a result: at once, or when it has no name any more.
     pub(crate) fn release_key(&mut self, key: Key, events: &mut Vec<Event>) {
         if self.standing.is_published(key) {
@@ -172,11 +190,8 @@ impl Actor {
     pub(crate) fn leave_named(&mut self, client: ClientId, events: &mut Vec<Event>) {
         info!(client = client.0, "client is gone, what it published stays");
         for (job, keys) in self.engine.kept_of(client) {
-            let is_named = keys.iter().any(|key| self.standing.is_published(*key));
+            self.cancel_job(job, events);
             keys.into_iter().for_each(|key| self.release_key(key, events));
-            if !is_named && self.engine.is_running(job) {
-                events.push(Event::JobCancelled { job });
-            }
         }
         self.datasets.gone.insert(client);
     }

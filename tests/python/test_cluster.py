@@ -212,6 +212,17 @@ def test_what_is_published_outlives_its_client(cluster, far):
         far.compute(found.t.data)
 
 
+def test_what_is_published_while_it_is_made_is_made_without_its_client(cluster, far):
+    def slow(block):
+        time.sleep(0.5)
+        return block + 1
+
+    with Client(cluster, set_as_default=False) as publisher:
+        publisher.publish_dataset(ga.ones(8, chunks=2).map_blocks(slow, dtype="f8"), name="slow")
+    assert far.compute(far.get_dataset("slow")).tolist() == [2.0] * 8
+    far.unpublish_dataset("slow")
+
+
 def test_restart(far):
     before = set(far.run(os.getpid).values())
     far.restart()

@@ -56,8 +56,14 @@ impl Scheduler {
     pub fn kept_of(&self, client: ClientId) -> Vec<(JobId, Vec<Key>)> {
         let of_client = self.jobs.iter().filter(|(_, job)| job.client == client);
         of_client
-            .map(|(&job, record)| (job, record.layers.iter().flat_map(|l| &l.pins).copied().collect()))
+            .map(|(&job, _)| (job, self.kept_by(job).collect()))
             .collect()
+    }
+
+    /// The results of a job that are kept, made or not.
+    pub fn kept_by(&self, job: JobId) -> impl Iterator<Item = Key> {
+        let layers = self.jobs.get(&job).into_iter().flat_map(|job| &job.layers);
+        layers.flat_map(|layer| &layer.pins).copied()
     }
 
     /// By worker the bytes of chunks that no other one holds.

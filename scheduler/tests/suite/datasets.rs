@@ -123,6 +123,8 @@ async fn a_published_result_that_its_client_lets_go_is_kept_until_its_last_name_
     ask(&scheduler, publish("a", &[KEY])).await.unwrap();
     ask(&scheduler, publish("b", &[KEY])).await.unwrap();
     publisher.say(ToCluster::ReleaseKey { key: KEY }).await.unwrap();
+    // What a client says of a job that it has let go of before it was done.
+    publisher.say(ToCluster::Cancel { job }).await.unwrap();
     assert_eq!(jobs(&scheduler).await, [job]);
     unpublish(&scheduler, "a").await;
     assert_eq!(jobs(&scheduler).await, [job], "the other name is left");
