@@ -27,7 +27,7 @@ class LocalCluster:
     >>> cluster = LocalCluster(n_workers=2, threads_per_worker=2, memory_limit="2 GiB")  # doctest: +SKIP
     >>> client = Client(cluster)  # doctest: +SKIP
 
-    A worker that crashes is started anew, and what it ran runs elsewhere.
+    A function that crashes fails alone. A worker that does is started anew, and what it ran runs elsewhere.
 
     Parameters
     ----------
@@ -39,6 +39,9 @@ class LocalCluster:
         Bytes of memory of each worker, for example `"2 GiB"`; half of the memory is shared out unless said.
     dashboard_address
         Where the dashboard listens, as `127.0.0.1:0`; without it there is none.
+    isolate
+        Functions run in child processes of their worker, one for each thread: what crashes or takes too much memory fails alone, and
+        the interpreter's lock is nobody else's. `False` runs them in threads of the worker, where a small call takes less time.
     resources
         Countable things that each worker has, by name.
     local_directory
@@ -57,6 +60,7 @@ class LocalCluster:
         dashboard_address: str | None = None,
         host: str = "127.0.0.1",
         scheduler_port: int = 0,
+        isolate: bool = True,
         resources: dict[str, int] | None = None,
         local_directory: str | os.PathLike[str] | None = None,
         name: str | None = None,
@@ -80,7 +84,7 @@ class LocalCluster:
         ]
         if dashboard_address is not None:
             command += ["--dashboard", dashboard_address]
-        further = []
+        further = [] if isolate else ["--no-isolate"]
         if resources:
             further += ["--resources", ",".join(f"{key}={count}" for key, count in resources.items())]
         if local_directory is not None:

@@ -23,6 +23,10 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--memory-limit", metavar="BYTES", help="memory of the process, for example '2 GiB'")
     parser.add_argument("--resources", default="", metavar="NAME=COUNT,...", help="countable things that calls may need")
     parser.add_argument("--local-directory", metavar="DIR", help="where chunks go that do not fit memory")
+    parser.add_argument(
+        "--isolate", default=True, action=argparse.BooleanOptionalAction,
+        help="runs functions in child processes, one for each task at a time; else in threads of the worker",
+    )
     parser.add_argument("--ends-with-stdin", action="store_true", help="ends when its standard input does")
     said = parser.parse_args(arguments)
     resources = {}
@@ -35,9 +39,10 @@ def main(arguments: list[str] | None = None) -> None:
         sys.path.insert(0, "")
     if os.environ.get("GRATICULE_TRACEBACKS", "1") != "0":
         faulthandler.enable()
+    children = [sys.executable, "-m", "graticule._child", said.scheduler] if said.isolate and sys.platform == "linux" else None
     _graticule.serve_worker(
         said.scheduler, said.listen, said.name, said.nthreads, _bytes(said.memory_limit), resources, said.local_directory,
-        said.ends_with_stdin,
+        said.ends_with_stdin, children,
     )
 
 

@@ -13,7 +13,7 @@ use pyo3::{prelude::*, types::PyDict};
 
 use crate::{
     buffer::Buffer,
-    convert,
+    calls, convert,
     error::Failure,
     expression::Expression,
     functions,
@@ -81,7 +81,7 @@ impl Cluster {
             worker_count,
             slots,
             budget_bytes,
-            functions: functions::registry(py, true, None),
+            functions: functions::registry(py, calls::Place::Embedded, None),
             dashboard: dashboard.transpose()?,
             spill_dir,
             ..LocalOptions::default()

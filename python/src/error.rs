@@ -77,7 +77,7 @@ impl From<ClientError> for Failure {
             ClientError::UnknownFunction { name, .. } if functions::is_own(name) => no_python(),
             ClientError::Failed { message: told } if functions::is_unknown(told) => no_python(),
             ClientError::Failed { message: told } => {
-                functions::raised(told).map_or_else(|| Self::new("TaskFailed", message), Self)
+                crate::calls::raised::told(told).map_or_else(|| Self::new("TaskFailed", message), Self)
             }
             ClientError::ResultTooLarge { .. } => Self::new("ResultTooLarge", message),
             ClientError::Unknown { .. } | ClientError::NameTaken { .. } => Self::new("InvalidName", message),

@@ -1,7 +1,6 @@
 //! Functions of Python's on blocks of arrays.
 //!
 //! An operation carries the function as bytes (cloudpickle); a worker loads them once and keeps what they make by the bytes' digest.
-//! Exceptions stay here, with their tracebacks, until the job that failed of them tells its client.
 
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -16,6 +15,7 @@ use graticule_client::{BlockCall, Chunk, FunctionError, Registry};
 use graticule_kernel::{Tensor, TensorMut};
 use graticule_plan::{Annotations, DType, Digest};
 use pyo3::{buffer::PyBuffer, prelude::*, sync::PyOnceLock, types::PyList};
+use serde::{Deserialize, Serialize};
 
 use crate::{
     buffer::Buffer,
@@ -31,45 +31,38 @@ use crate::{
 const NAME: &str = "graticule.python";
 /// Loaded functions that are kept.
 const LOADED_MAX: usize = 256;
-/// Exceptions that wait for their client.
-const RAISED_MAX: usize = 64;
-/// What stands before and after an exception's number in the message of its task.
-const MARKS: (&str, &str) = ("[exception ", "]");
-
 static LOADED: Mutex<Loaded> = Mutex::new(Loaded {
     functions: BTreeMap::new(),
     order: VecDeque::new(),
 });
-static RAISED: Mutex<Raised> = Mutex::new(Raised {
-    next: 0,
-    errors: BTreeMap::new(),
-});
-
 struct Loaded {
     functions: BTreeMap<Digest, Py<PyAny>>,
     order: VecDeque<Digest>,
-}
-
-struct Raised {
-    next: u64,
-    errors: BTreeMap<u64, PyErr>,
 }
 
 fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// What workers can call: those of this process, or this process as a worker, which may be told to say that it runs another
-/// version of Python.
-pub(crate) fn registry(py: Python<'_>, is_embedded: bool, version: Option<&str>) -> Registry {
+/// What workers can call, and where they run it; they may be told to say that they run another version of Python.
+pub(crate) fn registry(py: Python<'_>, at: calls::Place, version: Option<&str>) -> Registry {
     let mut registry = Registry::new();
-    registry.block_function(NAME, call);
-    if is_embedded {
-        // Addresses mean something in this process alone.
-        registry.block_function(memory::NAME, memory::call);
+    match &at {
+        calls::Place::Embedded => {
+            registry.block_function(NAME, call);
+            // Addresses mean something in this process alone.
+            registry.block_function(memory::NAME, memory::call);
+        }
+        calls::Place::Here => {
+            registry.block_function(NAME, call);
+        }
+        calls::Place::Children(children) => {
+            let children = children.clone();
+            registry.block_function(NAME, move |call| children.block(call));
+        }
     }
     let name = version.map_or_else(|| calls::function_name(py), calls::function_of);
-    calls::register_function(&mut registry, &name, is_embedded);
+    calls::register_function(&mut registry, &name, at);
     registry
 }
 
@@ -83,70 +76,103 @@ pub(crate) fn is_unknown(message: &str) -> bool {
     message.contains(&format!("no worker knows the function {NAME:?}"))
 }
 
-/// The exception whose number stands in a task's message.
-pub(crate) fn raised(message: &str) -> Option<PyErr> {
-    let (_, behind) = message.rsplit_once(MARKS.0)?;
-    let (number, _) = behind.split_once(MARKS.1)?;
-    let error = locked(&RAISED).errors.remove(&number.parse().ok()?)?;
-    Python::attach(|py| {
-        let note = message
-            .rsplit_once(MARKS.0)
-            .map_or(message, |(before, _)| before)
-            .trim_end();
-        let value = error.value(py);
-        // Without its note the exception is still the right one.
-        let _ = value.call_method1("add_note", (note,));
-    });
-    Some(error)
+fn call(call: &BlockCall<'_>) -> Result<Chunk, FunctionError> {
+    let blocks: Vec<&Tensor> = call.blocks().iter().map(|block| block.tensor()).collect();
+    attached(
+        Digest::of(call.payload()),
+        call.payload(),
+        &BlockAsk::of(call),
+        &blocks,
+    )
 }
 
-fn call(call: &BlockCall<'_>) -> Result<Chunk, FunctionError> {
-    let made = in_task(|| Python::try_attach(|py| run(py, call).map_err(|error| keep(py, error))));
+/// In a child process: makes a block; `None` if its function has to be sent first.
+pub(crate) fn serve(ask: &BlockAsk, tensors: Vec<Tensor>) -> Option<Result<Vec<Tensor>, FunctionError>> {
+    let Some((function, blocks)) = tensors.split_first() else {
+        return Some(Err("a block without a function".into()));
+    };
+    let Some((digest, payload)) = function.bytes().split_first_chunk() else {
+        return Some(Err("a block without a function".into()));
+    };
+    let digest = Digest(*digest);
+    if payload.is_empty() && !locked(&LOADED).functions.contains_key(&digest) {
+        return None;
+    }
+    let blocks: Vec<&Tensor> = blocks.iter().collect();
+    let made = attached(digest, payload, ask, &blocks);
+    Some(made.map(|chunk| chunk.parts().to_vec()))
+}
+
+fn attached(
+    digest: Digest,
+    payload: &[u8],
+    ask: &BlockAsk,
+    blocks: &[&Tensor],
+) -> Result<Chunk, FunctionError> {
+    let made = in_task(|| {
+        Python::try_attach(|py| {
+            run(py, digest, payload, ask, blocks).map_err(|error| calls::raised::say(py, error))
+        })
+    });
     made.unwrap_or_else(|| Err("the interpreter is shutting down".into()))
 }
 
-/// Keeps an exception for its client, and gives what the task says of it.
-fn keep(py: Python<'_>, error: PyErr) -> FunctionError {
-    let text = error.to_string();
-    let mut raised = locked(&RAISED);
-    let number = raised.next;
-    raised.next += 1;
-    raised.errors.insert(number, error.clone_ref(py));
-    if raised.errors.len() > RAISED_MAX {
-        raised.errors.pop_first();
-    }
-    format!("{text} {}{number}{}", MARKS.0, MARKS.1).into()
+/// Along each axis the block's number and its first and last element.
+type Extents = Vec<(u64, u64, u64)>;
+
+/// What a block is to be made of, beside the elements.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct BlockAsk {
+    /// Where each of the blocks lies, and of how many pieces it is made along some axes.
+    blocks: Vec<(Extents, Vec<(usize, u64)>)>,
+    place: Extents,
+    shape: Vec<usize>,
+    dtypes: Vec<DType>,
 }
 
-fn run(py: Python<'_>, call: &BlockCall<'_>) -> PyResult<Chunk> {
+impl BlockAsk {
+    pub(crate) fn of(call: &BlockCall<'_>) -> Self {
+        let blocks = call.blocks().iter();
+        Self {
+            blocks: blocks
+                .map(|block| (place(block.place()), block.piece_counts()))
+                .collect(),
+            place: place(call.place()),
+            shape: call.shape().to_vec(),
+            dtypes: call.dtypes().to_vec(),
+        }
+    }
+}
+
+fn run(
+    py: Python<'_>,
+    digest: Digest,
+    payload: &[u8],
+    ask: &BlockAsk,
+    tensors: &[&Tensor],
+) -> PyResult<Chunk> {
     static RUN: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
-    let function = loaded(py, call.payload())?;
+    let function = loaded(py, digest, payload)?;
     let run = RUN.get_or_try_init(py, || {
         py.import("graticule._blocks")?.getattr("run").map(Bound::unbind)
     })?;
     let blocks = PyList::empty(py);
-    for block in call.blocks() {
-        let place: Vec<(u64, u64, u64)> = place(block.place());
-        blocks.append((Buffer::lent(block.tensor()), place, block.piece_counts()))?;
+    for (tensor, (place, pieces)) in tensors.iter().zip(&ask.blocks) {
+        blocks.append((Buffer::lent(tensor), place.clone(), pieces.clone()))?;
     }
-    let dtypes: Vec<&str> = call.dtypes().iter().map(|dtype| dtype.name()).collect();
-    let made = run.bind(py).call1((
-        function,
-        blocks,
-        place(call.place()),
-        call.shape().to_vec(),
-        dtypes,
-    ))?;
+    let dtypes: Vec<&str> = ask.dtypes.iter().map(|dtype| dtype.name()).collect();
+    let made = run
+        .bind(py)
+        .call1((function, blocks, ask.place.clone(), ask.shape.clone(), dtypes))?;
     let made: Vec<Bound<'_, PyAny>> = made.extract()?;
     let parts = made
         .iter()
-        .zip(call.dtypes())
-        .map(|(part, &dtype)| tensor(py, part, dtype, call.shape()));
+        .zip(&ask.dtypes)
+        .map(|(part, &dtype)| tensor(py, part, dtype, &ask.shape));
     Ok(Chunk::new(parts.collect::<PyResult<_>>()?).map_err(Failure::from)?)
 }
 
-/// Along each axis the block's number and its first and last element.
-fn place(place: &graticule_kernel::BlockPlace) -> Vec<(u64, u64, u64)> {
+fn place(place: &graticule_kernel::BlockPlace) -> Extents {
     let axes = place.axes().iter();
     axes.map(|axis| (axis.block, axis.elements.start, axis.elements.end))
         .collect()
@@ -160,8 +186,7 @@ fn tensor(py: Python<'_>, bytes: &Bound<'_, PyAny>, dtype: DType, shape: &[usize
     Ok(made.freeze())
 }
 
-fn loaded(py: Python<'_>, payload: &[u8]) -> PyResult<Py<PyAny>> {
-    let digest = Digest::of(payload);
+fn loaded(py: Python<'_>, digest: Digest, payload: &[u8]) -> PyResult<Py<PyAny>> {
     if let Some(function) = locked(&LOADED).functions.get(&digest) {
         return Ok(function.clone_ref(py));
     }

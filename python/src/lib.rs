@@ -8,6 +8,7 @@
 
 mod buffer;
 mod calls;
+mod children;
 mod cluster;
 mod convert;
 mod creation;

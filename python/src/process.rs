@@ -20,7 +20,13 @@ use graticule_worker::{WorkerOptions, ledger_bytes, memory_bytes_for};
 use pyo3::prelude::*;
 use tokio::sync::{mpsc, oneshot};
 
-use crate::{error::Failure, functions, wait::wait};
+use crate::{
+    calls::Place,
+    children::{self, CHILD_BYTES, Children},
+    error::Failure,
+    functions,
+    wait::wait,
+};
 
 /// How long a worker's tasks may take to end when the worker is to go.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -53,7 +59,7 @@ fn parsed(address: &str) -> Result<SocketAddr, Failure> {
 
 /// Works for a scheduler until it is told to end.
 #[pyfunction]
-#[pyo3(signature = (scheduler, listen, name, slots, memory, resources, spill_dir, ends_with_stdin, version = None))]
+#[pyo3(signature = (scheduler, listen, name, slots, memory, resources, spill_dir, ends_with_stdin, children = None, version = None))]
 #[allow(clippy::too_many_arguments)] // Python gives them in this order, in one place.
 fn serve_worker(
     py: Python<'_>,
@@ -65,9 +71,22 @@ fn serve_worker(
     resources: BTreeMap<String, u32>,
     spill_dir: Option<PathBuf>,
     ends_with_stdin: bool,
+    children: Option<Vec<String>>,
     version: Option<&str>,
 ) -> Result<(), Failure> {
     let usual = WorkerOptions::default();
+    let slots = slots.unwrap_or(usual.slots).max(1);
+    let memory = memory.unwrap_or_else(|| memory_bytes_for(usual.budget_bytes));
+    let of_children = children.as_ref().map_or(0, |_| u64::from(slots) * CHILD_BYTES);
+    let budget_bytes = ledger_bytes(memory.saturating_sub(of_children));
+    let place = children.map_or(Place::Here, |program| {
+        Place::Children(Arc::new(Children::new(
+            program,
+            name.clone(),
+            memory,
+            budget_bytes,
+        )))
+    });
     let resources = resources.into_iter().map(|(name, count)| Resource {
         name: name.into(),
         count,
@@ -77,10 +96,10 @@ fn serve_worker(
         listen: parsed(listen)?,
         worker: WorkerOptions {
             name,
-            slots: slots.unwrap_or(usual.slots).max(1),
-            budget_bytes: memory.map_or(usual.budget_bytes, ledger_bytes),
+            slots,
+            budget_bytes,
             resources: resources.collect(),
-            functions: functions::registry(py, false, version),
+            functions: functions::registry(py, place, version),
             spill_dir: spill_dir.unwrap_or(usual.spill_dir.clone()),
             ..usual
         },
@@ -218,7 +237,7 @@ async fn no_more(mut lines: mpsc::UnboundedReceiver<String>) {
 }
 
 /// How a process ended, if not in good order.
-fn how_ended(status: ExitStatus) -> Option<String> {
+pub(crate) fn how_ended(status: ExitStatus) -> Option<String> {
     match (status.code(), status.signal()) {
         (Some(0), _) => None,
         (Some(TIMED_OUT), _) => Some("was ended since a function did not stop in its time".into()),
@@ -356,6 +375,7 @@ impl WorkerSource for Processes {
 }
 
 pub(crate) fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    module.add_function(wrap_pyfunction!(children::serve_child, module)?)?;
     module.add_function(wrap_pyfunction!(serve_worker, module)?)?;
     module.add_function(wrap_pyfunction!(serve_scheduler, module)?)
 }

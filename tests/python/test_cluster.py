@@ -252,7 +252,7 @@ def test_another_minor_version_is_refused():
         program = """
             import sys
             from graticule import _graticule
-            _graticule.serve_worker(sys.argv[1], "127.0.0.1:0", "old", 1, 1 << 28, {}, None, True, "3.99")
+            _graticule.serve_worker(sys.argv[1], "127.0.0.1:0", "old", 1, 1 << 28, {}, None, True, None, "3.99")
         """
         worker = subprocess.Popen(
             [sys.executable, "-c", textwrap.dedent(program), cluster.scheduler_address], stdin=subprocess.PIPE

@@ -5,8 +5,8 @@
 //! depends on what, and none of them comes by way of the client.
 
 mod entry;
-mod nested;
-mod raised;
+pub(crate) mod nested;
+pub(crate) mod raised;
 mod run;
 mod session;
 mod settings;
@@ -15,7 +15,9 @@ mod watch;
 
 use pyo3::prelude::*;
 
-pub(crate) use run::{name as function_name, name_of as function_of, register as register_function};
+pub(crate) use run::{
+    Place, name as function_name, name_of as function_of, register as register_function, serve,
+};
 
 /// Adds the classes to the native module.
 pub(crate) fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {

@@ -23,6 +23,7 @@ use super::{
     value::Home,
 };
 use crate::{
+    children,
     error::Failure,
     wait::{is_in_task, wait_anywhere},
 };
@@ -44,12 +45,12 @@ enum Claim {
 }
 
 /// What became of a call that was run by who waited for it: the value, or what its task would have said.
-pub(super) type Outcome = Result<Value, Arc<str>>;
+pub(crate) type Outcome = Result<Value, Arc<str>>;
 
 /// The name of a call within a call, if this is one.
 pub(super) fn token() -> Option<u64> {
     static NEXT: AtomicU64 = AtomicU64::new(1);
-    is_in_task().then(|| NEXT.fetch_add(1, Ordering::Relaxed))
+    is_in_task().then(|| children::number() | NEXT.fetch_add(1, Ordering::Relaxed))
 }
 
 /// The token among the inputs of a call: no object of Python's is a single number in itself.
@@ -94,7 +95,10 @@ pub(super) fn on_slot(
 }
 
 /// Nobody holds a call any more.
-pub(super) fn forget(token: u64) {
+pub(crate) fn forget(token: u64) {
+    if children::is_child() {
+        return children::forget(token);
+    }
     let mut claims = locked(&CLAIMS);
     if let Some(Claim::Waiter(_)) = claims.remove(&token) {
         claims.insert(token, Claim::Gone);
@@ -108,13 +112,14 @@ fn shorten(claims: &mut BTreeMap<u64, Claim>) {
 }
 
 /// A call that is run by who waits for it. Dropped without an outcome, it is left to whoever comes next.
-struct Claimed {
+#[derive(Debug)]
+pub(crate) struct Held {
     token: u64,
     cell: Arc<OnceLock<Option<Outcome>>>,
 }
 
-impl Claimed {
-    fn take(token: u64) -> Option<Self> {
+impl Held {
+    pub(crate) fn take(token: u64) -> Option<Self> {
         let mut claims = locked(&CLAIMS);
         let btree_map::Entry::Vacant(place) = claims.entry(token) else {
             return None;
@@ -125,12 +130,12 @@ impl Claimed {
         Some(Self { token, cell })
     }
 
-    fn made(self, outcome: Outcome) {
+    pub(crate) fn made(self, outcome: Outcome) {
         let _ = self.cell.set(Some(outcome));
     }
 }
 
-impl Drop for Claimed {
+impl Drop for Held {
     fn drop(&mut self) {
         // Under the lock, so that no slot goes to sleep after it has looked.
         let mut claims = locked(&CLAIMS);
@@ -139,6 +144,48 @@ impl Drop for Claimed {
         }
         drop(claims);
         MADE.notify_all();
+    }
+}
+
+/// As [`Held`], where the caller is a child process: its worker holds the call for it.
+struct HeldFar {
+    token: u64,
+    is_made: bool,
+}
+
+impl Drop for HeldFar {
+    fn drop(&mut self) {
+        if !self.is_made {
+            children::give_up(self.token);
+        }
+    }
+}
+
+enum Claimed {
+    Here(Held),
+    Far(HeldFar),
+}
+
+impl Claimed {
+    fn take(token: u64) -> Option<Self> {
+        if !children::is_child() {
+            return Held::take(token).map(Self::Here);
+        }
+        let held = || HeldFar {
+            token,
+            is_made: false,
+        };
+        children::claim(token).then(held).map(Self::Far)
+    }
+
+    fn made(self, outcome: Outcome) {
+        match self {
+            Self::Here(held) => held.made(outcome),
+            Self::Far(mut held) => {
+                held.is_made = true;
+                children::settle(held.token, outcome);
+            }
+        }
     }
 }
 

@@ -38,7 +38,7 @@ pub(super) fn process() -> &'static str {
 }
 
 /// What a task says of an exception that ended it.
-pub(super) fn say(py: Python<'_>, error: PyErr) -> FunctionError {
+pub(crate) fn say(py: Python<'_>, error: PyErr) -> FunctionError {
     let text = error.to_string();
     let written = write_down(&error, py);
     let value = error.into_value(py).into_any();
@@ -63,6 +63,17 @@ fn write_down(error: &PyErr, py: Python<'_>) -> String {
     };
     // Without it the text alone arrives.
     write().unwrap_or_default()
+}
+
+/// The exception that the message of a job tells of, with what stands before it as a note.
+pub(crate) fn told(message: &str) -> Option<PyErr> {
+    let (note, behind) = message.split_once(MARKS.0)?;
+    Python::attach(|py| {
+        let value = found(py, &format!("{}{behind}", MARKS.0))?;
+        // Without its note the exception is still the right one.
+        let _ = value.call_method1(py, "add_note", (note.trim_end(),));
+        Some(PyErr::from_value(value.into_bound(py)))
+    })
 }
 
 /// An exception that ended a call.

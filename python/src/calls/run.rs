@@ -3,10 +3,11 @@
 use std::{
     cell::Cell,
     collections::{BTreeMap, VecDeque},
-    sync::{Mutex, PoisonError},
+    sync::{Arc, Mutex, PoisonError},
 };
 
 use graticule_client::{FunctionError, Registry, Value};
+use graticule_kernel::Tensor;
 use pyo3::{
     ffi,
     prelude::*,
@@ -20,7 +21,7 @@ use super::{
     settings::DIGEST_BYTES,
     value::{Home, Reader, decode, encode},
 };
-use crate::wait::in_task;
+use crate::{children::Children, wait::in_task};
 
 /// What stands before the version of Python in the name.
 pub(super) const PREFIX: &str = "graticule.python-";
@@ -78,17 +79,49 @@ pub(crate) fn name_of(version: &str) -> String {
     format!("{PREFIX}{version}")
 }
 
-/// Lets workers run calls. Of workers in this process results stay where they are.
-pub(crate) fn register(registry: &mut Registry, name: &str, is_embedded: bool) {
-    let home = if is_embedded { Home::Lent } else { Home::Own };
-    registry.function(name, move |inputs| call(inputs, home));
+/// Where a worker runs functions.
+#[derive(Debug, Clone)]
+pub(crate) enum Place {
+    /// In this process, which is the client's too: results stay where they are.
+    Embedded,
+    /// In this process.
+    Here,
+    /// In child processes.
+    Children(Arc<Children>),
 }
 
-fn call(inputs: &[Value], home: Home) -> Result<Value, FunctionError> {
-    match nested::token_of(inputs) {
-        Some(token) => nested::on_slot(token, || attached(&inputs[..inputs.len() - 1], home)),
-        None => attached(inputs, home),
+/// Lets workers run calls.
+pub(crate) fn register(registry: &mut Registry, name: &str, place: Place) {
+    registry.function(name, move |inputs| {
+        let make = |inputs: &[Value]| match &place {
+            Place::Embedded => attached(inputs, Home::Lent),
+            Place::Here => attached(inputs, Home::Own),
+            Place::Children(children) => children.call(inputs),
+        };
+        match nested::token_of(inputs) {
+            Some(token) => nested::on_slot(token, || make(&inputs[..inputs.len() - 1])),
+            None => make(inputs),
+        }
+    });
+}
+
+/// In a child process: runs a call; `None` if its function has to be sent first.
+pub(crate) fn serve(tensors: Vec<Tensor>) -> Option<Result<Vec<Tensor>, FunctionError>> {
+    let inputs: Vec<Value> = tensors.into_iter().map(Value::from).collect();
+    let function = inputs.first().and_then(Value::bytes).unwrap_or_default();
+    if function.len() == DIGEST_BYTES && !is_loaded(function) {
+        return None;
     }
+    let made = attached(&inputs, Home::Own);
+    Some(made.map(|value| vec![value.into_tensor()]))
+}
+
+fn is_loaded(digest: &[u8]) -> bool {
+    let Ok(digest) = digest.try_into() else {
+        return false;
+    };
+    let known = LOADED.lock().unwrap_or_else(PoisonError::into_inner);
+    known.functions.contains_key(&(digest, worker_digest()))
 }
 
 /// Runs a call in the place of who waits for it.

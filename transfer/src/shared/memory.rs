@@ -2,6 +2,7 @@
 
 use std::{
     collections::BTreeMap,
+    io,
     os::fd::OwnedFd,
     sync::{
         Arc, Mutex, PoisonError,
@@ -9,8 +10,9 @@ use std::{
     },
 };
 
+use bytes::Bytes;
 use graticule_kernel::{LargeMemory, set_large_memory};
-use memmap2::{MmapMut, MmapOptions};
+use memmap2::{Mmap, MmapMut, MmapOptions};
 
 use super::sys;
 
@@ -32,6 +34,8 @@ static PRIVATE_COUNT: AtomicUsize = AtomicUsize::new(0);
 #[derive(Debug)]
 pub(super) struct Shareable {
     pub(super) file: OwnedFd,
+    /// Where in the file the buffer begins.
+    begin: u64,
     len: usize,
     /// Whether another process may have it.
     is_shared: AtomicBool,
@@ -41,6 +45,12 @@ pub(super) struct Shareable {
 struct Segment {
     map: MmapMut,
     shareable: Arc<Shareable>,
+}
+
+/// A buffer that another process made, and this one may hand on.
+struct Adopted {
+    map: Mmap,
+    is_known: bool,
 }
 
 /// A buffer that is this process's alone: a mapping of its own all the same, which goes back to the system as a whole.
@@ -71,6 +81,7 @@ fn segment(len: usize) -> Option<Segment> {
         .ok()?;
     let shareable = Arc::new(Shareable {
         file,
+        begin: 0,
         len,
         is_shared: AtomicBool::new(false),
     });
@@ -98,7 +109,42 @@ pub(super) fn share(bytes: &[u8]) -> Option<(Arc<Shareable>, u64)> {
         return None;
     }
     found.is_shared.store(true, Ordering::Relaxed);
-    Some((found.clone(), offset as u64))
+    Some((found.clone(), found.begin + offset as u64))
+}
+
+/// Maps a part of a buffer of another process, which this process may hand on as if it were its own.
+///
+/// # Errors
+/// As [`sys::open`].
+pub(super) fn adopt(file: OwnedFd, offset: u64, len: usize) -> io::Result<Bytes> {
+    let map = sys::open(file.try_clone()?, offset, len)?;
+    let mut segments = lock();
+    let is_known = segments.len() < COUNT_MAX.load(Ordering::Relaxed);
+    if is_known {
+        let shareable = Shareable {
+            file,
+            begin: offset,
+            len,
+            is_shared: AtomicBool::new(true),
+        };
+        segments.insert(map.as_ptr().addr(), Arc::new(shareable));
+    }
+    drop(segments);
+    Ok(Bytes::from_owner(Adopted { map, is_known }))
+}
+
+impl AsRef<[u8]> for Adopted {
+    fn as_ref(&self) -> &[u8] {
+        &self.map
+    }
+}
+
+impl Drop for Adopted {
+    fn drop(&mut self) {
+        if self.is_known {
+            lock().remove(&self.map.as_ptr().addr());
+        }
+    }
 }
 
 impl LargeMemory for Private {

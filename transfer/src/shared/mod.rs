@@ -5,10 +5,13 @@
 //! processes of the same user. A peer knocks there first. It maps what it is given, read-only, and the kernels read it in
 //! place; the pages stay as long as anybody maps them, whatever the worker does with its chunk. Whenever anything of
 //! this is missing, the chunk comes over gRPC.
+//!
+//! A process and one that it started have a [`Line`], on which tensors go to and fro in the same way.
 
 mod door;
 mod kept;
 mod knock;
+mod line;
 mod memory;
 mod message;
 mod sys;
@@ -17,6 +20,7 @@ use std::os::{linux::net::SocketAddrExt, unix::net::SocketAddr};
 
 pub use door::Door;
 pub(crate) use knock::Knockers;
+pub use line::{Line, Message};
 pub use memory::share_large_buffers;
 
 /// Regions below this are sent: to ask for a mapping takes longer.

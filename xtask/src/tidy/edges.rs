@@ -66,6 +66,7 @@ const RULES: &[Rule] = &[
             "data",
             "client",
             "scheduler",
+            "transfer",
             "worker",
         ],
     ),

@@ -1,0 +1,165 @@
+//! Memory of child processes: together with their worker they stay within what it was given, or the largest of them ends.
+
+use std::{
+    process::ExitStatus,
+    sync::{
+        Arc, Mutex, MutexGuard, Once, PoisonError, Weak,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+
+/// Time between two looks.
+const INTERVAL: Duration = Duration::from_millis(50);
+
+/// What a worker and its children may take.
+#[derive(Debug)]
+pub(super) struct Watch {
+    memory_bytes: u64,
+    /// What of it the worker may fill with chunks.
+    ledger_bytes: u64,
+    children: Mutex<Vec<Weak<Watched>>>,
+    begun: Once,
+}
+
+/// A child whose memory is looked at.
+#[derive(Debug)]
+pub(super) struct Watched {
+    pid: u32,
+    /// Once it has ended and was waited for, its number may be another process's.
+    is_running: Mutex<bool>,
+    has_ended: AtomicBool,
+    verdict: Mutex<Option<String>>,
+}
+
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Watch {
+    pub(super) fn new(memory_bytes: u64, ledger_bytes: u64) -> Arc<Self> {
+        Arc::new(Self {
+            memory_bytes,
+            ledger_bytes,
+            children: Mutex::default(),
+            begun: Once::new(),
+        })
+    }
+
+    pub(super) fn add(self: &Arc<Self>, pid: u32) -> Arc<Watched> {
+        let watched = Arc::new(Watched {
+            pid,
+            is_running: Mutex::new(true),
+            has_ended: AtomicBool::new(false),
+            verdict: Mutex::default(),
+        });
+        let mut children = locked(&self.children);
+        children.retain(|child| child.strong_count() > 0);
+        children.push(Arc::downgrade(&watched));
+        drop(children);
+        self.begun.call_once(|| {
+            let watch = Arc::downgrade(self);
+            let builder = std::thread::Builder::new().name("graticule-memory".into());
+            // Without the thread the system's own limit is the only one.
+            let _ = builder.spawn(move || {
+                while let Some(watch) = watch.upgrade() {
+                    watch.look();
+                    drop(watch);
+                    std::thread::sleep(INTERVAL);
+                }
+            });
+        });
+        watched
+    }
+
+    fn look(&self) {
+        let children: Vec<Arc<Watched>> = locked(&self.children).iter().filter_map(Weak::upgrade).collect();
+        let own: Vec<u64> = children
+            .iter()
+            .map(|child| private_bytes(child.pid).unwrap_or(0))
+            .collect();
+        let of_children: u64 = own.iter().sum();
+        let all = of_children + resident_bytes("self").unwrap_or(0);
+        let share = self.memory_bytes.saturating_sub(self.ledger_bytes);
+        if all <= self.memory_bytes || of_children <= share {
+            return;
+        }
+        let largest = children.iter().zip(&own).max_by_key(|(_, bytes)| **bytes);
+        if let Some((child, &bytes)) = largest {
+            let mib = |bytes: u64| bytes >> 20;
+            child.end(format!(
+                "the process that ran the function was ended since it took {} MiB: with it the worker and its processes took {} MiB, \
+                 and they may take {} MiB; use smaller chunks, or workers with more memory",
+                mib(bytes),
+                mib(all),
+                mib(self.memory_bytes),
+            ));
+        }
+    }
+}
+
+impl Watched {
+    /// Whether it still runs, as far as can be seen without waiting for it.
+    pub(super) fn is_running(&self) -> bool {
+        !self.has_ended.load(Ordering::Relaxed)
+            && status(&self.pid.to_string(), "stat").is_some_and(|stat| !is_zombie(&stat))
+    }
+
+    /// How it ended, if it has; or waits until it does.
+    pub(super) fn wait(&self, process: &mut std::process::Child, is_ending: bool) -> Option<ExitStatus> {
+        let mut is_running = locked(&self.is_running);
+        let status = if is_ending {
+            process.wait().ok()
+        } else {
+            process.try_wait().ok().flatten()
+        };
+        if status.is_some() {
+            *is_running = false;
+            self.has_ended.store(true, Ordering::Relaxed);
+        }
+        status
+    }
+
+    /// Why it was ended, if it was.
+    pub(super) fn verdict(&self) -> Option<String> {
+        locked(&self.verdict).clone()
+    }
+
+    fn end(&self, why: String) {
+        let is_running = locked(&self.is_running);
+        let pid = i32::try_from(self.pid)
+            .ok()
+            .and_then(rustix::process::Pid::from_raw);
+        if let (true, Some(pid)) = (*is_running, pid) {
+            locked(&self.verdict).get_or_insert(why);
+            // It may have ended just now.
+            let _ = rustix::process::kill_process(pid, rustix::process::Signal::KILL);
+        }
+    }
+}
+
+fn status(process: &str, file: &str) -> Option<String> {
+    std::fs::read_to_string(format!("/proc/{process}/{file}")).ok()
+}
+
+/// Its state stands behind its name, which may have any bytes and stands in parentheses.
+fn is_zombie(stat: &str) -> bool {
+    stat.rsplit_once(") ")
+        .is_some_and(|(_, rest)| rest.starts_with('Z'))
+}
+
+fn pages(process: &str) -> Option<(u64, u64)> {
+    let status = status(process, "statm")?;
+    let mut fields = status.split(' ').skip(1).map(|field| field.trim().parse::<u64>());
+    Some((fields.next()?.ok()?, fields.next()?.ok()?))
+}
+
+fn resident_bytes(process: &str) -> Option<u64> {
+    Some(pages(process)?.0 * rustix::param::page_size() as u64)
+}
+
+/// What it has for itself: the memory that it shares is its worker's.
+fn private_bytes(pid: u32) -> Option<u64> {
+    let (resident, shared) = pages(&pid.to_string())?;
+    Some(resident.saturating_sub(shared) * rustix::param::page_size() as u64)
+}

@@ -1,0 +1,346 @@
+//! A line between two processes of one host, of which one started the other: messages are words and tensors. Tensors that lie in
+//! memory with a descriptor are handed over where they lie, others are copied through the socket.
+//!
+//! A message is the length of its head, the number of its descriptors, the head, and the bytes of the tensors that have no
+//! descriptor. The descriptors come along with the first bytes.
+
+use std::{
+    collections::VecDeque,
+    io::{self, IoSlice, IoSliceMut, Read, Write},
+    mem::MaybeUninit,
+    os::{
+        fd::{AsFd, BorrowedFd, OwnedFd},
+        unix::net::UnixStream,
+    },
+    sync::Arc,
+};
+
+use graticule_kernel::{Chunk, Tensor, TensorMut, split_header};
+use rustix::net::{
+    RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage,
+    SendFlags, recvmsg, sendmsg,
+};
+
+use super::memory::{self, Shareable};
+
+/// What stands before a head: its length, and the number of descriptors.
+const PREFIX_BYTES: usize = 8;
+/// Descriptors that go with one byte of the prefix; Linux takes up to 253.
+const FILES_AT_ONCE: usize = 128;
+/// Descriptors of a message. Tensors beyond are copied.
+const FILE_COUNT_MAX: usize = FILES_AT_ONCE * PREFIX_BYTES;
+/// Tensors below this are copied: that is faster than to map them.
+const HANDED_BYTES_MIN: usize = 64 << 10;
+/// The longest head.
+const HEAD_BYTES_MAX: usize = 64 << 20;
+/// What is read at once.
+const PIECE_BYTES: usize = 64 << 10;
+
+/// What is said: words, and tensors with them.
+pub type Message = (Vec<u8>, Vec<Tensor>);
+
+/// One end of a line.
+#[derive(Debug)]
+pub struct Line {
+    stream: UnixStream,
+    /// What has come and was not read yet, from `begin` on.
+    came: Vec<u8>,
+    begin: usize,
+    files: VecDeque<OwnedFd>,
+}
+
+/// Tensors as a message has them.
+#[derive(Default)]
+struct Written<'a> {
+    head: Vec<u8>,
+    files: Vec<Arc<Shareable>>,
+    copied: Vec<&'a [u8]>,
+}
+
+impl Line {
+    /// A line's two ends: one for this process, and one as a descriptor for another, which makes it [a line](Self::of) there.
+    ///
+    /// # Errors
+    /// If the system gives no socket.
+    pub fn pair() -> io::Result<(Self, OwnedFd)> {
+        let (ours, theirs) = UnixStream::pair()?;
+        Ok((Self::new(ours), theirs.into()))
+    }
+
+    /// The end that this process was given.
+    pub fn of(file: OwnedFd) -> Self {
+        Self::new(file.into())
+    }
+
+    fn new(stream: UnixStream) -> Self {
+        let (came, files) = (Vec::new(), VecDeque::new());
+        Self {
+            stream,
+            came,
+            begin: 0,
+            files,
+        }
+    }
+
+    /// Sends a message. Memory that goes along is never used again for anything else.
+    ///
+    /// # Errors
+    /// If the other end has gone; if the words are longer than 64 MiB.
+    pub fn say(&mut self, words: &[u8], tensors: &[Tensor]) -> io::Result<()> {
+        let mut written = Written::default();
+        put(&mut written.head, words.len() as u64);
+        written.head.extend_from_slice(words);
+        put(&mut written.head, tensors.len() as u64);
+        for tensor in tensors {
+            written.put(tensor)?;
+        }
+        if written.head.len() > HEAD_BYTES_MAX {
+            return Err(invalid("a message of so many words"));
+        }
+        let count = |len: usize| u32::try_from(len).map_err(io::Error::other);
+        let prefix = [
+            count(written.head.len())?.to_le_bytes(),
+            count(written.files.len())?.to_le_bytes(),
+        ]
+        .concat();
+        let files: Vec<BorrowedFd<'_>> = written.files.iter().map(|file| file.file.as_fd()).collect();
+        let sent = files.chunks(FILES_AT_ONCE).enumerate();
+        let mut at = 0;
+        for (index, files) in sent {
+            send_byte(&self.stream, prefix[index], files)?;
+            at = index + 1;
+        }
+        let mut head = prefix[at..].to_vec();
+        head.append(&mut written.head);
+        self.stream.write_all(&head)?;
+        written
+            .copied
+            .into_iter()
+            .try_for_each(|bytes| self.stream.write_all(bytes))
+    }
+
+    /// The next message; `None` if the other end has gone.
+    ///
+    /// # Errors
+    /// If what comes is none, or the other end went in the middle of one.
+    pub fn hear(&mut self) -> io::Result<Option<Message>> {
+        if self.came.len() == self.begin && !self.read_some()? {
+            return Ok(None);
+        }
+        let prefix = self.take(PREFIX_BYTES)?;
+        let number =
+            |at: usize| u32::from_le_bytes(prefix[at..at + 4].try_into().expect("four bytes")) as usize;
+        let (head_len, file_count) = (number(0), number(4));
+        if head_len > HEAD_BYTES_MAX || file_count > FILE_COUNT_MAX {
+            return Err(invalid("not the beginning of a message"));
+        }
+        let head = self.take(head_len)?;
+        let mut rest = &head[..];
+        let words_len = usize::try_from(number_of(&mut rest)?).map_err(io::Error::other)?;
+        let words = part_of(&mut rest, words_len)?.to_vec();
+        let count = number_of(&mut rest)?;
+        let mut tensors = Vec::new();
+        for _ in 0..count {
+            tensors.push(self.tensor(&mut rest)?);
+        }
+        Ok(Some((words, tensors)))
+    }
+
+    fn tensor(&mut self, rest: &mut &[u8]) -> io::Result<Tensor> {
+        let place = number_of(rest)?;
+        let (parts, behind) = split_header(rest).map_err(io::Error::other)?;
+        *rest = behind;
+        let [(dtype, shape)] = &parts[..] else {
+            return Err(invalid("a tensor of several parts"));
+        };
+        let (dtype, shape) = (*dtype, &shape[..]);
+        if let Some(offset) = place.checked_sub(1) {
+            let file = self.files.pop_front();
+            let file = file.ok_or_else(|| invalid("fewer descriptors than tensors"))?;
+            let len = Tensor::bytes_of(dtype, shape).map_err(io::Error::other)?;
+            let bytes = memory::adopt(file, offset, len)?;
+            return Tensor::from_bytes(dtype, shape, bytes).map_err(io::Error::other);
+        }
+        let mut made = TensorMut::for_overwrite(dtype, shape).map_err(io::Error::other)?;
+        let bytes = made.bytes_mut();
+        let here = bytes.len().min(self.came.len() - self.begin);
+        bytes[..here].copy_from_slice(&self.came[self.begin..self.begin + here]);
+        self.begin += here;
+        self.stream.read_exact(&mut bytes[here..])?;
+        Ok(made.freeze())
+    }
+
+    /// The next bytes, so many.
+    fn take(&mut self, len: usize) -> io::Result<Vec<u8>> {
+        while self.came.len() - self.begin < len {
+            if !self.read_some()? {
+                return Err(io::ErrorKind::UnexpectedEof.into());
+            }
+        }
+        let taken = self.came[self.begin..self.begin + len].to_vec();
+        self.begin += len;
+        Ok(taken)
+    }
+
+    /// Waits for more; `false` if the other end has gone.
+    fn read_some(&mut self) -> io::Result<bool> {
+        self.came.drain(..self.begin);
+        self.begin = 0;
+        let before = self.came.len();
+        self.came.resize(before + PIECE_BYTES, 0);
+        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(FILES_AT_ONCE))];
+        let mut control = RecvAncillaryBuffer::new(&mut space);
+        let received = rustix::io::retry_on_intr(|| {
+            let mut piece = [IoSliceMut::new(&mut self.came[before..])];
+            recvmsg(&self.stream, &mut piece, &mut control, RecvFlags::CMSG_CLOEXEC)
+        });
+        let bytes = received.as_ref().map_or(0, |received| received.bytes);
+        self.came.truncate(before + bytes);
+        for message in control.drain() {
+            if let RecvAncillaryMessage::ScmRights(more) = message {
+                self.files.extend(more);
+            }
+        }
+        received?;
+        Ok(bytes > 0)
+    }
+}
+
+impl<'a> Written<'a> {
+    fn put(&mut self, tensor: &'a Tensor) -> io::Result<()> {
+        let is_large = tensor.bytes().len() >= HANDED_BYTES_MIN;
+        let shared = if is_large && self.files.len() < FILE_COUNT_MAX {
+            memory::share(tensor.bytes())
+        } else {
+            None
+        };
+        // Where it lies in its memory, one more: none means that it is copied.
+        put(
+            &mut self.head,
+            shared.as_ref().map_or(0, |(_, offset)| offset + 1),
+        );
+        let alone = Chunk::new(vec![tensor.clone()]).map_err(io::Error::other)?;
+        self.head.extend_from_slice(&alone.encode_header());
+        match shared {
+            Some((file, _)) => self.files.push(file),
+            None => self.copied.push(tensor.bytes()),
+        }
+        Ok(())
+    }
+}
+
+fn send_byte(stream: &UnixStream, byte: u8, files: &[BorrowedFd<'_>]) -> io::Result<()> {
+    rustix::io::retry_on_intr(|| {
+        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(FILES_AT_ONCE))];
+        let mut control = SendAncillaryBuffer::new(&mut space);
+        control.push(SendAncillaryMessage::ScmRights(files));
+        sendmsg(
+            stream,
+            &[IoSlice::new(&[byte])],
+            &mut control,
+            SendFlags::NOSIGNAL,
+        )
+    })?;
+    Ok(())
+}
+
+fn put(head: &mut Vec<u8>, number: u64) {
+    head.extend_from_slice(&number.to_le_bytes());
+}
+
+fn part_of<'a>(rest: &mut &'a [u8], len: usize) -> io::Result<&'a [u8]> {
+    let (part, behind) = rest
+        .split_at_checked(len)
+        .ok_or_else(|| invalid("a message that ends too early"))?;
+    *rest = behind;
+    Ok(part)
+}
+
+fn number_of(rest: &mut &[u8]) -> io::Result<u64> {
+    let bytes = part_of(rest, 8)?.try_into().map_err(io::Error::other)?;
+    Ok(u64::from_le_bytes(bytes))
+}
+
+fn invalid(why: &str) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, why.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use graticule_plan::DType;
+
+    use super::*;
+
+    fn lines() -> (Line, Line) {
+        let (one, other) = Line::pair().unwrap();
+        (one, Line::of(other))
+    }
+
+    fn tensor(len: usize, byte: u8) -> Tensor {
+        let mut made = TensorMut::for_overwrite(DType::UInt8, &[len]).unwrap();
+        made.bytes_mut().fill(byte);
+        made.freeze()
+    }
+
+    #[test]
+    fn words_and_tensors_arrive_in_order_with_their_dtypes_and_shapes() {
+        let (mut one, mut other) = lines();
+        let numbers = Tensor::from_bytes(
+            DType::Float64,
+            &[2, 1],
+            [1.5_f64, -2.0]
+                .iter()
+                .flat_map(|n| n.to_le_bytes())
+                .collect::<Vec<u8>>()
+                .into(),
+        );
+        let said = [tensor(3, 7), numbers.unwrap(), tensor(0, 0)];
+        one.say(b"first", &said).unwrap();
+        one.say(b"", &[]).unwrap();
+        one.say(b"last", &[tensor(200_000, 9)]).unwrap();
+        drop(one);
+        let (words, tensors) = other.hear().unwrap().unwrap();
+        assert_eq!(words, b"first");
+        for (came, went) in tensors.iter().zip(&said) {
+            assert_eq!(
+                (came.dtype(), came.shape(), came.bytes()),
+                (went.dtype(), went.shape(), went.bytes())
+            );
+        }
+        assert_eq!(other.hear().unwrap().unwrap().0, b"");
+        let (words, tensors) = other.hear().unwrap().unwrap();
+        assert_eq!((&words[..], tensors[0].bytes().len()), (&b"last"[..], 200_000));
+        assert!(tensors[0].bytes().iter().all(|&byte| byte == 9));
+        assert!(other.hear().unwrap().is_none(), "the other end has gone");
+    }
+
+    #[test]
+    fn large_tensors_are_handed_over_where_they_lie_and_on_from_there() {
+        memory::share_large_buffers();
+        let (mut one, other) = lines();
+        let many: Vec<Tensor> = (0..150).map(|byte| tensor(1 << 20, byte)).collect();
+        // A socket takes far less than these bytes at once, so nothing would arrive if they were copied before anybody reads.
+        one.say(b"all", &many).unwrap();
+        let mut other = other;
+        let (_, came) = other.hear().unwrap().unwrap();
+        assert_eq!(came.len(), many.len());
+        let is_same =
+            |(index, tensor): (usize, &Tensor)| tensor.bytes().iter().all(|&byte| usize::from(byte) == index);
+        assert!(came.iter().enumerate().all(is_same));
+        drop((many, one));
+        let (mut third, fourth) = lines();
+        third.say(b"on", &came[..2]).unwrap();
+        let mut fourth = fourth;
+        assert_eq!(fourth.hear().unwrap().unwrap().1[1].bytes()[9], 1);
+    }
+
+    #[test]
+    fn what_is_no_message_is_an_error() {
+        for bytes in [&[1_u8][..], &[255; 40], &[4, 0, 0, 0, 0, 0, 0, 0, 9, 9, 9, 9]] {
+            let (one, mut other) = lines();
+            (&one.stream).write_all(bytes).unwrap();
+            drop(one);
+            other.hear().unwrap_err();
+        }
+    }
+}
