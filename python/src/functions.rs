@@ -12,14 +12,17 @@ use graticule_array::{
     map_blocks, map_overlap, reduction,
 };
 use graticule_client::{BlockCall, Chunk, FunctionError, Registry};
-use graticule_kernel::{Tensor, TensorMut};
+use graticule_kernel::Tensor;
 use graticule_plan::{Annotations, DType, Digest};
 use pyo3::{buffer::PyBuffer, prelude::*, sync::PyOnceLock, types::PyList};
 use serde::{Deserialize, Serialize};
 
 use crate::{
     buffer::Buffer,
-    calls,
+    calls::{
+        self,
+        value::{Home, elements_of},
+    },
     convert::{self, Length, Named, block_len},
     error::Failure,
     expression::{Edge, Expression, Made, boundaries, each},
@@ -180,10 +183,7 @@ fn place(place: &graticule_kernel::BlockPlace) -> Extents {
 
 /// A tensor of the bytes of a contiguous array.
 fn tensor(py: Python<'_>, bytes: &Bound<'_, PyAny>, dtype: DType, shape: &[usize]) -> PyResult<Tensor> {
-    let bytes = PyBuffer::<u8>::get(bytes)?;
-    let mut made = TensorMut::for_overwrite(dtype, shape).map_err(Failure::from)?;
-    bytes.copy_to_slice(py, made.bytes_mut())?;
-    Ok(made.freeze())
+    elements_of(py, PyBuffer::get(bytes)?, dtype, shape, Home::Own)
 }
 
 fn loaded(py: Python<'_>, digest: Digest, payload: &[u8]) -> PyResult<Py<PyAny>> {

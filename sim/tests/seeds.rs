@@ -208,3 +208,14 @@ fn a_copy_is_not_counted_on_that_a_lease_since_then_has_dropped() {
     };
     simulate(&case).unwrap_or_else(|failed| panic!("{failed}"));
 }
+
+#[test]
+fn a_late_report_does_not_drop_a_copy_that_was_ordered_meanwhile() {
+    // A worker made a value after its lease was taken back, and was told to have a second copy of it before that was known.
+    let case = Case {
+        layers_max: Some(3),
+        blocks_max: Some(8),
+        ..Case::new(40_087_158)
+    };
+    simulate(&case).unwrap_or_else(|failed| panic!("{failed}"));
+}

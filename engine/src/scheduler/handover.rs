@@ -159,8 +159,9 @@ impl Scheduler {
         (self.retires.copies[&copy].to == worker).then_some(copy)
     }
 
+    /// Whether a worker was told to copy the chunk, from one that leaves or to have a second one, and has not answered.
     pub(super) fn is_copying(&self, worker: WorkerId, chunk: ChunkId) -> bool {
-        self.copy_to(worker, chunk).is_some()
+        self.copy_to(worker, chunk).is_some() || self.spreads.values().any(|order| *order == (chunk, worker))
     }
 
     /// Whether somebody was told to copy the chunk and has not answered.

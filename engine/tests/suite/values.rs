@@ -246,6 +246,25 @@ fn a_worker_hears_that_it_shall_drop_a_value_before_it_hears_that_it_shall_have_
 }
 
 #[test]
+fn a_late_report_does_not_drop_what_its_worker_was_told_to_copy_meanwhile() {
+    let (mut cluster, workers) = Cluster::of(2);
+    let job = cluster.submit(value(2));
+    let holder = hand_over(&mut cluster, job);
+    let other = workers.into_iter().find(|worker| *worker != holder).expect("two");
+    // What it says of an attempt that was taken back.
+    let late = Leased {
+        task: task(job, 0, 0),
+        attempt: 9,
+    };
+    cluster.finish(other, late);
+    assert_eq!(copy_all(&mut cluster, other, Ok(CHUNK_BYTES)), 1);
+    assert_eq!(told_holders(&cluster, job), [2]);
+    let heard = cluster.heard(other);
+    let is_dropped = |message: &ToWorker| matches!(message, ToWorker::Release { .. });
+    assert!(!heard.iter().any(is_dropped), "{heard:?}");
+}
+
+#[test]
 fn a_value_that_nobody_wants_is_waited_for_no_more() {
     let (mut cluster, workers) = Cluster::of(1);
     let job = cluster.submit(value(1));

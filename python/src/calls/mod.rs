@@ -10,7 +10,7 @@ pub(crate) mod raised;
 mod run;
 mod session;
 mod settings;
-mod value;
+pub(crate) mod value;
 mod watch;
 
 use pyo3::prelude::*;

@@ -14,7 +14,7 @@ use pyo3::{
     types::{PyBool, PyBytes, PyDict, PyFloat, PyInt, PyList, PyString, PyTuple, PyType},
 };
 
-use crate::{buffer::Buffer, error::Failure};
+use crate::{buffer::Buffer, children, error::Failure};
 
 /// What the first byte says of the others: a pickle, or a pickle and the buffers that it refers to.
 const PLAIN: u8 = 0;
@@ -59,7 +59,7 @@ fn known(py: Python<'_>) -> PyResult<&'static Known> {
 
 /// Where the bytes of large arrays may lie.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Home {
+pub(crate) enum Home {
     /// Where they are: the worker is in this process.
     Lent,
     /// In memory of the worker's own, which it can share.
@@ -157,16 +157,25 @@ fn array(elements: &Bound<'_, PyAny>, home: Home) -> PyResult<Value> {
     let dtype: DType = dtype
         .parse()
         .map_err(|_| Failure::value(format!("{dtype} is no dtype of an array")))?;
-    let view = PyBuffer::<u8>::get(&bytes)?;
-    if home == Home::Lent && view.is_c_contiguous() {
+    Ok(elements_of(py, PyBuffer::get(&bytes)?, dtype, &shape, home)?.into())
+}
+
+/// A tensor of the bytes of an array: where they are, if that is where they may lie, or a copy of them.
+pub(crate) fn elements_of(
+    py: Python<'_>,
+    view: PyBuffer<u8>,
+    dtype: DType,
+    shape: &[usize],
+    home: Home,
+) -> PyResult<Tensor> {
+    let stays = || home == Home::Lent || children::is_handed_over(view.buf_ptr().addr(), view.len_bytes());
+    if view.is_c_contiguous() && stays() {
         let lent = Bytes::from_owner(Lent(view));
-        return Ok(Tensor::from_bytes(dtype, &shape, lent)
-            .map_err(Failure::from)?
-            .into());
+        return Ok(Tensor::from_bytes(dtype, shape, lent).map_err(Failure::from)?);
     }
-    let mut made = TensorMut::for_overwrite(dtype, &shape).map_err(Failure::from)?;
+    let mut made = TensorMut::for_overwrite(dtype, shape).map_err(Failure::from)?;
     view.copy_to_slice(py, made.bytes_mut())?;
-    Ok(made.freeze().into())
+    Ok(made.freeze())
 }
 
 /// Who looks at a value.

@@ -6,6 +6,7 @@
 //!
 //! Calls within calls are decided on by the worker ([`nested`](crate::calls)), which a child asks in the middle of its call.
 
+mod arrays;
 mod child;
 mod serve;
 mod watch;
@@ -23,6 +24,7 @@ use graticule_client::{BlockCall, Chunk, FunctionError, Value};
 use graticule_kernel::Tensor;
 use graticule_plan::Digest;
 
+pub(crate) use arrays::is_handed_over;
 use child::{Child, Function};
 pub(crate) use serve::{claim, forget, give_up, is_child, number, serve_child, settle};
 use watch::Watch;

@@ -11,7 +11,10 @@ use graticule_kernel::Tensor;
 use graticule_transfer::Line;
 use pyo3::prelude::*;
 
-use super::words::{Answer, Ask, What, read, write};
+use super::{
+    arrays,
+    words::{Answer, Ask, What, read, write},
+};
 use crate::{
     calls::{self, nested::Outcome},
     error::Failure,
@@ -72,6 +75,8 @@ pub(crate) fn serve_child(py: Python<'_>, file: i32, worker: &str, number: u64) 
 
 impl Worker {
     fn serve(&self) -> io::Result<()> {
+        // Without it results are copied.
+        let _ = Python::attach(arrays::lay_large_arrays);
         loop {
             // The lock is free while a function runs, which may have to ask.
             let heard = locked(&self.line).hear()?;
