@@ -219,3 +219,15 @@ fn a_late_report_does_not_drop_a_copy_that_was_ordered_meanwhile() {
     };
     simulate(&case).unwrap_or_else(|failed| panic!("{failed}"));
 }
+
+#[test]
+fn a_copy_for_one_that_retires_is_kept_though_another_of_the_same_value_came_too_late() {
+    // A worker was told twice to copy a value: as its second holder, and for a holder that retired. All holders were gone
+    // when it answered; it was told to drop the first copy and counted on for the second.
+    let case = Case {
+        layers_max: Some(3),
+        blocks_max: Some(8),
+        ..Case::new(50_020_335)
+    };
+    simulate(&case).unwrap_or_else(|failed| panic!("{failed}"));
+}

@@ -120,7 +120,9 @@ impl Scheduler {
         if let Ok(bytes) = outcome {
             // Only one that is held by others too: what nobody needs any more, or all others lost, is dropped.
             let is_held = self.jobs.contains_key(&chunk.job) && self.is_held(chunk);
-            if !is_held || !self.adopt(worker, ChunkHeld { chunk, bytes }) {
+            let is_counted = is_held && self.adopt(worker, ChunkHeld { chunk, bytes });
+            // One that retires may have had it copied here too: what becomes of that says what becomes of the chunk.
+            if !is_counted && !self.is_copying(worker, chunk) {
                 self.releases.push((worker, chunk.into()));
             }
         }

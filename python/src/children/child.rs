@@ -97,9 +97,13 @@ impl Child {
             };
             let mut sent = vec![function_sent];
             sent.extend_from_slice(tensors);
+            let lent: usize = sent.iter().map(|tensor| tensor.bytes().len()).sum();
+            self.watched.maps(lent + self.line.borrowed_bytes());
             self.line.say(&words, &sent)?;
             drop(sent);
-            match self.answer()? {
+            let answer = self.answer();
+            self.watched.maps(self.line.borrowed_bytes());
+            match answer? {
                 (What::Made, made) => {
                     self.known.insert(function.digest);
                     return Ok(Ok(made));

@@ -24,6 +24,11 @@ use crate::{
 /// Bits of a token that count; those above are the child's number.
 const COUNTING_BITS: u32 = 40;
 
+/// Results whose memory comes back to be used again, in all.
+const LENT_BYTES_MAX: usize = 128 << 20;
+/// Of memory that came back or that NumPy let go of, so much is kept for the next arrays.
+const SPARE_BYTES_MAX: usize = 64 << 20;
+
 static WORKER: OnceLock<Worker> = OnceLock::new();
 
 /// The worker whose child this process is.
@@ -57,8 +62,10 @@ pub(crate) fn serve_child(py: Python<'_>, file: i32, worker: &str, number: u64) 
         .map_err(|error| failed(error.into()))?;
     #[allow(unsafe_code)]
     // SAFETY: the caller gives the descriptor away; nobody else in this process has it.
-    let line = Line::of(unsafe { OwnedFd::from_raw_fd(file) });
+    let mut line = Line::of(unsafe { OwnedFd::from_raw_fd(file) });
+    line.lend(LENT_BYTES_MAX);
     graticule_transfer::share_large_buffers();
+    graticule_kernel::limit_spare_bytes(SPARE_BYTES_MAX);
     let worker_of = Worker {
         number,
         line: Mutex::new(line),

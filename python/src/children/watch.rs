@@ -1,16 +1,19 @@
-//! Memory of child processes: together with their worker they stay within what it was given, or the largest of them ends.
+//! Memory of child processes: if they take, with their worker, a quarter more than it was given, the largest of them ends.
 
 use std::{
     process::ExitStatus,
     sync::{
         Arc, Mutex, MutexGuard, Once, PoisonError, Weak,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
     time::Duration,
 };
 
 /// Time between two looks.
 const INTERVAL: Duration = Duration::from_millis(50);
+/// Functions may take so much more than the worker was given, as a part of it: they say nothing of what they need beside their
+/// inputs and their result, and most of them are over before it hurts.
+const EXCESS_PART: u64 = 4;
 
 /// What a worker and its children may take.
 #[derive(Debug)]
@@ -29,6 +32,8 @@ pub(super) struct Watched {
     /// Once it has ended and was waited for, its number may be another process's.
     is_running: Mutex<bool>,
     has_ended: AtomicBool,
+    /// Bytes of what the worker has, and the child maps.
+    workers_bytes: AtomicU64,
     verdict: Mutex<Option<String>>,
 }
 
@@ -51,6 +56,7 @@ impl Watch {
             pid,
             is_running: Mutex::new(true),
             has_ended: AtomicBool::new(false),
+            workers_bytes: AtomicU64::new(0),
             verdict: Mutex::default(),
         });
         let mut children = locked(&self.children);
@@ -76,12 +82,12 @@ impl Watch {
         let children: Vec<Arc<Watched>> = locked(&self.children).iter().filter_map(Weak::upgrade).collect();
         let own: Vec<u64> = children
             .iter()
-            .map(|child| private_bytes(child.pid).unwrap_or(0))
+            .map(|child| own_bytes(child).unwrap_or(0))
             .collect();
         let of_children: u64 = own.iter().sum();
         let all = of_children + resident_bytes("self").unwrap_or(0);
         let share = self.memory_bytes.saturating_sub(self.ledger_bytes);
-        if all <= self.memory_bytes || of_children <= share {
+        if all <= self.memory_bytes + self.memory_bytes / EXCESS_PART || of_children <= share {
             return;
         }
         let largest = children.iter().zip(&own).max_by_key(|(_, bytes)| **bytes);
@@ -89,7 +95,7 @@ impl Watch {
             let mib = |bytes: u64| bytes >> 20;
             child.end(format!(
                 "the process that ran the function was ended since it took {} MiB: with it the worker and its processes took {} MiB, \
-                 and they may take {} MiB; use smaller chunks, or workers with more memory",
+                 and they were given {} MiB; use smaller chunks, or workers with more memory",
                 mib(bytes),
                 mib(all),
                 mib(self.memory_bytes),
@@ -120,6 +126,11 @@ impl Watched {
         status
     }
 
+    /// So many bytes of what the child maps are its worker's.
+    pub(super) fn maps(&self, bytes: usize) {
+        self.workers_bytes.store(bytes as u64, Ordering::Relaxed);
+    }
+
     /// Why it was ended, if it was.
     pub(super) fn verdict(&self) -> Option<String> {
         locked(&self.verdict).clone()
@@ -148,18 +159,19 @@ fn is_zombie(stat: &str) -> bool {
         .is_some_and(|(_, rest)| rest.starts_with('Z'))
 }
 
-fn pages(process: &str) -> Option<(u64, u64)> {
-    let status = status(process, "statm")?;
-    let mut fields = status.split(' ').skip(1).map(|field| field.trim().parse::<u64>());
-    Some((fields.next()?.ok()?, fields.next()?.ok()?))
-}
-
 fn resident_bytes(process: &str) -> Option<u64> {
-    Some(pages(process)?.0 * rustix::param::page_size() as u64)
+    let statm = status(process, "statm")?;
+    let pages: u64 = statm.split(' ').nth(1)?.parse().ok()?;
+    Some(pages * rustix::param::page_size() as u64)
 }
 
-/// What it has for itself: the memory that it shares is its worker's.
-fn private_bytes(pid: u32) -> Option<u64> {
-    let (resident, shared) = pages(&pid.to_string())?;
-    Some(resident.saturating_sub(shared) * rustix::param::page_size() as u64)
+/// What it has for itself. Memory that it shares with its worker is its worker's.
+fn own_bytes(child: &Watched) -> Option<u64> {
+    let status = status(&child.pid.to_string(), "status")?;
+    let kib = |name: &str| {
+        let line = status.lines().find_map(|line| line.strip_prefix(name))?;
+        line.trim().split(' ').next()?.parse::<u64>().ok()
+    };
+    let (private, shared) = (kib("RssAnon:")? << 10, kib("RssShmem:")? << 10);
+    Some(private + shared.saturating_sub(child.workers_bytes.load(Ordering::Relaxed)))
 }

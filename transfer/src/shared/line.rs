@@ -3,16 +3,19 @@
 //!
 //! A message is the length of its head, the number of its descriptors, the head, and the bytes of the tensors that have no
 //! descriptor. The descriptors come along with the first bytes.
+//!
+//! An end that [lends](Line::lend) its memory gets it back with a later message, when the other end does not use it any more, and
+//! can use it again: memory that is there already is filled much faster than the system gives new one.
 
 use std::{
-    collections::VecDeque,
+    collections::{BTreeMap, VecDeque},
     io::{self, IoSlice, IoSliceMut, Read, Write},
     mem::MaybeUninit,
     os::{
         fd::{AsFd, BorrowedFd, OwnedFd},
         unix::net::UnixStream,
     },
-    sync::Arc,
+    sync::{Arc, atomic::Ordering},
 };
 
 use graticule_kernel::{Chunk, Tensor, TensorMut, split_header};
@@ -21,7 +24,7 @@ use rustix::net::{
     SendFlags, recvmsg, sendmsg,
 };
 
-use super::memory::{self, Shareable};
+use super::memory::{self, Lender, Returns, Shareable};
 
 /// What stands before a head: its length, and the number of descriptors.
 const PREFIX_BYTES: usize = 8;
@@ -47,6 +50,17 @@ pub struct Line {
     came: Vec<u8>,
     begin: usize,
     files: VecDeque<OwnedFd>,
+    lent: Lent,
+    returns: Arc<Returns>,
+}
+
+/// What this end has lent, by number, and is to have back.
+#[derive(Debug, Default)]
+struct Lent {
+    tensors: BTreeMap<u64, Tensor>,
+    bytes: usize,
+    bytes_max: usize,
+    next: u64,
 }
 
 /// Tensors as a message has them.
@@ -79,10 +93,22 @@ impl Line {
             came,
             begin: 0,
             files,
+            lent: Lent::default(),
+            returns: Arc::default(),
         }
     }
 
-    /// Sends a message. Memory that goes along is never used again for anything else.
+    /// From now on memory that goes along is lent, up to so many bytes; the rest is given away.
+    pub fn lend(&mut self, bytes_max: usize) {
+        self.lent.bytes_max = bytes_max;
+    }
+
+    /// Bytes that the other end has lent, and that are used here.
+    pub fn borrowed_bytes(&self) -> usize {
+        self.returns.bytes.load(Ordering::Relaxed)
+    }
+
+    /// Sends a message. Memory that goes along is never used again for anything else, unless it was lent and comes back.
     ///
     /// # Errors
     /// If the other end has gone; if the words are longer than 64 MiB.
@@ -90,9 +116,14 @@ impl Line {
         let mut written = Written::default();
         put(&mut written.head, words.len() as u64);
         written.head.extend_from_slice(words);
+        let returned = self.returns.take();
+        put(&mut written.head, returned.len() as u64);
+        for (number, is_handed_on) in returned {
+            put(&mut written.head, number << 1 | u64::from(is_handed_on));
+        }
         put(&mut written.head, tensors.len() as u64);
         for tensor in tensors {
-            written.put(tensor)?;
+            written.put(tensor, &mut self.lent)?;
         }
         if written.head.len() > HEAD_BYTES_MAX {
             return Err(invalid("a message of so many words"));
@@ -138,6 +169,10 @@ impl Line {
         let mut rest = &head[..];
         let words_len = usize::try_from(number_of(&mut rest)?).map_err(io::Error::other)?;
         let words = part_of(&mut rest, words_len)?.to_vec();
+        for _ in 0..number_of(&mut rest)? {
+            let returned = number_of(&mut rest)?;
+            self.lent.back(returned >> 1, returned & 1 == 1);
+        }
         let count = number_of(&mut rest)?;
         let mut tensors = Vec::new();
         for _ in 0..count {
@@ -147,7 +182,7 @@ impl Line {
     }
 
     fn tensor(&mut self, rest: &mut &[u8]) -> io::Result<Tensor> {
-        let place = number_of(rest)?;
+        let (place, number) = (number_of(rest)?, number_of(rest)?);
         let (parts, behind) = split_header(rest).map_err(io::Error::other)?;
         *rest = behind;
         let [(dtype, shape)] = &parts[..] else {
@@ -158,7 +193,11 @@ impl Line {
             let file = self.files.pop_front();
             let file = file.ok_or_else(|| invalid("fewer descriptors than tensors"))?;
             let len = Tensor::bytes_of(dtype, shape).map_err(io::Error::other)?;
-            let bytes = memory::adopt(file, offset, len)?;
+            let lender = (number > 0).then(|| Lender {
+                number,
+                returns: self.returns.clone(),
+            });
+            let bytes = memory::adopt(file, offset, len, lender)?;
             return Tensor::from_bytes(dtype, shape, bytes).map_err(io::Error::other);
         }
         let mut made = TensorMut::for_overwrite(dtype, shape).map_err(io::Error::other)?;
@@ -206,8 +245,32 @@ impl Line {
     }
 }
 
+impl Lent {
+    /// Lends a tensor, if that is not too much; its number, or 0.
+    fn lend(&mut self, tensor: &Tensor) -> u64 {
+        let len = tensor.bytes().len();
+        if self.bytes + len > self.bytes_max {
+            return 0;
+        }
+        self.bytes += len;
+        self.next += 1;
+        self.tensors.insert(self.next, tensor.clone());
+        self.next
+    }
+
+    fn back(&mut self, number: u64, is_handed_on: bool) {
+        let Some(tensor) = self.tensors.remove(&number) else {
+            return;
+        };
+        self.bytes -= tensor.bytes().len();
+        if !is_handed_on {
+            memory::unshare(tensor.bytes());
+        }
+    }
+}
+
 impl<'a> Written<'a> {
-    fn put(&mut self, tensor: &'a Tensor) -> io::Result<()> {
+    fn put(&mut self, tensor: &'a Tensor, lent: &mut Lent) -> io::Result<()> {
         let is_large = tensor.bytes().len() >= HANDED_BYTES_MIN;
         let shared = if is_large && self.files.len() < FILE_COUNT_MAX {
             memory::share(tensor.bytes())
@@ -219,6 +282,7 @@ impl<'a> Written<'a> {
             &mut self.head,
             shared.as_ref().map_or(0, |(_, offset)| offset + 1),
         );
+        put(&mut self.head, shared.as_ref().map_or(0, |_| lent.lend(tensor)));
         let alone = Chunk::new(vec![tensor.clone()]).map_err(io::Error::other)?;
         self.head.extend_from_slice(&alone.encode_header());
         match shared {
@@ -332,6 +396,54 @@ mod tests {
         third.say(b"on", &came[..2]).unwrap();
         let mut fourth = fourth;
         assert_eq!(fourth.hear().unwrap().unwrap().1[1].bytes()[9], 1);
+    }
+
+    #[test]
+    fn lent_memory_comes_back_when_it_is_not_used_any_more_and_is_lent_up_to_a_limit() {
+        memory::share_large_buffers();
+        let (mut one, mut other) = lines();
+        one.lend(7 << 20);
+        let (kept, dropped) = (tensor(2 << 20, 1), tensor(2 << 20, 2));
+        let place = dropped.bytes().as_ptr().addr();
+        one.say(b"", &[kept, dropped, tensor(4 << 20, 3)]).unwrap();
+        let (_, mut came) = other.hear().unwrap().unwrap();
+        assert_eq!(
+            (one.lent.tensors.len(), one.lent.bytes, other.borrowed_bytes()),
+            (2, 4 << 20, 4 << 20)
+        );
+        came.remove(1);
+        other.say(b"", &[]).unwrap();
+        one.hear().unwrap().unwrap();
+        assert_eq!((one.lent.tensors.len(), other.borrowed_bytes()), (1, 2 << 20));
+        // The memory of the one that came back is used for the next of its size.
+        assert_eq!(tensor(2 << 20, 4).bytes().as_ptr().addr(), place);
+        assert!(
+            came[0].bytes().iter().all(|&byte| byte == 1) && came[1].bytes().iter().all(|&byte| byte == 3)
+        );
+        // What was lent twice has to come back twice.
+        let twice = tensor(2 << 20, 5);
+        let place = twice.bytes().as_ptr().addr();
+        let (mut early, mut late) = (Vec::new(), Vec::new());
+        for came in [&mut early, &mut late] {
+            one.say(b"", std::slice::from_ref(&twice)).unwrap();
+            *came = other.hear().unwrap().unwrap().1;
+        }
+        drop((early, twice));
+        other.say(b"", &[]).unwrap();
+        one.hear().unwrap().unwrap();
+        assert_ne!(tensor(2 << 20, 6).bytes().as_ptr().addr(), place);
+        assert!(late[0].bytes().iter().all(|&byte| byte == 5));
+        drop(late);
+        // What was handed on may be looked at by others when it is not used here any more.
+        let (mut third, mut fourth) = lines();
+        third.say(b"", &came[..1]).unwrap();
+        drop(came);
+        let (_, far) = fourth.hear().unwrap().unwrap();
+        other.say(b"", &[]).unwrap();
+        one.hear().unwrap().unwrap();
+        assert!(one.lent.tensors.is_empty());
+        let newer: Vec<Tensor> = (0..3).map(|_| tensor(2 << 20, 9)).collect();
+        assert!(far[0].bytes().iter().all(|&byte| byte == 1), "{}", newer.len());
     }
 
     #[test]

@@ -6,7 +6,7 @@ use std::{
     os::fd::OwnedFd,
     sync::{
         Arc, Mutex, PoisonError,
-        atomic::{AtomicBool, AtomicUsize, Ordering},
+        atomic::{AtomicUsize, Ordering},
     },
 };
 
@@ -37,8 +37,8 @@ pub(super) struct Shareable {
     /// Where in the file the buffer begins.
     begin: u64,
     len: usize,
-    /// Whether another process may have it.
-    is_shared: AtomicBool,
+    /// How often other processes were given it, and have not given it back.
+    shared_count: AtomicUsize,
 }
 
 /// A buffer that others may map.
@@ -50,7 +50,31 @@ struct Segment {
 /// A buffer that another process made, and this one may hand on.
 struct Adopted {
     map: Mmap,
+    shareable: Arc<Shareable>,
     is_known: bool,
+    lender: Option<Lender>,
+}
+
+/// Who is told when a buffer is not used any more that was lent under a number.
+#[derive(Debug)]
+pub(super) struct Lender {
+    pub(super) number: u64,
+    pub(super) returns: Arc<Returns>,
+}
+
+/// Buffers that came from one process.
+#[derive(Debug, Default)]
+pub(super) struct Returns {
+    /// Numbers of buffers that are not used here any more, and whether they were handed on.
+    returned: Mutex<Vec<(u64, bool)>>,
+    /// Bytes of buffers that are used here.
+    pub(super) bytes: AtomicUsize,
+}
+
+impl Returns {
+    pub(super) fn take(&self) -> Vec<(u64, bool)> {
+        std::mem::take(&mut self.returned.lock().unwrap_or_else(PoisonError::into_inner))
+    }
 }
 
 /// A buffer that is this process's alone: a mapping of its own all the same, which goes back to the system as a whole.
@@ -83,7 +107,7 @@ fn segment(len: usize) -> Option<Segment> {
         file,
         begin: 0,
         len,
-        is_shared: AtomicBool::new(false),
+        shared_count: AtomicUsize::new(0),
     });
     lock().insert(map.as_ptr().addr(), shareable.clone());
     Some(Segment { map, shareable })
@@ -108,29 +132,44 @@ pub(super) fn share(bytes: &[u8]) -> Option<(Arc<Shareable>, u64)> {
     if offset.checked_add(bytes.len())? > found.len {
         return None;
     }
-    found.is_shared.store(true, Ordering::Relaxed);
+    found.shared_count.fetch_add(1, Ordering::Relaxed);
     Some((found.clone(), found.begin + offset as u64))
+}
+
+/// A buffer that was lent has come back, once; when nobody else has it, it may be used again.
+pub(super) fn unshare(bytes: &[u8]) {
+    if let Some((_, found)) = lock().range(..=bytes.as_ptr().addr()).next_back() {
+        found.shared_count.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 /// Maps a part of a buffer of another process, which this process may hand on as if it were its own.
 ///
 /// # Errors
 /// As [`sys::open`].
-pub(super) fn adopt(file: OwnedFd, offset: u64, len: usize) -> io::Result<Bytes> {
+pub(super) fn adopt(file: OwnedFd, offset: u64, len: usize, lender: Option<Lender>) -> io::Result<Bytes> {
     let map = sys::open(file.try_clone()?, offset, len)?;
+    let shareable = Arc::new(Shareable {
+        file,
+        begin: offset,
+        len,
+        shared_count: AtomicUsize::new(0),
+    });
     let mut segments = lock();
     let is_known = segments.len() < COUNT_MAX.load(Ordering::Relaxed);
     if is_known {
-        let shareable = Shareable {
-            file,
-            begin: offset,
-            len,
-            is_shared: AtomicBool::new(true),
-        };
-        segments.insert(map.as_ptr().addr(), Arc::new(shareable));
+        segments.insert(map.as_ptr().addr(), shareable.clone());
     }
     drop(segments);
-    Ok(Bytes::from_owner(Adopted { map, is_known }))
+    if let Some(lender) = &lender {
+        lender.returns.bytes.fetch_add(len, Ordering::Relaxed);
+    }
+    Ok(Bytes::from_owner(Adopted {
+        map,
+        shareable,
+        is_known,
+        lender,
+    }))
 }
 
 impl AsRef<[u8]> for Adopted {
@@ -142,7 +181,14 @@ impl AsRef<[u8]> for Adopted {
 impl Drop for Adopted {
     fn drop(&mut self) {
         if self.is_known {
+            // Before anybody can map it anew, so that none is handed on that is said to be returned.
             lock().remove(&self.map.as_ptr().addr());
+        }
+        if let Some(Lender { number, returns }) = &self.lender {
+            returns.bytes.fetch_sub(self.map.len(), Ordering::Relaxed);
+            let is_handed_on = self.shareable.shared_count.load(Ordering::Relaxed) > 0;
+            let mut returned = returns.returned.lock().unwrap_or_else(PoisonError::into_inner);
+            returned.push((*number, is_handed_on));
         }
     }
 }
@@ -177,7 +223,7 @@ impl LargeMemory for Segment {
     }
 
     fn is_reusable(&self) -> bool {
-        !self.shareable.is_shared.load(Ordering::Relaxed)
+        self.shareable.shared_count.load(Ordering::Relaxed) == 0
     }
 }
 
