@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import hashlib
 import importlib
 import importlib.util
 import os
 import subprocess
 import sys
+import tempfile
 import zipfile
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -36,6 +40,15 @@ class Step:
             raise InvalidType(f"the plugin cannot be pickled, so no worker can have it: {error}") from error
         digest = hashlib.sha256(payload).hexdigest()
         return Step(name or f"{type(plugin).__name__}-{digest[:16]}", payload, digest)
+
+
+@contextlib.contextmanager
+def _alone(what: str) -> Iterator[None]:
+    """Has the processes of this machine and user that share a Python do something one after the other."""
+    place = hashlib.sha256(f"{os.getuid()} {sys.prefix}".encode()).hexdigest()[:16]
+    with open(os.path.join(tempfile.gettempdir(), f"graticule-{what}-{place}.lock"), "w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
 
 
 def setup(step: Step) -> None:
@@ -76,7 +89,7 @@ class WorkerPlugin:
     name: str | None = None
 
     def setup(self, worker: Any) -> None:
-        """Called once on each worker, before the first call of this client."""
+        """Called once in each process that runs functions (see `LocalCluster(isolate=)`), before the first call of this client there."""
 
     def teardown(self, worker: Any) -> None:
         """Called when the plugin is taken out or replaced."""
@@ -133,7 +146,8 @@ class PipInstall(WorkerPlugin):
 
     def setup(self, worker: Any) -> None:
         command = [sys.executable, "-m", "pip", "install", *self.pip_options, *self.packages]
-        done = subprocess.run(command, capture_output=True, text=True)
+        with _alone("pip"):
+            done = subprocess.run(command, capture_output=True, text=True)
         if done.returncode != 0:
             raise ClusterError(f"pip could not install {', '.join(self.packages)} on {worker.name}: {done.stderr.strip()[-2000:]}")
         importlib.invalidate_caches()

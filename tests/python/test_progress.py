@@ -22,7 +22,7 @@ def lines(out):
 
 def test_a_bar_follows_computations(client):
     out = io.StringIO()
-    x = ga.ones((40, 4), chunks=(2, 4)).map_blocks(slowly, dtype=float)
+    x = ga.ones((40, 4), chunks=(1, 4)).map_blocks(slowly, dtype=float)
     with graticule.ProgressBar(out=out, dt=0.02):
         assert x.sum().compute() == 160
     shown = lines(out)

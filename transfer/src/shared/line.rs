@@ -36,8 +36,8 @@ const FILE_COUNT_MAX: usize = FILES_AT_ONCE * PREFIX_BYTES;
 const HANDED_BYTES_MIN: usize = 64 << 10;
 /// The longest head.
 const HEAD_BYTES_MAX: usize = 64 << 20;
-/// What is read at once.
-const PIECE_BYTES: usize = 64 << 10;
+/// What is read at once, or written.
+const PIECE_BYTES: usize = 16 << 10;
 
 /// What is said: words, and tensors with them.
 pub type Message = (Vec<u8>, Vec<Tensor>);
@@ -143,11 +143,13 @@ impl Line {
         }
         let mut head = prefix[at..].to_vec();
         head.append(&mut written.head);
+        let mut copied = written.copied.into_iter().peekable();
+        // Small ones go at once: a call to the system takes longer than to copy them.
+        while let Some(bytes) = copied.next_if(|bytes| head.len() + bytes.len() <= PIECE_BYTES) {
+            head.extend_from_slice(bytes);
+        }
         self.stream.write_all(&head)?;
-        written
-            .copied
-            .into_iter()
-            .try_for_each(|bytes| self.stream.write_all(bytes))
+        copied.try_for_each(|bytes| self.stream.write_all(bytes))
     }
 
     /// The next message; `None` if the other end has gone.
