@@ -6,8 +6,12 @@
 //!
 //! It knows nothing of NumPy or xarray as modules, of how operations are computed, or of how tasks are placed.
 
+// What serves child processes is for systems that have them.
+#![cfg_attr(not(target_os = "linux"), allow(dead_code, unused_imports))]
+
 mod buffer;
 mod calls;
+#[cfg_attr(not(target_os = "linux"), path = "children/absent.rs")]
 mod children;
 mod cluster;
 mod convert;

@@ -79,14 +79,8 @@ fn serve_worker(
     let memory = memory.unwrap_or_else(|| memory_bytes_for(usual.budget_bytes));
     let of_children = children.as_ref().map_or(0, |_| u64::from(slots) * CHILD_BYTES);
     let budget_bytes = ledger_bytes(memory.saturating_sub(of_children));
-    let place = children.map_or(Place::Here, |program| {
-        Place::Children(Arc::new(Children::new(
-            program,
-            name.clone(),
-            memory,
-            budget_bytes,
-        )))
-    });
+    let children = children.and_then(|program| Children::new(program, name.clone(), memory, budget_bytes));
+    let place = children.map_or(Place::Here, |children| Place::Children(Arc::new(children)));
     let resources = resources.into_iter().map(|(name, count)| Resource {
         name: name.into(),
         count,

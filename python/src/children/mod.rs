@@ -52,14 +52,19 @@ thread_local! {
 
 impl Children {
     /// Those of a worker whose process, with its children, may have so much memory, of which so much is for chunks.
-    pub(crate) fn new(program: Vec<String>, worker: String, memory_bytes: u64, ledger_bytes: u64) -> Self {
-        Self {
+    pub(crate) fn new(
+        program: Vec<String>,
+        worker: String,
+        memory_bytes: u64,
+        ledger_bytes: u64,
+    ) -> Option<Self> {
+        Some(Self {
             program,
             worker,
             // The worker itself has number 0.
             next: AtomicU64::new(1),
             watch: Watch::new(memory_bytes, ledger_bytes),
-        }
+        })
     }
 
     /// Runs a call: its first value is its function, with its digest before it.
