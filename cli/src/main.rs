@@ -13,6 +13,7 @@ mod scheduler;
 mod signals;
 mod stress;
 mod terminal;
+mod top;
 mod values;
 mod why;
 mod worker;
@@ -50,6 +51,8 @@ enum Command {
     Info(info::Args),
     /// Say why a task does not run or ran where it ran, or how a worker is.
     Why(why::Args),
+    /// Watch a cluster in the terminal, live.
+    Top(top::Args),
     /// Make a cloud-free mosaic of STAC items.
     Mosaic(Box<mosaic::Args>),
     /// Make mosaics of the sample data, and say what was done.
@@ -68,6 +71,7 @@ impl Command {
             // An embedded worker leaves whenever the command ends, and a task that failed for good ends the command.
             Command::Info(_)
             | Command::Why(_)
+            | Command::Top(_)
             | Command::Mosaic(_)
             | Command::Demo(_)
             | Command::Bench(_)
@@ -107,6 +111,7 @@ async fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Cluster(config) => cluster::run(config).await,
         Command::Info(args) => info::run(args).await,
         Command::Why(args) => why::run(args).await,
+        Command::Top(args) => top::run(args).await,
         Command::Mosaic(args) => mosaic::run(*args).await,
         Command::Demo(args) => demo::run(args).await,
         Command::Bench(args) => bench::run(args).await,

@@ -416,6 +416,19 @@ pub struct Failure {
 }
 
 impl Snapshot {
+    /// Whether this side knows its format.
+    ///
+    /// # Errors
+    /// [`FrameError::Version`].
+    pub fn check(&self) -> Result<(), FrameError> {
+        let (got, want) = (self.v, FORMAT_VERSION);
+        if got == want {
+            Ok(())
+        } else {
+            Err(FrameError::Version { got, want })
+        }
+    }
+
     /// Brings the snapshot to the state after `delta`, as a viewer does. The stream grows to
     /// [`STREAM_TASK_COUNT_MAX`](super::STREAM_TASK_COUNT_MAX) and then forgets the oldest.
     ///
