@@ -540,6 +540,7 @@ impl Cluster {
                 queued: worker.queue.len() as u32,
                 fetched_bytes_total: worker.fetched,
                 cpu_percent: running as f32 * 92.0,
+                resident_bytes: 0,
             };
             told.push(Record::WorkerStatus {
                 worker: worker.id,
