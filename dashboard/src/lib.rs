@@ -26,6 +26,7 @@
 //! ```
 
 pub mod aggregate;
+mod answers;
 mod assets;
 mod error;
 mod feed;

@@ -19,11 +19,15 @@ mod frame;
 mod held;
 mod history;
 mod jobs;
+mod lives;
+mod loads;
 mod log;
+mod memory;
 mod meters;
 mod outline;
 mod publish;
 mod rate;
+mod roster;
 mod scale;
 mod scaling;
 mod shares;
@@ -34,12 +38,15 @@ mod tiles;
 mod timeline;
 mod traffic;
 mod watch;
+mod worker_story;
 mod workers;
 
 #[cfg(test)]
 mod array_tests;
 #[cfg(test)]
 mod finding_tests;
+#[cfg(test)]
+mod story_tests;
 #[cfg(test)]
 mod tests;
 #[cfg(test)]
@@ -83,10 +90,20 @@ pub use self::{
     },
     held::OPERATION_SERIES_COUNT_MAX,
     history::{HISTORY_BUCKET_COUNT, HISTORY_BUCKET_US},
+    lives::{
+        DecisionRow, LIFE_COUNT_MAX, LifeEvent, LifeEventKind, LifeState, ScalingStory,
+        WORKER_STEP_COUNT_MAX, WorkerLife,
+    },
+    loads::LoadPoint,
+    memory::{
+        HOLDER_COUNT_MAX, Holder, HolderName, MEMORY_OPERATION_COUNT_MAX, MEMORY_WORKER_COUNT_MAX,
+        MemoryStory, OperationMemory, WorkerMemory,
+    },
     meters::METERED_OPERATION_COUNT_MAX,
     outline::{AxisOutline, InputOutline, LayerOutline, Outline},
     publish::{DELTA_BYTES_MAX, Publisher, SNAPSHOT_BYTES_MAX},
     rate::PULSE_SECONDS,
+    roster::{Direction, ROSTER_ROW_COUNT_MAX, Roster, RosterOrder},
     scaling::{DECISION_COUNT_MAX, START_COUNT_MAX},
     stream::{STREAM_SPAN_US, STREAM_TASK_COUNT_MAX},
     tiles::{TILE_BASE_US, TILE_BUCKET_COUNT, TILE_LEVEL_MAX},
@@ -95,6 +112,7 @@ pub use self::{
         Communication, FLOW_COUNT_MAX, MOVE_SPAN_COUNT_MAX, MOVE_SPAN_TOLD_MAX, MoveClass, MoveSpan,
         MoveSums, MovedLayer, PAIR_COUNT_MAX, TimelineMoves,
     },
+    worker_story::{HELD_OF_WORKER_MAX, HeldOfWorker, RUNNING_OF_WORKER_MAX, WorkerStory},
 };
 use crate::{LeaveReason, Record};
 

@@ -53,7 +53,8 @@ impl Load {
 
     /// What of the process's memory are neither chunks nor what is set aside for them.
     pub(super) fn other_kib(self) -> u32 {
-        self.resident_kib.saturating_sub(self.managed_kib)
+        self.resident_kib
+            .saturating_sub(self.managed_kib.saturating_add(self.transit_kib))
     }
 }
 
@@ -193,7 +194,22 @@ impl WorkerTable {
         in_a_row.last().map(|(at_us, _)| *at_us)
     }
 
-    fn waits_for(&self) -> Option<Arc<str>> {
+    /// Each time that it said that it leaves, with what it waits for, or that it stays. Oldest first.
+    pub(super) fn retire_events(&self) -> impl Iterator<Item = (u64, &Option<Arc<str>>)> {
+        self.retires.iter().map(|(at_us, waits_for)| (*at_us, waits_for))
+    }
+
+    /// How it stands, when it left, and what was seen then.
+    pub(super) fn standing(&self) -> (WorkerState, Option<u64>, Option<Arc<str>>) {
+        self.left
+            .as_ref()
+            .map_or((WorkerState::Ready, None, None), |left| {
+                (left.state, Some(left.at_us), left.message.clone())
+            })
+    }
+
+    /// What it waits for, if it is about to leave.
+    pub(super) fn waits_for(&self) -> Option<Arc<str>> {
         self.retires.last_key_value()?.1.clone()
     }
 
