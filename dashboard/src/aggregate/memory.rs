@@ -36,6 +36,8 @@ pub struct HolderName {
     pub name: Arc<str>,
     /// The user's file and line that made it.
     pub origin: Option<Arc<str>>,
+    /// Whether somebody asked for it, rather than that others are made from it.
+    pub is_output: bool,
     /// The names under which the cluster keeps its chunks, whatever becomes of the job.
     pub kept_as: Vec<String>,
 }
@@ -122,6 +124,7 @@ impl HolderName {
             job_name: job.name(),
             name: job.layer_name(layer),
             origin: layer.origin(),
+            is_output: layer.plan().is_some_and(|plan| plan.is_output),
             kept_as: keys.iter().map(ToString::to_string).collect(),
         }
     }

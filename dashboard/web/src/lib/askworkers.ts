@@ -40,6 +40,8 @@ export interface HolderName {
   job_name: string;
   name: string;
   origin: string | null;
+  /** Whether somebody asked for it. */
+  is_output: boolean;
   kept_as: string[];
 }
 

@@ -1,7 +1,7 @@
 /** What workers' memory holds, in words, and as series for a picture. */
 
 import type { Series } from './areas';
-import type { LoadWire, OperationMemory } from './askworkers';
+import type { Holder, LoadWire, OperationMemory } from './askworkers';
 import type { Ink } from './colours';
 
 export const PARTS = [
@@ -58,4 +58,11 @@ export function operationSeries(
     return { key: it.name, text: it.name, look, values };
   });
   return { starts, series };
+}
+
+/** Why chunks are there, in words. */
+export function pinnedBy(it: Pick<Holder, 'kept_as' | 'is_output' | 'is_running'>): string {
+  if (it.kept_as.length > 0) return 'kept by name';
+  if (it.is_output) return it.is_running ? 'a result of the job' : 'a result of a job that ended';
+  return it.is_running ? 'tasks of the job still read it' : 'its job ended';
 }

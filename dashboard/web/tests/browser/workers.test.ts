@@ -114,7 +114,7 @@ describe('a worker', () => {
     const story = {
       now_us: 40_000_000, row: worker(0, { name: HOSTILE, address: HOSTILE, retiring: HOSTILE }), errors: 1, bucket_us: 1_000_000,
       loads: [[39_000_000, 5, 5, 5, 5]], running: [[0, 3, 0, 0, 39_000_000, 1]],
-      held: [{ layer: 0, job: 0, job_name: HOSTILE, name: HOSTILE, origin: HOSTILE, kept_as: [HOSTILE], chunks: 1, bytes: 5, spilled: 0 }],
+      held: [{ layer: 0, job: 0, job_name: HOSTILE, name: HOSTILE, origin: HOSTILE, is_output: true, kept_as: [HOSTILE], chunks: 1, bytes: 5, spilled: 0 }],
       failures: [{ layer: 0, block: 3, worker: 0, attempt: 0, at_us: 30_000_000, message: HOSTILE }],
       life: [{ at_us: 1, kind: 'retiring', text: HOSTILE, reason: HOSTILE }],
     };

@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 
 import type { LoadWire } from '../../src/lib/askworkers';
-import { loadSeries, operationSeries, otherOf, partOf } from '../../src/lib/loads';
+import { loadSeries, operationSeries, otherOf, partOf, pinnedBy } from '../../src/lib/loads';
 
 describe('what memory holds', () => {
   const load: LoadWire = [7, 100, 20, 300, 4];
@@ -45,5 +45,15 @@ describe('operations over time', () => {
 
   it('may be none', () => {
     expect(operationSeries([], inks, 10, 25)).toEqual({ starts: [], series: [] });
+  });
+});
+
+describe('what chunks are held for', () => {
+  it('is a name, somebody who asked, or tasks to come', () => {
+    const of = (kept_as: string[], is_output: boolean, is_running: boolean) => pinnedBy({ kept_as, is_output, is_running });
+    expect(of(['k'], true, true)).toBe('kept by name');
+    expect(of([], true, true)).toBe('a result of the job');
+    expect(of([], false, true)).toBe('tasks of the job still read it');
+    expect(of([], false, false)).toBe('its job ended');
   });
 });
