@@ -133,7 +133,7 @@ pub(crate) fn record(
                 queued: status.queued,
                 fetched_bytes_total: status.fetched_bytes,
                 cpu_percent: 0.0,
-                resident_bytes: 0,
+                resident_bytes: status.resident_bytes,
             };
             Record::WorkerStatus { worker, status }
         }

@@ -99,6 +99,8 @@ pub struct MemoryStory {
     pub budget: u64,
     /// All workers, oldest first.
     pub loads: Vec<LoadPoint>,
+    /// Bytes that the workers which were there might hold in memory, in the same buckets.
+    pub limits: Vec<u64>,
     /// The workers with the most bytes.
     pub workers: Vec<WorkerMemory>,
     /// Workers that were there meanwhile and are not among them.
@@ -134,7 +136,8 @@ impl Aggregator {
     /// Who holds what, and how that was. `level` chooses among [`HISTORY_BUCKET_US`](super::HISTORY_BUCKET_US).
     pub fn memory_story(&self, now_us: u64, level: usize) -> MemoryStory {
         let level = level_within(level);
-        let (loads, workers, workers_left_out) = self.worker_memory(now_us, level);
+        let (all, workers, workers_left_out) = self.worker_memory(now_us, level);
+        let (loads, limits) = all.into_iter().unzip();
         let mut holders: Vec<Holder> = self
             .holding_layers()
             .filter_map(|(job, layer)| holder(job, layer))
@@ -150,6 +153,7 @@ impl Aggregator {
             bucket_us: bucket_us(level),
             budget: sums.budget,
             loads,
+            limits,
             workers,
             workers_left_out,
             operations: self.operation_memory(now_us, level),
@@ -160,9 +164,9 @@ impl Aggregator {
         }
     }
 
-    /// All workers' memory over time, that of those with the most, and how many others there were.
-    fn worker_memory(&self, now_us: u64, level: usize) -> (Vec<LoadPoint>, Vec<WorkerMemory>, u64) {
-        let mut all: BTreeMap<u64, LoadPoint> = BTreeMap::new();
+    /// All workers' memory over time with their limit, that of those with the most, and how many others there were.
+    fn worker_memory(&self, now_us: u64, level: usize) -> (Vec<(LoadPoint, u64)>, Vec<WorkerMemory>, u64) {
+        let mut all: BTreeMap<u64, (LoadPoint, u64)> = BTreeMap::new();
         let mut workers = Vec::new();
         for table in self.workers.values() {
             let loads = table.load_points(level, now_us);
@@ -171,7 +175,9 @@ impl Aggregator {
                     at_us: point.at_us,
                     ..LoadPoint::default()
                 };
-                all.entry(point.at_us).or_insert(unloaded).add(*point);
+                let (sum, limit) = all.entry(point.at_us).or_insert((unloaded, 0));
+                sum.add(*point);
+                *limit = limit.saturating_add(table.budget_bytes());
             }
             let Some(last) = loads.last() else { continue };
             let (state, _, _) = table.standing();

@@ -166,6 +166,7 @@ fn memory_is_told_by_worker_by_operation_and_by_who_holds_what() {
         "the most first"
     );
     assert_eq!(told.budget, 2 << 30);
+    assert_eq!(told.limits, [2 << 30, 2 << 30], "of both, in each bucket");
     let read = &told.holders[0];
     assert_eq!(
         (&*read.of.name, read.chunks, read.total, read.spilled),

@@ -73,6 +73,24 @@ export function paths(series: readonly Series[], plot: Plot, scale: Reach, side:
   });
 }
 
+/** A line of steps through amounts above the axis, one in each bucket; with gaps where buckets are missing. */
+export function stepPath(amounts: readonly number[], plot: Plot, scale: Reach): string {
+  const { starts, bucket_us, from_us, to_us, width, height } = plot;
+  const unit = height / (scale.top + scale.below);
+  const x = (us: number) => round(((Math.min(Math.max(us, from_us), to_us) - from_us) / (to_us - from_us)) * width);
+  const y = (amount: number) => round((scale.top - amount) * unit);
+  return spans(starts, bucket_us)
+    .map(([first, end]) => {
+      const points: string[] = [];
+      for (let at = first; at < end; at += 1) {
+        const [start, level] = [starts[at] ?? 0, y(amounts[at] ?? 0)];
+        points.push(`${x(start)} ${level}`, `${x(start + bucket_us)} ${level}`);
+      }
+      return `M${points.join('L')}`;
+    })
+    .join('');
+}
+
 /** Buckets that follow each other without a gap: the first, and the one behind the last. */
 export function spans(starts: readonly number[], bucket_us: number): [number, number][] {
   const found: [number, number][] = [];

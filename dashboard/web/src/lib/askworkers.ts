@@ -89,6 +89,8 @@ export interface MemoryTold {
   bucket_us: number;
   budget: number;
   loads: LoadWire[];
+  /** Of the workers that were there in each of these buckets. */
+  limits: number[];
   workers: WorkerMemory[];
   workers_left_out: number;
   operations: OperationMemory[];

@@ -54,7 +54,7 @@ describe('memory', () => {
     const loads = [[38_000_000, 50, 0, 5, 5], [39_000_000, 60, 0, 5, 5]];
     const holder = { layer: 0, job: 0, job_name: hostile, name: hostile, origin: hostile, is_output: true, kept_as: [hostile], chunks: 2, total: 9, bytes: 50, spilled: 1, workers: [[0, 2, 50], [null, 1, 1]], worker_count: 5, is_running: false };
     const story = {
-      now_us: 40_000_000, bucket_us: 1_000_000, budget: 100, loads, workers: [{ k: 0, name: hostile, state: 'ready', budget: 100, loads }], workers_left_out: 7,
+      now_us: 40_000_000, bucket_us: 1_000_000, budget: 100, loads, limits: [100, 100], workers: [{ k: 0, name: hostile, state: 'ready', budget: 100, loads }], workers_left_out: 7,
       operations: [{ name: hostile, points: [[38_000_000, 40]] }], holders: [holder], holders_left_out: 3, held: 50, copies: 10,
     };
     await page.route(/api\/memory\/0$/, (route) => route.fulfill({ json: story }));

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 
-import { axisAt, nearest, paths, reach, spans, sums, type Plot, type Series } from '../../src/lib/areas';
+import { axisAt, nearest, paths, reach, spans, stepPath, sums, type Plot, type Series } from '../../src/lib/areas';
 
 const series = (key: string, ...values: number[]): Series => ({ key, text: key, look: key, values });
 const plot = (changes: Partial<Plot> = {}): Plot => ({ starts: [0, 10, 20, 30], bucket_us: 10, from_us: 0, to_us: 40, width: 400, height: 100, ...changes });
@@ -37,6 +37,11 @@ describe('areas', () => {
     expect(reach(above, [], 2, 1_000).top).toBeCloseTo(46);
     expect(reach(above, [], 2, 1_000, true).top).toBeGreaterThan(1_000);
     expect(reach(above, [], 2, 20).top).toBeGreaterThan(40);
+  });
+
+  it('have a limit that goes up and down by steps', () => {
+    expect(stepPath([50, 50, 100, 0], plot({ starts: [0, 10, 30] }), { top: 100, below: 0 })).toBe('M0 50L100 50L100 50L200 50M300 0L400 0');
+    expect(stepPath([], plot({ starts: [] }), { top: 100, below: 0 })).toBe('');
   });
 
   it('have a scale when there is nothing', () => {
