@@ -7,6 +7,8 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use super::roster::WorkerSums;
+
 /// The version of the frames' format. A page that knows another one asks to be reloaded.
 pub const FORMAT_VERSION: u32 = 2;
 
@@ -135,25 +137,6 @@ pub struct Head {
     /// Sums over the workers that have no rows here because there are too many; `None` if all have.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub unshown: Option<WorkerSums>,
-}
-
-/// What workers that are there add up to.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
-pub struct WorkerSums {
-    /// How many they are.
-    pub workers: u64,
-    /// Their slots.
-    pub slots: u64,
-    /// Bytes that they may hold in memory.
-    pub budget: u64,
-    /// Bytes that they hold in memory.
-    pub memory: u64,
-    /// Bytes on their disks.
-    pub spilled: u64,
-    /// Bytes on their way.
-    pub transit: u64,
-    /// Bytes that they fetch a second.
-    pub fetch_rate: f64,
 }
 
 /// A job.

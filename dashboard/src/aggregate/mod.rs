@@ -86,7 +86,7 @@ pub use self::{
     findings::{FINDING_COUNT_MAX, Finding, FindingKind, Insights},
     frame::{
         Delta, FORMAT_VERSION, Failure, FrameError, FrameKind, Gone, Head, JobRow, JobState, LayerRow,
-        RowKey, RunningTask, Snapshot, StreamTask, WorkerRow, WorkerState, WorkerSums,
+        RowKey, RunningTask, Snapshot, StreamTask, WorkerRow, WorkerState,
     },
     held::OPERATION_SERIES_COUNT_MAX,
     history::{HISTORY_BUCKET_COUNT, HISTORY_BUCKET_US},
@@ -103,7 +103,7 @@ pub use self::{
     outline::{AxisOutline, InputOutline, LayerOutline, Outline},
     publish::{DELTA_BYTES_MAX, Publisher, SNAPSHOT_BYTES_MAX},
     rate::PULSE_SECONDS,
-    roster::{Direction, ROSTER_ROW_COUNT_MAX, Roster, RosterOrder},
+    roster::{Direction, ROSTER_ROW_COUNT_MAX, Roster, RosterOrder, WorkerSums},
     scaling::{DECISION_COUNT_MAX, START_COUNT_MAX},
     stream::{STREAM_SPAN_US, STREAM_TASK_COUNT_MAX},
     tiles::{TILE_BASE_US, TILE_BUCKET_COUNT, TILE_LEVEL_MAX},

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::{
     Aggregator,
     activity::Activity,
-    frame::{WorkerRow, WorkerState, WorkerSums},
+    frame::{WorkerRow, WorkerState},
     workers::WorkerTable,
 };
 
@@ -75,6 +75,25 @@ pub struct Roster {
     pub from: u64,
     /// At most [`ROSTER_ROW_COUNT_MAX`] rows.
     pub rows: Vec<WorkerRow>,
+}
+
+/// What workers that are there add up to.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
+pub struct WorkerSums {
+    /// How many they are.
+    pub workers: u64,
+    /// Their slots.
+    pub slots: u64,
+    /// Bytes that they may hold in memory.
+    pub budget: u64,
+    /// Bytes that they hold in memory.
+    pub memory: u64,
+    /// Bytes on their disks.
+    pub spilled: u64,
+    /// Bytes on their way.
+    pub transit: u64,
+    /// Bytes that they fetch a second.
+    pub fetch_rate: f64,
 }
 
 impl Aggregator {

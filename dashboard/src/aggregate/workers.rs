@@ -8,9 +8,10 @@ use graticule_plan::{TaskId, WorkerId};
 use super::{
     activity::Counts,
     clip, clip_message,
-    frame::{RowKey, WorkerRow, WorkerState, WorkerSums},
+    frame::{RowKey, WorkerRow, WorkerState},
     history::History,
     jobs::rounded,
+    roster::WorkerSums,
 };
 use crate::{LeaveReason, WorkerStatus};
 
