@@ -5,10 +5,10 @@
 //! computed anew, and another worker takes its place.
 //!
 //! ```text
-//! cargo run -p graticule-dashboard --example replay -- [--port 8788] [--speed 1.0] [--idle] [--once] [--tasks 900]
+//! cargo run -p graticule-dashboard --example replay -- [--port 8788] [--speed 1.0] [--idle] [--once] [--tasks 900] [--scaling]
 //! ```
 //!
-//! It prints the page's address on its first line and runs until it is interrupted or its input ends.
+//! With `--scaling` it tells of decisions on the number of workers too. It prints the page's address on its first line and runs until it is interrupted or its input ends.
 
 #[path = "replay/cluster.rs"]
 mod cluster;
@@ -25,6 +25,7 @@ struct Arguments {
     tasks: u64,
     is_idle: bool,
     is_once: bool,
+    is_scaling: bool,
 }
 
 impl Arguments {
@@ -35,6 +36,7 @@ impl Arguments {
             tasks: 640,
             is_idle: false,
             is_once: false,
+            is_scaling: false,
         };
         while let Some(word) = words.next() {
             let mut value = || words.next().ok_or(format!("{word} needs a value"));
@@ -44,6 +46,7 @@ impl Arguments {
                 "--speed" => arguments.speed = value().and_then(|v| v.parse().map_err(|_| wrong(&v)))?,
                 "--tasks" => arguments.tasks = value().and_then(|v| v.parse().map_err(|_| wrong(&v)))?,
                 "--idle" => arguments.is_idle = true,
+                "--scaling" => arguments.is_scaling = true,
                 "--once" => arguments.is_once = true,
                 _ => return Err(format!("unknown option {word}")),
             }
@@ -84,10 +87,17 @@ async fn play(feed: Feed, arguments: &Arguments, started: Instant) {
     if arguments.is_idle {
         return std::future::pending().await;
     }
-    cluster.assemble();
+    if arguments.is_scaling {
+        cluster.assemble_by_decision().await;
+    } else {
+        cluster.assemble();
+    }
     let mut round = 0;
     loop {
         cluster.run_mosaic(round, arguments.tasks).await;
+        if arguments.is_scaling && round == 0 {
+            cluster.scale_down().await;
+        }
         round += 1;
         if arguments.is_once {
             cluster.stay().await;

@@ -32,6 +32,7 @@ use tracing::{info, warn};
 use crate::{
     DashboardError, FeedReceiver,
     aggregate::{FORMAT_VERSION, RowKey},
+    answers,
     assets::{self, Asset},
     guard::{self, Guard},
     hub::{Frame, Hub, Question, Topic},
@@ -98,8 +99,8 @@ pub struct DashboardHandle {
 
 /// What handlers share.
 #[derive(Debug, Clone)]
-struct Watch {
-    hub: Hub,
+pub(crate) struct Watch {
+    pub(crate) hub: Hub,
     viewers: Arc<Semaphore>,
     started: Instant,
     guard: Guard,
@@ -182,18 +183,7 @@ impl Dashboard {
             .route("/api/live/arrays/{job}", get(live_arrays))
             .route("/api/events", get(events))
             .route("/api/events/arrays/{job}", get(events_arrays))
-            .route("/api/plans/{job}", get(outline))
-            .route("/api/blocks/{layer}/{block}", get(block))
-            .route("/api/timeline", get(timeline))
-            .route("/api/timeline/tiles/{level}/{index}", get(tile))
-            .route("/api/timeline/tasks/{from_us}/{to_us}", get(timeline_tasks))
-            .route("/api/timeline/moves/{from_us}/{to_us}", get(timeline_moves))
-            .route("/api/communication", get(communication))
-            .route("/api/insights", get(insights))
-            .route(
-                "/api/timeline/sums/{from_us}/{to_us}/{first_worker}/{first_slot}/{last_worker}/{last_slot}",
-                get(timeline_sums),
-            )
+            .merge(answers::routes())
             .route("/metrics", get(metrics))
             .route("/api/health", get(health))
             .layer(middleware::from_fn_with_state(
@@ -296,7 +286,7 @@ fn accepts_gzip(encodings: &str) -> bool {
     })
 }
 
-const FRESH_JSON: [(header::HeaderName, &str); 2] = [
+pub(crate) const FRESH_JSON: [(header::HeaderName, &str); 2] = [
     (header::CONTENT_TYPE, "application/json"),
     (header::CACHE_CONTROL, "no-store"),
 ];
@@ -304,68 +294,6 @@ const FRESH_JSON: [(header::HeaderName, &str); 2] = [
 async fn snapshot(State(watch): State<Watch>) -> Response {
     match watch.hub.snapshot(Topic::Cluster).await {
         Some(frame) => (FRESH_JSON, frame.into_text()).into_response(),
-        None => busy(),
-    }
-}
-
-async fn outline(Path(job): Path<RowKey>, State(watch): State<Watch>) -> Response {
-    answer(&watch, Question::Outline { job }).await
-}
-
-async fn block(Path((layer, block)): Path<(RowKey, u64)>, State(watch): State<Watch>) -> Response {
-    answer(&watch, Question::Block { layer, block }).await
-}
-
-async fn timeline(State(watch): State<Watch>) -> Response {
-    answer(&watch, Question::Timeline).await
-}
-
-async fn tile(Path((level, index)): Path<(u32, u64)>, State(watch): State<Watch>) -> Response {
-    answer(&watch, Question::Tile { level, index }).await
-}
-
-async fn timeline_tasks(Path((from_us, to_us)): Path<(u64, u64)>, State(watch): State<Watch>) -> Response {
-    answer(&watch, Question::Tasks { from_us, to_us }).await
-}
-
-async fn timeline_moves(Path((from_us, to_us)): Path<(u64, u64)>, State(watch): State<Watch>) -> Response {
-    answer(&watch, Question::Moves { from_us, to_us }).await
-}
-
-async fn communication(State(watch): State<Watch>) -> Response {
-    answer(&watch, Question::Communication).await
-}
-
-async fn insights(State(watch): State<Watch>) -> Response {
-    answer(&watch, Question::Insights).await
-}
-
-async fn timeline_sums(
-    Path((from_us, to_us, worker, slot, last_worker, last_slot)): Path<(u64, u64, RowKey, u32, RowKey, u32)>,
-    State(watch): State<Watch>,
-) -> Response {
-    let lanes = ((worker, slot), (last_worker, last_slot));
-    answer(
-        &watch,
-        Question::Sums {
-            from_us,
-            to_us,
-            lanes,
-        },
-    )
-    .await
-}
-
-async fn answer(watch: &Watch, question: Question) -> Response {
-    let mut headers = FRESH_JSON;
-    if let Question::Tile { .. } = question {
-        headers[0].1 = "application/octet-stream";
-    }
-    match watch.hub.ask(question).await {
-        Some(answer) => (headers, answer).into_response(),
-        None if watch.hub.is_serving() => {
-            (StatusCode::NOT_FOUND, "no longer, or not yet, known\n").into_response()
-        }
         None => busy(),
     }
 }
@@ -400,7 +328,7 @@ async fn health(State(watch): State<Watch>) -> Response {
     (status, [(header::CACHE_CONTROL, "no-store")], Json(body)).into_response()
 }
 
-fn busy() -> Response {
+pub(crate) fn busy() -> Response {
     let retry = [(header::RETRY_AFTER, HeaderValue::from_static("2"))];
     (
         StatusCode::SERVICE_UNAVAILABLE,

@@ -13,7 +13,9 @@ use tokio::sync::{broadcast, oneshot};
 
 use crate::{
     DashboardError, FeedReceiver,
-    aggregate::{Activity, Aggregator, ArrayPublisher, Publisher, RowKey, ServerFigures},
+    aggregate::{
+        Activity, Aggregator, ArrayPublisher, Direction, Publisher, RosterOrder, RowKey, ServerFigures,
+    },
 };
 
 /// Time between two frames.
@@ -60,6 +62,18 @@ pub(crate) enum Question {
     Communication,
     /// Where the slots' time went, and what to do about it.
     Insights,
+    /// All workers, sorted, from a place on.
+    Workers {
+        order: RosterOrder,
+        direction: Direction,
+        from: u64,
+    },
+    /// One worker, its memory at a level of its history.
+    Worker { worker: RowKey, level: usize },
+    /// Who holds what, and how that was at a level of the histories.
+    Memory { level: usize },
+    /// How the number of workers followed what was wanted.
+    Scaling,
     /// Figures for a monitoring system, as text.
     Metrics { viewers: usize },
     /// Sums over a span of time and the lanes from one to another, each a worker's key and a slot.
@@ -251,6 +265,7 @@ impl HubState {
 
     fn tick(&mut self) {
         let news = self.take_in();
+        self.aggregator.sample(self.now_us());
         self.tick_cluster(news);
         self.tick_arrays();
     }
@@ -370,6 +385,14 @@ impl HubState {
                 let dropped = self.receiver.dropped_count();
                 aggregator.metrics(now_us, ServerFigures { dropped, viewers })
             }
+            Question::Workers {
+                order,
+                direction,
+                from,
+            } => json(&aggregator.roster(now_us, order, direction, from)),
+            Question::Worker { worker, level } => json(&aggregator.worker_story(now_us, worker, level)?),
+            Question::Memory { level } => json(&aggregator.memory_story(now_us, level)),
+            Question::Scaling => json(&aggregator.scaling_story(now_us)),
             Question::Insights => json(&aggregator.insights(now_us)),
             Question::Sums {
                 from_us,

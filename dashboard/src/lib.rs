@@ -26,6 +26,7 @@
 //! ```
 
 pub mod aggregate;
+mod answers;
 mod assets;
 mod error;
 mod feed;
@@ -40,5 +41,7 @@ pub use self::{
     feed::{BULK_RECORD_COUNT_MAX, Feed, FeedReceiver, STRUCTURAL_RECORD_COUNT_MAX},
     http::{Dashboard, DashboardHandle, DashboardOptions, VIEWER_COUNT_MAX},
     moved::{Moved, MovedKind},
-    record::{JobOutcome, LayerInfo, LayerPlan, LeaveReason, Record, TaskFinished, WorkerStatus},
+    record::{
+        JobOutcome, LayerInfo, LayerPlan, LeaveReason, Record, ScaleDecision, TaskFinished, WorkerStatus,
+    },
 };

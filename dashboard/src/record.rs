@@ -50,6 +50,32 @@ pub enum Record {
         /// Why.
         why: LeaveReason,
     },
+    /// A worker is about to leave, and what it waits for has changed.
+    WorkerRetiring {
+        /// The worker.
+        worker: WorkerId,
+        /// What it waits for, for a person.
+        waits_for: Arc<str>,
+    },
+    /// A worker that was to leave stays.
+    WorkerStays {
+        /// The worker.
+        worker: WorkerId,
+    },
+    /// Whoever starts workers starts one, which will join under this name.
+    WorkerStarting {
+        /// Its name.
+        name: Arc<str>,
+    },
+    /// A worker that was started ended, or was given up, before it joined.
+    WorkerStartFailed {
+        /// Its name.
+        name: Arc<str>,
+        /// Why, for a person.
+        why: Arc<str>,
+    },
+    /// Somebody decided how many workers are wanted.
+    ScaleDecided(ScaleDecision),
     /// A task was given to a worker, which will fetch its inputs and compute it when a slot is free.
     TaskAssigned {
         /// The task.
@@ -117,6 +143,25 @@ pub enum Record {
         /// Movements that the worker could not keep.
         lost: u64,
     },
+}
+
+/// How many workers are wanted, what is done about it, and why.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct ScaleDecision {
+    /// Workers that shall be there when it is done, those on their way among them.
+    pub wanted: u32,
+    /// The fewest that may be wanted.
+    pub min: u32,
+    /// The most that may be wanted.
+    pub max: u32,
+    /// Workers that are started for it.
+    pub start: u32,
+    /// Workers that were to leave and stay for it.
+    pub stay: u32,
+    /// Workers that leave for it.
+    pub retire: u32,
+    /// Why, for a person.
+    pub reason: Arc<str>,
 }
 
 /// A task that made its chunk: who, when, how long, how much.
@@ -215,6 +260,8 @@ pub struct WorkerStatus {
     pub fetched_bytes_total: u64,
     /// The process's share of one CPU times 100: 200 is two cores busy.
     pub cpu_percent: f32,
+    /// Bytes of the worker's process that are in memory, chunks and all else; 0 if that is not told.
+    pub resident_bytes: u64,
 }
 
 impl Record {
@@ -225,6 +272,11 @@ impl Record {
             Self::JobStarted { .. }
             | Self::JobEnded { .. }
             | Self::WorkerJoined { .. }
+            | Self::WorkerRetiring { .. }
+            | Self::WorkerStays { .. }
+            | Self::WorkerStarting { .. }
+            | Self::WorkerStartFailed { .. }
+            | Self::ScaleDecided(_)
             | Self::WorkerLeft { .. } => true,
             Self::TaskAssigned { .. }
             | Self::TaskStarted { .. }

@@ -343,13 +343,21 @@ async fn topics_and_questions_about_what_is_not_there_are_no() {
         "/api/blocks/0/0",
         "/api/events/arrays/3",
         "/api/timeline/tiles/99/0",
+        "/api/worker/0/0",
     ] {
         assert!(
             fetch(&handle, path, "").await.starts_with("HTTP/1.1 404"),
             "{path}"
         );
     }
-    for path in ["/api/plans/-1", "/api/blocks/x/0", "/api/timeline/tiles/1/1e9"] {
+    for path in [
+        "/api/plans/-1",
+        "/api/blocks/x/0",
+        "/api/timeline/tiles/1/1e9",
+        "/api/workers/height/up/0",
+        "/api/workers/name/sideways/0",
+        "/api/memory/-1",
+    ] {
         assert!(
             fetch(&handle, path, "").await.starts_with("HTTP/1.1 400"),
             "{path}"
@@ -357,6 +365,14 @@ async fn topics_and_questions_about_what_is_not_there_are_no() {
     }
     let nothing = fetch(&handle, "/api/timeline", "").await;
     assert!(body(&nothing).contains("\"tasks\":0"), "{nothing}");
+    for (path, empty) in [
+        ("/api/workers/managed/down/0", "\"rows\":[]"),
+        ("/api/memory/9", "\"holders\":[]"),
+        ("/api/scaling", "\"lives\":[]"),
+    ] {
+        let answer = fetch(&handle, path, "").await;
+        assert!(body(&answer).contains(empty), "{answer}");
+    }
     handle.shutdown().await;
 }
 

@@ -324,6 +324,7 @@ impl From<WorkerStatus> for v1::WorkerStatus {
             queued: status.queued,
             fetched_bytes: status.fetched_bytes,
             peak_bytes: status.peak_bytes,
+            resident_bytes: status.resident_bytes,
         }
     }
 }
@@ -338,6 +339,7 @@ impl From<v1::WorkerStatus> for WorkerStatus {
             queued: status.queued,
             fetched_bytes: status.fetched_bytes,
             peak_bytes: status.peak_bytes,
+            resident_bytes: status.resident_bytes,
         }
     }
 }

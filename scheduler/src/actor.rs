@@ -301,6 +301,12 @@ impl Actor {
                 return;
             }
             Input::WorkerEnded { name, how } => Event::WorkerEnded { name, how },
+            Input::Watched(record) => {
+                if self.feed.is_enabled() {
+                    self.feed.record(self.now().0, record);
+                }
+                return;
+            }
             Input::Retire { worker, deadline_us } => Event::RetireWorker { worker, deadline_us },
             Input::Stay { worker } => Event::RetireCancelled { worker },
             Input::Why { subject, reply } => {

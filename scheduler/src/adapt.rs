@@ -3,6 +3,7 @@
 
 use std::{ops::RangeInclusive, sync::Arc, time::Duration};
 
+use graticule_dashboard::{Record, ScaleDecision};
 use graticule_engine::{
     Time,
     autoscale::{Cluster, Decision, Memory, Rules, Starts, Supply, decide},
@@ -110,6 +111,7 @@ struct Adapter<S> {
     starts: Starts,
     next_name: u64,
     last_reason: String,
+    last_wanted: Option<u32>,
 }
 
 /// Starts and retires workers as the policy says, until `stop` has something or is dropped, or the scheduler ends.
@@ -130,6 +132,7 @@ pub async fn adapt<S: WorkerSource>(
         options,
         next_name: 0,
         last_reason: String::new(),
+        last_wanted: None,
     };
     loop {
         tokio::select! {
@@ -152,20 +155,26 @@ impl<S: WorkerSource> Adapter<S> {
             self.starts.joined(worker.joined, name);
         }
         for Ended { name, how } in self.source.ended() {
-            if let Some(how) = how {
+            if let Some(how) = &how {
                 warn!(%name, %how, "a worker has ended");
-                self.scheduler.worker_ended(&name, &how).await?;
+                self.scheduler.worker_ended(&name, how).await?;
             }
             if self.starts.ended(cluster.now, &name) {
                 warn!(%name, "a worker ended before it had connected");
+                let how = how.as_deref().unwrap_or("ended in good order");
+                self.start_failed(&name, &format!("{how}, before it had connected"))
+                    .await?;
             }
         }
         for name in self.starts.give_up(cluster.now) {
             let seconds = self.options.start_timeout.as_secs();
             warn!(%name, "a worker has not connected within {seconds} s and is ended");
             self.source.give_up(&name);
+            self.start_failed(&name, &format!("has not connected within {seconds} s"))
+                .await?;
         }
         let decision = self.decide(&cluster);
+        self.show(&decision).await?;
         if decision.reason != self.last_reason {
             info!(wanted = decision.wanted, "{}", decision.reason);
             self.last_reason.clone_from(&decision.reason);
@@ -178,8 +187,7 @@ impl<S: WorkerSource> Adapter<S> {
 
     fn decide(&mut self, cluster: &Cluster) -> Decision {
         let size = self.source.size();
-        let bounds = self.source.bounds();
-        let bounds = bounds.as_ref().unwrap_or(&self.options.workers);
+        let bounds = self.bounds();
         let supply = Supply {
             min: *bounds.start(),
             max: *bounds.end(),
@@ -190,6 +198,40 @@ impl<S: WorkerSource> Adapter<S> {
             budget_bytes: size.budget_bytes,
         };
         decide(cluster, &supply, &self.options.rules, &mut self.memory)
+    }
+
+    /// Lets those who watch see a decision that does something, or differs from the one before.
+    async fn show(&mut self, decision: &Decision) -> Result<(), SchedulerGone> {
+        let is_old = self.last_wanted == Some(decision.wanted) && decision.reason == self.last_reason;
+        if decision.is_nothing() && is_old {
+            return Ok(());
+        }
+        self.last_wanted = Some(decision.wanted);
+        let (min, max) = self.bounds().into_inner();
+        let count = |workers: &[WorkerId]| u32::try_from(workers.len()).unwrap_or(u32::MAX);
+        let shown = ScaleDecision {
+            wanted: decision.wanted,
+            min,
+            max,
+            start: decision.start,
+            stay: count(&decision.stay),
+            retire: count(&decision.victims),
+            reason: decision.reason.as_str().into(),
+        };
+        self.scheduler.watchers_see(Record::ScaleDecided(shown)).await
+    }
+
+    async fn start_failed(&self, name: &str, why: &str) -> Result<(), SchedulerGone> {
+        let (name, why) = (name.into(), why.into());
+        self.scheduler
+            .watchers_see(Record::WorkerStartFailed { name, why })
+            .await
+    }
+
+    fn bounds(&self) -> RangeInclusive<u32> {
+        self.source
+            .bounds()
+            .unwrap_or_else(|| self.options.workers.clone())
     }
 
     async fn act(&mut self, now: Time, decision: Decision) -> Result<(), SchedulerGone> {
@@ -203,9 +245,15 @@ impl<S: WorkerSource> Adapter<S> {
             let name = format!("{}-{}", self.source.prefix(), self.next_name);
             self.next_name += 1;
             self.starts.begin(now, &name);
+            let starting = Record::WorkerStarting {
+                name: name.as_str().into(),
+            };
+            self.scheduler.watchers_see(starting).await?;
             if let Err(why) = self.source.start(&name) {
                 warn!(%why, "a worker cannot be started");
                 self.starts.ended(now, &name);
+                self.start_failed(&name, &format!("cannot be started: {why}"))
+                    .await?;
             }
         }
         Ok(())

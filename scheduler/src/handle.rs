@@ -1,5 +1,6 @@
 use std::{sync::Arc, time::Duration};
 
+use graticule_dashboard::Record;
 use graticule_engine::{
     Announce, SessionId, ToScheduler, ToWorker,
     scheduler::{ClientId, LayerProgress, Unknown, WorkerInfo},
@@ -53,6 +54,8 @@ pub(crate) enum Input {
         name: Arc<str>,
         how: Arc<str>,
     },
+    /// What those who watch shall see, and the engine need not know.
+    Watched(Record),
     Retire {
         worker: WorkerId,
         deadline_us: u64,
@@ -268,6 +271,11 @@ impl SchedulerHandle {
     pub async fn worker_ended(&self, name: &str, how: &str) -> Result<(), SchedulerGone> {
         let (name, how) = (name.into(), how.into());
         self.send(Input::WorkerEnded { name, how }).await
+    }
+
+    /// Shows those who watch how the number of workers is decided on.
+    pub(crate) async fn watchers_see(&self, record: Record) -> Result<(), SchedulerGone> {
+        self.send(Input::Watched(record)).await
     }
 
     pub(crate) async fn send(&self, input: Input) -> Result<(), SchedulerGone> {

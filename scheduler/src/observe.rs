@@ -98,9 +98,12 @@ pub(crate) fn record(
     progress: impl Fn(JobId) -> Vec<LayerProgress>,
 ) -> Option<Record> {
     Some(match observation {
-        Observation::WorkerRetiring(_)
-        | Observation::WorkerReleased { .. }
-        | Observation::WorkerStays { .. } => return None,
+        Observation::WorkerReleased { .. } => return None,
+        Observation::WorkerRetiring(progress) => Record::WorkerRetiring {
+            worker: progress.worker,
+            waits_for: progress.to_string().into(),
+        },
+        Observation::WorkerStays { worker } => Record::WorkerStays { worker },
         Observation::WorkerJoined {
             worker,
             name,
@@ -130,6 +133,7 @@ pub(crate) fn record(
                 queued: status.queued,
                 fetched_bytes_total: status.fetched_bytes,
                 cpu_percent: 0.0,
+                resident_bytes: status.resident_bytes,
             };
             Record::WorkerStatus { worker, status }
         }

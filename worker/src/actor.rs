@@ -24,7 +24,7 @@ use crate::{
     compute::compute,
     cpu::{CpuPool, cpu_time},
     fetch::{Fetcher, Prepared, Work},
-    limit::transit_bytes,
+    limit::{resident_bytes, transit_bytes},
     pace::{Paces, timed},
     tables::TableStore,
 };
@@ -433,7 +433,12 @@ impl Actor {
 
     fn execute(&mut self, command: Command) {
         match command {
-            Command::Send { session, message } => {
+            Command::Send { session, mut message } => {
+                if let ToScheduler::Status(status) = &mut message
+                    && self.connector.has_own_process()
+                {
+                    status.resident_bytes = resident_bytes();
+                }
                 let tells_more = match &message {
                     ToScheduler::Status(_) => true,
                     ToScheduler::Reports(_) => self.moves_told.elapsed() >= MOVES_PAUSE,

@@ -40,6 +40,11 @@ pub trait Connector: Send + Sync + 'static {
     /// # Errors
     /// [`LinkError`].
     async fn connect(&self) -> Result<Session, LinkError>;
+
+    /// Whether the worker is alone in its process, so that the process's memory is the worker's.
+    fn has_own_process(&self) -> bool {
+        false
+    }
 }
 
 /// A scheduler in another process.
@@ -74,6 +79,10 @@ impl GrpcConnector {
 
 #[async_trait::async_trait]
 impl Connector for GrpcConnector {
+    fn has_own_process(&self) -> bool {
+        true
+    }
+
     async fn connect(&self) -> Result<Session, LinkError> {
         let lost = |error: tonic::transport::Error| {
             let cause = std::error::Error::source(&error)

@@ -18,6 +18,18 @@ pub(crate) fn group_limit_bytes() -> Option<u64> {
     limit_of(&groups, |path| std::fs::read_to_string(path).ok())
 }
 
+/// Bytes of this process that are in memory; 0 if the system does not tell.
+pub(crate) fn resident_bytes() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    resident_of(&status).unwrap_or(0)
+}
+
+fn resident_of(status: &str) -> Option<u64> {
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
+    let kib: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
+    kib.checked_mul(1024)
+}
+
 /// What of a process's memory is for chunks and running tasks: all but a reserve for the process itself (code, stacks,
 /// buffers of connections, freed buffers, what is in transit).
 ///
@@ -75,7 +87,18 @@ fn limit_of(groups: &str, read: impl Fn(&str) -> Option<String>) -> Option<u64> 
 
 #[cfg(test)]
 mod tests {
-    use super::{ledger_bytes, limit_of, memory_bytes_for};
+    use super::{ledger_bytes, limit_of, memory_bytes_for, resident_bytes, resident_of};
+
+    #[test]
+    fn the_memory_of_the_process_is_read_from_what_the_system_tells() {
+        assert_eq!(
+            resident_of("VmHWM:\t  20 kB\nVmRSS:\t   12 kB\nThreads:\t3"),
+            Some(12 << 10)
+        );
+        assert_eq!(resident_of("VmRSS: many kB"), None);
+        assert_eq!(resident_of(""), None);
+        assert!(!cfg!(target_os = "linux") || resident_bytes() > 1 << 20);
+    }
 
     #[test]
     fn the_lowest_limit_up_the_tree_counts_in_either_version() {

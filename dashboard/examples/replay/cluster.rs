@@ -1,3 +1,5 @@
+mod autoscale;
+
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
     sync::Arc,
@@ -14,6 +16,8 @@ use tokio::time::sleep;
 
 const SLOTS: u32 = 4;
 const BUDGET_BYTES: u64 = 2 << 30;
+/// Memory of a worker's process beside chunks and tasks.
+const OTHER_BYTES: u64 = 190 << 20;
 const STEP: Duration = Duration::from_millis(25);
 
 /// A layer of the made-up plan.
@@ -152,6 +156,8 @@ pub(crate) struct Cluster {
     workers: Vec<Worker>,
     next_worker: u64,
     seed: u64,
+    /// Whether decisions on the number of workers are told.
+    scales: bool,
 }
 
 /// One mosaic on its way.
@@ -175,6 +181,7 @@ impl Cluster {
             workers: Vec::new(),
             next_worker: 1,
             seed: 7,
+            scales: false,
         }
     }
 
@@ -275,6 +282,7 @@ impl Cluster {
             if lost_at.is_some_and(|at| mosaic.done.len() as u64 >= at) {
                 lost_at = None;
                 self.lose(&mut mosaic);
+                self.replace();
                 replaced_at = Some(Instant::now() + Duration::from_secs_f64(3.0 / self.speed));
             }
             if replaced_at.is_some_and(|at| Instant::now() >= at) {
@@ -540,6 +548,7 @@ impl Cluster {
                 queued: worker.queue.len() as u32,
                 fetched_bytes_total: worker.fetched,
                 cpu_percent: running as f32 * 92.0,
+                resident_bytes: worker.memory + u64::from(running) * (19 << 20) + OTHER_BYTES,
             };
             told.push(Record::WorkerStatus {
                 worker: worker.id,

@@ -9,6 +9,7 @@ use super::{
     frame::StreamTask,
     scale::quantised,
     tasks::{Mark, Marked, Standing, Told},
+    workers::WorkerFailure,
 };
 use crate::{JobOutcome, TaskFinished};
 
@@ -237,6 +238,13 @@ impl Aggregator {
             self.meters.operation(&layer.name()).failed += 1;
         }
         let message = clip_message(message);
+        let failure = WorkerFailure {
+            at_us,
+            task,
+            attempt,
+            message: message.clone(),
+        };
+        self.with_worker(worker, |table| table.failed(failure));
         self.failures.insert(FailureKey {
             at_us,
             task,

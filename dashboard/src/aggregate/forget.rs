@@ -12,6 +12,8 @@ const FORGOTTEN_COUNT_MAX: usize = 4_096;
 pub(super) struct Forgotten {
     pub(super) jobs: VecDeque<JobId>,
     pub(super) workers: VecDeque<WorkerId>,
+    /// Workers that were forgotten, the ids among them.
+    pub(super) worker_count: u64,
     pub(super) total: u64,
     pub(super) done: u64,
     pub(super) recomputed: u64,
@@ -70,6 +72,7 @@ impl Aggregator {
                 self.account.forget_worker(table.key);
                 self.shares.forget_worker(table.key);
             }
+            self.forgotten.worker_count += 1;
             remember(&mut self.forgotten.workers, id);
         }
     }

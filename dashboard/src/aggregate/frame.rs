@@ -7,6 +7,8 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use super::roster::WorkerSums;
+
 /// The version of the frames' format. A page that knows another one asks to be reloaded.
 pub const FORMAT_VERSION: u32 = 2;
 
@@ -132,6 +134,9 @@ pub struct Head {
     pub rejected: u64,
     /// Ended tasks of the last minute that the task stream leaves out because there were too many.
     pub sampled: u64,
+    /// Sums over the workers that have no rows here because there are too many; `None` if all have.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unshown: Option<WorkerSums>,
 }
 
 /// A job.
@@ -248,6 +253,9 @@ pub struct WorkerRow {
     pub joined_us: Option<u64>,
     /// When it left.
     pub left_us: Option<u64>,
+    /// What it waits for, if it is about to leave.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retiring: Option<Arc<str>>,
     /// Tasks it can compute at once.
     pub slots: u32,
     /// Bytes it may hold in memory.
@@ -258,6 +266,9 @@ pub struct WorkerRow {
     pub spilled: u64,
     /// Bytes on their way.
     pub transit: u64,
+    /// Bytes of its process that are in memory; 0 if that is not told.
+    #[serde(default)]
+    pub resident: u64,
     /// Tasks that hold a slot.
     pub running: u32,
     /// Tasks that wait there.

@@ -7,6 +7,7 @@ use super::{
     activity::{Activity, Counts},
     clip,
     frame::{JobRow, JobState, LayerRow, RowKey},
+    held::HeldSum,
     rate::EndCounts,
     spread::Spread,
     tasks::TaskWords,
@@ -86,6 +87,23 @@ impl JobTable {
                 .or_insert_with(|| LayerTable::new(next_key));
             layer.describe(info);
         }
+    }
+
+    /// Its name for people.
+    pub(super) fn name(&self) -> Arc<str> {
+        match &self.started {
+            Some(started) => started.name.clone(),
+            None => format!("job {}", self.id).into(),
+        }
+    }
+
+    /// The name of one of its layers.
+    pub(super) fn layer_name(&self, layer: &LayerTable) -> Arc<str> {
+        if let Some(info) = &layer.info {
+            return info.name.clone();
+        }
+        let id = self.layers.iter().find(|(_, it)| it.key == layer.key);
+        id.map_or_else(|| "?".into(), |(id, _)| format!("layer {id}").into())
     }
 
     /// Takes in the job's end; a second one changes nothing.
@@ -169,10 +187,7 @@ impl JobTable {
         JobRow {
             k: self.key,
             id: self.id.clone(),
-            name: self
-                .started
-                .as_ref()
-                .map_or_else(|| format!("job {}", self.id).into(), |s| s.name.clone()),
+            name: self.name(),
             state: self.ended.as_ref().map_or(JobState::Running, |ended| ended.state),
             message: self.ended.as_ref().and_then(|ended| ended.message.clone()),
             started_us: self.started.as_ref().map(|started| started.at_us),
@@ -252,6 +267,16 @@ impl LayerTable {
             times: Spread::default(),
             rough_done: 0,
         }
+    }
+
+    /// What is held of it.
+    pub(super) fn held(&self) -> HeldSum {
+        self.words.held().sum(self.chunk_bytes())
+    }
+
+    /// The user's file and line that made it.
+    pub(super) fn origin(&self) -> Option<Arc<str>> {
+        self.info.as_ref()?.origin.clone()
     }
 
     fn describe(&mut self, info: &LayerInfo) {

@@ -16,13 +16,20 @@ mod finding_rules;
 mod findings;
 mod forget;
 mod frame;
+mod held;
+mod history;
 mod jobs;
+mod lives;
+mod loads;
 mod log;
+mod memory;
 mod meters;
 mod outline;
 mod publish;
 mod rate;
+mod roster;
 mod scale;
+mod scaling;
 mod shares;
 mod spread;
 mod stream;
@@ -31,12 +38,15 @@ mod tiles;
 mod timeline;
 mod traffic;
 mod watch;
+mod worker_story;
 mod workers;
 
 #[cfg(test)]
 mod array_tests;
 #[cfg(test)]
 mod finding_tests;
+#[cfg(test)]
+mod story_tests;
 #[cfg(test)]
 mod tests;
 #[cfg(test)]
@@ -53,10 +63,12 @@ use self::{
     account::Account,
     active::{Active, ActiveTasks},
     forget::Forgotten,
+    held::OperationHistory,
     jobs::{JobTable, rounded},
     log::TaskLog,
     meters::Meters,
     rate::EndCounts,
+    scaling::Scaling,
     shares::Shares,
     stream::TaskStream,
     tasks::Mark,
@@ -76,10 +88,23 @@ pub use self::{
         Delta, FORMAT_VERSION, Failure, FrameError, FrameKind, Gone, Head, JobRow, JobState, LayerRow,
         RowKey, RunningTask, Snapshot, StreamTask, WorkerRow, WorkerState,
     },
+    held::OPERATION_SERIES_COUNT_MAX,
+    history::{HISTORY_BUCKET_COUNT, HISTORY_BUCKET_US},
+    lives::{
+        DecisionRow, LIFE_COUNT_MAX, LifeEvent, LifeEventKind, LifeState, ScalingStory,
+        WORKER_STEP_COUNT_MAX, WorkerLife,
+    },
+    loads::LoadPoint,
+    memory::{
+        HOLDER_COUNT_MAX, Holder, HolderName, MEMORY_OPERATION_COUNT_MAX, MEMORY_WORKER_COUNT_MAX,
+        MemoryStory, OperationMemory, WorkerMemory,
+    },
     meters::METERED_OPERATION_COUNT_MAX,
     outline::{AxisOutline, InputOutline, LayerOutline, Outline},
     publish::{DELTA_BYTES_MAX, Publisher, SNAPSHOT_BYTES_MAX},
     rate::PULSE_SECONDS,
+    roster::{Direction, ROSTER_ROW_COUNT_MAX, Roster, RosterOrder, WorkerSums},
+    scaling::{DECISION_COUNT_MAX, START_COUNT_MAX},
     stream::{STREAM_SPAN_US, STREAM_TASK_COUNT_MAX},
     tiles::{TILE_BASE_US, TILE_BUCKET_COUNT, TILE_LEVEL_MAX},
     timeline::{TIMELINE_TASK_COUNT_MAX, TimelineHead, TimelineSums, TimelineTasks},
@@ -87,6 +112,7 @@ pub use self::{
         Communication, FLOW_COUNT_MAX, MOVE_SPAN_COUNT_MAX, MOVE_SPAN_TOLD_MAX, MoveClass, MoveSpan,
         MoveSums, MovedLayer, PAIR_COUNT_MAX, TimelineMoves,
     },
+    worker_story::{HELD_OF_WORKER_MAX, HeldOfWorker, RUNNING_OF_WORKER_MAX, WorkerStory},
 };
 use crate::{LeaveReason, Record};
 
@@ -99,8 +125,12 @@ pub const LAYERS_OF_JOB_MAX: usize = 48;
 /// Layers that have rows, of all jobs; those of the newest jobs come first.
 pub const LAYER_COUNT_MAX: usize = 256;
 
-/// Workers that have rows; beyond that the ones that left first are forgotten.
-pub const WORKER_COUNT_MAX: usize = 256;
+/// Workers that are known; beyond that the ones that left first are forgotten.
+pub const WORKER_COUNT_MAX: usize = 4_096;
+
+/// Workers that have rows in what each page follows: those that are there, the earliest first, then those that left,
+/// the latest first. The page of workers shows all, part by part.
+pub const WORKER_ROW_COUNT_MAX: usize = 256;
 
 /// Errors of tasks that are kept.
 pub const FAILURE_COUNT_MAX: usize = 12;
@@ -125,6 +155,8 @@ pub struct Aggregator {
     traffic: Traffic,
     account: Account,
     shares: Shares,
+    scaling: Scaling,
+    operations: OperationHistory,
     forgotten: Forgotten,
     meters: Meters,
     next_job_key: RowKey,
@@ -194,6 +226,22 @@ impl Aggregator {
                 let is_loss = matches!(why, LeaveReason::Lost { .. });
                 self.meters.workers_lost += u64::from(is_new && is_loss);
                 is_sound
+            }
+            Record::WorkerRetiring { worker, waits_for } => {
+                self.with_worker(worker, |table| table.retires(at_us, Some(&waits_for)))
+            }
+            Record::WorkerStays { worker } => self.with_worker(worker, |table| table.retires(at_us, None)),
+            Record::WorkerStarting { name } => {
+                self.scaling.starting(at_us, &name);
+                true
+            }
+            Record::WorkerStartFailed { name, why } => {
+                self.scaling.start_failed(at_us, &name, &why);
+                true
+            }
+            Record::ScaleDecided(decision) => {
+                self.scaling.decide(at_us, decision);
+                true
             }
             Record::TaskAssigned {
                 task,
@@ -305,7 +353,33 @@ impl Aggregator {
             dropped,
             rejected: self.rejected_count,
             sampled: self.stream.left_out_count(),
+            unshown: self.unshown_workers(),
         }
+    }
+
+    /// The workers that have rows in what each page follows; see [`WORKER_ROW_COUNT_MAX`].
+    fn shown_workers(&self) -> Vec<WorkerId> {
+        if self.workers.len() <= WORKER_ROW_COUNT_MAX {
+            return self.workers.keys().copied().collect();
+        }
+        let mut order: Vec<_> = self.workers.iter().collect();
+        order.sort_by_key(|(_, table)| (table.left_us().map(std::cmp::Reverse), table.key));
+        order.truncate(WORKER_ROW_COUNT_MAX);
+        order.into_iter().map(|(id, _)| *id).collect()
+    }
+
+    /// Sums over the workers that are there and have no rows.
+    fn unshown_workers(&self) -> Option<WorkerSums> {
+        if self.workers.len() <= WORKER_ROW_COUNT_MAX {
+            return None;
+        }
+        let shown: BTreeSet<WorkerId> = self.shown_workers().into_iter().collect();
+        let mut sums = WorkerSums::default();
+        self.workers
+            .iter()
+            .filter(|(id, _)| !shown.contains(id))
+            .for_each(|(_, table)| table.add_to(&mut sums));
+        (sums.workers > 0).then_some(sums)
     }
 
     /// The job and layer that have a row of this key.

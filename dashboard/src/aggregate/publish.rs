@@ -72,9 +72,12 @@ impl Rows {
                 .map(|row| (row.k, row))
                 .collect(),
             workers: aggregator
-                .workers
-                .iter()
-                .map(|(id, table)| (table.key, table.row(activity.of_worker(*id))))
+                .shown_workers()
+                .into_iter()
+                .filter_map(|id| {
+                    let table = aggregator.workers.get(&id)?;
+                    Some((table.key, table.row(activity.of_worker(id))))
+                })
                 .collect(),
         }
     }
@@ -293,7 +296,7 @@ fn changed<'a, R: PartialEq + 'a>(
 }
 
 /// How many bytes `value` takes as JSON.
-fn json_bytes(value: &impl Serialize) -> usize {
+pub(super) fn json_bytes(value: &impl Serialize) -> usize {
     struct Count(usize);
     impl io::Write for Count {
         fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {

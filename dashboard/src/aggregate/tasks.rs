@@ -1,6 +1,10 @@
 use std::collections::BTreeMap;
 
-use super::{frame::RowKey, watch::Watch};
+use super::{
+    frame::RowKey,
+    held::{HeldChunks, Holding},
+    watch::Watch,
+};
 
 /// Tasks in one page of words.
 const PAGE_TASK_COUNT: u64 = 1024;
@@ -83,6 +87,18 @@ struct Word {
     time: u8,
 }
 
+impl Word {
+    /// Whose chunk it is, if it is there.
+    fn holding(&self) -> Option<Holding> {
+        let is_there = self.marks.standing() == Standing::Done && !self.marks.has(Mark::Released);
+        is_there.then(|| Holding {
+            worker: self.worker.checked_sub(1),
+            bytes_step: self.bytes,
+            is_spilled: self.marks.has(Mark::Spilled),
+        })
+    }
+}
+
 /// What is told of an attempt beside its mark.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct Told {
@@ -125,6 +141,8 @@ pub(super) struct Tally {
     pub(super) recomputed: u64,
     /// Attempts that became void before they ended.
     pub(super) restarted: u64,
+    /// Tasks whose chunks were made and are dropped, since nobody needs them any more.
+    pub(super) released: u64,
 }
 
 impl Tally {
@@ -145,6 +163,7 @@ impl Tally {
             errors: u64::from(failed),
             recomputed: u64::from(void && finished),
             restarted: u64::from(void && !finished && !failed),
+            released: u64::from(standing == Standing::Done && marks.has(Mark::Released)),
         }
     }
 
@@ -154,6 +173,7 @@ impl Tally {
         self.errors += other.errors;
         self.recomputed += other.recomputed;
         self.restarted += other.restarted;
+        self.released += other.released;
     }
 
     fn subtract(&mut self, other: Self) {
@@ -162,6 +182,7 @@ impl Tally {
         self.errors -= other.errors;
         self.recomputed -= other.recomputed;
         self.restarted -= other.restarted;
+        self.released -= other.released;
     }
 }
 
@@ -172,6 +193,8 @@ pub(super) struct TaskWords {
     /// Attempts before the latest, by block and attempt.
     past: BTreeMap<(u64, u32), Marks>,
     tally: Tally,
+    /// Chunks that are there, by who made them and their size.
+    held: HeldChunks,
     /// Whether single tasks were forgotten to make room.
     is_forgotten: bool,
     /// Blocks that changed, while somebody looks at each of them.
@@ -212,6 +235,7 @@ impl TaskWords {
             .entry(page_index)
             .or_insert_with(|| Box::new([Word::default(); PAGE_TASK_COUNT as usize]));
         let word = &mut page[(block % PAGE_TASK_COUNT) as usize];
+        self.held.remove(word.holding());
         let is_first = word.marks.0 == 0;
         if is_first || attempt > word.attempt {
             if !is_first {
@@ -236,6 +260,7 @@ impl TaskWords {
         self.tally.subtract(Tally::of(*marks, is_latest));
         *marks = marks.with(mark);
         self.tally.add(Tally::of(*marks, is_latest));
+        self.held.add(word.holding());
         if let Some(watch) = &mut self.watch {
             watch.changed(block);
         }
@@ -257,9 +282,16 @@ impl TaskWords {
         if word.attempt != attempt || word.marks.0 == 0 {
             return;
         }
+        self.held.remove(word.holding());
         word.worker = told.worker.saturating_add(1);
         word.bytes = word.bytes.max(told.bytes);
         word.time = word.time.max(told.time);
+        self.held.add(word.holding());
+    }
+
+    /// Chunks that are there, by who made them and their size.
+    pub(super) fn held(&self) -> &HeldChunks {
+        &self.held
     }
 
     /// What is known of the task at `block`.
@@ -296,6 +328,7 @@ impl TaskWords {
                 .min(PAGE_TASK_COUNT) as usize;
             for word in &mut page[kept..] {
                 self.tally.subtract(Tally::of(word.marks, true));
+                self.held.remove(word.holding());
                 *word = Word::default();
             }
             if kept > 0 {
@@ -312,6 +345,7 @@ impl TaskWords {
         self.is_forgotten |= !self.pages.is_empty();
         self.pages.clear();
         self.past.clear();
+        self.held = HeldChunks::default();
         if let Some(watch) = &mut self.watch {
             watch.all_changed();
         }
@@ -379,6 +413,7 @@ mod tests {
             errors: 1,
             recomputed: 1,
             restarted: 1,
+            released: 0,
         };
         assert_eq!(words.tally(), expected);
     }

@@ -1,17 +1,72 @@
-use std::sync::Arc;
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
-use graticule_plan::WorkerId;
+use graticule_plan::{TaskId, WorkerId};
 
 use super::{
     activity::Counts,
     clip, clip_message,
     frame::{RowKey, WorkerRow, WorkerState},
+    history::History,
     jobs::rounded,
+    roster::WorkerSums,
 };
 use crate::{LeaveReason, WorkerStatus};
 
 /// Slots of one worker that have lanes of their own.
 const SLOT_COUNT_MAX: u32 = 1_024;
+
+/// Errors of tasks on one worker that are kept.
+pub(super) const FAILURE_OF_WORKER_COUNT_MAX: usize = 12;
+
+/// Times at which a worker said that it leaves or stays that are kept.
+const RETIRE_COUNT_MAX: usize = 16;
+
+/// How loaded a worker was: bytes in KiB, so that thousands of histories stay small.
+#[derive(Debug, Clone, Copy, Default, PartialEq, PartialOrd)]
+pub(super) struct Load {
+    pub(super) managed_kib: u32,
+    pub(super) resident_kib: u32,
+    pub(super) spilled_kib: u32,
+    pub(super) transit_kib: u32,
+    pub(super) cpu_percent: f32,
+    pub(super) fetched_bytes: u64,
+}
+
+impl Load {
+    fn of(status: &WorkerStatus) -> Self {
+        let kib = |bytes: u64| u32::try_from(bytes >> 10).unwrap_or(u32::MAX);
+        Self {
+            managed_kib: kib(status.memory_bytes),
+            resident_kib: kib(status.resident_bytes),
+            spilled_kib: kib(status.spilled_bytes),
+            transit_kib: kib(status.transit_bytes),
+            cpu_percent: if status.cpu_percent.is_finite() {
+                status.cpu_percent.round()
+            } else {
+                0.0
+            },
+            fetched_bytes: status.fetched_bytes_total,
+        }
+    }
+
+    /// What of the process's memory are neither chunks nor what is set aside for them.
+    pub(super) fn other_kib(self) -> u32 {
+        self.resident_kib
+            .saturating_sub(self.managed_kib.saturating_add(self.transit_kib))
+    }
+}
+
+/// An error of a task on a worker. Sorted by time, so that the oldest goes first.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct WorkerFailure {
+    pub(super) at_us: u64,
+    pub(super) task: TaskId,
+    pub(super) attempt: u32,
+    pub(super) message: Arc<str>,
+}
 
 /// A worker as far as it was heard of.
 #[derive(Debug)]
@@ -23,6 +78,13 @@ pub(super) struct WorkerTable {
     /// The latest report, and the one before it.
     reports: [Option<(u64, WorkerStatus)>; 2],
     pub(super) done: u64,
+    pub(super) history: History<Load>,
+    /// Attempts that failed on it.
+    pub(super) errors: u64,
+    /// The latest of them.
+    pub(super) failures: BTreeSet<WorkerFailure>,
+    /// When it said that it leaves, and what it waits for, or that it stays.
+    retires: BTreeMap<u64, Option<Arc<str>>>,
     /// When the last task of each slot ended, as far as that was told.
     lane_ends_us: Vec<u64>,
     /// Whether its tasks are told one by one, which is fresher than its reports.
@@ -54,6 +116,10 @@ impl WorkerTable {
             left: None,
             reports: [None, None],
             done: 0,
+            history: History::default(),
+            errors: 0,
+            failures: BTreeSet::new(),
+            retires: BTreeMap::new(),
             lane_ends_us: Vec::new(),
             is_told_of_tasks: false,
         }
@@ -98,6 +164,7 @@ impl WorkerTable {
         true
     }
 
+    /// Its name for people.
     pub(super) fn name(&self) -> Arc<str> {
         let joined = self.joined.as_ref();
         joined.map_or_else(|| format!("worker {}", self.id).into(), |it| it.name.clone())
@@ -114,12 +181,74 @@ impl WorkerTable {
         (from < to).then_some((from, to))
     }
 
+    pub(super) fn retires(&mut self, at_us: u64, waits_for: Option<&str>) {
+        self.retires.insert(at_us, waits_for.map(clip));
+        if self.retires.len() > RETIRE_COUNT_MAX {
+            self.retires.pop_first();
+        }
+    }
+
+    /// Since when it is about to leave.
+    pub(super) fn retiring_us(&self) -> Option<u64> {
+        let retires = self.retires.iter().rev();
+        let in_a_row = retires.take_while(|(_, waits_for)| waits_for.is_some());
+        in_a_row.last().map(|(at_us, _)| *at_us)
+    }
+
+    /// Each time that it said that it leaves, with what it waits for, or that it stays. Oldest first.
+    pub(super) fn retire_events(&self) -> impl Iterator<Item = (u64, &Option<Arc<str>>)> {
+        self.retires.iter().map(|(at_us, waits_for)| (*at_us, waits_for))
+    }
+
+    /// How it stands, when it left, and what was seen then.
+    pub(super) fn standing(&self) -> (WorkerState, Option<u64>, Option<Arc<str>>) {
+        self.left
+            .as_ref()
+            .map_or((WorkerState::Ready, None, None), |left| {
+                (left.state, Some(left.at_us), left.message.clone())
+            })
+    }
+
+    /// What it waits for, if it is about to leave.
+    pub(super) fn waits_for(&self) -> Option<Arc<str>> {
+        self.retires.last_key_value()?.1.clone()
+    }
+
+    pub(super) fn failed(&mut self, failure: WorkerFailure) {
+        self.errors += 1;
+        self.failures.insert(failure);
+        if self.failures.len() > FAILURE_OF_WORKER_COUNT_MAX {
+            self.failures.pop_first();
+        }
+    }
+
+    pub(super) fn joined_us(&self) -> Option<u64> {
+        self.joined.as_ref().map(|joined| joined.at_us)
+    }
+
+    /// Adds it to `sums`, if it is there.
+    pub(super) fn add_to(&self, sums: &mut WorkerSums) {
+        if self.left.is_some() {
+            return;
+        }
+        let status = self.reports[0].map(|(_, status)| status).unwrap_or_default();
+        let joined = self.joined.as_ref();
+        sums.workers += 1;
+        sums.slots += joined.map_or(0, |it| u64::from(it.slots));
+        sums.budget = sums.budget.saturating_add(joined.map_or(0, |it| it.budget_bytes));
+        sums.memory = sums.memory.saturating_add(status.memory_bytes);
+        sums.spilled = sums.spilled.saturating_add(status.spilled_bytes);
+        sums.transit = sums.transit.saturating_add(status.transit_bytes);
+        sums.fetch_rate = rounded(sums.fetch_rate + self.fetch_rate());
+    }
+
     pub(super) fn left_us(&self) -> Option<u64> {
         self.left.as_ref().map(|left| left.at_us)
     }
 
     /// Keeps the two latest reports, in whatever order they come.
     pub(super) fn report(&mut self, at_us: u64, status: WorkerStatus) {
+        self.history.take(at_us, Load::of(&status));
         let [latest, before] = &mut self.reports;
         match latest {
             Some((latest_us, known)) if *latest_us == at_us => {
@@ -180,20 +309,19 @@ impl WorkerTable {
         WorkerRow {
             k: self.key,
             id: self.id.clone(),
-            name: joined.map_or_else(
-                || format!("worker {}", self.id).into(),
-                |joined| joined.name.clone(),
-            ),
+            name: self.name(),
             address: joined.map_or_else(|| "".into(), |joined| joined.address.clone()),
             state: self.left.as_ref().map_or(WorkerState::Ready, |left| left.state),
             message: self.left.as_ref().and_then(|left| left.message.clone()),
             joined_us: joined.map(|joined| joined.at_us),
             left_us: self.left_us(),
+            retiring: self.waits_for().filter(|_| self.left.is_none()),
             slots: joined.map_or(0, |joined| joined.slots),
             budget: joined.map_or(0, |joined| joined.budget_bytes),
             memory: status.memory_bytes,
             spilled: status.spilled_bytes,
             transit: status.transit_bytes,
+            resident: status.resident_bytes,
             running,
             queued,
             fetched: self.reports[0].map_or(0, |(_, status)| status.fetched_bytes_total),

@@ -300,6 +300,8 @@ impl Worker {
             queued: u32::try_from(self.runs.len() - computing.min(self.runs.len())).unwrap_or(u32::MAX),
             fetched_bytes: self.fetched_bytes,
             peak_bytes: self.peak_bytes,
+            // The shell knows the process.
+            resident_bytes: 0,
         }
     }
 

@@ -525,6 +525,9 @@ pub struct WorkerStatus {
     /// The most that memory and reserved together were since the worker began.
     #[prost(uint64, tag = "7")]
     pub peak_bytes: u64,
+    /// Bytes of the worker's process that are in memory; 0 if that is not known.
+    #[prost(uint64, tag = "8")]
+    pub resident_bytes: u64,
 }
 /// Bytes that a worker moved since it told the last time, a row for each kind, peer and pair of layers.
 #[derive(Clone, PartialEq, ::prost::Message)]

@@ -4,6 +4,7 @@
 
 use std::time::Duration;
 
+use graticule_dashboard::{Feed, Record};
 use graticule_scheduler::{
     AdaptOptions, Decision, Ended, SchedulerOptions, WorkerSize, WorkerSource, adapt, start,
 };
@@ -105,4 +106,50 @@ async fn workers_that_end_at_once_are_not_started_again_and_again_without_a_paus
         elapsed >= Duration::from_secs(3),
         "a pause of one and one of two seconds: {elapsed:?}"
     );
+}
+
+#[tokio::test]
+async fn those_who_watch_see_what_is_decided_and_how_starts_fail() {
+    let (feed, mut receiver) = Feed::new();
+    let (scheduler, running) = start(SchedulerOptions {
+        feed,
+        ..SchedulerOptions::default()
+    });
+    let (asked, mut heard) = mpsc::unbounded_channel();
+    let source = Broken {
+        asked,
+        end_at_once: true,
+        ended: Vec::new(),
+    };
+    let options = AdaptOptions {
+        interval: Duration::from_millis(5),
+        ..AdaptOptions::new(1..=3)
+    };
+    let (stop, stopped) = oneshot::channel();
+    let adapting = tokio::spawn(adapt(scheduler.clone(), source, options, stopped));
+    // The second start comes after the first is known to have failed.
+    next(&mut heard).await;
+    next(&mut heard).await;
+    drop(stop);
+    adapting.await.unwrap();
+    drop(scheduler);
+    running.await;
+    let mut told = Vec::new();
+    receiver.drain(|_, record| told.push(record));
+    let Record::ScaleDecided(first) = &told[0] else {
+        panic!("the decision comes first: {told:?}");
+    };
+    assert_eq!((first.wanted, first.start, first.min, first.max), (1, 1, 1, 3));
+    assert!(!first.reason.is_empty());
+    assert_eq!(
+        told[1],
+        Record::WorkerStarting {
+            name: "adapt-0".into()
+        }
+    );
+    let failed = Record::WorkerStartFailed {
+        name: "adapt-0".into(),
+        why: "ended with exit code 1, before it had connected".into(),
+    };
+    assert!(told.contains(&failed), "{told:?}");
 }

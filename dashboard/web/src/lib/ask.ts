@@ -1,7 +1,7 @@
 import type { BlockStory, Key, Outline, StreamWire } from './frame';
 
 /** Asks the server once. `null` if it does not know, or does not answer. */
-async function ask<T>(path: string, signal?: AbortSignal): Promise<T | null> {
+export async function ask<T>(path: string, signal?: AbortSignal): Promise<T | null> {
   try {
     const response = await fetch(new URL(path, document.baseURI), signal ? { signal } : {});
     return response.ok ? ((await response.json()) as T) : null;

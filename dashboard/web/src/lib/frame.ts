@@ -72,11 +72,15 @@ export interface WorkerRow {
   message?: string;
   joined_us: number | null;
   left_us: number | null;
+  /** What it waits for, if it is about to leave. */
+  retiring?: string;
   slots: number;
   budget: number;
   memory: number;
   spilled: number;
   transit: number;
+  /** Bytes of its process; 0 if that is not told. */
+  resident: number;
   running: number;
   queued: number;
   fetched: number;

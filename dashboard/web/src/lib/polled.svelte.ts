@@ -1,6 +1,8 @@
 /** What is asked again and again while a page is looked at. */
 export class Polled<T> {
   value = $state.raw<T | null>(null);
+  /** Whether the latest question had no answer: it is not known, or nobody answers. */
+  isUnanswered = $state(false);
   readonly #ask: () => Promise<T | null>;
   readonly #pause_ms: number;
 
@@ -14,9 +16,11 @@ export class Polled<T> {
     let isOver = false;
     let timer: ReturnType<typeof setTimeout> | null = null;
     const look = async () => {
-      const told = document.visibilityState === 'hidden' ? null : await this.#ask();
+      const isSeen = document.visibilityState !== 'hidden';
+      const told = isSeen ? await this.#ask() : null;
       if (isOver) return;
       if (told) this.value = told;
+      if (isSeen) this.isUnanswered = told === null;
       timer = setTimeout(() => void look(), this.#pause_ms);
     };
     void look();

@@ -2,7 +2,7 @@
  * Which page is shown: the part of the address behind `#`, so that it works below any prefix, behind any proxy and from
  * a file.
  */
-export const PAGES = ['overview', 'array', 'expression', 'timeline', 'communication', 'insights', 'task'] as const;
+export const PAGES = ['overview', 'array', 'expression', 'timeline', 'workers', 'memory', 'scaling', 'communication', 'insights', 'task', 'worker'] as const;
 
 export type PageName = (typeof PAGES)[number];
 

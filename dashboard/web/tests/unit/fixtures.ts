@@ -73,6 +73,7 @@ export function worker(k: number, changes: Partial<WorkerRow> = {}): WorkerRow {
     memory: 0,
     spilled: 0,
     transit: 0,
+    resident: 0,
     running: 0,
     queued: 0,
     fetched: 0,
