@@ -9,6 +9,7 @@ mod info;
 mod logging;
 mod mosaic;
 mod processes;
+mod report;
 mod scheduler;
 mod signals;
 mod stress;
@@ -50,6 +51,8 @@ enum Command {
     Info(info::Args),
     /// Say why a task does not run or ran where it ran, or how a worker is.
     Why(why::Args),
+    /// Make a report of a run that a scheduler wrote to disk: one file that opens in a browser.
+    Report(report::Args),
     /// Make a cloud-free mosaic of STAC items.
     Mosaic(Box<mosaic::Args>),
     /// Make mosaics of the sample data, and say what was done.
@@ -68,6 +71,7 @@ impl Command {
             // An embedded worker leaves whenever the command ends, and a task that failed for good ends the command.
             Command::Info(_)
             | Command::Why(_)
+            | Command::Report(_)
             | Command::Mosaic(_)
             | Command::Demo(_)
             | Command::Bench(_)
@@ -107,6 +111,7 @@ async fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Cluster(config) => cluster::run(config).await,
         Command::Info(args) => info::run(args).await,
         Command::Why(args) => why::run(args).await,
+        Command::Report(args) => report::run(args).await,
         Command::Mosaic(args) => mosaic::run(*args).await,
         Command::Demo(args) => demo::run(args).await,
         Command::Bench(args) => bench::run(args).await,

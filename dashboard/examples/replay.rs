@@ -5,7 +5,7 @@
 //! computed anew, and another worker takes its place.
 //!
 //! ```text
-//! cargo run -p graticule-dashboard --example replay -- [--port 8788] [--speed 1.0] [--idle] [--once] [--tasks 900]
+//! cargo run -p graticule-dashboard --example replay -- [--port 8788] [--speed 1.0] [--idle] [--once] [--tasks 900] [--name N]
 //! ```
 //!
 //! It prints the page's address on its first line and runs until it is interrupted or its input ends.
@@ -25,6 +25,7 @@ struct Arguments {
     tasks: u64,
     is_idle: bool,
     is_once: bool,
+    name: Option<String>,
 }
 
 impl Arguments {
@@ -35,6 +36,7 @@ impl Arguments {
             tasks: 640,
             is_idle: false,
             is_once: false,
+            name: None,
         };
         while let Some(word) = words.next() {
             let mut value = || words.next().ok_or(format!("{word} needs a value"));
@@ -43,6 +45,7 @@ impl Arguments {
                 "--port" => arguments.port = value().and_then(|v| v.parse().map_err(|_| wrong(&v)))?,
                 "--speed" => arguments.speed = value().and_then(|v| v.parse().map_err(|_| wrong(&v)))?,
                 "--tasks" => arguments.tasks = value().and_then(|v| v.parse().map_err(|_| wrong(&v)))?,
+                "--name" => arguments.name = Some(value()?),
                 "--idle" => arguments.is_idle = true,
                 "--once" => arguments.is_once = true,
                 _ => return Err(format!("unknown option {word}")),
@@ -80,7 +83,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
 }
 
 async fn play(feed: Feed, arguments: &Arguments, started: Instant) {
-    let mut cluster = cluster::Cluster::new(feed, started, arguments.speed);
+    let mut cluster = cluster::Cluster::new(feed, started, arguments.speed, arguments.name.clone());
     if arguments.is_idle {
         return std::future::pending().await;
     }

@@ -6,4 +6,6 @@ import './styles.css';
 const target = document.getElementById('app');
 if (!target) throw new Error('the page has no element #app');
 
-export default mount(App, { target });
+// A report says there what to do if it cannot be opened.
+target.replaceChildren();
+export default mount(App, { target, props: { film: document.getElementById('film')?.textContent ?? null } });
