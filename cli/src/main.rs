@@ -9,6 +9,7 @@ mod info;
 mod logging;
 mod mosaic;
 mod processes;
+mod report;
 mod scheduler;
 mod signals;
 mod stress;
@@ -53,6 +54,8 @@ enum Command {
     Why(why::Args),
     /// Watch a cluster in the terminal, live.
     Top(top::Args),
+    /// Make a report of a run that a scheduler wrote to disk: one file that opens in a browser.
+    Report(report::Args),
     /// Make a cloud-free mosaic of STAC items.
     Mosaic(Box<mosaic::Args>),
     /// Make mosaics of the sample data, and say what was done.
@@ -72,6 +75,7 @@ impl Command {
             Command::Info(_)
             | Command::Why(_)
             | Command::Top(_)
+            | Command::Report(_)
             | Command::Mosaic(_)
             | Command::Demo(_)
             | Command::Bench(_)
@@ -112,6 +116,7 @@ async fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Info(args) => info::run(args).await,
         Command::Why(args) => why::run(args).await,
         Command::Top(args) => top::run(args).await,
+        Command::Report(args) => report::run(args).await,
         Command::Mosaic(args) => mosaic::run(*args).await,
         Command::Demo(args) => demo::run(args).await,
         Command::Bench(args) => bench::run(args).await,

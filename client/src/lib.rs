@@ -48,6 +48,8 @@ mod memory;
 mod options;
 mod persist;
 mod progress;
+#[cfg(feature = "local")]
+mod report;
 mod resume;
 mod session;
 mod why;

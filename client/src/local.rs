@@ -26,6 +26,7 @@ use crate::{
     adapt::Adapting,
     fetch::Fetcher,
     link::Link,
+    report::Records,
     session::{About, Session},
 };
 
@@ -77,6 +78,7 @@ impl Default for LocalOptions {
 pub(crate) struct LocalCluster {
     scheduler: SchedulerHandle,
     dashboard_url: Option<String>,
+    records: Records,
     running: Mutex<Option<Running>>,
 }
 
@@ -149,15 +151,16 @@ fn start_error(error: impl std::fmt::Display) -> ClientError {
 impl LocalCluster {
     async fn start(options: &LocalOptions) -> Result<(Self, LocalPeers), ClientError> {
         let started = Instant::now();
-        let (feed, dashboard) = match options.dashboard {
-            None => (Feed::disabled(), None),
+        let (records, dashboard) = match options.dashboard {
+            None => (Records::paused(started), None),
             Some(address) => {
                 let (feed, handle) = dashboard(address, started).await?;
-                (feed, Some(handle))
+                let records = Records::of_dashboard(feed, started, handle.recording());
+                (records, Some(handle))
             }
         };
         let (scheduler, _) = graticule_scheduler::start(SchedulerOptions {
-            feed,
+            feed: records.feed(),
             started,
             ..SchedulerOptions::default()
         });
@@ -181,6 +184,7 @@ impl LocalCluster {
         let cluster = Self {
             scheduler,
             dashboard_url: running.dashboard.as_ref().map(DashboardHandle::url),
+            records,
             running: Mutex::new(Some(running)),
         };
         cluster.wait_for_workers(count).await?;
@@ -197,6 +201,11 @@ impl LocalCluster {
         };
         let in_time = tokio::time::timeout(START_TIMEOUT, all_there).await;
         in_time.unwrap_or_else(|_| Err(start_error("its workers do not connect")))
+    }
+
+    /// What is told of its jobs.
+    pub(crate) fn records(&self) -> &Records {
+        &self.records
     }
 
     pub(crate) async fn info(&self) -> Result<ClusterInfo, ClientError> {

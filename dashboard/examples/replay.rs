@@ -5,7 +5,7 @@
 //! computed anew, and another worker takes its place.
 //!
 //! ```text
-//! cargo run -p graticule-dashboard --example replay -- [--port 8788] [--speed 1.0] [--idle] [--once] [--tasks 900] [--scaling]
+//! cargo run -p graticule-dashboard --example replay -- [--port 8788] [--speed 1.0] [--idle] [--once] [--tasks 900] [--scaling] [--name N]
 //! ```
 //!
 //! With `--scaling` it tells of decisions on the number of workers too. It prints the page's address on its first line and runs until it is interrupted or its input ends.
@@ -26,6 +26,7 @@ struct Arguments {
     is_idle: bool,
     is_once: bool,
     is_scaling: bool,
+    name: Option<String>,
 }
 
 impl Arguments {
@@ -37,6 +38,7 @@ impl Arguments {
             is_idle: false,
             is_once: false,
             is_scaling: false,
+            name: None,
         };
         while let Some(word) = words.next() {
             let mut value = || words.next().ok_or(format!("{word} needs a value"));
@@ -45,6 +47,7 @@ impl Arguments {
                 "--port" => arguments.port = value().and_then(|v| v.parse().map_err(|_| wrong(&v)))?,
                 "--speed" => arguments.speed = value().and_then(|v| v.parse().map_err(|_| wrong(&v)))?,
                 "--tasks" => arguments.tasks = value().and_then(|v| v.parse().map_err(|_| wrong(&v)))?,
+                "--name" => arguments.name = Some(value()?),
                 "--idle" => arguments.is_idle = true,
                 "--scaling" => arguments.is_scaling = true,
                 "--once" => arguments.is_once = true,
@@ -83,7 +86,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
 }
 
 async fn play(feed: Feed, arguments: &Arguments, started: Instant) {
-    let mut cluster = cluster::Cluster::new(feed, started, arguments.speed);
+    let mut cluster = cluster::Cluster::new(feed, started, arguments.speed, arguments.name.clone());
     if arguments.is_idle {
         return std::future::pending().await;
     }

@@ -1,4 +1,4 @@
-use std::{io, net::SocketAddr};
+use std::{io, net::SocketAddr, path::PathBuf};
 
 /// Why the dashboard does not start.
 #[derive(Debug, thiserror::Error)]
@@ -17,6 +17,14 @@ pub enum DashboardError {
     Io {
         /// What was tried.
         what: &'static str,
+        /// The system's answer.
+        source: io::Error,
+    },
+    /// The folder of runs cannot be used.
+    #[error("cannot keep runs in {}: {source}; name a folder that can be written", path.display())]
+    Runs {
+        /// The folder.
+        path: PathBuf,
         /// The system's answer.
         source: io::Error,
     },

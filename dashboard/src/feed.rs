@@ -1,6 +1,6 @@
 use std::sync::{
     Arc,
-    atomic::{AtomicU64, Ordering::Relaxed},
+    atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
 };
 
 use tokio::sync::mpsc;
@@ -37,6 +37,8 @@ struct Queues {
     structural: mpsc::Sender<(u64, Record)>,
     bulk: mpsc::Sender<(u64, Record)>,
     dropped: Arc<AtomicU64>,
+    /// Only workers that come and go are told.
+    is_paused: AtomicBool,
 }
 
 /// The other end of a [`Feed`]: what [`Dashboard::start`](crate::Dashboard::start) reads.
@@ -62,6 +64,7 @@ impl Feed {
             structural,
             bulk,
             dropped: dropped.clone(),
+            is_paused: AtomicBool::new(false),
         };
         let receiver = FeedReceiver {
             structural: structural_end,
@@ -76,19 +79,46 @@ impl Feed {
         )
     }
 
+    /// A feed that keeps nothing but which workers come and go until it is [resumed](Self::resume): of a cluster that
+    /// nobody watches, and somebody may want to watch later.
+    pub fn paused() -> (Self, FeedReceiver) {
+        let (feed, receiver) = Self::new();
+        if let Some(queues) = &feed.queues {
+            queues.is_paused.store(true, Relaxed);
+        }
+        (feed, receiver)
+    }
+
+    /// Tells all from here on.
+    pub fn resume(&self) {
+        if let Some(queues) = &self.queues {
+            queues.is_paused.store(false, Relaxed);
+        }
+    }
+
     /// A feed that nobody reads: recording to it is one comparison.
     pub const fn disabled() -> Self {
         Self { queues: None }
     }
 
-    /// Whether anybody is told. Ask before building a record that costs something to build.
+    /// Whether anybody is told of jobs and tasks now. Ask before building a record that costs something to build.
     pub fn is_enabled(&self) -> bool {
+        self.queues
+            .as_ref()
+            .is_some_and(|queues| !queues.is_paused.load(Relaxed))
+    }
+
+    /// Whether anybody is told, now or once the feed is resumed, that workers come and go.
+    pub fn tells_of_workers(&self) -> bool {
         self.queues.is_some()
     }
 
     /// Tells that `record` happened at `at_us` microseconds after the cluster's start. Returns at once.
     pub fn record(&self, at_us: u64, record: Record) {
         let Some(queues) = &self.queues else { return };
+        if queues.is_paused.load(Relaxed) && !record.is_of_workers() {
+            return;
+        }
         let queue = if record.is_structural() {
             &queues.structural
         } else {
@@ -135,7 +165,7 @@ mod tests {
     use graticule_plan::{JobId, LayerId, TaskId, WorkerId};
 
     use super::*;
-    use crate::JobOutcome;
+    use crate::{JobOutcome, LeaveReason};
 
     fn started(block: u64) -> Record {
         let task = TaskId {
@@ -182,6 +212,25 @@ mod tests {
         let mut structural = 0;
         receiver.drain(|_, record| structural += usize::from(record.is_structural()));
         assert_eq!(structural, 1);
+    }
+
+    #[test]
+    fn a_paused_feed_tells_of_workers_alone_until_it_is_resumed() {
+        let (feed, mut receiver) = Feed::paused();
+        let left = Record::WorkerLeft {
+            worker: WorkerId(1),
+            why: LeaveReason::Retired,
+        };
+        feed.record(0, started(0));
+        feed.record(1, left);
+        assert_eq!(feed.dropped_count(), 0);
+        assert_eq!((feed.is_enabled(), feed.tells_of_workers()), (false, true));
+        feed.resume();
+        assert!(feed.is_enabled());
+        feed.record(2, started(0));
+        let mut seen = Vec::new();
+        receiver.drain(|at_us, _| seen.push(at_us));
+        assert_eq!(seen, [1, 2]);
     }
 
     #[test]

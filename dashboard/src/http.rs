@@ -1,6 +1,7 @@
 use std::{
     io,
     net::{IpAddr, SocketAddr},
+    path::PathBuf,
     sync::Arc,
     thread,
     time::{Duration, Instant},
@@ -36,6 +37,7 @@ use crate::{
     assets::{self, Asset},
     guard::{self, Guard},
     hub::{Frame, Hub, Question, Topic},
+    runs::{Recording, Shelf, open_folder},
 };
 
 /// Viewers that may follow at once; more are asked to come back later.
@@ -65,6 +67,8 @@ pub struct DashboardOptions {
     /// Whether to listen where other machines reach it, although there is neither TLS nor a login yet. For
     /// containers whose network is closed.
     pub allow_off_loopback: bool,
+    /// The folder to which runs are written when they end; without one the last ones stay in memory alone.
+    pub runs: Option<PathBuf>,
 }
 
 impl Default for DashboardOptions {
@@ -74,6 +78,7 @@ impl Default for DashboardOptions {
             started: Instant::now(),
             host_names: Vec::new(),
             allow_off_loopback: false,
+            runs: None,
         }
     }
 }
@@ -82,6 +87,7 @@ impl Default for DashboardOptions {
 #[derive(Debug)]
 pub struct Dashboard {
     watch: Watch,
+    shelf: Shelf,
     thread: thread::JoinHandle<()>,
 }
 
@@ -153,7 +159,14 @@ impl Dashboard {
     /// Starts to take records in. `bound` is the address the page will be asked for at: it becomes one of the
     /// host names by which it may be.
     fn new(receiver: FeedReceiver, options: DashboardOptions, bound: IpAddr) -> Result<Self, DashboardError> {
-        let (hub, thread) = Hub::start(receiver, &options.cluster, options.started)?;
+        let (folder, writer) = match options.runs {
+            Some(path) => open_folder(path).map(|(folder, writer)| (Some(folder), Some(writer)))?,
+            None => (None, None),
+        };
+        let first_key = folder.as_ref().map_or(1, |folder| folder.next_key());
+        let writer = writer.map(|writer| (first_key, writer));
+        let (hub, thread) = Hub::start(receiver, &options.cluster, options.started, writer)?;
+        let shelf = Shelf::new(hub.clone(), folder);
         let mut host_names: Vec<String> = options
             .host_names
             .iter()
@@ -170,7 +183,7 @@ impl Dashboard {
                 host_names: host_names.into(),
             },
         };
-        Ok(Self { watch, thread })
+        Ok(Self { watch, shelf, thread })
     }
 
     /// The routes of the page.
@@ -186,11 +199,12 @@ impl Dashboard {
             .merge(answers::routes())
             .route("/metrics", get(metrics))
             .route("/api/health", get(health))
+            .with_state(self.watch.clone())
+            .merge(self.shelf.clone().router())
             .layer(middleware::from_fn_with_state(
                 self.watch.guard.clone(),
                 guard::check,
             ))
-            .with_state(self.watch.clone())
     }
 }
 
@@ -203,6 +217,11 @@ impl DashboardHandle {
     /// What to open in a browser.
     pub fn url(&self) -> String {
         format!("http://{}/", self.address)
+    }
+
+    /// Reaches what it keeps of runs.
+    pub fn recording(&self) -> Recording {
+        Recording::of(self.hub.clone())
     }
 
     /// Says good-bye to viewers, stops listening and joins the aggregator's thread.

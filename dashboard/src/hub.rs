@@ -2,7 +2,7 @@ use std::{
     collections::BTreeMap,
     sync::mpsc::{self, RecvTimeoutError},
     thread,
-    time::{Duration, Instant},
+    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
 use axum::extract::ws::{Message, Utf8Bytes};
@@ -16,6 +16,7 @@ use crate::{
     aggregate::{
         Activity, Aggregator, ArrayPublisher, Direction, Publisher, RosterOrder, RowKey, ServerFigures,
     },
+    runs::{Archive, History, Recorder, RunKey, RunWriter},
 };
 
 /// Time between two frames.
@@ -23,6 +24,10 @@ pub(crate) const TICK: Duration = Duration::from_millis(100);
 
 /// While nothing changes, a frame says that the dashboard is alive this often.
 const HEARTBEAT: Duration = Duration::from_millis(1_000);
+
+/// How long a job whose tasks are all done may take to end before a report tells of it as it is.
+const ENDING_GRACE: Duration = Duration::from_millis(500);
+const ENDING_POLL: Duration = Duration::from_millis(20);
 
 /// Frames that a viewer may lag behind before it skips to a fresh snapshot. They are shared by all viewers.
 const FRAME_LAG_MAX: usize = 16;
@@ -121,6 +126,10 @@ enum Request {
     Follow(Topic, oneshot::Sender<broadcast::Receiver<Frame>>),
     Snapshot(Topic, oneshot::Sender<Frame>),
     Ask(Question, oneshot::Sender<Bytes>),
+    Runs(oneshot::Sender<History>),
+    Archive(RunKey, oneshot::Sender<Archive>),
+    Since(u64, oneshot::Sender<Archive>),
+    Now(oneshot::Sender<u64>),
     Stop,
 }
 
@@ -132,16 +141,27 @@ pub(crate) struct Hub {
 }
 
 impl Hub {
-    /// Starts the aggregator's thread. `started` is the cluster's start, from which records count their time.
+    /// Starts the aggregator's thread. `started` is the cluster's start, from which records count their time. `shelf` is
+    /// who writes runs that end, and the key of the first one.
     pub(crate) fn start(
         receiver: FeedReceiver,
         cluster: &str,
         started: Instant,
+        shelf: Option<(RunKey, RunWriter)>,
     ) -> Result<(Self, thread::JoinHandle<()>), DashboardError> {
         let (requests, inbox) = mpsc::sync_channel(REQUEST_COUNT_MAX);
         let (frames, _) = broadcast::channel(FRAME_LAG_MAX);
         let weak = frames.downgrade();
+        let (first_key, writer) = match shelf {
+            Some((first_key, writer)) => (first_key, Some(writer)),
+            None => (1, None),
+        };
+        let began = SystemTime::now().checked_sub(started.elapsed());
+        let began = began.and_then(|began| began.duration_since(UNIX_EPOCH).ok());
+        let began_unix_ms = began.map_or(0, |began| u64::try_from(began.as_millis()).unwrap_or(u64::MAX));
         let state = HubState {
+            recorder: Recorder::new(cluster, began_unix_ms, first_key),
+            writer,
             receiver,
             aggregator: Aggregator::new(),
             publisher: Publisher::new(cluster),
@@ -188,6 +208,34 @@ impl Hub {
         self.request(|reply| Request::Ask(question, reply)).await
     }
 
+    /// The history of runs.
+    pub(crate) async fn runs(&self) -> Option<History> {
+        self.request(Request::Runs).await
+    }
+
+    /// What is kept of a run in memory.
+    pub(crate) async fn archive(&self, key: RunKey) -> Option<Archive> {
+        self.request(|reply| Request::Archive(key, reply)).await
+    }
+
+    /// What is kept of all jobs that ran since then. Jobs whose tasks are all done get a moment to end: who has a result
+    /// asks before the scheduler has told of that.
+    pub(crate) async fn since(&self, from_us: u64) -> Option<Archive> {
+        let deadline = Instant::now() + ENDING_GRACE;
+        loop {
+            let archive = self.request(|reply| Request::Since(from_us, reply)).await?;
+            if !archive.is_ending() || Instant::now() >= deadline {
+                return Some(archive);
+            }
+            tokio::time::sleep(ENDING_POLL).await;
+        }
+    }
+
+    /// The time by which records are told.
+    pub(crate) async fn now(&self) -> Option<u64> {
+        self.request(Request::Now).await
+    }
+
     async fn request<T>(&self, request: impl FnOnce(oneshot::Sender<T>) -> Request) -> Option<T> {
         let (reply, answer) = oneshot::channel();
         self.requests.try_send(request(reply)).ok()?;
@@ -203,6 +251,9 @@ impl Hub {
 
 struct HubState {
     receiver: FeedReceiver,
+    recorder: Recorder,
+    /// Who writes runs that end.
+    writer: Option<RunWriter>,
     aggregator: Aggregator,
     publisher: Publisher,
     started: Instant,
@@ -242,7 +293,24 @@ impl HubState {
                         let _ = reply.send(answer);
                     }
                 }
-                Ok(Request::Stop) | Err(RecvTimeoutError::Disconnected) => return,
+                Ok(Request::Runs(reply)) => {
+                    self.take_in();
+                    let _ = reply.send(self.recorder.history(self.now_us()));
+                }
+                Ok(Request::Archive(key, reply)) => {
+                    self.take_in();
+                    if let Some(archive) = self.recorder.archive(key, self.now_us()) {
+                        let _ = reply.send(archive);
+                    }
+                }
+                Ok(Request::Since(from_us, reply)) => {
+                    self.take_in();
+                    let _ = reply.send(self.recorder.since(from_us, self.now_us()));
+                }
+                Ok(Request::Now(reply)) => {
+                    let _ = reply.send(self.now_us());
+                }
+                Ok(Request::Stop) | Err(RecvTimeoutError::Disconnected) => return self.finish(),
                 Err(RecvTimeoutError::Timeout) => {}
             }
             // Also after a request, so that a flood of them delays no tick.
@@ -258,9 +326,32 @@ impl HubState {
     }
 
     fn take_in(&mut self) -> usize {
-        let aggregator = &mut self.aggregator;
-        self.receiver
-            .drain(|at_us, record| aggregator.apply(at_us, record))
+        for key in self.recorder.settle() {
+            self.hand_over(key);
+        }
+        let (aggregator, recorder) = (&mut self.aggregator, &mut self.recorder);
+        self.receiver.drain(|at_us, record| {
+            recorder.take(at_us, &record);
+            aggregator.apply(at_us, record);
+        })
+    }
+
+    /// Hands a run that ended to who writes it; never waits for that.
+    fn hand_over(&self, key: RunKey) {
+        if let Some(writer) = &self.writer
+            && let Some(archive) = self.recorder.archive(key, self.now_us())
+        {
+            writer.write(key, archive);
+        }
+    }
+
+    /// Takes in what was told, and waits until the runs that have ended are written.
+    fn finish(mut self) {
+        self.take_in();
+        self.take_in();
+        if let Some(writer) = self.writer {
+            writer.finish();
+        }
     }
 
     fn tick(&mut self) {

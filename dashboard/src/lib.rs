@@ -35,6 +35,7 @@ mod http;
 mod hub;
 mod moved;
 mod record;
+mod runs;
 
 pub use self::{
     error::DashboardError,
@@ -43,5 +44,10 @@ pub use self::{
     moved::{Moved, MovedKind},
     record::{
         JobOutcome, LayerInfo, LayerPlan, LeaveReason, Record, ScaleDecision, TaskFinished, WorkerStatus,
+    },
+    runs::{
+        ARCHIVE_BYTES_MAX, ARCHIVE_VERSION, Archive, ArchiveError, FILM_STEP_COUNT, FILM_VERSION,
+        FOLDER_BYTES_MAX, FOLDER_RUN_COUNT_MAX, RUN_BYTES_MAX, RUN_COUNT_MAX, RUNNING_BYTES_MAX, Recording,
+        RunKey, RunRow,
     },
 };

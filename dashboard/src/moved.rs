@@ -1,7 +1,8 @@
 use graticule_plan::{JobId, LayerId, WorkerId};
+use serde::{Deserialize, Serialize};
 
 /// What a worker moved of one kind for the same layers, together.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Moved {
     /// From where, or to where.
     pub kind: MovedKind,
@@ -24,7 +25,7 @@ pub struct Moved {
 }
 
 /// From where, or to where, bytes were moved.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum MovedKind {
     /// From the memory or the disk of this worker.
     Peer(WorkerId),

@@ -1,15 +1,16 @@
 use std::sync::Arc;
 
 use graticule_plan::{ChunkGrid, Input, JobId, Key, TaskId, WorkerId};
+use serde::{Deserialize, Serialize};
 
-use crate::Moved;
+use crate::{Moved, aggregate::JobState};
 
 /// One thing that happened in the cluster, as the scheduler tells it to those who watch.
 ///
 /// Records are idempotent and need no order: each names the task *and the attempt* (or the worker, the job)
 /// that it is about, so a record that comes twice, late or not at all leaves the counts of the others right.
 /// The time of a record is given beside it, in microseconds since the cluster's start.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub enum Record {
     /// A plan was accepted.
     JobStarted {
@@ -146,7 +147,7 @@ pub enum Record {
 }
 
 /// How many workers are wanted, what is done about it, and why.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct ScaleDecision {
     /// Workers that shall be there when it is done, those on their way among them.
     pub wanted: u32,
@@ -165,7 +166,7 @@ pub struct ScaleDecision {
 }
 
 /// A task that made its chunk: who, when, how long, how much.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TaskFinished {
     /// The task.
     pub task: TaskId,
@@ -188,7 +189,7 @@ pub struct TaskFinished {
 }
 
 /// What the dashboard knows of a layer from the start.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LayerInfo {
     /// The layer's name, such as `read+where+nanmedian`. Tasks of one name share a colour.
     pub name: Arc<str>,
@@ -203,7 +204,7 @@ pub struct LayerInfo {
 }
 
 /// How a layer is cut into chunks, and what each of them is made from: enough to draw it.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LayerPlan {
     /// How the array is cut; a block is a task.
     pub grid: ChunkGrid,
@@ -218,7 +219,7 @@ pub struct LayerPlan {
 }
 
 /// How a job ended.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum JobOutcome {
     /// All its outputs were made.
     Succeeded,
@@ -231,8 +232,19 @@ pub enum JobOutcome {
     Cancelled,
 }
 
+impl JobOutcome {
+    /// How the job stands then, and its error.
+    pub(crate) fn state(&self) -> (JobState, Option<Arc<str>>) {
+        match self {
+            Self::Succeeded => (JobState::Succeeded, None),
+            Self::Failed { message } => (JobState::Failed, Some(message.clone())),
+            Self::Cancelled => (JobState::Cancelled, None),
+        }
+    }
+}
+
 /// Why a worker is gone.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum LeaveReason {
     /// It was asked to leave, or left by itself, and handed over what it held.
     Retired,
@@ -244,7 +256,7 @@ pub enum LeaveReason {
 }
 
 /// A worker's report of itself.
-#[derive(Debug, Clone, Copy, Default, PartialEq, PartialOrd)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, PartialOrd, Serialize, Deserialize)]
 pub struct WorkerStatus {
     /// Bytes held in memory, of its budget.
     pub memory_bytes: u64,
@@ -287,6 +299,11 @@ impl Record {
             | Self::WorkerStatus { .. }
             | Self::Moved { .. } => false,
         }
+    }
+
+    /// Whether the record says that a worker came or went.
+    pub fn is_of_workers(&self) -> bool {
+        matches!(self, Self::WorkerJoined { .. } | Self::WorkerLeft { .. })
     }
 
     /// Tells that `worker` began `task`, on a slot that is not known yet.

@@ -13,6 +13,7 @@ from ._futures import Future, as_completed, fire_and_forget, futures_of, wait
 from ._graticule import __version__
 from ._plugins import Environ, PipInstall, UploadFile, WorkerPlugin
 from ._progress import ProgressBar, progress
+from ._report import performance_report
 from ._worker import get_client, get_worker, rejoin, secede, worker_client
 from .errors import (
     Cancelled,
@@ -59,6 +60,7 @@ __all__ = [
     "futures_of",
     "get_client",
     "get_worker",
+    "performance_report",
     "persist",
     "progress",
     "rejoin",

@@ -9,7 +9,10 @@ use std::{
 use graticule_array::{Array, Wishes};
 use graticule_client::{Client, ConnectOptions, Job, LocalOptions, Persisted, RunOptions};
 use graticule_kernel::TensorMut;
-use pyo3::{prelude::*, types::PyDict};
+use pyo3::{
+    prelude::*,
+    types::{PyBytes, PyDict},
+};
 
 use crate::{
     buffer::Buffer,
@@ -219,6 +222,19 @@ impl Cluster {
     #[getter]
     fn dashboard(&self) -> Result<Option<String>, Failure> {
         Ok(self.client()?.dashboard_url().map(str::to_owned))
+    }
+
+    /// This moment, for `report`; from the first time on what jobs do is kept.
+    fn report_mark(&self, py: Python<'_>) -> Result<u64, Failure> {
+        let client = self.client()?;
+        wait(py, async move { client.report_mark().await })
+    }
+
+    /// The report of what jobs did since then, as HTML.
+    fn report<'py>(&self, py: Python<'py>, mark_us: u64) -> Result<Bound<'py, PyBytes>, Failure> {
+        let client = self.client()?;
+        let report = wait(py, async move { client.report_since(mark_us).await })?;
+        Ok(PyBytes::new(py, &report))
     }
 
     #[getter]

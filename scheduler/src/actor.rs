@@ -372,7 +372,13 @@ impl Actor {
                 self.note_worker(&observation);
                 observation.each(|observation| {
                     self.story.take(now, &observation);
-                    if self.feed.is_enabled()
+                    let is_told = match &observation {
+                        Observation::WorkerJoined { .. } | Observation::WorkerLeft { .. } => {
+                            self.feed.tells_of_workers()
+                        }
+                        _ => self.feed.is_enabled(),
+                    };
+                    if is_told
                         && let Some(record) = record(now.0, observation, |job| self.engine.progress(job))
                     {
                         self.feed.record(now.0, record);

@@ -19,6 +19,8 @@ pub struct ServeOptions {
     pub listen: SocketAddr,
     /// The dashboard's address; `None` for no dashboard.
     pub dashboard: Option<SocketAddr>,
+    /// The folder to which the dashboard writes runs when they end; `None` keeps the last ones in memory alone.
+    pub runs: Option<PathBuf>,
     /// Microseconds after which a silent worker is given up.
     pub worker_timeout_us: u64,
     /// The folder of the journal, by which a scheduler goes on where an earlier one ended; `None` keeps all in memory.
@@ -34,6 +36,7 @@ impl Default for ServeOptions {
         let usual = SchedulerOptions::default();
         Self {
             journal: None,
+            runs: None,
             client_grace_us: usual.client_grace_us,
             worker_return_us: usual.worker_return_us,
             listen: ([127, 0, 0, 1], 8786).into(),
@@ -127,6 +130,7 @@ pub async fn serve(options: ServeOptions) -> Result<Served, ServeError> {
             let shown = DashboardOptions {
                 cluster,
                 started,
+                runs: options.runs.clone(),
                 ..DashboardOptions::default()
             };
             (

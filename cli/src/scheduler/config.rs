@@ -27,6 +27,14 @@ pub(crate) struct Config {
     /// Run without a dashboard.
     #[arg(long, env = "GRATICULE_NO_DASHBOARD")]
     pub(crate) no_dashboard: bool,
+    /// Write each job's run to this folder when it ends, so that the dashboard's history outlives the scheduler.
+    #[arg(
+        long,
+        env = "GRATICULE_RUNS",
+        value_name = "FOLDER",
+        conflicts_with = "no_dashboard"
+    )]
+    pub(crate) runs: Option<PathBuf>,
     /// How long a worker may be silent before its tasks go to others.
     #[arg(long, env = "GRATICULE_WORKER_TIMEOUT", value_parser = parse_duration, value_name = "TIME")]
     pub(crate) worker_timeout: Option<Duration>,
@@ -54,6 +62,7 @@ impl Config {
             dashboard: (!self.no_dashboard).then_some(self.dashboard),
             worker_timeout_us: self.worker_timeout.map_or(usual.worker_timeout_us, micros),
             journal: self.journal.clone(),
+            runs: self.runs.clone(),
             client_grace_us: micros(self.client_grace),
             worker_return_us: micros(self.worker_return),
         }

@@ -6,6 +6,7 @@ mod cluster;
 mod full_disk;
 mod interrupt;
 mod mosaic;
+mod report;
 mod restart;
 mod retire;
 mod stress;

@@ -153,6 +153,7 @@ pub(crate) struct Cluster {
     feed: Feed,
     started: Instant,
     speed: f64,
+    name: Option<String>,
     workers: Vec<Worker>,
     next_worker: u64,
     seed: u64,
@@ -173,11 +174,13 @@ struct Mosaic {
 }
 
 impl Cluster {
-    pub(crate) fn new(feed: Feed, started: Instant, speed: f64) -> Self {
+    /// Nobody has joined yet. `name` is what jobs and operations are called in place of their own names.
+    pub(crate) fn new(feed: Feed, started: Instant, speed: f64, name: Option<String>) -> Self {
         Self {
             feed,
             started,
             speed,
+            name,
             workers: Vec::new(),
             next_worker: 1,
             seed: 7,
@@ -260,7 +263,7 @@ impl Cluster {
             .iter()
             .zip(&mosaic.plans)
             .map(|(it, plan)| LayerInfo {
-                name: it.name.into(),
+                name: self.name.as_deref().unwrap_or(it.name).into(),
                 task_count: plan.grid.block_count(),
                 chunk_bytes: TILE * TILE * it.item_bytes,
                 origin: Some(it.origin.into()),
@@ -269,6 +272,7 @@ impl Cluster {
             .collect();
         let job = mosaic.job;
         let name = ["cloud-free mosaic", "monthly medians", "NDVI anomaly"][round as usize % 3];
+        let name = self.name.as_deref().unwrap_or(name);
         self.tell(Record::JobStarted {
             job,
             name: name.into(),

@@ -166,7 +166,7 @@ fn encode_plane(out: &mut Vec<u8>, bits: &[Cell], plane: usize) {
     flush(out, literal, at);
 }
 
-pub(super) fn varint(out: &mut Vec<u8>, mut value: u64) {
+pub(crate) fn varint(out: &mut Vec<u8>, mut value: u64) {
     while value >= 0x80 {
         out.push(value as u8 | 0x80);
         value >>= 7;
@@ -232,7 +232,7 @@ impl CellView {
     }
 }
 
-pub(super) fn take_varint(bytes: &mut &[u8]) -> Option<u64> {
+pub(crate) fn take_varint(bytes: &mut &[u8]) -> Option<u64> {
     let mut value = 0;
     for shift in (0..64).step_by(7) {
         let byte = *bytes.split_off_first()?;

@@ -305,7 +305,9 @@ impl Aggregator {
             bytes: ended.bytes,
             marks,
         };
-        self.stream.push(task);
+        if !self.without_stream {
+            self.stream.push(task);
+        }
         self.tiles.told(&task);
         self.log.push(StreamTask { bytes: 0, ..task });
     }

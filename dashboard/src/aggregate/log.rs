@@ -184,12 +184,12 @@ fn nothing((worker, slot): Lane) -> StreamTask {
     }
 }
 
-fn zigzag(value: u64, before: u64) -> u64 {
+pub(crate) fn zigzag(value: u64, before: u64) -> u64 {
     let step = value.wrapping_sub(before) as i64;
     ((step << 1) ^ (step >> 63)) as u64
 }
 
-fn unzigzag(coded: u64, before: u64) -> u64 {
+pub(crate) fn unzigzag(coded: u64, before: u64) -> u64 {
     before.wrapping_add((coded >> 1) ^ (coded & 1).wrapping_neg())
 }
 

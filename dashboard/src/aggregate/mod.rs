@@ -12,6 +12,7 @@ mod block;
 mod cells;
 mod edges;
 mod exposition;
+mod filmed;
 mod finding_rules;
 mod findings;
 mod forget;
@@ -114,6 +115,11 @@ pub use self::{
     },
     worker_story::{HELD_OF_WORKER_MAX, HeldOfWorker, RUNNING_OF_WORKER_MAX, WorkerStory},
 };
+pub(crate) use self::{
+    cells::{take_varint, varint},
+    filmed::BlockRuns,
+    log::{unzigzag, zigzag},
+};
 use crate::{LeaveReason, Record};
 
 /// Jobs that have rows; beyond that the ones that ended first are forgotten, and only then running ones.
@@ -149,6 +155,8 @@ pub struct Aggregator {
     active: ActiveTasks,
     failures: BTreeSet<FailureKey>,
     stream: TaskStream,
+    /// Whether ended tasks are kept out of the task stream: a film has them all on its timeline.
+    without_stream: bool,
     log: TaskLog,
     tiles: TileCache,
     ends: EndCounts,

@@ -7,4 +7,6 @@ import './topic.css';
 const target = document.getElementById('app');
 if (!target) throw new Error('the page has no element #app');
 
-export default mount(App, { target });
+// A report says there what to do if it cannot be opened.
+target.replaceChildren();
+export default mount(App, { target, props: { film: document.getElementById('film')?.textContent ?? null } });

@@ -1,6 +1,7 @@
 import { askOutline } from './ask';
 import { CellStore } from './cells';
 import type { Key, Outline } from './frame';
+import { playing, watchFilm } from './playing';
 import { openStream } from './stream';
 
 const RETRY_MIN_MS = 300;
@@ -16,6 +17,24 @@ export class ArrayFeed {
 
   /** Begins to follow; returns how to stop. */
   follow(job: Key): () => void {
+    return playing() ? this.#project(job) : this.#listen(job);
+  }
+
+  /** As a run that is replayed has them, at the time that it shows. */
+  #project(job: Key): () => void {
+    const show = () => {
+      const film = playing();
+      if (!film) return;
+      film.project(job, this.store);
+      this.tick += 1;
+    };
+    this.outline = playing()?.outline(job) ?? null;
+    this.isLive = true;
+    show();
+    return watchFilm(show);
+  }
+
+  #listen(job: Key): () => void {
     let isOver = false;
     let close: (() => void) | null = null;
     let timer: ReturnType<typeof setTimeout> | undefined;

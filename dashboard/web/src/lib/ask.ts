@@ -1,6 +1,8 @@
 import type { BlockStory, Key, Outline, StreamWire } from './frame';
+import { playing } from './playing';
+import type { RunKey, RunsTold } from './runs';
 
-/** Asks the server once. `null` if it does not know, or does not answer. */
+/** Asks the server once. `null` if it does not know, or does not answer. A run that is shown answers itself. */
 export async function ask<T>(path: string, signal?: AbortSignal): Promise<T | null> {
   try {
     const response = await fetch(new URL(path, document.baseURI), signal ? { signal } : {});
@@ -10,10 +12,15 @@ export async function ask<T>(path: string, signal?: AbortSignal): Promise<T | nu
   }
 }
 
-export const askOutline = (job: Key) => ask<Outline>(`api/plans/${job}`);
+export async function askOutline(job: Key): Promise<Outline | null> {
+  const film = playing();
+  return film ? film.outline(job) : ask<Outline>(`api/plans/${job}`);
+}
 
-export const askBlock = (layer: Key, block: number, signal?: AbortSignal) =>
-  ask<BlockStory>(`api/blocks/${layer}/${block}`, signal);
+export async function askBlock(layer: Key, block: number, signal?: AbortSignal): Promise<BlockStory | null> {
+  const film = playing();
+  return film ? film.block(layer, block) : ask<BlockStory>(`api/blocks/${layer}/${block}`, signal);
+}
 
 /** What there is on the timeline. */
 export interface TimelineHead {
@@ -94,18 +101,53 @@ export const askCommunication = () => ask<CommunicationTold>('api/communication'
 
 export const askInsights = () => ask<InsightsTold>('api/insights');
 
-export const askMoves = (from_us: number, to_us: number) =>
-  ask<{ spans: MoveSpan[]; forgotten: number }>(`api/timeline/moves/${Math.max(0, Math.floor(from_us))}/${Math.max(0, Math.ceil(to_us))}`);
+export async function askTimeline(): Promise<TimelineHead | null> {
+  const film = playing();
+  return film ? film.timeline() : ask<TimelineHead>('api/timeline');
+}
 
-export const askTimeline = () => ask<TimelineHead>('api/timeline');
+const whole = (from_us: number, to_us: number) => [Math.max(0, Math.floor(from_us)), Math.max(0, Math.ceil(to_us))] as const;
 
-export const askTasks = (from_us: number, to_us: number) =>
-  ask<{ tasks: StreamWire[] | null }>(`api/timeline/tasks/${Math.max(0, Math.floor(from_us))}/${Math.max(0, Math.ceil(to_us))}`);
+export async function askTasks(from_us: number, to_us: number): Promise<{ tasks: StreamWire[] | null } | null> {
+  const [from, to] = whole(from_us, to_us);
+  const film = playing();
+  return film ? film.tasks(from, to) : ask<{ tasks: StreamWire[] | null }>(`api/timeline/tasks/${from}/${to}`);
+}
 
-export const askSums = (from_us: number, to_us: number, first: [Key, number], last: [Key, number]) =>
-  ask<TimelineSums>(`api/timeline/sums/${[Math.max(0, Math.floor(from_us)), Math.max(0, Math.ceil(to_us)), ...first, ...last].join('/')}`);
+/** What was moved in a span; a run that is replayed does not tell it. */
+export async function askMoves(from_us: number, to_us: number): Promise<{ spans: MoveSpan[]; forgotten: number } | null> {
+  const [from, to] = whole(from_us, to_us);
+  return playing() ? { spans: [], forgotten: 0 } : ask<{ spans: MoveSpan[]; forgotten: number }>(`api/timeline/moves/${from}/${to}`);
+}
 
-export async function askBytes(path: string): Promise<Uint8Array | null> {
+export async function askSums(from_us: number, to_us: number, first: [Key, number], last: [Key, number]): Promise<TimelineSums | null> {
+  const [from, to] = whole(from_us, to_us);
+  const film = playing();
+  return film ? film.sums(from, to, first, last) : ask<TimelineSums>(`api/timeline/sums/${[from, to, ...first, ...last].join('/')}`);
+}
+
+/** The history of runs, the latest first. */
+export const askRuns = () => ask<RunsTold>('api/runs');
+
+/** The film of a run, or why there is none. */
+export async function fetchFilm(run: RunKey): Promise<Uint8Array<ArrayBuffer> | string> {
+  try {
+    const response = await fetch(new URL(`api/runs/${run}/film`, document.baseURI));
+    if (response.ok) return new Uint8Array(await response.arrayBuffer());
+    return response.status === 404 ? 'There is no such run, or it is no longer kept.' : `The cluster refused to show this run (${response.status}).`;
+  } catch {
+    return 'The cluster does not answer. Reload the page to try again.';
+  }
+}
+
+/** A tile of the timeline. */
+export async function askTile(path: string): Promise<Uint8Array | null> {
+  const film = playing();
+  const [, level, index] = /(\d+)\/(\d+)$/.exec(path) ?? [];
+  return film ? film.tile(Number(level), Number(index)) : fetchBytes(path);
+}
+
+async function fetchBytes(path: string): Promise<Uint8Array<ArrayBuffer> | null> {
   try {
     const response = await fetch(new URL(path, document.baseURI));
     return response.ok ? new Uint8Array(await response.arrayBuffer()) : null;

@@ -1,9 +1,15 @@
+/** What tells the cluster's time. */
+export interface Clock {
+  /** The cluster's time at `page_ms` of the page's clock. */
+  now_us(page_ms: number): number;
+}
+
 /**
  * The cluster's time, between frames. A frame says what time it was when it was made; it comes late by what the
  * way took, and never early. So the frame that came with the least delay knows best, and is believed until the two
  * clocks could have drifted.
  */
-export class ClusterClock {
+export class ClusterClock implements Clock {
   #offset_us = Number.NEGATIVE_INFINITY;
 
   /** Forgets what was heard: another cluster may answer now. */

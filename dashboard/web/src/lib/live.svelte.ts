@@ -1,9 +1,18 @@
-import { ClusterClock } from './clock';
+import { ClusterClock, type Clock } from './clock';
 import { FORMAT_VERSION, type Frame } from './frame';
 import { openStream } from './stream';
 import { nextView, type View } from './view';
 
-export type Link = 'connecting' | 'live' | 'quiet' | 'lost' | 'outdated';
+export type Link = 'connecting' | 'live' | 'quiet' | 'lost' | 'outdated' | 'replay';
+
+/** What pages look at: a cluster that runs, or a run that is over. */
+export interface Watched {
+  readonly view: View | null;
+  readonly link: Link;
+  readonly clock: Clock;
+  /** How long the run is; `null` for a cluster. */
+  readonly span_us: number | null;
+}
 
 /** Frames come at least once a second; after this long without one, the page says so. */
 const QUIET_MS = 3_500;
@@ -15,10 +24,11 @@ const RETRY_MIN_MS = 400;
 const RETRY_MAX_MS = 5_000;
 
 /** Follows the cluster, reconnecting for as long as the page is open. */
-export class Live {
+export class Live implements Watched {
   view = $state.raw<View | null>(null);
   link = $state<Link>('connecting');
   readonly clock = new ClusterClock();
+  readonly span_us = null;
 
   #close: (() => void) | null = null;
   #retry_ms = RETRY_MIN_MS;

@@ -2,6 +2,7 @@ import { colour, type Ink, type Theme } from './colours';
 import { AGAIN, FAILED, SPILLED, type DrawnTask, type Key, type LayerRow } from './frame';
 import { laneOf, lanesHeight, taskName, xOf, yOf, type Geometry, type LaneGroup } from './lanes';
 import type { View } from './view';
+import { timeText } from './viewport';
 
 /** The page's own colours, as the style sheet has them. */
 export interface Tokens {
@@ -33,6 +34,13 @@ export interface Scene {
 export const RULER_HEIGHT = 24;
 
 const RULER_STEP_US = 5_000_000;
+
+/** Time from tick to tick: what is replayed may be shorter than a few seconds. */
+function rulerStep(span_us: number): number {
+  let step_us = RULER_STEP_US;
+  while (step_us > 50 && span_us / step_us < 4) step_us /= 5;
+  return step_us;
+}
 
 export function tokensOf(element: Element): Tokens {
   const style = getComputedStyle(element);
@@ -272,22 +280,24 @@ function paintSelected(context: CanvasRenderingContext2D, scene: Scene): void {
 }
 
 function* rulerTimes(geometry: Geometry): Generator<number> {
-  const first = Math.ceil((geometry.now_us - geometry.span_us) / RULER_STEP_US) * RULER_STEP_US;
-  for (let at = first; at <= geometry.now_us; at += RULER_STEP_US) yield at;
+  const step_us = rulerStep(geometry.span_us);
+  const first = Math.ceil((geometry.now_us - geometry.span_us) / step_us) * step_us;
+  for (let at = first; at <= geometry.now_us; at += step_us) yield at;
 }
 
-/** The ruler is the frame of a map: fields of five seconds, every other one filled. */
+/** The ruler is the frame of a map: fields of five seconds or less, every other one filled. */
 function paintRuler(context: CanvasRenderingContext2D, scene: Scene): void {
   const { geometry, groups, tokens } = scene;
   const y = geometry.top + lanesHeight(geometry, groups) + 4;
   const { left, width } = geometry;
+  const step_us = rulerStep(geometry.span_us);
   context.save();
   context.beginPath();
   context.rect(left, y, width, RULER_HEIGHT);
   context.clip();
-  for (const at of rulerTimes({ ...geometry, now_us: geometry.now_us + RULER_STEP_US })) {
-    const from = at - RULER_STEP_US;
-    const isFilled = Math.floor(from / RULER_STEP_US) % 2 === 0;
+  for (const at of rulerTimes({ ...geometry, now_us: geometry.now_us + step_us })) {
+    const from = at - step_us;
+    const isFilled = Math.floor(from / step_us) % 2 === 0;
     const x = xOf(geometry, from);
     context.fillStyle = isFilled ? tokens.line2 : tokens.sheet;
     context.fillRect(x, y, xOf(geometry, at) - x, 4);
@@ -300,9 +310,9 @@ function paintRuler(context: CanvasRenderingContext2D, scene: Scene): void {
   context.textAlign = 'center';
   context.fillStyle = tokens.ink3;
   for (const at of rulerTimes(geometry)) {
-    if (Math.round(at / RULER_STEP_US) % 2 !== 0) continue;
+    if (Math.round(at / step_us) % 2 !== 0) continue;
     const x = xOf(geometry, at);
-    if (x > left + 16 && x < left + width - 16) context.fillText(clockOf(at), x, y + 8);
+    if (x > left + 16 && x < left + width - 16) context.fillText(at < 0 ? '' : step_us < RULER_STEP_US ? timeText(at, step_us) : clockOf(at), x, y + 8);
   }
   context.restore();
 }

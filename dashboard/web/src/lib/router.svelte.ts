@@ -2,34 +2,61 @@
  * Which page is shown: the part of the address behind `#`, so that it works below any prefix, behind any proxy and from
  * a file.
  */
-export const PAGES = ['overview', 'array', 'expression', 'timeline', 'workers', 'memory', 'scaling', 'communication', 'insights', 'task', 'worker'] as const;
+export const PAGES = [
+  'overview', 'array', 'expression', 'timeline', 'workers', 'memory', 'scaling', 'communication', 'insights', 'runs', 'task', 'worker',
+] as const;
 
 export type PageName = (typeof PAGES)[number];
+
+/** The pages that a run is replayed on. */
+export const REPLAYED: readonly PageName[] = ['overview', 'array', 'expression', 'timeline', 'task'];
 
 export interface Route {
   page: PageName;
   /** What of it: keys of rows, or a block. */
   parts: readonly number[];
+  /** The key of the run that is replayed, if it is not the cluster itself. */
+  run?: number;
 }
+
+/** What stands before pages in addresses: the run that is replayed. */
+let base = '';
 
 /** `#/array/3/17` is the page `array` of 3 and 17; what makes no sense is the overview. */
 export function parseRoute(hash: string): Route {
-  const [name = '', ...rest] = hash.replace(/^#?\/?/, '').split('/');
+  const [, run, path = ''] = /^#?\/?(?:run\/(\d{1,10})(?:\/|$))?(.*)$/.exec(hash) ?? [];
+  const [name = '', ...rest] = path.split('/');
   const page = PAGES.find((it) => it === name) ?? 'overview';
   const parts = rest.filter((part) => /^\d{1,15}$/.test(part)).map(Number);
-  return { page, parts: page === name ? parts : [] };
+  const route: Route = { page, parts: page === name ? parts : [] };
+  return run === undefined ? route : { ...route, run: Number(run) };
 }
 
 /** The address of a page. */
 export function addressOf(page: PageName, ...parts: number[]): string {
-  return `#/${[page === 'overview' ? '' : page, ...parts].join('/')}`;
+  return `#/${base}${[page === 'overview' ? '' : page, ...parts].join('/')}`;
+}
+
+/** The address of a run's first page. */
+export const addressOfRun = (run: number) => `#/run/${run}/`;
+
+/** Where the server has a run's report. */
+export const reportOfRun = (run: number) => `api/runs/${run}/report.html`;
+
+/** The address of a page of the cluster itself, from wherever. */
+export const liveAddressOf = (page: PageName) => `#/${page === 'overview' ? '' : page}`;
+
+function read(): Route {
+  const route = parseRoute(location.hash);
+  base = route.run === undefined ? '' : `run/${route.run}/`;
+  return route;
 }
 
 export class Router {
-  route = $state.raw<Route>(parseRoute(location.hash));
+  route = $state.raw<Route>(read());
 
   start(): () => void {
-    const follow = () => (this.route = parseRoute(location.hash));
+    const follow = () => (this.route = read());
     addEventListener('hashchange', follow);
     return () => removeEventListener('hashchange', follow);
   }

@@ -39,6 +39,8 @@ export interface TimelineScene extends MoveScene {
   tasks: readonly DrawnTask[] | null;
   running: readonly DrawnTask[];
   colourOf: (layer: Key) => string;
+  /** A run is replayed: its time is marked. */
+  isReplay: boolean;
   box: { from_us: number; to_us: number; first: number; last: number } | null;
   tokens: TimelineTokens;
 }
@@ -59,10 +61,11 @@ export function paintTimeline(context: CanvasRenderingContext2D, scene: Timeline
   context.beginPath();
   context.rect(left, 0, width - left, height);
   context.clip();
-  if (scene.tasks !== null) paintTasks(context, scene, scene.tasks);
+  if (scene.tasks !== null) paintTasks(context, scene, scene.tasks.filter((task) => task.started_us + (task.duration_us ?? 0) <= scene.now_us));
   paintRunning(context, scene);
   paintMoves(context, scene, (at_us) => xAt(scene, at_us));
   paintBox(context, scene);
+  if (scene.isReplay) paintNow(context, scene);
   context.restore();
   paintNames(context, scene);
   return memory;
@@ -142,7 +145,9 @@ function paintTiles(context: CanvasRenderingContext2D, scene: TimelineScene, rat
       for (let x = from; x < to; x += 1) {
         const bucket = Math.floor((viewport.from_us + (x + 0.5) * perPixel - begin_us) / bucket_us);
         const layer = of.layers[bucket] ?? 0;
-        if (layer !== 0) row[x] = shadesOf(layer)[of.busy[bucket] ?? 0] ?? ground;
+        // What is replayed has not happened yet beyond its time.
+        const isPast = viewport.from_us + x * perPixel <= scene.now_us;
+        if (layer !== 0 && isPast) row[x] = shadesOf(layer)[of.busy[bucket] ?? 0] ?? ground;
       }
     }
     if (isEmpty) continue;
@@ -202,6 +207,17 @@ function paintRunning(context: CanvasRenderingContext2D, scene: TimelineScene): 
     context.fillRect(x, y, w, 1);
     context.fillRect(x, y + h - 1, w, 1);
   }
+}
+
+function paintNow(context: CanvasRenderingContext2D, scene: TimelineScene): void {
+  const x = Math.round(xAt(scene, scene.now_us)) + 0.5;
+  context.strokeStyle = scene.tokens.accent;
+  context.lineWidth = 1.5;
+  context.beginPath();
+  context.moveTo(x, 0);
+  context.lineTo(x, scene.height - RULER + 4);
+  context.stroke();
+  context.lineWidth = 1;
 }
 
 function paintBox(context: CanvasRenderingContext2D, scene: TimelineScene): void {

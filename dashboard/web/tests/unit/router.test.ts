@@ -1,7 +1,7 @@
 import { describe, expect, it, vi } from 'vitest';
 
 vi.stubGlobal('location', { hash: '' });
-const { addressOf, parseRoute } = await import('../../src/lib/router.svelte');
+const { addressOf, addressOfRun, liveAddressOf, parseRoute } = await import('../../src/lib/router.svelte');
 
 describe('addresses', () => {
   it('name a page and what of it', () => {
@@ -15,5 +15,13 @@ describe('addresses', () => {
       expect(parseRoute(hash).page).toBe(hash === 'array' ? 'array' : 'overview');
     }
     expect(parseRoute('#/array/-1/x/1e9/3').parts).toEqual([3]);
+  });
+
+  it('of a run that is replayed stand before its pages', () => {
+    expect(parseRoute(addressOfRun(7))).toEqual({ page: 'overview', parts: [], run: 7 });
+    expect(parseRoute('#/run/7/task/3/5')).toEqual({ page: 'task', parts: [3, 5], run: 7 });
+    expect(parseRoute('#/run/7')).toEqual({ page: 'overview', parts: [], run: 7 });
+    expect(parseRoute(liveAddressOf('runs'))).toEqual({ page: 'runs', parts: [] });
+    for (const hash of ['#/run/', '#/run/x/task/1', '#/run/-1', '#/run/99999999999/']) expect(parseRoute(hash).run).toBeUndefined();
   });
 });

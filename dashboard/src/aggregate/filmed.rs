@@ -1,0 +1,85 @@
+//! What a film of a run takes from the tables beside the frames.
+
+use graticule_plan::BlockMap;
+
+use super::{
+    Aggregator,
+    frame::{RowKey, StreamTask},
+    tiles::ALL_LANES,
+};
+
+/// Runs of neighbouring blocks, each its first block and length, that a task reads of one array.
+pub(crate) type BlockRuns = Vec<(u64, u64)>;
+
+impl Aggregator {
+    /// Tables for a film: ended tasks are not kept a second time, for the task stream.
+    pub(crate) fn for_film() -> Self {
+        Self {
+            without_stream: true,
+            ..Self::default()
+        }
+    }
+
+    /// Each task that ended and is still kept, lane by lane, by their beginnings.
+    pub(crate) fn ended_tasks(&self) -> Vec<StreamTask> {
+        let mut tasks = Vec::new();
+        self.log
+            .each((0, u64::MAX), ALL_LANES, |_, task| tasks.push(*task));
+        tasks.sort_by_key(|task| (task.worker, task.slot, task.started_us));
+        tasks
+    }
+
+    /// The keys of jobs, in the order in which they appeared.
+    pub(crate) fn job_keys(&self) -> Vec<RowKey> {
+        let mut keys: Vec<RowKey> = self.jobs.values().map(|table| table.key).collect();
+        keys.sort_unstable();
+        keys
+    }
+
+    /// Block by block what the layer with this key reads: for each of its inputs that is known, the key of that layer
+    /// and the runs of each block. `None` if that is not known, or would take more than `room` runs; takes from it.
+    pub(crate) fn layer_links(&self, key: RowKey, room: &mut usize) -> Option<Vec<(RowKey, Vec<BlockRuns>)>> {
+        let (job, id) = self.layer_of_key(key)?;
+        let layer = self.jobs.get(&job)?.layers.get(&id)?;
+        let plan = layer.plan()?;
+        let mut links = Vec::new();
+        for input in &plan.inputs {
+            let Some((source_job, source_id)) = self.source(job, input.source) else {
+                continue;
+            };
+            let source = self.jobs.get(&source_job)?.layers.get(&source_id)?;
+            let Ok(map) = BlockMap::new(&input.map, &plan.grid, &source.plan()?.grid) else {
+                continue;
+            };
+            let mut blocks = Vec::new();
+            for block in 0..layer.block_end() {
+                let runs = runs_of(room, |see| map.each_source(block, see))?;
+                blocks.push(runs);
+            }
+            links.push((source.key, blocks));
+        }
+        Some(links)
+    }
+}
+
+fn runs_of(room: &mut usize, each: impl FnOnce(&mut dyn FnMut(u64))) -> Option<BlockRuns> {
+    let mut blocks = Vec::new();
+    let mut left = *room;
+    each(&mut |block| {
+        if left > 0 {
+            left -= 1;
+            blocks.push(block);
+        }
+    });
+    blocks.sort_unstable();
+    let mut runs = BlockRuns::new();
+    for block in blocks {
+        match runs.last_mut() {
+            Some((first, len)) if *first + *len == block => *len += 1,
+            _ => runs.push((block, 1)),
+        }
+    }
+    // An empty run costs as well, since it is written.
+    *room = left.checked_sub(1)?;
+    Some(runs)
+}

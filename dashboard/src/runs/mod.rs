@@ -1,0 +1,28 @@
+//! Runs that ended: what is kept of them, as a file, and as a film that the page shows.
+//!
+//! A run is a job. While it runs its records are packed into a [`Tape`](tape), about six bytes a task; an
+//! [`Archive`] is one or more of them with the workers that were there.
+
+mod archive;
+mod columns;
+mod film;
+mod folder;
+mod recorder;
+mod recording;
+mod report;
+mod serve;
+mod tape;
+#[cfg(test)]
+mod tests;
+
+pub use self::{
+    archive::{ARCHIVE_BYTES_MAX, ARCHIVE_VERSION, Archive, ArchiveError},
+    film::{FILM_STEP_COUNT, FILM_VERSION},
+    folder::{FOLDER_BYTES_MAX, FOLDER_RUN_COUNT_MAX},
+    recorder::{RUN_BYTES_MAX, RUN_COUNT_MAX, RUNNING_BYTES_MAX, RunKey, RunRow},
+    recording::Recording,
+};
+pub(crate) use self::{
+    recorder::{History, Recorder},
+    serve::{RunWriter, Shelf, open_folder},
+};
