@@ -105,7 +105,7 @@ async fn watched(mut frames: watch::Receiver<Seen>) -> anyhow::Result<()> {
 fn printed(seen: &Seen, (width, height): (u16, u16)) -> Vec<String> {
     let mut screen =
         Terminal::new(TestBackend::new(width, height)).expect("a buffer in memory takes what is drawn");
-    let mut view = View::default();
+    let mut view = View::printed();
     screen
         .draw(|frame| view.draw(frame, seen))
         .expect("a buffer in memory takes what is drawn");

@@ -31,9 +31,19 @@ enum Order {
 pub(super) struct View {
     order: Order,
     first_worker: usize,
+    /// Nobody presses keys.
+    is_printed: bool,
 }
 
 impl View {
+    /// One that is printed and not watched.
+    pub(super) fn printed() -> Self {
+        Self {
+            is_printed: true,
+            ..Self::default()
+        }
+    }
+
     pub(super) fn scroll(&mut self, lines: i32) {
         self.first_worker = self.first_worker.saturating_add_signed(lines as isize);
     }
@@ -119,6 +129,9 @@ impl View {
         if let Some(problem) = &seen.problem {
             let text = format!("not fresh: {problem}; trying again");
             return Line::styled(text, Style::new().add_modifier(Modifier::REVERSED));
+        }
+        if self.is_printed {
+            return Line::default();
         }
         let by = match self.order {
             Order::Name => "name",

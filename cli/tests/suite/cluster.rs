@@ -107,6 +107,26 @@ fn tasks(info: &Value) -> Option<(u64, u64)> {
 }
 
 #[test]
+fn a_picture_of_the_cluster_is_printed_where_no_terminal_is_and_one_that_is_none_is_told() {
+    let cluster = Cluster::start(2);
+    let output = graticule(&["top", "--cluster", &cluster.url]).output().unwrap();
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    let picture = text(&output.stdout);
+    assert!(picture.contains("2 workers, 0 of 2 slots busy"), "{picture}");
+    assert_eq!(picture.matches(" ready ").count(), 2, "{picture}");
+    assert!(!picture.contains("q ends"), "{picture}");
+    let output = graticule(&["top", "--dashboard", "http://127.0.0.1:9"])
+        .output()
+        .unwrap();
+    assert!(!output.status.success());
+    let told = text(&output.stderr);
+    assert!(
+        told.contains("no dashboard to be read at http://127.0.0.1:9"),
+        "{told}"
+    );
+}
+
+#[test]
 fn three_workers_give_the_same_bytes_as_the_embedded_cluster_though_one_is_killed_midway() {
     let folder = tempfile::tempdir().unwrap();
     let want = embedded(folder.path());

@@ -93,14 +93,14 @@ pub(crate) enum Place {
 /// Lets workers run calls.
 pub(crate) fn register(registry: &mut Registry, name: &str, place: Place) {
     registry.function(name, move |inputs| {
-        let make = |inputs: &[Value]| match &place {
+        let make = |inputs: &[Value], is_nested| match &place {
             Place::Embedded => attached(inputs, Home::Lent),
             Place::Here => attached(inputs, Home::Own),
-            Place::Children(children) => children.call(inputs),
+            Place::Children(children) => children.call(inputs, is_nested),
         };
         match nested::token_of(inputs) {
-            Some(token) => nested::on_slot(token, || make(&inputs[..inputs.len() - 1])),
-            None => make(inputs),
+            Some(token) => nested::on_slot(token, || make(&inputs[..inputs.len() - 1], true)),
+            None => make(inputs, false),
         }
     });
 }

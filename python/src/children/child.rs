@@ -34,6 +34,14 @@ pub(super) struct Function {
     pub(super) whole: Tensor,
 }
 
+/// How a child ended in the middle of a call.
+pub(super) struct End {
+    /// What the task says of it.
+    pub(super) told: String,
+    /// It was ended since there was not enough memory for all.
+    pub(super) is_for_memory: bool,
+}
+
 #[derive(Debug)]
 pub(super) struct Child {
     process: std::process::Child,
@@ -148,18 +156,19 @@ impl Child {
         }
     }
 
-    /// What a task says whose function ended its process.
-    pub(super) fn obituary(mut self, error: &io::Error) -> String {
+    /// How it ended, with what it ran.
+    pub(super) fn obituary(mut self, error: &io::Error) -> End {
         let begun = Instant::now();
         let mut status = self.watched.wait(&mut self.process, false);
         while status.is_none() && begun.elapsed() < END_PATIENCE {
             std::thread::sleep(END_POLL);
             status = self.watched.wait(&mut self.process, false);
         }
-        if let Some(why) = self.watched.verdict() {
-            return why;
+        if let Some(told) = self.watched.verdict() {
+            let is_for_memory = true;
+            return End { told, is_for_memory };
         }
-        match status {
+        let told = match status {
             Some(status) => {
                 let how = how_ended(status).unwrap_or_else(|| "ended by itself, with exit code 0".into());
                 format!(
@@ -167,7 +176,9 @@ impl Child {
                 )
             }
             None => format!("the process that ran the function cannot be understood any more: {error}"),
-        }
+        };
+        let is_for_memory = false;
+        End { told, is_for_memory }
     }
 }
 

@@ -9,6 +9,7 @@
 mod arrays;
 mod child;
 mod serve;
+mod turns;
 mod watch;
 mod words;
 
@@ -25,8 +26,9 @@ use graticule_kernel::Tensor;
 use graticule_plan::Digest;
 
 pub(crate) use arrays::is_handed_over;
-use child::{Child, Function};
+use child::{Child, End, Function};
 pub(crate) use serve::{claim, forget, give_up, is_child, number, serve_child, settle};
+use turns::Turns;
 use watch::Watch;
 use words::Ask;
 
@@ -42,6 +44,7 @@ pub(crate) struct Children {
     program: Vec<String>,
     worker: String,
     next: AtomicU64,
+    turns: Turns,
     watch: Arc<Watch>,
 }
 
@@ -63,12 +66,13 @@ impl Children {
             worker,
             // The worker itself has number 0.
             next: AtomicU64::new(1),
+            turns: Turns::default(),
             watch: Watch::new(memory_bytes, ledger_bytes),
         })
     }
 
-    /// Runs a call: its first value is its function, with its digest before it.
-    pub(crate) fn call(&self, inputs: &[Value]) -> Result<Value, FunctionError> {
+    /// Runs a call, which may be one within a call: its first value is its function, with its digest before it.
+    pub(crate) fn call(&self, inputs: &[Value], is_nested: bool) -> Result<Value, FunctionError> {
         let Some((function, rest)) = inputs.split_first() else {
             return Err("a call without a function".into());
         };
@@ -81,7 +85,7 @@ impl Children {
             whole: function.tensor().clone(),
         };
         let tensors: Vec<Tensor> = rest.iter().map(|value| value.tensor().clone()).collect();
-        let mut made = self.run(&Ask::Call, &function, &tensors)?;
+        let mut made = self.run(&Ask::Call, &function, &tensors, is_nested)?;
         made.pop()
             .map(Value::from)
             .ok_or_else(|| "a call made nothing".into())
@@ -96,30 +100,62 @@ impl Children {
             whole: Value::from(whole).into_tensor(),
         };
         let tensors: Vec<Tensor> = call.blocks().iter().map(|block| block.tensor().clone()).collect();
-        let made = self.run(&Ask::Block(BlockAsk::of(call)), &function, &tensors)?;
+        let made = self.run(&Ask::Block(BlockAsk::of(call)), &function, &tensors, false)?;
         Ok(Chunk::new(made)?)
     }
 
-    fn run(&self, ask: &Ask, function: &Function, tensors: &[Tensor]) -> Result<Vec<Tensor>, FunctionError> {
+    fn run(
+        &self,
+        ask: &Ask,
+        function: &Function,
+        tensors: &[Tensor],
+        is_nested: bool,
+    ) -> Result<Vec<Tensor>, FunctionError> {
+        let turn = self.turns.take(&function.digest, is_nested);
+        let end = match self.run_once(ask, function, tensors)? {
+            Ok(made) => return Ok(made),
+            Err(end) => end,
+        };
+        if !end.is_for_memory || turn.is_alone || is_nested {
+            return Err(end.told.into());
+        }
+        // Beside others it was too much, which it may not be alone.
+        drop(turn);
+        self.turns.is_greedy(&function.digest);
+        let Some(_alone) = self.turns.take_alone() else {
+            return Err(end.told.into());
+        };
+        self.run_once(ask, function, tensors)?
+            .map_err(|end| end.told.into())
+    }
+
+    /// Has the slot's child run a function: what it makes, or how the child ended meanwhile.
+    fn run_once(
+        &self,
+        ask: &Ask,
+        function: &Function,
+        tensors: &[Tensor],
+    ) -> Result<Result<Vec<Tensor>, End>, FunctionError> {
         CHILD.with_borrow_mut(|place| {
             let warm = place.take().filter(Child::is_there);
             let mut child = match warm {
                 Some(child) => child,
-                None => Child::start(
-                    &self.program,
-                    &self.worker,
-                    self.next.fetch_add(1, Ordering::Relaxed),
-                    &self.watch,
-                )
-                .map_err(|error| format!("the process for the function cannot be started: {error}"))?,
+                None => self
+                    .start()
+                    .map_err(|error| format!("the process for the function cannot be started: {error}"))?,
             };
             match child.ask(ask, function, tensors) {
                 Ok(outcome) => {
                     *place = Some(child);
-                    outcome.map_err(FunctionError::from)
+                    Ok(Ok(outcome?))
                 }
-                Err(error) => Err(child.obituary(&error).into()),
+                Err(error) => Ok(Err(child.obituary(&error))),
             }
         })
+    }
+
+    fn start(&self) -> std::io::Result<Child> {
+        let number = self.next.fetch_add(1, Ordering::Relaxed);
+        Child::start(&self.program, &self.worker, number, &self.watch)
     }
 }
