@@ -24,6 +24,8 @@ mod buffer;
 mod layer;
 mod scope;
 
+pub use graticule_engine::{LogLevel, LogLine, LogReport};
+
 pub use self::{
     buffer::{LOG_BUFFER_LINE_COUNT_MAX, LogBuffer, RestClaim, is_rest_claimed, rest},
     layer::{layer, note},

@@ -72,7 +72,6 @@ const RULES: &[Rule] = &[
             "data",
             "client",
             "logs",
-            "engine",
             "scheduler",
             "transfer",
             "worker",
