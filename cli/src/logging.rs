@@ -1,16 +1,18 @@
 use anyhow::Context;
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::{EnvFilter, Layer, layer::SubscriberExt, util::SubscriberInitExt};
 
-/// Sends what is logged to standard error.
+/// Sends what is logged to standard error, and what a person should see to the dashboard, whatever the filter.
 ///
 /// # Errors
 /// If the filter cannot be understood.
 pub(crate) fn start(filter: &str) -> anyhow::Result<()> {
     let filter = EnvFilter::try_new(filter).with_context(|| format!("--log {filter:?} is no filter"))?;
-    tracing_subscriber::fmt()
-        .with_env_filter(filter)
+    let text = tracing_subscriber::fmt::layer()
         .with_writer(std::io::stderr)
-        .with_target(false)
+        .with_target(false);
+    tracing_subscriber::registry()
+        .with(text.with_filter(filter))
+        .with(graticule_logs::layer())
         .init();
     Ok(())
 }

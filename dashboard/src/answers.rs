@@ -2,14 +2,14 @@
 
 use axum::{
     Router,
-    extract::{Path, State},
+    extract::{Path, Query, State},
     http::StatusCode,
     response::{IntoResponse, Response},
     routing::get,
 };
 
 use crate::{
-    aggregate::{Direction, RosterOrder, RowKey},
+    aggregate::{Direction, LineQuery, RosterOrder, RowKey},
     http::{FRESH_JSON, Watch, busy},
     hub::Question,
 };
@@ -28,6 +28,7 @@ pub(crate) fn routes() -> Router<Watch> {
         .route("/api/workers/{order}/{direction}/{from}", get(workers))
         .route("/api/worker/{worker}/{level}", get(worker))
         .route("/api/memory/{level}", get(memory))
+        .route("/api/logs", get(lines))
         .route("/api/scaling", get(scaling))
         .route(
             "/api/timeline/sums/{from_us}/{to_us}/{first_worker}/{first_slot}/{last_worker}/{last_slot}",
@@ -89,6 +90,10 @@ async fn memory(Path(level): Path<usize>, State(watch): State<Watch>) -> Respons
 
 async fn scaling(State(watch): State<Watch>) -> Response {
     answer(&watch, Question::Scaling).await
+}
+
+async fn lines(Query(query): Query<LineQuery>, State(watch): State<Watch>) -> Response {
+    answer(&watch, Question::Lines(query)).await
 }
 
 async fn timeline_sums(

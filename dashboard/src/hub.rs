@@ -14,7 +14,8 @@ use tokio::sync::{broadcast, oneshot};
 use crate::{
     DashboardError, FeedReceiver,
     aggregate::{
-        Activity, Aggregator, ArrayPublisher, Direction, Publisher, RosterOrder, RowKey, ServerFigures,
+        Activity, Aggregator, ArrayPublisher, Direction, LineQuery, Publisher, RosterOrder, RowKey,
+        ServerFigures,
     },
     runs::{Archive, History, Recorder, RunKey, RunWriter},
 };
@@ -49,7 +50,7 @@ pub(crate) enum Topic {
 }
 
 /// What is asked once, and answered from the tables as they are.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Question {
     /// How the layers of a job hang together.
     Outline { job: RowKey },
@@ -79,6 +80,8 @@ pub(crate) enum Question {
     Memory { level: usize },
     /// How the number of workers followed what was wanted.
     Scaling,
+    /// What was logged.
+    Lines(LineQuery),
     /// Figures for a monitoring system, as text.
     Metrics { viewers: usize },
     /// Sums over a span of time and the lanes from one to another, each a worker's key and a slot.
@@ -484,6 +487,7 @@ impl HubState {
             Question::Worker { worker, level } => json(&aggregator.worker_story(now_us, worker, level)?),
             Question::Memory { level } => json(&aggregator.memory_story(now_us, level)),
             Question::Scaling => json(&aggregator.scaling_story(now_us)),
+            Question::Lines(query) => json(&aggregator.lines(now_us, &query)?),
             Question::Insights => json(&aggregator.insights(now_us)),
             Question::Sums {
                 from_us,

@@ -33,6 +33,7 @@ mod feed;
 mod guard;
 mod http;
 mod hub;
+mod logline;
 mod moved;
 mod record;
 mod runs;
@@ -41,6 +42,7 @@ pub use self::{
     error::DashboardError,
     feed::{BULK_RECORD_COUNT_MAX, Feed, FeedReceiver, STRUCTURAL_RECORD_COUNT_MAX},
     http::{Dashboard, DashboardHandle, DashboardOptions, VIEWER_COUNT_MAX},
+    logline::{LogLevel, LogLine, LogSource},
     moved::{Moved, MovedKind},
     record::{
         JobOutcome, LayerInfo, LayerPlan, LeaveReason, Record, ScaleDecision, TaskFinished, WorkerStatus,

@@ -3,7 +3,7 @@ use std::sync::Arc;
 use graticule_plan::{ChunkGrid, Input, JobId, Key, TaskId, WorkerId};
 use serde::{Deserialize, Serialize};
 
-use crate::{Moved, aggregate::JobState};
+use crate::{LogLine, LogSource, Moved, aggregate::JobState};
 
 /// One thing that happened in the cluster, as the scheduler tells it to those who watch.
 ///
@@ -142,6 +142,15 @@ pub enum Record {
         /// A row for each kind and pair of layers.
         moves: Arc<[Moved]>,
         /// Movements that the worker could not keep.
+        lost: u64,
+    },
+    /// What somebody logged since it told the last time.
+    Logged {
+        /// Who.
+        source: LogSource,
+        /// The lines, the oldest first.
+        lines: Arc<[LogLine]>,
+        /// Lines that had no room.
         lost: u64,
     },
 }
@@ -297,7 +306,8 @@ impl Record {
             | Self::TaskReset { .. }
             | Self::ChunksReleased { .. }
             | Self::WorkerStatus { .. }
-            | Self::Moved { .. } => false,
+            | Self::Moved { .. }
+            | Self::Logged { .. } => false,
         }
     }
 

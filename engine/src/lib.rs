@@ -20,6 +20,7 @@ mod block_run;
 pub mod edges;
 mod footprint;
 mod ledger;
+mod lines;
 mod message;
 mod moves;
 pub mod scheduler;
@@ -29,6 +30,7 @@ pub mod worker;
 
 pub use block_run::{BlockRun, RUN_BLOCKS_MAX};
 pub use ledger::{IN_HAND_BYTES_MIN, PlanMemory};
+pub use lines::{LOG_LINE_COUNT_MAX, LOG_TARGET_BYTES_MAX, LOG_TEXT_BYTES_MAX, LogLevel, LogLine, LogReport};
 pub use message::{
     Announce, ChunkHeld, ChunkHolders, ChunkToCopy, CopyFailure, CopyId, CopyReport, Failure, FailureKind,
     Finished, INLINE_BYTES_MAX, Incarnation, InputSource, LayerSpec, Lease, Peer, Report, SessionId, TaskRun,

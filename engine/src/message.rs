@@ -6,7 +6,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use graticule_plan::{ChunkGrid, ChunkId, Digest, JobId, Layer, LayerId, Resource, TaskId, WorkerId};
 
-use crate::{BlockRun, Moved};
+use crate::{BlockRun, LogReport, Moved};
 
 /// The largest result, encoded, that rides in a report instead of waiting to be fetched.
 pub const INLINE_BYTES_MAX: usize = 4096;
@@ -268,6 +268,8 @@ pub enum ToScheduler {
     Copied(Vec<CopyReport>),
     /// What it moved since it told the last time; for people alone.
     Moved(Moved),
+    /// What it logged since it told the last time; for people alone.
+    Logs(LogReport),
 }
 
 /// What became of one task, or of neighbours that went well alike.

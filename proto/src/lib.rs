@@ -16,6 +16,7 @@ mod client;
 mod dataset;
 mod error;
 mod journal;
+mod lines;
 mod moves;
 mod plan;
 mod ready;

@@ -100,6 +100,7 @@ impl From<ToScheduler> for v1::WorkerMessage {
                 reports: reports.into_iter().map(Into::into).collect(),
             }),
             ToScheduler::Moved(moved) => Message::Moved(moved.into()),
+            ToScheduler::Logs(report) => Message::Logs(report.into()),
         };
         Self {
             message: Some(message),
@@ -130,6 +131,7 @@ impl TryFrom<v1::WorkerMessage> for ToScheduler {
                 ToScheduler::Copied(reports.collect::<Result<_, _>>()?)
             }
             Message::Moved(moved) => ToScheduler::Moved(moved.try_into()?),
+            Message::Logs(report) => ToScheduler::Logs(report.try_into()?),
         })
     }
 }

@@ -9,7 +9,7 @@ import faulthandler
 import os
 import sys
 
-from . import _graticule, _worker
+from . import _graticule, _logs, _worker
 
 
 def main() -> None:
@@ -19,6 +19,7 @@ def main() -> None:
     os.close(nothing)
     scheduler, worker, number = sys.argv[1:]
     _worker._process["scheduler"] = scheduler
+    _logs.collect()
     if "" not in sys.path:
         sys.path.insert(0, "")
     if os.environ.get("GRATICULE_TRACEBACKS", "1") != "0":

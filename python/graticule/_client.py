@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from . import _dask, _graticule, _html
+from . import _dask, _graticule, _html, _logs
 from ._about import About
 from ._calls import sync
 from ._cluster import LocalCluster
@@ -80,6 +80,7 @@ class Client(About):
             reconnect_timeout = 20
         self.is_remote = address is not None
         if address is None:
+            _logs.collect(of_functions=True)
             self._cluster = _graticule.Cluster.local(
                 n_workers, threads_per_worker, _bytes(memory_limit), dashboard_address, local_directory
             )

@@ -10,7 +10,7 @@ import faulthandler
 import os
 import sys
 
-from . import _graticule, _worker
+from . import _graticule, _logs, _worker
 from ._client import _bytes
 
 
@@ -34,6 +34,7 @@ def main(arguments: list[str] | None = None) -> None:
         name, _, count = part.partition("=")
         resources[name.strip()] = int(count or 1)
     _worker._process["scheduler"] = said.scheduler
+    _logs.collect()
     # Modules beside the client's script are importable as they are there.
     if "" not in sys.path:
         sys.path.insert(0, "")

@@ -22,6 +22,7 @@ mod error;
 mod expression;
 mod functions;
 mod linalg;
+mod logged;
 mod memory;
 mod positions;
 mod process;
@@ -35,6 +36,7 @@ use pyo3::prelude::*;
 /// The native module; import `graticule` instead.
 #[pymodule]
 fn _graticule(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    logged::collect();
     module.add("__version__", env!("CARGO_PKG_VERSION"))?;
     module.add_class::<buffer::Buffer>()?;
     module.add_class::<cluster::Cluster>()?;
@@ -52,6 +54,7 @@ fn _graticule(module: &Bound<'_, PyModule>) -> PyResult<()> {
     functions::register(module)?;
     reduce::register(module)?;
     linalg::register(module)?;
+    logged::register(module)?;
     positions::register(module)?;
     sources::register(module)
 }

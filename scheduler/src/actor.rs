@@ -24,6 +24,7 @@ use crate::{
     handle::Input,
     journal::{self, Journal, Standing},
     lasting::disk,
+    lines::Telling,
     observe::{observe, record},
     ready::ReadyChunks,
     story::Story,
@@ -108,8 +109,12 @@ pub(crate) fn start_with(
         functions_told: None,
         workers_changed: true,
     };
+    let telling = Telling::start(actor.feed.clone(), options.started);
     actor.restore(first_number, options.worker_return_us);
-    let task: JoinHandle<()> = tokio::spawn(actor.run(inputs));
+    let task: JoinHandle<()> = tokio::spawn(async move {
+        let _telling = telling;
+        actor.run(inputs).await;
+    });
     let ended = async move {
         if let Err(error) = task.await {
             warn!(%error, "the scheduler ended abnormally");

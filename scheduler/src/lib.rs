@@ -24,6 +24,7 @@ mod datasets;
 mod handle;
 mod journal;
 mod lasting;
+mod lines;
 mod observe;
 mod ready;
 mod server;

@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use graticule_dashboard::{
-    JobOutcome, LayerInfo, LayerPlan, LeaveReason, Moved, MovedKind, Record, TaskFinished, WorkerStatus,
+    JobOutcome, LayerInfo, LayerPlan, LeaveReason, LogSource, Moved, MovedKind, Record, TaskFinished,
+    WorkerStatus,
 };
 use graticule_engine::{
     Move, MoveKind,
@@ -11,6 +12,8 @@ use graticule_engine::{
 };
 use graticule_plan::{JobId, LayerId, Plan};
 use tracing::{debug, info, warn};
+
+use crate::lines::logged;
 
 pub(crate) fn observe(observation: &Observation) {
     match observation {
@@ -51,6 +54,7 @@ pub(crate) fn observe(observation: &Observation) {
         Observation::WorkerJoined { .. }
         | Observation::WorkerStatus { .. }
         | Observation::Moved { .. }
+        | Observation::Logged { .. }
         | Observation::TasksLeased { .. }
         | Observation::TasksFinished { .. }
         | Observation::ChunksReleased { .. } => {}
@@ -142,6 +146,7 @@ pub(crate) fn record(
             moves: moved.moves.iter().map(|row| moved_row(now_us, row)).collect(),
             lost: moved.lost,
         },
+        Observation::Logged { worker, report } => logged(now_us, LogSource::Worker(worker), report),
         Observation::JobStarted { job, name, plan } => {
             let layers = plan.iter().map(|(id, layer)| LayerInfo {
                 name: layer.name.clone(),

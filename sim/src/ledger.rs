@@ -108,7 +108,9 @@ impl Ledger {
             Observation::WorkerLeft { worker, .. } => {
                 self.sessions.remove(&worker);
             }
-            Observation::WorkerStatus { worker, .. } | Observation::Moved { worker, .. } => {
+            Observation::WorkerStatus { worker, .. }
+            | Observation::Moved { worker, .. }
+            | Observation::Logged { worker, .. } => {
                 self.is_alive(worker)?;
             }
             Observation::TasksLeased {

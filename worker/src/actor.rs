@@ -25,6 +25,7 @@ use crate::{
     cpu::{CpuPool, cpu_time},
     fetch::{Fetcher, Prepared, Work},
     limit::{resident_bytes, transit_bytes},
+    lines::Lines,
     pace::{Paces, timed},
     tables::TableStore,
 };
@@ -89,7 +90,7 @@ enum Input {
 /// A task that has all it needs.
 struct Ready {
     prepared: Prepared,
-    layer: (JobId, LayerId),
+    task: TaskId,
     is_small: bool,
 }
 
@@ -98,7 +99,9 @@ impl Ready {
     fn stays(&self, paces: &Paces) -> bool {
         match &self.prepared.work {
             // Nobody knows how long a user's function takes this time.
-            Work::Run(inputs) => self.is_small && !inputs.calls_functions && paces.stays(self.layer),
+            Work::Run(inputs) => {
+                self.is_small && !inputs.calls_functions && paces.stays((self.task.job, self.task.layer))
+            }
             Work::Call(call) => call.function.is_quick,
             Work::Value(_) => true,
         }
@@ -137,6 +140,8 @@ impl Worker {
             tables,
             functions: functions.clone(),
         };
+        let lines = Lines::new();
+        let logs = lines.scope.clone();
         let actor = Actor {
             engine: Engine::new(config),
             started: Instant::now(),
@@ -152,6 +157,7 @@ impl Worker {
             paces: Paces::default(),
             sizes_changed: false,
             moves_told: Instant::now(),
+            lines,
             results: BTreeMap::new(),
             tasks: JoinSet::new(),
             is_spilling: false,
@@ -159,9 +165,9 @@ impl Worker {
             commands: Vec::new(),
             end: None,
         };
-        let actor = tokio::spawn(async move {
+        let actor = tokio::spawn(logs.future(async move {
             let _ = end.send(Some(actor.run(inputs).await));
-        });
+        }));
         Ok(WorkerHandle {
             store,
             inbox,
@@ -242,6 +248,8 @@ struct Actor {
     sizes_changed: bool,
     /// When the scheduler was told what was moved.
     moves_told: Instant,
+    /// What is logged within is the worker's.
+    lines: Lines,
     results: BTreeMap<RunId, Chunk>,
     tasks: JoinSet<()>,
     is_spilling: bool,
@@ -412,7 +420,7 @@ impl Actor {
     /// Connects after a pause, and tries until it succeeds.
     fn connect(&mut self, first_pause: Duration) {
         let (connector, inbox) = (self.connector.clone(), self.inbox.clone());
-        self.tasks.spawn(async move {
+        self.tasks.spawn(self.lines.scope.clone().future(async move {
             tokio::time::sleep(first_pause).await;
             let mut pause = RECONNECT_PAUSES.0;
             let input = loop {
@@ -428,7 +436,7 @@ impl Actor {
             };
             // The actor may have ended meanwhile.
             let _ = inbox.send(input).await;
-        });
+        }));
     }
 
     fn execute(&mut self, command: Command) {
@@ -439,6 +447,7 @@ impl Actor {
                 {
                     status.resident_bytes = resident_bytes();
                 }
+                let is_status = matches!(message, ToScheduler::Status(_));
                 let tells_more = match &message {
                     ToScheduler::Status(_) => true,
                     ToScheduler::Reports(_) => self.moves_told.elapsed() >= MOVES_PAUSE,
@@ -447,6 +456,9 @@ impl Actor {
                 self.say(session, message);
                 if tells_more {
                     self.tell_moves(session);
+                }
+                if is_status {
+                    self.tell_lines(session);
                 }
             }
             Command::Reconnect { session } => {
@@ -478,7 +490,13 @@ impl Actor {
                 self.sizes_changed = true;
             }
             Command::Spill { target_bytes } => self.spill(target_bytes),
-            Command::Leave => self.end = Some(Ok(())),
+            Command::Leave => {
+                let lines = self.lines.take_all();
+                if let Some((session, report)) = self.link.as_ref().map(|link| link.0).zip(lines) {
+                    self.say(session, ToScheduler::Logs(report));
+                }
+                self.end = Some(Ok(()));
+            }
         }
     }
 
@@ -487,6 +505,13 @@ impl Actor {
         self.moves_told = Instant::now();
         if let Some(moved) = self.fetcher.store.moves.take() {
             self.say(session, ToScheduler::Moved(moved));
+        }
+    }
+
+    /// Says what was logged since it was told the last time.
+    fn tell_lines(&mut self, session: SessionId) {
+        if let Some(report) = self.lines.take() {
+            self.say(session, ToScheduler::Logs(report));
         }
     }
 
@@ -500,10 +525,9 @@ impl Actor {
 
     fn fetch(&mut self, run: RunId, task: TaskId, layer: Arc<LayerEntry>, holders: Vec<ChunkHolders>) {
         let is_small = layer.task_bytes(task.block) <= SMALL_TASK_BYTES_MAX;
-        let of_layer = (task.job, task.layer);
         let ready = move |prepared: Prepared| Ready {
             prepared,
-            layer: of_layer,
+            task,
             is_small,
         };
         // What lies in memory already is there at the first look; a task of its own would take longer. Nothing has
@@ -517,20 +541,22 @@ impl Actor {
             }
         }
         let (fetcher, inbox) = (self.fetcher.clone(), self.inbox.clone());
-        let fetch = self.tasks.spawn(async move {
-            let prepared = fetcher.prepare(&layer, task.block, holders).await;
-            let outcome = prepared.map(ready);
-            let _ = inbox.send(Input::Fetched { run, outcome }).await;
-        });
+        let fetch = self
+            .tasks
+            .spawn(self.lines.scope.of_task(task).future(async move {
+                let prepared = fetcher.prepare(&layer, task.block, holders).await;
+                let outcome = prepared.map(ready);
+                let _ = inbox.send(Input::Fetched { run, outcome }).await;
+            }));
         self.fetches.insert(run, fetch);
     }
 
     fn copy(&mut self, run: RunId, chunk: ChunkId, peers: Vec<Peer>) {
         let (fetcher, inbox) = (self.fetcher.clone(), self.inbox.clone());
-        let fetch = self.tasks.spawn(async move {
+        let fetch = self.tasks.spawn(self.lines.scope.clone().future(async move {
             let chunk = fetcher.copy(chunk, &peers).await;
             let _ = inbox.send(Input::Copied { run, chunk }).await;
-        });
+        }));
         self.fetches.insert(run, fetch);
     }
 
@@ -555,9 +581,11 @@ impl Actor {
             .remove(&run)
             .expect("the engine computes what was fetched");
         let stays = ready.stays(&self.paces);
-        let Ready { prepared, layer, .. } = ready;
+        let Ready { prepared, task, .. } = ready;
+        let layer = (task.job, task.layer);
+        let logs = self.lines.scope.of_task(task);
         if stays {
-            let ((chunk, outcome), took) = timed(|| compute(prepared, &self.fetcher.tables));
+            let ((chunk, outcome), took) = timed(|| logs.run(|| compute(prepared, &self.fetcher.tables)));
             return self.take(Input::Computed {
                 run,
                 layer,
@@ -572,7 +600,7 @@ impl Actor {
         self.cpu.run(slot, move || {
             let began = Instant::now();
             let cpu_before = calls_user.then(cpu_time);
-            let ((chunk, outcome), took) = timed(|| compute(prepared, &tables));
+            let ((chunk, outcome), took) = timed(|| logs.run(|| compute(prepared, &tables)));
             if let Some(before) = cpu_before {
                 store
                     .moves
@@ -605,9 +633,10 @@ impl Actor {
         self.is_spilling = true;
         debug!(target_bytes, "spilling");
         let (store, inbox) = (self.fetcher.store.clone(), self.inbox.clone());
+        let logs = self.lines.scope.clone();
         self.tasks.spawn(async move {
-            let spill =
-                tokio::task::spawn_blocking(move || (store.spill_to(target_bytes), store.disk_bytes_per_s()));
+            let work = move || (store.spill_to(target_bytes), store.disk_bytes_per_s());
+            let spill = tokio::task::spawn_blocking(move || logs.run(work));
             let (took_all, bytes_per_s) = spill.await.unwrap_or_default();
             let spilled = Input::Spilled {
                 took_all,

@@ -17,6 +17,7 @@ mod error;
 mod fetch;
 mod functions;
 mod limit;
+mod lines;
 mod mixed;
 mod moves;
 mod options;

@@ -4,6 +4,7 @@ mod block_functions;
 mod embedded;
 mod functions;
 mod lengths;
+mod logged;
 mod metrics;
 mod moved;
 mod own_worker;

@@ -1,4 +1,5 @@
 mod autoscale;
+mod lines;
 
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
@@ -221,7 +222,12 @@ impl Cluster {
     }
 
     fn tell(&self, record: Record) {
-        self.feed.record(self.now_us(), record);
+        let now_us = self.now_us();
+        let logged = lines::of(now_us, &record);
+        self.feed.record(now_us, record);
+        logged
+            .into_iter()
+            .for_each(|record| self.feed.record(now_us, record));
     }
 
     /// Between 0 and 1.

@@ -20,6 +20,7 @@ mod frame;
 mod held;
 mod history;
 mod jobs;
+mod lines;
 mod lives;
 mod loads;
 mod log;
@@ -47,6 +48,8 @@ mod array_tests;
 #[cfg(test)]
 mod finding_tests;
 #[cfg(test)]
+mod line_tests;
+#[cfg(test)]
 mod story_tests;
 #[cfg(test)]
 mod tests;
@@ -66,6 +69,7 @@ use self::{
     forget::Forgotten,
     held::OperationHistory,
     jobs::{JobTable, rounded},
+    lines::LineRing,
     log::TaskLog,
     meters::Meters,
     rate::EndCounts,
@@ -91,6 +95,7 @@ pub use self::{
     },
     held::OPERATION_SERIES_COUNT_MAX,
     history::{HISTORY_BUCKET_COUNT, HISTORY_BUCKET_US},
+    lines::{LINE_BYTES_MAX, LINE_COUNT_MAX, LINE_TEXT_BYTES_MAX, LINE_TOLD_MAX, LineQuery, LineRow, Lines},
     lives::{
         DecisionRow, LIFE_COUNT_MAX, LifeEvent, LifeEventKind, LifeState, ScalingStory,
         WORKER_STEP_COUNT_MAX, WorkerLife,
@@ -158,6 +163,7 @@ pub struct Aggregator {
     /// Whether ended tasks are kept out of the task stream: a film has them all on its timeline.
     without_stream: bool,
     log: TaskLog,
+    lines: LineRing,
     tiles: TileCache,
     ends: EndCounts,
     traffic: Traffic,
@@ -295,6 +301,10 @@ impl Aggregator {
                 self.with_worker(worker, |table| table.report(at_us, status))
             }
             Record::Moved { worker, moves, lost } => self.moved(at_us, worker, &moves, lost),
+            Record::Logged { source, lines, lost } => {
+                self.lines.take(source, &lines, lost);
+                true
+            }
         };
         self.rejected_count += u64::from(!is_sound);
     }

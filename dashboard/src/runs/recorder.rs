@@ -132,6 +132,7 @@ impl Recorder {
             Record::TaskAssigned { .. } | Record::TaskStarted { .. } => {}
             // What was moved, and how many workers were wanted, is not part of a replay.
             Record::Moved { .. }
+            | Record::Logged { .. }
             | Record::WorkerRetiring { .. }
             | Record::WorkerStays { .. }
             | Record::WorkerStarting { .. }

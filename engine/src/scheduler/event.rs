@@ -4,7 +4,9 @@ use bytes::Bytes;
 use graticule_plan::{ChunkId, JobId, Key, LayerId, Plan, TaskId, WorkerId};
 
 use super::RetireProgress;
-use crate::{Announce, BlockRun, Moved, Peer, SessionId, TaskTimes, ToScheduler, ToWorker, WorkerStatus};
+use crate::{
+    Announce, BlockRun, LogReport, Moved, Peer, SessionId, TaskTimes, ToScheduler, ToWorker, WorkerStatus,
+};
 
 /// One connected client, as the shell numbers it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -246,6 +248,13 @@ pub enum Observation {
         worker: WorkerId,
         /// What it moved.
         moved: Moved,
+    },
+    /// A worker told what it logged.
+    Logged {
+        /// The worker.
+        worker: WorkerId,
+        /// What it logged.
+        report: LogReport,
     },
     /// A job began.
     JobStarted {

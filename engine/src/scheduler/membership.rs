@@ -96,6 +96,11 @@ impl Scheduler {
                 self.out
                     .push(Command::Observe(Observation::Moved { worker, moved }));
             }
+            ToScheduler::Logs(mut report) => {
+                report.bound();
+                self.out
+                    .push(Command::Observe(Observation::Logged { worker, report }));
+            }
         }
     }
 

@@ -18,6 +18,7 @@ use super::{
 };
 use crate::{
     calls::nested::{self, Held},
+    logged::Told,
     process::how_ended,
 };
 
@@ -131,6 +132,7 @@ impl Child {
             };
             let answer: Answer = read(&words)?;
             answer.forgot.into_iter().for_each(nested::forget);
+            answer.logged.into_iter().for_each(Told::keep);
             match answer.what {
                 What::Claim(token) => {
                     let held = Held::take(token);

@@ -18,7 +18,7 @@ use super::{
 use crate::{
     calls::{self, nested::Outcome},
     error::Failure,
-    functions,
+    functions, logged,
 };
 
 /// Bits of a token that count; those above are the child's number.
@@ -101,7 +101,8 @@ impl Worker {
 
     fn say(&self, what: What, tensors: &[Tensor]) -> io::Result<()> {
         let forgot = std::mem::take(&mut *locked(&self.forgot));
-        let words = write(&Answer { forgot, what })?;
+        let logged = logged::told();
+        let words = write(&Answer { forgot, logged, what })?;
         locked(&self.line).say(&words, tensors)
     }
 

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::functions::BlockAsk;
+use crate::{functions::BlockAsk, logged::Told};
 
 /// What a worker says. The first tensor is the function: its digest, and its pickle unless the child has it.
 #[derive(Debug, Serialize, Deserialize)]
@@ -20,6 +20,8 @@ pub(super) enum Ask {
 pub(super) struct Answer {
     /// Calls within calls that nobody holds any more.
     pub(super) forgot: Vec<u64>,
+    /// What was logged since the last word.
+    pub(super) logged: Vec<Told>,
     pub(super) what: What,
 }
 

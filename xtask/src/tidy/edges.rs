@@ -44,10 +44,16 @@ const RULES: &[Rule] = &[
     rule("graticule-transfer", &["plan", "kernel", "proto"]),
     rule("graticule-data", &["plan", "ops", "kernel"]),
     rule("graticule-dashboard", &["plan"]),
-    rule("graticule-scheduler", &["plan", "engine", "proto", "dashboard"]),
+    rule("graticule-logs", &["plan", "engine"]),
+    rule(
+        "graticule-scheduler",
+        &["plan", "engine", "proto", "dashboard", "logs"],
+    ),
     rule(
         "graticule-worker",
-        &["plan", "ops", "engine", "kernel", "data", "proto", "transfer"],
+        &[
+            "plan", "ops", "engine", "kernel", "data", "proto", "transfer", "logs",
+        ],
     ),
     Rule {
         from: "graticule-client",
@@ -65,6 +71,7 @@ const RULES: &[Rule] = &[
             "array",
             "data",
             "client",
+            "logs",
             "scheduler",
             "transfer",
             "worker",
@@ -82,6 +89,7 @@ const RULES: &[Rule] = &[
             "proto",
             "transfer",
             "data",
+            "logs",
             "scheduler",
             "worker",
             "client",

@@ -3,7 +3,7 @@
  * a file.
  */
 export const PAGES = [
-  'overview', 'array', 'expression', 'timeline', 'workers', 'memory', 'scaling', 'communication', 'insights', 'runs', 'task', 'worker',
+  'overview', 'array', 'expression', 'timeline', 'workers', 'memory', 'scaling', 'communication', 'insights', 'logs', 'runs', 'task', 'worker',
 ] as const;
 
 export type PageName = (typeof PAGES)[number];

@@ -1,0 +1,43 @@
+"""What functions log, on its way to the dashboard."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+from . import _graticule
+
+#: Records below this level stay in their process.
+LEVEL = logging.WARNING
+
+
+def collect(of_functions: bool = False) -> None:
+    """Has the records of `logging` told to the cluster, beside whatever handlers do with them.
+
+    Not a handler: with one on the root logger `logging.basicConfig` in a function would do nothing, and warnings would not
+    be written to standard error any more. `of_functions` leaves out what is logged outside of functions of a cluster, such as
+    in a program that has a cluster within itself.
+    """
+    make = logging.getLogRecordFactory()
+    if getattr(make, "_is_told", False):
+        return
+
+    def made(*args: Any, **kwargs: Any) -> logging.LogRecord:
+        record = make(*args, **kwargs)
+        if record.levelno >= LEVEL and (not of_functions or _graticule.running_worker() is not None):
+            _note(record)
+        return record
+
+    made._is_told = True  # type: ignore[attr-defined]
+    logging.setLogRecordFactory(made)
+
+
+def _note(record: logging.LogRecord) -> None:
+    try:
+        text = record.getMessage()
+        if record.exc_info and record.exc_info[1] is not None:
+            text = f"{text}\n{type(record.exc_info[1]).__name__}: {record.exc_info[1]}"
+        _graticule.note_record(record.levelno, record.name, text)
+    except Exception:
+        # As with handlers, what is wrong with a record is no failure of who logs it; they tell of it.
+        pass

@@ -1,0 +1,75 @@
+//! What Python and the native code log, on its way to the dashboard.
+
+use graticule_logs::{LogLevel, LogLine, note, rest};
+use pyo3::prelude::*;
+use serde::{Deserialize, Serialize};
+use tracing_subscriber::{layer::SubscriberExt, registry};
+
+/// Lines that a child process tells with one word; more wait for the next.
+const TOLD_COUNT_MAX: usize = 64;
+
+/// The numbers of Python's levels from which on a line is an error, and a warning.
+const ERROR: i32 = 40;
+const WARNING: i32 = 30;
+
+/// Collects what this process logs, for the dashboards of the clusters in it.
+pub(crate) fn collect() {
+    // An error means that it is done already.
+    let _ = tracing::subscriber::set_global_default(registry().with(graticule_logs::layer()));
+}
+
+/// Keeps a record of Python's `logging`: of the task whose function runs on this thread, if one does.
+#[pyfunction]
+fn note_record(level: i32, name: &str, text: &str) {
+    let level = match level {
+        ERROR.. => LogLevel::Error,
+        WARNING.. => LogLevel::Warn,
+        _ => LogLevel::Info,
+    };
+    note(LogLine::new(level, name, text));
+}
+
+pub(crate) fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    module.add_function(wrap_pyfunction!(note_record, module)?)
+}
+
+/// A line as a child process tells it to its worker.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Told {
+    level: u8,
+    target: String,
+    text: String,
+    count: u64,
+}
+
+/// What this process has logged since it told the last time.
+pub(crate) fn told() -> Vec<Told> {
+    let report = rest().take(TOLD_COUNT_MAX).unwrap_or_default();
+    let lines = report.lines.into_iter().map(|line| Told {
+        level: line.level as u8,
+        target: line.target.as_ref().into(),
+        text: line.text.as_ref().into(),
+        count: line.count,
+    });
+    let lost = (report.lost > 0).then(|| Told {
+        level: LogLevel::Warn as u8,
+        target: module_path!().into(),
+        text: "lines of a function had no room".into(),
+        count: report.lost,
+    });
+    lines.chain(lost).collect()
+}
+
+impl Told {
+    /// Keeps it as a line of the task for which the child works.
+    pub(crate) fn keep(self) {
+        let level = match self.level {
+            0 => LogLevel::Info,
+            1 => LogLevel::Warn,
+            _ => LogLevel::Error,
+        };
+        let mut line = LogLine::new(level, &self.target, &self.text);
+        line.count = self.count.max(1);
+        note(line);
+    }
+}
