@@ -34,6 +34,7 @@ mod guard;
 mod http;
 mod hub;
 mod moved;
+mod panels;
 mod record;
 mod runs;
 

@@ -36,6 +36,7 @@ async function serving(program: string, words: string[]): Promise<Replay> {
   return {
     url: value,
     stop: async () => {
+      if (child.exitCode !== null) return;
       const ended = once(child, 'exit');
       child.stdin?.end();
       await ended;
@@ -46,7 +47,8 @@ async function serving(program: string, words: string[]): Promise<Replay> {
 export async function browser(): Promise<Browser> {
   return chromium.launch({
     executablePath: process.env['GRATICULE_CHROMIUM'] ?? '/usr/bin/chromium',
-    args: ['--no-sandbox', '--headless=new'],
+    // Names of sites that tests make up lead here.
+    args: ['--no-sandbox', '--headless=new', '--host-resolver-rules=MAP *.example 127.0.0.1'],
   });
 }
 
