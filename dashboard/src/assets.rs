@@ -1,5 +1,12 @@
 use std::{io::Write, sync::OnceLock};
 
+use axum::{
+    Router,
+    extract::Path,
+    http::{HeaderMap, StatusCode, header},
+    response::{IntoResponse, Response},
+    routing::get,
+};
 use bytes::Bytes;
 use flate2::{Compression, write::GzEncoder};
 use graticule_plan::Digest;
@@ -43,6 +50,67 @@ pub(crate) fn find(path: &str) -> Option<&'static Asset> {
     ASSETS.iter().find(|asset| asset.path == path)
 }
 
+/// The routes of the page's files.
+pub(crate) fn routes<S: Clone + Send + Sync + 'static>() -> Router<S> {
+    Router::new()
+        .route("/", get(page))
+        .route("/assets/{*path}", get(asset))
+}
+
+async fn page(headers: HeaderMap) -> Response {
+    match find("index.html") {
+        Some(asset) => serve_asset(asset, &headers),
+        None => StatusCode::NOT_FOUND.into_response(),
+    }
+}
+
+async fn asset(Path(path): Path<String>, headers: HeaderMap) -> Response {
+    match find(&format!("assets/{path}")) {
+        Some(asset) => serve_asset(asset, &headers),
+        None => (StatusCode::NOT_FOUND, "no such file\n").into_response(),
+    }
+}
+
+/// Names are stable, so a browser asks each time and is told by the tag that it has the file already.
+fn serve_asset(asset: &'static Asset, headers: &HeaderMap) -> Response {
+    let text_of = |name| headers.get(name).and_then(|value| value.to_str().ok());
+    let takes_gzip = text_of(header::ACCEPT_ENCODING).is_some_and(accepts_gzip);
+    let compressed = asset.compressed().filter(|_| takes_gzip);
+    let etag = match compressed {
+        Some(_) => asset.etag().replacen('"', "\"gzip-", 1),
+        None => asset.etag(),
+    };
+    let caching = [
+        (header::ETAG, etag.clone()),
+        (header::CACHE_CONTROL, "no-cache".to_owned()),
+        (header::VARY, "Accept-Encoding".to_owned()),
+    ];
+    if text_of(header::IF_NONE_MATCH).is_some_and(|tags| {
+        tags.split(',')
+            .any(|tag| tag.trim().trim_start_matches("W/") == etag)
+    }) {
+        return (StatusCode::NOT_MODIFIED, caching).into_response();
+    }
+    let kind = [(header::CONTENT_TYPE, asset.content_type)];
+    match compressed {
+        Some(content) => (caching, kind, [(header::CONTENT_ENCODING, "gzip")], content).into_response(),
+        None => (caching, kind, asset.content).into_response(),
+    }
+}
+
+/// Whether gzip is among the encodings, and not with the weight 0.
+fn accepts_gzip(encodings: &str) -> bool {
+    encodings.split(',').any(|encoding| {
+        let mut parts = encoding.split(';').map(str::trim);
+        let is_gzip = parts.next().is_some_and(|name| name.eq_ignore_ascii_case("gzip"));
+        let is_refused = parts.any(|part| {
+            part.strip_prefix("q=")
+                .is_some_and(|weight| weight.parse() == Ok(0.0))
+        });
+        is_gzip && !is_refused
+    })
+}
+
 impl Asset {
     /// The content as gzip, if that is shorter. It is made when it is asked for the first time.
     pub(crate) fn compressed(&self) -> Option<Bytes> {
@@ -63,13 +131,13 @@ impl Asset {
 
 #[cfg(test)]
 mod tests {
-    use std::{collections::BTreeSet, fs, path::Path};
+    use std::{collections::BTreeSet, fs, path::Path as FilePath};
 
     use super::*;
 
     #[test]
     fn every_built_file_is_embedded_and_the_page_stays_small() {
-        let dist = Path::new(env!("CARGO_MANIFEST_DIR")).join("web/dist");
+        let dist = FilePath::new(env!("CARGO_MANIFEST_DIR")).join("web/dist");
         let names = |folder: &str| -> Vec<String> {
             fs::read_dir(dist.join(folder))
                 .expect("the page is built")

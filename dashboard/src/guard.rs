@@ -7,18 +7,45 @@ use axum::{
     response::{IntoResponse, Response},
 };
 
-/// Scripts and styles from here only, none inline; nothing is loaded from or sent to anywhere else.
+/// Scripts and styles from here only, none inline; nothing is loaded from or sent to anywhere else. Who may frame the
+/// page is said behind it.
 const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; \
      font-src 'self'; connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'self'";
+
+/// Notebook servers of this machine, which listen on a port of their own.
+const LOCAL_FRAMES: &str = "localhost:* 127.0.0.1:*";
 
 /// Who may ask: keeps pages of other sites from reading along through the viewer's own browser.
 #[derive(Debug, Clone)]
 pub(crate) struct Guard {
     /// Names beside the loopback ones, such as that of a proxy, in lower case.
-    pub(crate) host_names: Arc<[String]>,
+    host_names: Arc<[String]>,
+    policy: HeaderValue,
 }
 
 impl Guard {
+    /// Admits those who ask for a loopback name or one of `host_names`, which are in lower case. Pages under those names,
+    /// at any port, may also show the dashboard in a frame: it only reads, and obeys no click.
+    pub(crate) fn new(host_names: Vec<String>) -> Self {
+        let is_plain = |name: &&String| {
+            name.bytes()
+                .all(|it| it.is_ascii_alphanumeric() || b".-".contains(&it))
+        };
+        let named = host_names
+            .iter()
+            .filter(is_plain)
+            .map(|name| format!(" {name}:*"));
+        let policy = format!(
+            "{CONTENT_SECURITY_POLICY} {LOCAL_FRAMES}{}",
+            named.collect::<String>()
+        );
+        Self {
+            host_names: host_names.into(),
+            policy: HeaderValue::try_from(policy)
+                .expect("only letters, digits and signs that may stand there"),
+        }
+    }
+
     /// Whether `host`, a name or address with or without a port, is one that the dashboard goes by.
     ///
     /// A name that an attacker points at 127.0.0.1 (DNS rebinding) is not.
@@ -70,6 +97,7 @@ fn host_name(host: &str) -> &str {
 
 /// Turns away what the guard does not admit, and puts the security headers on each answer.
 pub(crate) async fn check(State(guard): State<Guard>, request: Request, next: Next) -> Response {
+    let policy = guard.policy.clone();
     let mut response = if let Err(why) = guard.admits(request.uri(), request.headers()) {
         (StatusCode::FORBIDDEN, why).into_response()
     } else if request.method() != Method::GET && request.method() != Method::HEAD {
@@ -78,10 +106,7 @@ pub(crate) async fn check(State(guard): State<Guard>, request: Request, next: Ne
         next.run(request).await
     };
     let headers = response.headers_mut();
-    headers.insert(
-        header::CONTENT_SECURITY_POLICY,
-        HeaderValue::from_static(CONTENT_SECURITY_POLICY),
-    );
+    headers.insert(header::CONTENT_SECURITY_POLICY, policy);
     headers.insert(
         header::X_CONTENT_TYPE_OPTIONS,
         HeaderValue::from_static("nosniff"),
@@ -99,9 +124,10 @@ mod tests {
     use super::*;
 
     fn guard() -> Guard {
-        Guard {
-            host_names: Arc::new(["hub.example.org".to_owned()]),
-        }
+        Guard::new(vec![
+            "hub.example.org".to_owned(),
+            "evil; script-src *".to_owned(),
+        ])
     }
 
     #[test]
@@ -133,6 +159,15 @@ mod tests {
         ] {
             assert!(!guard().knows(host), "{host}");
         }
+    }
+
+    #[test]
+    fn pages_under_known_names_may_frame_it_and_others_not() {
+        let policy = guard().policy;
+        let policy = policy.to_str().expect("text");
+        let (before, frames) = policy.split_once("frame-ancestors ").expect("who may frame it");
+        assert_eq!(frames, "'self' localhost:* 127.0.0.1:* hub.example.org:*");
+        assert!(!before.contains('*'));
     }
 
     #[test]

@@ -14,7 +14,7 @@ use axum::{
         Path, State,
         ws::{Message, WebSocket, WebSocketUpgrade},
     },
-    http::{HeaderMap, HeaderValue, StatusCode, header},
+    http::{HeaderValue, StatusCode, header},
     middleware,
     response::{IntoResponse, Response},
     routing::get,
@@ -33,10 +33,10 @@ use tracing::{info, warn};
 use crate::{
     DashboardError, FeedReceiver,
     aggregate::{FORMAT_VERSION, RowKey},
-    answers,
-    assets::{self, Asset},
+    answers, assets,
     guard::{self, Guard},
     hub::{Frame, Hub, Question, Topic},
+    panels,
     runs::{Recording, Shelf, open_folder},
 };
 
@@ -179,9 +179,7 @@ impl Dashboard {
             hub,
             viewers: Arc::new(Semaphore::new(VIEWER_COUNT_MAX)),
             started: options.started,
-            guard: Guard {
-                host_names: host_names.into(),
-            },
+            guard: Guard::new(host_names),
         };
         Ok(Self { watch, shelf, thread })
     }
@@ -189,14 +187,14 @@ impl Dashboard {
     /// The routes of the page.
     fn router(&self) -> Router {
         Router::new()
-            .route("/", get(|headers: HeaderMap| async move { page(&headers) }))
-            .route("/assets/{*path}", get(asset))
             .route("/api/snapshot", get(snapshot))
             .route("/api/live", get(live))
             .route("/api/live/arrays/{job}", get(live_arrays))
             .route("/api/events", get(events))
             .route("/api/events/arrays/{job}", get(events_arrays))
+            .merge(assets::routes())
             .merge(answers::routes())
+            .merge(panels::routes())
             .route("/metrics", get(metrics))
             .route("/api/health", get(health))
             .with_state(self.watch.clone())
@@ -249,60 +247,6 @@ impl Drop for DashboardHandle {
             self.hub.stop();
         }
     }
-}
-
-fn page(headers: &HeaderMap) -> Response {
-    match assets::find("index.html") {
-        Some(asset) => serve_asset(asset, headers),
-        None => StatusCode::NOT_FOUND.into_response(),
-    }
-}
-
-async fn asset(Path(path): Path<String>, headers: HeaderMap) -> Response {
-    match assets::find(&format!("assets/{path}")) {
-        Some(asset) => serve_asset(asset, &headers),
-        None => (StatusCode::NOT_FOUND, "no such file\n").into_response(),
-    }
-}
-
-/// Names are stable, so a browser asks each time and is told by the tag that it has the file already.
-fn serve_asset(asset: &'static Asset, headers: &HeaderMap) -> Response {
-    let text_of = |name| headers.get(name).and_then(|value| value.to_str().ok());
-    let takes_gzip = text_of(header::ACCEPT_ENCODING).is_some_and(accepts_gzip);
-    let compressed = asset.compressed().filter(|_| takes_gzip);
-    let etag = match compressed {
-        Some(_) => asset.etag().replacen('"', "\"gzip-", 1),
-        None => asset.etag(),
-    };
-    let caching = [
-        (header::ETAG, etag.clone()),
-        (header::CACHE_CONTROL, "no-cache".to_owned()),
-        (header::VARY, "Accept-Encoding".to_owned()),
-    ];
-    if text_of(header::IF_NONE_MATCH).is_some_and(|tags| {
-        tags.split(',')
-            .any(|tag| tag.trim().trim_start_matches("W/") == etag)
-    }) {
-        return (StatusCode::NOT_MODIFIED, caching).into_response();
-    }
-    let kind = [(header::CONTENT_TYPE, asset.content_type)];
-    match compressed {
-        Some(content) => (caching, kind, [(header::CONTENT_ENCODING, "gzip")], content).into_response(),
-        None => (caching, kind, asset.content).into_response(),
-    }
-}
-
-/// Whether gzip is among the encodings, and not with the weight 0.
-fn accepts_gzip(encodings: &str) -> bool {
-    encodings.split(',').any(|encoding| {
-        let mut parts = encoding.split(';').map(str::trim);
-        let is_gzip = parts.next().is_some_and(|name| name.eq_ignore_ascii_case("gzip"));
-        let is_refused = parts.any(|part| {
-            part.strip_prefix("q=")
-                .is_some_and(|weight| weight.parse() == Ok(0.0))
-        });
-        is_gzip && !is_refused
-    })
 }
 
 pub(crate) const FRESH_JSON: [(header::HeaderName, &str); 2] = [

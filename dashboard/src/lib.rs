@@ -35,6 +35,7 @@ mod http;
 mod hub;
 mod logline;
 mod moved;
+mod panels;
 mod record;
 mod runs;
 

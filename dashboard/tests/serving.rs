@@ -1,6 +1,6 @@
 //! The served dashboard: real sockets on loopback, spoken to without a browser.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use graticule_dashboard::{
     Dashboard, DashboardError, DashboardHandle, DashboardOptions, Feed, JobOutcome, LayerInfo, Record,
@@ -396,4 +396,20 @@ async fn the_arrays_of_a_job_are_followed_by_events_in_base64() {
     timeout(DEADLINE, handle.shutdown())
         .await
         .expect("a viewer does not hold the shutdown up");
+}
+
+#[tokio::test]
+async fn its_panels_are_listed_as_dasks_extension_for_jupyterlab_asks_for_them() {
+    let (_feed, handle) = start().await;
+    let answer = fetch(&handle, "/individual-plots.json", "").await;
+    assert!(answer.starts_with("HTTP/1.1 200 OK\r\n"), "{answer}");
+    let panels: BTreeMap<String, String> = serde_json::from_str(body(&answer)).expect("titles and addresses");
+    assert_eq!(panels["Timeline"], "#/timeline?embedded");
+    // Relative, since the extension puts the address that it was given before them.
+    assert!(
+        panels
+            .values()
+            .all(|path| path.starts_with("#/") && path.ends_with("?embedded"))
+    );
+    handle.shutdown().await;
 }

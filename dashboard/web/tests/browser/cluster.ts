@@ -1,6 +1,7 @@
 import { spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import { createInterface } from 'node:readline';
+import { fileURLToPath } from 'node:url';
 
 import { chromium, type Browser, type Page } from 'playwright-core';
 import { afterAll, afterEach, beforeAll } from 'vitest';
@@ -19,13 +20,23 @@ export async function replay(...options: string[]): Promise<Replay> {
     if (!url) throw new Error('set GRATICULE_REPLAY_BIN to the built example `replay`, or GRATICULE_DASHBOARD_URL');
     return { url, stop: async () => {} };
   }
-  const child: ChildProcess = spawn(binary, options, { stdio: ['pipe', 'pipe', 'inherit'] });
-  if (!child.stdout || !child.stdin) throw new Error('the replay has no pipes');
+  return serving(binary, options);
+}
+
+/** Starts a reverse proxy before what is at `url`, below `prefix`. */
+export const proxied = (url: string, prefix: string, ...options: string[]): Promise<Replay> =>
+  serving(process.execPath, [fileURLToPath(new URL('proxy.mjs', import.meta.url)), url, prefix, ...options]);
+
+/** A process that says an address on its first line, and ends with its input. */
+async function serving(program: string, words: string[]): Promise<Replay> {
+  const child: ChildProcess = spawn(program, words, { stdio: ['pipe', 'pipe', 'inherit'] });
+  if (!child.stdout || !child.stdin) throw new Error(`${program} has no pipes`);
   const { value } = await createInterface(child.stdout)[Symbol.asyncIterator]().next();
-  if (typeof value !== 'string') throw new Error(`the replay ended before it said its address: ${binary}`);
+  if (typeof value !== 'string') throw new Error(`${program} ended before it said its address`);
   return {
     url: value,
     stop: async () => {
+      if (child.exitCode !== null) return;
       const ended = once(child, 'exit');
       child.stdin?.end();
       await ended;
@@ -36,7 +47,8 @@ export async function replay(...options: string[]): Promise<Replay> {
 export async function browser(): Promise<Browser> {
   return chromium.launch({
     executablePath: process.env['GRATICULE_CHROMIUM'] ?? '/usr/bin/chromium',
-    args: ['--no-sandbox', '--headless=new'],
+    // Names of sites that tests make up lead here.
+    args: ['--no-sandbox', '--headless=new', '--host-resolver-rules=MAP *.example 127.0.0.1'],
   });
 }
 
@@ -44,6 +56,10 @@ export async function browser(): Promise<Browser> {
 export function stage() {
   let shared: Browser;
   const running: Replay[] = [];
+  const kept = (it: Replay) => {
+    running.push(it);
+    return it;
+  };
   beforeAll(async () => {
     shared = await browser();
   });
@@ -55,11 +71,8 @@ export function stage() {
   return {
     newPage: (options: Parameters<Browser['newPage']>[0] = {}) => shared.newPage(options),
     open: (url: string, options: Parameters<Browser['newPage']>[0] = {}) => open(shared, url, options),
-    started: async (...options: string[]) => {
-      const it = await replay(...options);
-      running.push(it);
-      return it;
-    },
+    started: async (...options: string[]) => kept(await replay(...options)),
+    behind: async (url: string, prefix: string, ...options: string[]) => kept(await proxied(url, prefix, ...options)),
   };
 }
 

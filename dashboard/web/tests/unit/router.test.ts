@@ -24,4 +24,10 @@ describe('addresses', () => {
     expect(parseRoute(liveAddressOf('runs'))).toEqual({ page: 'runs', parts: [] });
     for (const hash of ['#/run/', '#/run/x/task/1', '#/run/-1', '#/run/99999999999/']) expect(parseRoute(hash).run).toBeUndefined();
   });
+
+  it('say that a page is a panel', () => {
+    expect(parseRoute('#/?embedded')).toEqual({ page: 'overview', parts: [], embedded: true });
+    expect(parseRoute('#/run/7/task/3/5?embedded')).toEqual({ page: 'task', parts: [3, 5], run: 7, embedded: true });
+    expect(parseRoute('#/workers?other')).toEqual({ page: 'workers', parts: [] });
+  });
 });
