@@ -23,11 +23,11 @@ describe('log lines', () => {
     await until(page, 'logs', (text) => text.includes('job started') && text.includes('job ended'));
     await until(page, 'logs', (text) => /warning\s+worker-\d\s+HTTP 429/.test(text) && /error\s+worker-\d\s+cannot parse/.test(text) && text.includes('14 times'));
     await until(page, 'logs-facts', (text) => /errors\s*[1-9]/.test(text) && /warnings\s*[1-9]/.test(text));
-    const failed = page.getByTestId('log-line').filter({ hasText: 'task failed' }).first();
-    expect(await failed.getByRole('link').count()).toBe(2);
-    await failed.getByRole('link', { name: /read\+where \d+/ }).click();
+    const slow = page.getByTestId('log-line').filter({ hasText: 'HTTP 429' }).filter({ hasText: 'read+where' }).first();
+    expect(await slow.getByRole('link').count()).toBe(2);
+    await slow.getByRole('link', { name: /read\+where \d+/ }).click();
     await page.getByRole('link', { name: 'Log lines' }).click();
-    await until(page, 'logs', (text) => text.includes('task failed') && !text.includes('job started'));
+    await until(page, 'logs', (text) => text.includes('HTTP 429') && !text.includes('job started'));
     expect(page.url()).toMatch(/#\/logs\/0\/0\/\d+$/);
     await page.getByRole('button', { name: 'Show all' }).click();
     await until(page, 'logs', (text) => text.includes('job started'));
