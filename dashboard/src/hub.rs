@@ -22,6 +22,13 @@ use crate::{
 /// Time between two frames.
 pub(crate) const TICK: Duration = Duration::from_millis(100);
 
+/// Time between two times that records are taken in while they come in numbers: the queue holds an eighth of a second of half
+/// a million a second, so a thread that has to wait for its core loses none.
+const TAKE_IN: Duration = Duration::from_millis(20);
+
+/// From so many records at a time on, they come in numbers.
+const MANY_RECORD_COUNT: usize = 1 << 10;
+
 /// While nothing changes, a frame says that the dashboard is alive this often.
 const HEARTBEAT: Duration = Duration::from_millis(1_000);
 
@@ -162,6 +169,8 @@ impl Hub {
         let state = HubState {
             recorder: Recorder::new(cluster, began_unix_ms, first_key),
             writer,
+            news: 0,
+            latest: 0,
             receiver,
             aggregator: Aggregator::new(),
             publisher: Publisher::new(cluster),
@@ -254,6 +263,9 @@ struct HubState {
     recorder: Recorder,
     /// Who writes runs that end.
     writer: Option<RunWriter>,
+    /// Records that were taken in since the last tick, and the last time.
+    news: usize,
+    latest: usize,
     aggregator: Aggregator,
     publisher: Publisher,
     started: Instant,
@@ -276,7 +288,7 @@ impl HubState {
     fn run(mut self, inbox: &mpsc::Receiver<Request>) {
         let mut next_tick = Instant::now() + TICK;
         loop {
-            match inbox.recv_timeout(next_tick.saturating_duration_since(Instant::now())) {
+            match inbox.recv_timeout(self.pause_until(next_tick)) {
                 // Where a reply cannot be sent, whoever asked went away; where it is dropped, the answer is no.
                 Ok(Request::Follow(topic, reply)) => {
                     if let Some(frames) = self.follow(topic) {
@@ -311,7 +323,7 @@ impl HubState {
                     let _ = reply.send(self.now_us());
                 }
                 Ok(Request::Stop) | Err(RecvTimeoutError::Disconnected) => return self.finish(),
-                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Timeout) => self.take_in(),
             }
             // Also after a request, so that a flood of them delays no tick.
             if Instant::now() >= next_tick {
@@ -321,19 +333,29 @@ impl HubState {
         }
     }
 
+    fn pause_until(&self, next_tick: Instant) -> Duration {
+        let left = next_tick.saturating_duration_since(Instant::now());
+        if self.latest < MANY_RECORD_COUNT {
+            left
+        } else {
+            left.min(TAKE_IN)
+        }
+    }
+
     fn now_us(&self) -> u64 {
         u64::try_from(self.started.elapsed().as_micros()).unwrap_or(u64::MAX)
     }
 
-    fn take_in(&mut self) -> usize {
+    fn take_in(&mut self) {
         for key in self.recorder.settle() {
             self.hand_over(key);
         }
         let (aggregator, recorder) = (&mut self.aggregator, &mut self.recorder);
-        self.receiver.drain(|at_us, record| {
+        self.latest = self.receiver.drain(|at_us, record| {
             recorder.take(at_us, &record);
             aggregator.apply(at_us, record);
-        })
+        });
+        self.news += self.latest;
     }
 
     /// Hands a run that ended to who writes it; never waits for that.
@@ -355,7 +377,8 @@ impl HubState {
     }
 
     fn tick(&mut self) {
-        let news = self.take_in();
+        self.take_in();
+        let news = std::mem::take(&mut self.news);
         self.aggregator.sample(self.now_us());
         self.tick_cluster(news);
         self.tick_arrays();
