@@ -5,10 +5,7 @@ use std::{
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
-use axum::extract::ws::{Message, Utf8Bytes};
-use base64::{Engine, engine::general_purpose::STANDARD};
 use bytes::Bytes;
-use serde::Serialize;
 use tokio::sync::{broadcast, oneshot};
 
 use crate::{
@@ -16,6 +13,7 @@ use crate::{
     aggregate::{
         Activity, Aggregator, ArrayPublisher, Direction, Publisher, RosterOrder, RowKey, ServerFigures,
     },
+    encoded::{Frame, json},
     runs::{Archive, History, Recorder, RunKey, RunWriter},
 };
 
@@ -94,38 +92,6 @@ pub(crate) enum Question {
         to_us: u64,
         lanes: ((RowKey, u32), (RowKey, u32)),
     },
-}
-
-/// An encoded frame, shared by all that it is sent to.
-#[derive(Debug, Clone)]
-pub(crate) struct Frame {
-    /// Its number.
-    pub(crate) seq: u64,
-    content: Content,
-}
-
-#[derive(Debug, Clone)]
-enum Content {
-    Json(Utf8Bytes),
-    Binary(Bytes),
-}
-
-impl Frame {
-    /// As a message of a WebSocket.
-    pub(crate) fn into_message(self) -> Message {
-        match self.content {
-            Content::Json(text) => Message::Text(text),
-            Content::Binary(bytes) => Message::Binary(bytes),
-        }
-    }
-
-    /// As the text of a server-sent event: binary frames in base64.
-    pub(crate) fn into_text(self) -> Bytes {
-        match self.content {
-            Content::Json(text) => text.into(),
-            Content::Binary(bytes) => STANDARD.encode(bytes).into(),
-        }
-    }
 }
 
 #[derive(Debug)]
@@ -398,7 +364,7 @@ impl HubState {
         let delta = self
             .publisher
             .delta(&mut self.aggregator, now_us, self.receiver.dropped_count());
-        let frame = encode(delta.seq, &delta);
+        let frame = Frame::json(delta.seq, &delta);
         self.snapshot = None;
         // An error means that the last viewer went away meanwhile.
         let _ = self.frames.send(frame);
@@ -426,7 +392,7 @@ impl HubState {
             if let Some(delta) = array.publisher.delta(aggregator, &activity) {
                 array.snapshot = None;
                 // As above.
-                let _ = array.frames.send(binary(array.publisher.seq(), delta));
+                let _ = array.frames.send(Frame::binary(array.publisher.seq(), delta));
             }
         }
     }
@@ -462,7 +428,8 @@ impl HubState {
                 let WatchedArrays {
                     publisher, snapshot, ..
                 } = self.arrays.get_mut(&key)?;
-                let frame = snapshot.get_or_insert_with(|| binary(publisher.seq(), publisher.snapshot()));
+                let frame =
+                    snapshot.get_or_insert_with(|| Frame::binary(publisher.seq(), publisher.snapshot()));
                 Some(frame.clone())
             }
         }
@@ -479,7 +446,7 @@ impl HubState {
         }
         let (publisher, aggregator) = (&self.publisher, &self.aggregator);
         self.snapshot
-            .get_or_insert_with(|| encode(publisher.seq(), &publisher.snapshot(aggregator)))
+            .get_or_insert_with(|| Frame::json(publisher.seq(), &publisher.snapshot(aggregator)))
             .clone()
     }
 
@@ -515,24 +482,5 @@ impl HubState {
             } => json(&aggregator.timeline_sums(from_us, to_us, lanes)),
         };
         Some(answer.into())
-    }
-}
-
-fn json(value: &impl Serialize) -> String {
-    // What is sent holds no map with keys that are not text, and writing to memory never fails.
-    serde_json::to_string(value).expect("what is sent is plain JSON")
-}
-
-fn encode(seq: u64, frame: &impl Serialize) -> Frame {
-    Frame {
-        seq,
-        content: Content::Json(json(frame).into()),
-    }
-}
-
-fn binary(seq: u64, frame: Vec<u8>) -> Frame {
-    Frame {
-        seq,
-        content: Content::Binary(frame.into()),
     }
 }

@@ -13,6 +13,7 @@ import { stage, until } from './cluster';
  */
 const program = process.env['GRATICULE_FLOOD_BIN'];
 const TASKS = Number(process.env['GRATICULE_FLOOD_TASKS'] ?? 10_000_000);
+const RATE = Number(process.env['GRATICULE_FLOOD_RATE'] ?? 100_000);
 const { open } = stage();
 
 /** A dashboard that is told of very many tasks: its address, when it began, and what it says at its end. */
@@ -26,7 +27,8 @@ let running: ChildProcess | null = null;
 afterEach(async () => {
   if (!running) return;
   const ended = once(running, 'exit');
-  running.stdin?.end();
+  // It reads its input only once all is told.
+  running.kill();
   await ended;
   running = null;
 });
@@ -109,7 +111,7 @@ describe.runIf(program)('a flood of tasks', () => {
   });
 
   it('is all on the timeline, however long it was', async () => {
-    const { url, summary } = await flood(200_000, TASKS);
+    const { url, summary } = await flood(RATE, TASKS);
     const { page, complaints } = await open(`${url}#/timeline`);
     console.log(await summary);
     const timeline = (await (await fetch(`${url}api/timeline`)).json()) as { tasks: number; forgotten: number };
