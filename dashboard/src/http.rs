@@ -34,8 +34,9 @@ use crate::{
     DashboardError, FeedReceiver,
     aggregate::{FORMAT_VERSION, RowKey},
     answers, assets,
+    encoded::Frame,
     guard::{self, Guard},
-    hub::{Frame, Hub, Question, Topic},
+    hub::{Hub, Question, Topic},
     panels,
     runs::{Recording, Shelf, open_folder},
 };

@@ -5,10 +5,7 @@ use std::{
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
-use axum::extract::ws::{Message, Utf8Bytes};
-use base64::{Engine, engine::general_purpose::STANDARD};
 use bytes::Bytes;
-use serde::Serialize;
 use tokio::sync::{broadcast, oneshot};
 
 use crate::{
@@ -17,11 +14,19 @@ use crate::{
         Activity, Aggregator, ArrayPublisher, Direction, LineQuery, Publisher, RosterOrder, RowKey,
         ServerFigures,
     },
+    encoded::{Frame, json},
     runs::{Archive, History, Recorder, RunKey, RunWriter},
 };
 
 /// Time between two frames.
 pub(crate) const TICK: Duration = Duration::from_millis(100);
+
+/// Time between two times that records are taken in while they come in numbers: the queue holds an eighth of a second of half
+/// a million a second, so a thread that has to wait for its core loses none.
+const TAKE_IN: Duration = Duration::from_millis(20);
+
+/// From so many records at a time on, they come in numbers.
+const MANY_RECORD_COUNT: usize = 1 << 10;
 
 /// While nothing changes, a frame says that the dashboard is alive this often.
 const HEARTBEAT: Duration = Duration::from_millis(1_000);
@@ -92,38 +97,6 @@ pub(crate) enum Question {
     },
 }
 
-/// An encoded frame, shared by all that it is sent to.
-#[derive(Debug, Clone)]
-pub(crate) struct Frame {
-    /// Its number.
-    pub(crate) seq: u64,
-    content: Content,
-}
-
-#[derive(Debug, Clone)]
-enum Content {
-    Json(Utf8Bytes),
-    Binary(Bytes),
-}
-
-impl Frame {
-    /// As a message of a WebSocket.
-    pub(crate) fn into_message(self) -> Message {
-        match self.content {
-            Content::Json(text) => Message::Text(text),
-            Content::Binary(bytes) => Message::Binary(bytes),
-        }
-    }
-
-    /// As the text of a server-sent event: binary frames in base64.
-    pub(crate) fn into_text(self) -> Bytes {
-        match self.content {
-            Content::Json(text) => text.into(),
-            Content::Binary(bytes) => STANDARD.encode(bytes).into(),
-        }
-    }
-}
-
 #[derive(Debug)]
 enum Request {
     Follow(Topic, oneshot::Sender<broadcast::Receiver<Frame>>),
@@ -165,6 +138,8 @@ impl Hub {
         let state = HubState {
             recorder: Recorder::new(cluster, began_unix_ms, first_key),
             writer,
+            news: 0,
+            latest: 0,
             receiver,
             aggregator: Aggregator::new(),
             publisher: Publisher::new(cluster),
@@ -257,6 +232,9 @@ struct HubState {
     recorder: Recorder,
     /// Who writes runs that end.
     writer: Option<RunWriter>,
+    /// Records that were taken in since the last tick, and the last time.
+    news: usize,
+    latest: usize,
     aggregator: Aggregator,
     publisher: Publisher,
     started: Instant,
@@ -279,7 +257,7 @@ impl HubState {
     fn run(mut self, inbox: &mpsc::Receiver<Request>) {
         let mut next_tick = Instant::now() + TICK;
         loop {
-            match inbox.recv_timeout(next_tick.saturating_duration_since(Instant::now())) {
+            match inbox.recv_timeout(self.pause_until(next_tick)) {
                 // Where a reply cannot be sent, whoever asked went away; where it is dropped, the answer is no.
                 Ok(Request::Follow(topic, reply)) => {
                     if let Some(frames) = self.follow(topic) {
@@ -314,7 +292,7 @@ impl HubState {
                     let _ = reply.send(self.now_us());
                 }
                 Ok(Request::Stop) | Err(RecvTimeoutError::Disconnected) => return self.finish(),
-                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Timeout) => self.take_in(),
             }
             // Also after a request, so that a flood of them delays no tick.
             if Instant::now() >= next_tick {
@@ -324,19 +302,29 @@ impl HubState {
         }
     }
 
+    fn pause_until(&self, next_tick: Instant) -> Duration {
+        let left = next_tick.saturating_duration_since(Instant::now());
+        if self.latest < MANY_RECORD_COUNT {
+            left
+        } else {
+            left.min(TAKE_IN)
+        }
+    }
+
     fn now_us(&self) -> u64 {
         u64::try_from(self.started.elapsed().as_micros()).unwrap_or(u64::MAX)
     }
 
-    fn take_in(&mut self) -> usize {
+    fn take_in(&mut self) {
         for key in self.recorder.settle() {
             self.hand_over(key);
         }
         let (aggregator, recorder) = (&mut self.aggregator, &mut self.recorder);
-        self.receiver.drain(|at_us, record| {
+        self.latest = self.receiver.drain(|at_us, record| {
             recorder.take(at_us, &record);
             aggregator.apply(at_us, record);
-        })
+        });
+        self.news += self.latest;
     }
 
     /// Hands a run that ended to who writes it; never waits for that.
@@ -358,7 +346,8 @@ impl HubState {
     }
 
     fn tick(&mut self) {
-        let news = self.take_in();
+        self.take_in();
+        let news = std::mem::take(&mut self.news);
         self.aggregator.sample(self.now_us());
         self.tick_cluster(news);
         self.tick_arrays();
@@ -378,7 +367,7 @@ impl HubState {
         let delta = self
             .publisher
             .delta(&mut self.aggregator, now_us, self.receiver.dropped_count());
-        let frame = encode(delta.seq, &delta);
+        let frame = Frame::json(delta.seq, &delta);
         self.snapshot = None;
         // An error means that the last viewer went away meanwhile.
         let _ = self.frames.send(frame);
@@ -406,7 +395,7 @@ impl HubState {
             if let Some(delta) = array.publisher.delta(aggregator, &activity) {
                 array.snapshot = None;
                 // As above.
-                let _ = array.frames.send(binary(array.publisher.seq(), delta));
+                let _ = array.frames.send(Frame::binary(array.publisher.seq(), delta));
             }
         }
     }
@@ -442,7 +431,8 @@ impl HubState {
                 let WatchedArrays {
                     publisher, snapshot, ..
                 } = self.arrays.get_mut(&key)?;
-                let frame = snapshot.get_or_insert_with(|| binary(publisher.seq(), publisher.snapshot()));
+                let frame =
+                    snapshot.get_or_insert_with(|| Frame::binary(publisher.seq(), publisher.snapshot()));
                 Some(frame.clone())
             }
         }
@@ -459,7 +449,7 @@ impl HubState {
         }
         let (publisher, aggregator) = (&self.publisher, &self.aggregator);
         self.snapshot
-            .get_or_insert_with(|| encode(publisher.seq(), &publisher.snapshot(aggregator)))
+            .get_or_insert_with(|| Frame::json(publisher.seq(), &publisher.snapshot(aggregator)))
             .clone()
     }
 
@@ -496,24 +486,5 @@ impl HubState {
             } => json(&aggregator.timeline_sums(from_us, to_us, lanes)),
         };
         Some(answer.into())
-    }
-}
-
-fn json(value: &impl Serialize) -> String {
-    // What is sent holds no map with keys that are not text, and writing to memory never fails.
-    serde_json::to_string(value).expect("what is sent is plain JSON")
-}
-
-fn encode(seq: u64, frame: &impl Serialize) -> Frame {
-    Frame {
-        seq,
-        content: Content::Json(json(frame).into()),
-    }
-}
-
-fn binary(seq: u64, frame: Vec<u8>) -> Frame {
-    Frame {
-        seq,
-        content: Content::Binary(frame.into()),
     }
 }

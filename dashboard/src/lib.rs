@@ -28,6 +28,7 @@
 pub mod aggregate;
 mod answers;
 mod assets;
+mod encoded;
 mod error;
 mod feed;
 mod guard;

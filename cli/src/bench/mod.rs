@@ -10,6 +10,7 @@ mod peers;
 mod plan;
 mod scheduler;
 mod transfer;
+mod viewers;
 
 use std::process::ExitCode;
 
@@ -53,6 +54,11 @@ enum Bench {
     /// The process from which `transfer` fetches.
     #[command(hide = true)]
     TransferStore(transfer::StoreArgs),
+    /// What viewers of the dashboard cost the scheduler, with workers that do nothing.
+    Viewers(viewers::Args),
+    /// The process of those viewers.
+    #[command(hide = true)]
+    ViewersWatch(viewers::WatchArgs),
 }
 
 /// Figures of one question, as a person and as a program want them.
@@ -76,6 +82,8 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
         Bench::Scheduler(args) => scheduler::run(&args)?,
         Bench::Transfer(args) => transfer::run(&args).await?,
         Bench::TransferStore(args) => return transfer::serve(&args).await,
+        Bench::Viewers(args) => viewers::run(&args).await?,
+        Bench::ViewersWatch(args) => return viewers::watch(&args).await,
     };
     if args.json {
         terminal::say(&report.figures.to_string())?;

@@ -10,8 +10,8 @@ use super::{
 /// Tasks of one segment.
 const SEGMENT_TASK_COUNT: usize = 512;
 
-/// Bytes that segments may take; then the oldest are forgotten, and counted.
-const LOG_BYTES_MAX: usize = 64 << 20;
+/// Bytes that segments may take, some thirteen million tasks; then the oldest are forgotten, and counted.
+const LOG_BYTES_MAX: usize = 128 << 20;
 
 /// A slot of a worker.
 pub(super) type Lane = (RowKey, u32);
