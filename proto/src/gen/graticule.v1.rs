@@ -261,6 +261,71 @@ impl LayerKind {
         }
     }
 }
+/// What a worker logged since it told the last time.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct Logs {
+    #[prost(message, repeated, tag = "1")]
+    pub lines: ::prost::alloc::vec::Vec<LogLine>,
+    /// Lines that had no room.
+    #[prost(uint64, tag = "2")]
+    pub lost: u64,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct LogLine {
+    #[prost(enumeration = "log_line::Level", tag = "1")]
+    pub level: i32,
+    #[prost(string, tag = "2")]
+    pub target: ::prost::alloc::string::String,
+    #[prost(string, tag = "3")]
+    pub text: ::prost::alloc::string::String,
+    /// What it concerns.
+    #[prost(uint64, optional, tag = "4")]
+    pub job: ::core::option::Option<u64>,
+    #[prost(message, optional, tag = "5")]
+    pub task: ::core::option::Option<TaskId>,
+    #[prost(uint64, optional, tag = "6")]
+    pub worker: ::core::option::Option<u64>,
+    /// How often it was logged.
+    #[prost(uint64, tag = "7")]
+    pub count: u64,
+    /// How long before the message it was logged first and last.
+    #[prost(uint64, tag = "8")]
+    pub first_ago_us: u64,
+    #[prost(uint64, tag = "9")]
+    pub last_ago_us: u64,
+}
+/// Nested message and enum types in `LogLine`.
+pub mod log_line {
+    #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+    #[repr(i32)]
+    pub enum Level {
+        Info = 0,
+        Warn = 1,
+        Error = 2,
+    }
+    impl Level {
+        /// String value of the enum field names used in the ProtoBuf definition.
+        ///
+        /// The values are not transformed in any way and thus are considered stable
+        /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+        pub fn as_str_name(&self) -> &'static str {
+            match self {
+                Self::Info => "INFO",
+                Self::Warn => "WARN",
+                Self::Error => "ERROR",
+            }
+        }
+        /// Creates an enum from field names used in the ProtoBuf definition.
+        pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+            match value {
+                "INFO" => Some(Self::Info),
+                "WARN" => Some(Self::Warn),
+                "ERROR" => Some(Self::Error),
+                _ => None,
+            }
+        }
+    }
+}
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct PutAnswer {}
 /// What both ends must have in common before 1.0: an exact match of each number.
@@ -580,71 +645,6 @@ pub mod r#move {
         ReadBack(bool),
         #[prost(bool, tag = "5")]
         Call(bool),
-    }
-}
-/// What a worker logged since it told the last time.
-#[derive(Clone, PartialEq, ::prost::Message)]
-pub struct Logs {
-    #[prost(message, repeated, tag = "1")]
-    pub lines: ::prost::alloc::vec::Vec<LogLine>,
-    /// Lines that had no room.
-    #[prost(uint64, tag = "2")]
-    pub lost: u64,
-}
-#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
-pub struct LogLine {
-    #[prost(enumeration = "log_line::Level", tag = "1")]
-    pub level: i32,
-    #[prost(string, tag = "2")]
-    pub target: ::prost::alloc::string::String,
-    #[prost(string, tag = "3")]
-    pub text: ::prost::alloc::string::String,
-    /// What it concerns.
-    #[prost(uint64, optional, tag = "4")]
-    pub job: ::core::option::Option<u64>,
-    #[prost(message, optional, tag = "5")]
-    pub task: ::core::option::Option<TaskId>,
-    #[prost(uint64, optional, tag = "6")]
-    pub worker: ::core::option::Option<u64>,
-    /// How often it was logged.
-    #[prost(uint64, tag = "7")]
-    pub count: u64,
-    /// How long before the message it was logged first and last.
-    #[prost(uint64, tag = "8")]
-    pub first_ago_us: u64,
-    #[prost(uint64, tag = "9")]
-    pub last_ago_us: u64,
-}
-/// Nested message and enum types in `LogLine`.
-pub mod log_line {
-    #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
-    #[repr(i32)]
-    pub enum Level {
-        Info = 0,
-        Warn = 1,
-        Error = 2,
-    }
-    impl Level {
-        /// String value of the enum field names used in the ProtoBuf definition.
-        ///
-        /// The values are not transformed in any way and thus are considered stable
-        /// (if the ProtoBuf definition does not change) and safe for programmatic use.
-        pub fn as_str_name(&self) -> &'static str {
-            match self {
-                Self::Info => "INFO",
-                Self::Warn => "WARN",
-                Self::Error => "ERROR",
-            }
-        }
-        /// Creates an enum from field names used in the ProtoBuf definition.
-        pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
-            match value {
-                "INFO" => Some(Self::Info),
-                "WARN" => Some(Self::Warn),
-                "ERROR" => Some(Self::Error),
-                _ => None,
-            }
-        }
     }
 }
 /// A layer of a job.
