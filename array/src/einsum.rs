@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use graticule_plan::DType;
+
 use crate::{
     Array, ArrayError,
     operand::promote_all,
@@ -43,6 +45,11 @@ pub fn einsum(subscripts: &str, arrays: &[Array]) -> Result<Array, ArrayError> {
         subscripts: subscripts.into(),
         why,
     };
+    if promote_all(arrays.iter().map(Array::dtype).collect())? == Some(DType::Float16) {
+        // Rounded once: a sum on the way may be larger than any float16, though the result is not.
+        let wide: Result<Vec<Array>, ArrayError> = arrays.iter().map(|x| x.astype(DType::Float32)).collect();
+        return einsum(subscripts, &wide?)?.astype(DType::Float16);
+    }
     let text: String = subscripts.chars().filter(|c| !c.is_whitespace()).collect();
     let (terms, result) = match text.split_once("->") {
         Some((terms, result)) => (terms, Some(result)),

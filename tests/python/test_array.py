@@ -291,6 +291,13 @@ def test_float16_promotes_as_numpys(other):
         assert ga.result_type(a, b, ga.ones(1, dtype=third)) == np.result_type(x, y, np.ones(1, third))
 
 
+def test_products_of_float16_are_rounded_once():
+    large, none = np.full(4, 6e4, "f2"), np.zeros(2, "f2")
+    lazy = [ga.asarray(x, chunks=2) for x in (large, none)]
+    made = ga.einsum("i,j->", *lazy)
+    assert made.dtype == "f2" and float(made) == float(np.einsum("i,j->", large, none)) == 0.0
+
+
 @pytest.mark.parametrize("number", (True, 3, -2.5, 1e5, 2j, np.int8(3), np.int16(3), np.float32(0.1), np.float64(0.1)))
 def test_numbers_beside_float16_are_weak_where_numpys_are(number):
     rng = np.random.default_rng(6)
