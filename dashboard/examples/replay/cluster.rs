@@ -15,6 +15,9 @@ use graticule_plan::{
 };
 use tokio::time::sleep;
 
+/// Of the blocks that are read, one of so many fails at first, beginning with this one.
+const FAILING_BLOCK_EVERY: u64 = 97;
+const FAILING_BLOCK_FIRST: u64 = 41;
 const SLOTS: u32 = 4;
 const BUDGET_BYTES: u64 = 2 << 30;
 /// Memory of a worker's process beside chunks and tasks.
@@ -518,7 +521,10 @@ impl Cluster {
                 let shape = &LAYERS[task.layer.0 as usize];
                 let skew = 0.55 + 0.9 * self.random() + if self.random() > 0.97 { 2.5 } else { 0.0 };
                 let duration_us = (shape.duration_ms * 1_000.0 * skew / self.speed) as u64;
-                let fails = task.layer.0 == 0 && attempt == 0 && self.random() > 0.992;
+                // The same ones in each run, however fast the machine is.
+                let fails = task.layer.0 == 0
+                    && attempt == 0
+                    && task.block % FAILING_BLOCK_EVERY == FAILING_BLOCK_FIRST;
                 let fetch_us = (duration_us as f64 * shape.fetch_share) as u64;
                 let worker = self.workers[at].id;
                 let started_us = now_us;
