@@ -14,14 +14,14 @@ use graticule_array::{
 use graticule_client::{BlockCall, Chunk, FunctionError, Registry};
 use graticule_kernel::Tensor;
 use graticule_plan::{Annotations, DType, Digest};
-use pyo3::{buffer::PyBuffer, prelude::*, sync::PyOnceLock, types::PyList};
+use pyo3::{prelude::*, sync::PyOnceLock, types::PyList};
 use serde::{Deserialize, Serialize};
 
 use crate::{
     buffer::Buffer,
     calls::{
         self,
-        value::{Home, elements_of},
+        value::{Home, elements_of, owner_count},
     },
     convert::{self, Length, Named, block_len},
     error::Failure,
@@ -171,7 +171,7 @@ fn run(
     let parts = made
         .iter()
         .zip(&ask.dtypes)
-        .map(|(part, &dtype)| tensor(py, part, dtype, &ask.shape));
+        .map(|(part, &dtype)| tensor(part, dtype, &ask.shape));
     Ok(Chunk::new(parts.collect::<PyResult<_>>()?).map_err(Failure::from)?)
 }
 
@@ -181,9 +181,10 @@ fn place(place: &graticule_kernel::BlockPlace) -> Extents {
         .collect()
 }
 
-/// A tensor of the bytes of a contiguous array.
-fn tensor(py: Python<'_>, bytes: &Bound<'_, PyAny>, dtype: DType, shape: &[usize]) -> PyResult<Tensor> {
-    elements_of(py, PyBuffer::get(bytes)?, dtype, shape, Home::Own)
+/// A tensor of the bytes of a contiguous array, which a view has that nobody else knows.
+fn tensor(bytes: &Bound<'_, PyAny>, dtype: DType, shape: &[usize]) -> PyResult<Tensor> {
+    let is_alone = owner_count(bytes) == Some(1);
+    elements_of(bytes, dtype, shape, Home::Own, is_alone)
 }
 
 fn loaded(py: Python<'_>, digest: Digest, payload: &[u8]) -> PyResult<Py<PyAny>> {

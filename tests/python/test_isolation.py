@@ -160,6 +160,27 @@ def test_arrays_of_all_sizes_and_kinds_come_and_go(client):
         assert (came == array).all()
 
 
+def test_large_arrays_of_functions_lie_in_memory_that_can_be_handed_over(client):
+    def mapping_of(array):
+        address = array.__array_interface__["data"][0]
+        with open("/proc/self/maps") as maps:
+            for line in maps:
+                start, end = (int(part, 16) for part in line.split()[0].split("-"))
+                if start <= address < end:
+                    return line
+
+    def make():
+        array = np.empty(1 << 20) + 1
+        return array, mapping_of(array), mapping_of(array[:10].copy())
+
+    for _ in range(3):
+        _, large, small = client.submit(make, pure=False).result()
+        assert "memfd:graticule" in large and "memfd:graticule" not in small
+    # What a function is lent is its worker's.
+    there = client.submit(lambda: np.ones(1 << 20))
+    assert "memfd:graticule" in client.submit(mapping_of, there).result()
+
+
 def test_memory_of_results_is_used_again_only_when_nobody_has_them(client):
     def make(number):
         return np.full(1 << 18, number, "i8")
@@ -191,6 +212,38 @@ def test_what_a_function_keeps_and_gives_again_stays_as_it_is(client):
         sums = client.gather([client.submit(np.sum, future, pure=False) for future in futures])
         assert set(sums) == {(1 << 18) * ((1 << 18) - 1) // 2}
         futures.pop()
+
+
+def test_what_a_function_changes_after_it_gave_it_stays_as_it_was_given(client):
+    def whole(add):
+        worker = get_worker()
+        worker.sums = getattr(worker, "sums", None)
+        if worker.sums is None:
+            worker.sums = np.empty(1 << 18)
+            worker.sums[:] = 0
+        worker.sums += add
+        return worker.sums
+
+    def part(add):
+        return whole(add)[:-1]
+
+    def block(elements):
+        worker = get_worker()
+        if not hasattr(worker, "block"):
+            worker.block = np.empty(elements.shape)
+        worker.block[:] = elements
+        return worker.block
+
+    for function in (whole, part):
+        given = [client.submit(function, 1, pure=False) for _ in range(6)]
+        wait(given)
+        before = [client.submit(lambda a: (float(a.min()), float(a.max())), future, pure=False).result() for future in given]
+        assert all(low == high for low, high in before) and sum(low for low, _ in before) >= 12
+        wait([client.submit(function, 100, pure=False) for _ in range(4)])
+        after = [client.submit(lambda a: (float(a.min()), float(a.max())), future, pure=False).result() for future in given]
+        assert after == before
+    x = ga.arange(6 << 18, chunks=1 << 18, dtype="f8")
+    assert (client.compute(x.map_blocks(block, dtype="f8")) == np.arange(6 << 18)).all()
 
 
 def test_large_blocks_of_arrays_come_and_go(client):

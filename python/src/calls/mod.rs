@@ -16,7 +16,7 @@ mod watch;
 use pyo3::prelude::*;
 
 pub(crate) use run::{
-    Place, name as function_name, name_of as function_of, register as register_function, serve,
+    Place, name as function_name, name_of as function_of, register as register_function, serve, stay,
 };
 
 /// Adds the classes to the native module.

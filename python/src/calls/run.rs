@@ -141,7 +141,7 @@ fn attached(inputs: &[Value], home: Home) -> Result<Value, FunctionError> {
 
 /// Keeps what the interpreter knows of this thread until the process ends: libraries hang their own state on it, and to make
 /// it for each call takes longer than most calls.
-fn stay(_: Python<'_>) {
+pub(crate) fn stay(_: Python<'_>) {
     thread_local! {
         static STAYS: Cell<bool> = const { Cell::new(false) };
     }

@@ -9,6 +9,7 @@ use graticule_kernel::{Tensor, TensorMut};
 use graticule_plan::DType;
 use pyo3::{
     buffer::PyBuffer,
+    ffi,
     prelude::*,
     sync::PyOnceLock,
     types::{PyBool, PyBytes, PyDict, PyFloat, PyInt, PyList, PyString, PyTuple, PyType},
@@ -80,9 +81,10 @@ pub(super) fn encode(object: &Bound<'_, PyAny>, home: Home) -> PyResult<Value> {
         return Ok(plain(pickle.cast::<PyBytes>()?.as_bytes()));
     }
     if object.get_type().is(known.array.bind(py)) {
+        let is_kept = references(object) > 1;
         let elements = known.elements.bind(py).call1((object,))?;
         if !elements.is_none() {
-            return array(&elements, home);
+            return array(&elements, is_kept, home);
         }
     }
     pickled(&known.dumps_all.bind(py).call1((object,))?)
@@ -151,30 +153,49 @@ impl AsRef<[u8]> for Lent {
     }
 }
 
-fn array(elements: &Bound<'_, PyAny>, home: Home) -> PyResult<Value> {
-    let py = elements.py();
+fn array(elements: &Bound<'_, PyAny>, is_kept: bool, home: Home) -> PyResult<Value> {
     let (bytes, dtype, shape): (Bound<'_, PyAny>, String, Vec<usize>) = elements.extract()?;
     let dtype: DType = dtype
         .parse()
         .map_err(|_| Failure::value(format!("{dtype} is no dtype of an array")))?;
-    Ok(elements_of(py, PyBuffer::get(&bytes)?, dtype, &shape, home)?.into())
+    // The array, which the caller has, is the owner of its elements, or a view that has it.
+    let is_alone = home == Home::Lent || !is_kept && owner_count(&bytes) == Some(2);
+    Ok(elements_of(&bytes, dtype, &shape, home, is_alone)?.into())
 }
 
-/// A tensor of the bytes of an array: where they are, if that is where they may lie, or a copy of them.
+/// How many refer to the array that has the elements of a view; `None` if something else has them.
+pub(crate) fn owner_count(view: &Bound<'_, PyAny>) -> Option<isize> {
+    let owner = view.getattr("base").ok()?;
+    let is_owner = owner.getattr("base").is_ok_and(|base| base.is_none());
+    // But for this one.
+    is_owner.then(|| references(&owner) - 1)
+}
+
+/// How many refer to an object, the caller included.
+fn references(object: &Bound<'_, PyAny>) -> isize {
+    #[allow(unsafe_code)]
+    // SAFETY: the object is there, and the interpreter attached.
+    unsafe {
+        ffi::Py_REFCNT(object.as_ptr())
+    }
+}
+
+/// A tensor of the bytes of an array: where they are, if that is where they may lie and nobody else can change them, or a copy.
 pub(crate) fn elements_of(
-    py: Python<'_>,
-    view: PyBuffer<u8>,
+    bytes: &Bound<'_, PyAny>,
     dtype: DType,
     shape: &[usize],
     home: Home,
+    is_alone: bool,
 ) -> PyResult<Tensor> {
-    let stays = || home == Home::Lent || children::is_handed_over(view.buf_ptr().addr(), view.len_bytes());
-    if view.is_c_contiguous() && stays() {
+    let view = PyBuffer::<u8>::get(bytes)?;
+    let is_handed_over = || is_alone && children::is_handed_over(view.buf_ptr().addr(), view.len_bytes());
+    if view.is_c_contiguous() && (home == Home::Lent || is_handed_over()) {
         let lent = Bytes::from_owner(Lent(view));
         return Ok(Tensor::from_bytes(dtype, shape, lent).map_err(Failure::from)?);
     }
     let mut made = TensorMut::for_overwrite(dtype, shape).map_err(Failure::from)?;
-    view.copy_to_slice(py, made.bytes_mut())?;
+    view.copy_to_slice(bytes.py(), made.bytes_mut())?;
     Ok(made.freeze())
 }
 

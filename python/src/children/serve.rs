@@ -82,8 +82,12 @@ pub(crate) fn serve_child(py: Python<'_>, file: i32, worker: &str, number: u64) 
 
 impl Worker {
     fn serve(&self) -> io::Result<()> {
-        // Without it results are copied.
-        let _ = Python::attach(arrays::lay_large_arrays);
+        Python::attach(|py| {
+            // What is set for this thread is to last as long as it.
+            calls::stay(py);
+            // Without it results are copied.
+            let _ = arrays::lay_large_arrays(py);
+        });
         loop {
             // The lock is free while a function runs, which may have to ask.
             let heard = locked(&self.line).hear()?;
