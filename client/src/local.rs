@@ -54,6 +54,8 @@ pub struct LocalOptions {
     pub spill_dir: Option<PathBuf>,
     /// The dashboard's address on this machine (port 0 takes a free one); `None` opens no port.
     pub dashboard: Option<SocketAddr>,
+    /// Host names beside the loopback ones by which the dashboard may be asked for: those that a proxy passes on.
+    pub dashboard_hosts: Vec<String>,
     /// Starts and retires workers as the work asks for, in place of `worker_count` of them.
     pub adapt: Option<AdaptOptions>,
 }
@@ -68,6 +70,7 @@ impl Default for LocalOptions {
             functions: Registry::new(),
             spill_dir: None,
             dashboard: None,
+            dashboard_hosts: Vec::new(),
             adapt: None,
         }
     }
@@ -154,7 +157,7 @@ impl LocalCluster {
         let (records, dashboard) = match options.dashboard {
             None => (Records::paused(started), None),
             Some(address) => {
-                let (feed, handle) = dashboard(address, started).await?;
+                let (feed, handle) = dashboard(address, &options.dashboard_hosts, started).await?;
                 let records = Records::of_dashboard(feed, started, handle.recording());
                 (records, Some(handle))
             }
@@ -265,7 +268,11 @@ impl LocalCluster {
     }
 }
 
-async fn dashboard(address: SocketAddr, started: Instant) -> Result<(Feed, DashboardHandle), ClientError> {
+async fn dashboard(
+    address: SocketAddr,
+    hosts: &[String],
+    started: Instant,
+) -> Result<(Feed, DashboardHandle), ClientError> {
     let listener = TcpListener::bind(address).await;
     let listener = listener.map_err(|error| ClientError::Start {
         why: format!("the dashboard cannot listen on {address}: {error}"),
@@ -274,6 +281,7 @@ async fn dashboard(address: SocketAddr, started: Instant) -> Result<(Feed, Dashb
     let shown = DashboardOptions {
         cluster: "embedded".into(),
         started,
+        host_names: hosts.to_vec(),
         ..DashboardOptions::default()
     };
     let handle = Dashboard::start(listener, receiver, shown).map_err(start_error)?;

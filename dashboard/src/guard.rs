@@ -66,7 +66,10 @@ impl Guard {
             None => uri.authority().map(|authority| authority.as_str().to_owned()),
         };
         if !host.is_some_and(|host| self.knows(&host)) {
-            return Err("This dashboard does not go by that host name. Use localhost or 127.0.0.1.\n");
+            return Err(
+                "This dashboard does not go by that host name. Use localhost or 127.0.0.1; behind a proxy of another name start the \
+                 scheduler with --dashboard-host NAME, or with GRATICULE_DASHBOARD_HOSTS in its environment.\n",
+            );
         }
         let Some(origin) = headers.get(header::ORIGIN) else {
             return Ok(());

@@ -383,6 +383,7 @@ pub struct WorkerStatus {
     pub fetched_bytes: u64,
     /// The most that `memory_bytes` and `reserved_bytes` together were since the start.
     pub peak_bytes: u64,
-    /// Bytes of the worker's process that are in memory, chunks and all else; 0 if it shares a process or cannot tell.
+    /// Bytes of the worker's process and of those that it started that are in memory, chunks and all else; 0 if it shares a
+    /// process or cannot tell.
     pub resident_bytes: u64,
 }

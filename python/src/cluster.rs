@@ -20,6 +20,7 @@ use crate::{
     error::Failure,
     expression::Expression,
     functions,
+    process::dashboard_hosts,
     selected::{self, Selected},
     wait::{handle, wait},
 };
@@ -86,6 +87,7 @@ impl Cluster {
             budget_bytes,
             functions: functions::registry(py, calls::Place::Embedded, None),
             dashboard: dashboard.transpose()?,
+            dashboard_hosts: dashboard_hosts(),
             spill_dir,
             ..LocalOptions::default()
         };

@@ -57,6 +57,13 @@ fn parsed(address: &str) -> Result<SocketAddr, Failure> {
     parsed.map_err(|error| Failure::value(format!("{address:?} is no address: {error}; write 127.0.0.1:0")))
 }
 
+/// Host names by which dashboards may be asked for, as an environment says that goes by a proxy of another name.
+pub(crate) fn dashboard_hosts() -> Vec<String> {
+    let named = std::env::var("GRATICULE_DASHBOARD_HOSTS").unwrap_or_default();
+    let names = named.split(',').map(str::trim).filter(|name| !name.is_empty());
+    names.map(str::to_owned).collect()
+}
+
 /// Works for a scheduler until it is told to end.
 #[pyfunction]
 #[pyo3(signature = (scheduler, listen, name, slots, memory, resources, spill_dir, ends_with_stdin, children = None, version = None))]
@@ -130,6 +137,7 @@ fn serve_scheduler(
     let options = ServeOptions {
         listen: parsed(listen)?,
         dashboard: dashboard.map(parsed).transpose()?,
+        dashboard_hosts: dashboard_hosts(),
         worker_return_us: 0,
         ..ServeOptions::default()
     };

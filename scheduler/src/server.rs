@@ -19,6 +19,8 @@ pub struct ServeOptions {
     pub listen: SocketAddr,
     /// The dashboard's address; `None` for no dashboard.
     pub dashboard: Option<SocketAddr>,
+    /// Host names beside the loopback ones by which the dashboard may be asked for: those that a proxy passes on.
+    pub dashboard_hosts: Vec<String>,
     /// The folder to which the dashboard writes runs when they end; `None` keeps the last ones in memory alone.
     pub runs: Option<PathBuf>,
     /// Microseconds after which a silent worker is given up.
@@ -37,6 +39,7 @@ impl Default for ServeOptions {
         Self {
             journal: None,
             runs: None,
+            dashboard_hosts: Vec::new(),
             client_grace_us: usual.client_grace_us,
             worker_return_us: usual.worker_return_us,
             listen: ([127, 0, 0, 1], 8786).into(),
@@ -130,6 +133,7 @@ pub async fn serve(options: ServeOptions) -> Result<Served, ServeError> {
             let shown = DashboardOptions {
                 cluster,
                 started,
+                host_names: options.dashboard_hosts.clone(),
                 runs: options.runs.clone(),
                 ..DashboardOptions::default()
             };

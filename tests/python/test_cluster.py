@@ -6,6 +6,8 @@ import subprocess
 import sys
 import textwrap
 import time
+import urllib.error
+import urllib.request
 
 import numpy as np
 import pytest
@@ -220,6 +222,22 @@ def test_what_is_published_while_it_is_made_is_made_without_its_client(cluster, 
         publisher.publish_dataset(ga.ones(8, chunks=2).map_blocks(slow, dtype="f8"), name="slow")
     assert far.compute(far.get_dataset("slow")).tolist() == [2.0] * 8
     far.unpublish_dataset("slow")
+
+
+@pytest.mark.parametrize("embedded", [True, False])
+def test_a_dashboard_answers_to_the_names_that_a_proxy_passes_on(monkeypatch, embedded):
+    monkeypatch.setenv("GRATICULE_DASHBOARD_HOSTS", "hub.example.org, other.example.org")
+    options = {"n_workers": 1, "threads_per_worker": 1, "memory_limit": "512 MiB", "dashboard_address": "127.0.0.1:0"}
+    with Client(**options, set_as_default=False) if embedded else LocalCluster(**options) as started:
+        link = started.dashboard_link
+        answers = {}
+        for host in ("hub.example.org", "other.example.org", "elsewhere.example.org"):
+            asked = urllib.request.Request(f"{link}api/health", headers={"Host": host})
+            try:
+                answers[host] = urllib.request.urlopen(asked).status
+            except urllib.error.HTTPError as error:
+                answers[host] = error.code
+    assert answers == {"hub.example.org": 200, "other.example.org": 200, "elsewhere.example.org": 403}
 
 
 def test_restart(far):

@@ -35,7 +35,7 @@ pub use connect::{Connector, GrpcConnector, LinkError, Session};
 pub use error::WorkerError;
 pub use functions::{FunctionError, Registry};
 pub use graticule_kernel::{AxisPlace, Block, BlockCall, BlockPlace, Chunk, Tensor, Value};
-pub use limit::{RESERVE_BYTES, RESERVE_PART, ledger_bytes, memory_bytes_for};
+pub use limit::{RESERVE_BYTES, RESERVE_PART, ledger_bytes, memory_bytes_for, process_bytes};
 pub use options::WorkerOptions;
 pub use peers::{GrpcPeers, LocalPeers, PeerError, Peers};
 pub use run::run;

@@ -18,14 +18,37 @@ pub(crate) fn group_limit_bytes() -> Option<u64> {
     limit_of(&groups, |path| std::fs::read_to_string(path).ok())
 }
 
-/// Bytes of this process that are in memory; 0 if the system does not tell.
+/// Bytes of this process that are in memory, and those of the processes that it started which they share with nobody; 0 if
+/// the system does not tell.
 pub(crate) fn resident_bytes() -> u64 {
-    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-    resident_of(&status).unwrap_or(0)
+    let own = process_bytes("self", "VmRSS:").unwrap_or(0);
+    let children = children()
+        .into_iter()
+        .filter_map(|child| process_bytes(&child, "RssAnon:"));
+    children.fold(own, u64::saturating_add)
 }
 
-fn resident_of(status: &str) -> Option<u64> {
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
+/// What a line of a process's status says in bytes, such as `VmRSS:`; `None` if the process or the line is not there.
+pub fn process_bytes(process: &str, name: &str) -> Option<u64> {
+    bytes_in(
+        &std::fs::read_to_string(format!("/proc/{process}/status")).ok()?,
+        name,
+    )
+}
+
+/// The processes that threads of this one started.
+fn children() -> Vec<String> {
+    let threads = std::fs::read_dir("/proc/self/task")
+        .into_iter()
+        .flatten()
+        .flatten();
+    let told = threads.filter_map(|thread| std::fs::read_to_string(thread.path().join("children")).ok());
+    told.flat_map(|told| told.split_whitespace().map(str::to_owned).collect::<Vec<_>>())
+        .collect()
+}
+
+fn bytes_in(status: &str, name: &str) -> Option<u64> {
+    let line = status.lines().find_map(|line| line.strip_prefix(name))?;
     let kib: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
     kib.checked_mul(1024)
 }
@@ -87,17 +110,39 @@ fn limit_of(groups: &str, read: impl Fn(&str) -> Option<String>) -> Option<u64> 
 
 #[cfg(test)]
 mod tests {
-    use super::{ledger_bytes, limit_of, memory_bytes_for, resident_bytes, resident_of};
+    use super::{bytes_in, ledger_bytes, limit_of, memory_bytes_for, process_bytes, resident_bytes};
 
     #[test]
     fn the_memory_of_the_process_is_read_from_what_the_system_tells() {
-        assert_eq!(
-            resident_of("VmHWM:\t  20 kB\nVmRSS:\t   12 kB\nThreads:\t3"),
-            Some(12 << 10)
-        );
-        assert_eq!(resident_of("VmRSS: many kB"), None);
-        assert_eq!(resident_of(""), None);
-        assert!(!cfg!(target_os = "linux") || resident_bytes() > 1 << 20);
+        let status = "VmHWM:\t  20 kB\nVmRSS:\t   12 kB\nThreads:\t3";
+        assert_eq!(bytes_in(status, "VmRSS:"), Some(12 << 10));
+        assert_eq!(bytes_in("VmRSS: many kB", "VmRSS:"), None);
+        assert_eq!(bytes_in("", "VmRSS:"), None);
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn the_memory_of_processes_that_were_started_counts() {
+        let own = process_bytes("self", "VmRSS:").unwrap();
+        assert!(own > 1 << 20);
+        let mut command = std::process::Command::new("sh");
+        // So many bytes in a variable.
+        command.args(["-c", "x=$(head -c 30000000 /dev/zero | tr '\\0' a); echo; read y"]);
+        let mut child = command
+            .stdin(std::process::Stdio::piped())
+            .stdout(std::process::Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut line = String::new();
+        std::io::BufRead::read_line(
+            &mut std::io::BufReader::new(child.stdout.take().unwrap()),
+            &mut line,
+        )
+        .unwrap();
+        let with_child = resident_bytes();
+        drop(child.stdin.take());
+        child.wait().unwrap();
+        assert!(with_child > process_bytes("self", "VmRSS:").unwrap() + (25 << 20));
     }
 
     #[test]

@@ -24,6 +24,15 @@ pub(crate) struct Config {
         value_name = "ADDRESS"
     )]
     pub(crate) dashboard: SocketAddr,
+    /// A host name beside the loopback ones by which the dashboard may be asked for: one that a proxy passes on, as a
+    /// JupyterHub's. May be given several times, or with commas between.
+    #[arg(
+        long = "dashboard-host",
+        env = "GRATICULE_DASHBOARD_HOSTS",
+        value_delimiter = ',',
+        value_name = "NAME"
+    )]
+    pub(crate) dashboard_hosts: Vec<String>,
     /// Run without a dashboard.
     #[arg(long, env = "GRATICULE_NO_DASHBOARD")]
     pub(crate) no_dashboard: bool,
@@ -60,6 +69,7 @@ impl Config {
         ServeOptions {
             listen: self.listen,
             dashboard: (!self.no_dashboard).then_some(self.dashboard),
+            dashboard_hosts: self.dashboard_hosts.clone(),
             worker_timeout_us: self.worker_timeout.map_or(usual.worker_timeout_us, micros),
             journal: self.journal.clone(),
             runs: self.runs.clone(),

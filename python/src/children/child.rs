@@ -81,8 +81,8 @@ impl Child {
     }
 
     /// Whether it has not ended since it was asked last.
-    pub(super) fn is_there(&self) -> bool {
-        self.watched.is_running()
+    pub(super) fn is_there(&mut self) -> bool {
+        self.watched.wait(&mut self.process, false).is_none()
     }
 
     /// Has it run a function: what it makes, or what the task says of its failure.

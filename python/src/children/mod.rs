@@ -137,10 +137,9 @@ impl Children {
         tensors: &[Tensor],
     ) -> Result<Result<Vec<Tensor>, End>, FunctionError> {
         CHILD.with_borrow_mut(|place| {
-            let warm = place.take().filter(Child::is_there);
-            let mut child = match warm {
-                Some(child) => child,
-                None => self
+            let mut child = match place.take().map(|mut child| (child.is_there(), child)) {
+                Some((true, child)) => child,
+                _ => self
                     .start()
                     .map_err(|error| format!("the process for the function cannot be started: {error}"))?,
             };

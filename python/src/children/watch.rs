@@ -4,10 +4,12 @@ use std::{
     process::ExitStatus,
     sync::{
         Arc, Mutex, MutexGuard, Once, PoisonError, Weak,
-        atomic::{AtomicBool, AtomicU64, Ordering},
+        atomic::{AtomicU64, Ordering},
     },
     time::Duration,
 };
+
+use graticule_worker::process_bytes;
 
 /// Time between two looks.
 const INTERVAL: Duration = Duration::from_millis(50);
@@ -31,7 +33,6 @@ pub(super) struct Watched {
     pid: u32,
     /// Once it has ended and was waited for, its number may be another process's.
     is_running: Mutex<bool>,
-    has_ended: AtomicBool,
     /// Bytes of what the worker has, and the child maps.
     workers_bytes: AtomicU64,
     verdict: Mutex<Option<String>>,
@@ -55,7 +56,6 @@ impl Watch {
         let watched = Arc::new(Watched {
             pid,
             is_running: Mutex::new(true),
-            has_ended: AtomicBool::new(false),
             workers_bytes: AtomicU64::new(0),
             verdict: Mutex::default(),
         });
@@ -85,7 +85,7 @@ impl Watch {
             .map(|child| own_bytes(child).unwrap_or(0))
             .collect();
         let of_children: u64 = own.iter().sum();
-        let all = of_children + resident_bytes("self").unwrap_or(0);
+        let all = of_children + process_bytes("self", "VmRSS:").unwrap_or(0);
         let share = self.memory_bytes.saturating_sub(self.ledger_bytes);
         if all <= self.memory_bytes + self.memory_bytes / EXCESS_PART || of_children <= share {
             return;
@@ -105,12 +105,6 @@ impl Watch {
 }
 
 impl Watched {
-    /// Whether it still runs, as far as can be seen without waiting for it.
-    pub(super) fn is_running(&self) -> bool {
-        !self.has_ended.load(Ordering::Relaxed)
-            && status(&self.pid.to_string(), "stat").is_some_and(|stat| !is_zombie(&stat))
-    }
-
     /// How it ended, if it has; or waits until it does.
     pub(super) fn wait(&self, process: &mut std::process::Child, is_ending: bool) -> Option<ExitStatus> {
         let mut is_running = locked(&self.is_running);
@@ -121,7 +115,6 @@ impl Watched {
         };
         if status.is_some() {
             *is_running = false;
-            self.has_ended.store(true, Ordering::Relaxed);
         }
         status
     }
@@ -149,29 +142,12 @@ impl Watched {
     }
 }
 
-fn status(process: &str, file: &str) -> Option<String> {
-    std::fs::read_to_string(format!("/proc/{process}/{file}")).ok()
-}
-
-/// Its state stands behind its name, which may have any bytes and stands in parentheses.
-fn is_zombie(stat: &str) -> bool {
-    stat.rsplit_once(") ")
-        .is_some_and(|(_, rest)| rest.starts_with('Z'))
-}
-
-fn resident_bytes(process: &str) -> Option<u64> {
-    let statm = status(process, "statm")?;
-    let pages: u64 = statm.split(' ').nth(1)?.parse().ok()?;
-    Some(pages * rustix::param::page_size() as u64)
-}
-
 /// What it has for itself. Memory that it shares with its worker is its worker's.
 fn own_bytes(child: &Watched) -> Option<u64> {
-    let status = status(&child.pid.to_string(), "status")?;
-    let kib = |name: &str| {
-        let line = status.lines().find_map(|line| line.strip_prefix(name))?;
-        line.trim().split(' ').next()?.parse::<u64>().ok()
-    };
-    let (private, shared) = (kib("RssAnon:")? << 10, kib("RssShmem:")? << 10);
+    let pid = child.pid.to_string();
+    let (private, shared) = (
+        process_bytes(&pid, "RssAnon:")?,
+        process_bytes(&pid, "RssShmem:")?,
+    );
     Some(private + shared.saturating_sub(child.workers_bytes.load(Ordering::Relaxed)))
 }
