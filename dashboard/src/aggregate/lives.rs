@@ -71,20 +71,9 @@ pub struct WorkerLife {
 pub struct DecisionRow {
     /// When.
     pub at_us: u64,
-    /// Workers that shall be there.
-    pub wanted: u32,
-    /// The fewest that may be wanted.
-    pub min: u32,
-    /// The most that may be wanted.
-    pub max: u32,
-    /// Workers that are started for it.
-    pub start: u32,
-    /// Workers that stay for it.
-    pub stay: u32,
-    /// Workers that leave for it.
-    pub retire: u32,
-    /// Why.
-    pub reason: Arc<str>,
+    /// What was decided.
+    #[serde(flatten)]
+    pub decision: ScaleDecision,
 }
 
 /// How the number of workers followed what was wanted.
@@ -138,17 +127,9 @@ pub struct LifeEvent {
 }
 
 impl DecisionRow {
-    fn of(at_us: u64, it: &ScaleDecision) -> Self {
-        Self {
-            at_us,
-            wanted: it.wanted,
-            min: it.min,
-            max: it.max,
-            start: it.start,
-            stay: it.stay,
-            retire: it.retire,
-            reason: it.reason.clone(),
-        }
+    fn of(at_us: u64, decision: &ScaleDecision) -> Self {
+        let decision = decision.clone();
+        Self { at_us, decision }
     }
 }
 

@@ -250,7 +250,7 @@ fn lives_have_their_times_and_the_reasons_of_decisions() {
     assert_eq!(story.lives[1].why.as_deref(), Some("exit code 1"));
     assert_eq!(story.counts, [(3 * S, 1), (8 * S, 2), (32 * S, 1)]);
     assert_eq!(story.decisions.len(), 2);
-    assert_eq!(story.latest.expect("told").wanted, 1);
+    assert_eq!(story.latest.expect("told").decision.wanted, 1);
 
     let life = aggregator.worker_story(40 * S, 0, 0).expect("it is known").life;
     let told: Vec<_> = life

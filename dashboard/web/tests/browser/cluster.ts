@@ -6,6 +6,11 @@ import { fileURLToPath } from 'node:url';
 import { chromium, type Browser, type Page } from 'playwright-core';
 import { afterAll, afterEach, beforeAll } from 'vitest';
 
+import { job, layer, snapshot, worker } from '../unit/fixtures';
+
+/** A name that would be a picture if it were taken for markup. */
+export const HOSTILE = '<img src=x onerror=alert(1)>';
+
 /** A replayed cluster that serves its dashboard. */
 export interface Replay {
   url: string;
@@ -70,6 +75,16 @@ export function stage() {
   });
   return {
     newPage: (options: Parameters<Browser['newPage']>[0] = {}) => shared.newPage(options),
+    /** A page of a cluster all of whose names are hostile, and what its scripts complain of. */
+    hostilePage: async () => {
+      const page = await shared.newPage();
+      const complaints: string[] = [];
+      page.on('pageerror', (error) => complaints.push(String(error)));
+      const named = { name: HOSTILE, origin: HOSTILE };
+      const told = snapshot({ jobs: [job(0)], layers: [layer(0, named)], workers: [worker(0, { name: HOSTILE })] });
+      await page.routeWebSocket(/api\/live$/, (socket) => socket.send(JSON.stringify(told)));
+      return { page, complaints };
+    },
     open: (url: string, options: Parameters<Browser['newPage']>[0] = {}) => open(shared, url, options),
     started: async (...options: string[]) => kept(await replay(...options)),
     behind: async (url: string, prefix: string, ...options: string[]) => kept(await proxied(url, prefix, ...options)),

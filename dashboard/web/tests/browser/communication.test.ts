@@ -1,10 +1,9 @@
 import { describe, expect, it } from 'vitest';
 
-import { job, layer, snapshot, worker } from '../unit/fixtures';
 import { violations } from './axe';
-import { stage, until } from './cluster';
+import { HOSTILE as hostile, stage, until } from './cluster';
 
-const { newPage, open, started } = stage();
+const { hostilePage, open, started } = stage();
 
 const plain = (text: string) => text.replaceAll('\u00a0', ' ');
 
@@ -48,13 +47,7 @@ describe('communication', () => {
 
   it('shows hostile names as text, and says so while there is nothing', async () => {
     const { url } = await started('--idle');
-    const hostile = '<img src=x onerror=alert(1)>';
-    const page = await newPage();
-    const complaints: string[] = [];
-    page.on('pageerror', (error) => complaints.push(String(error)));
-    await page.routeWebSocket(/api\/live$/, (socket) =>
-      socket.send(JSON.stringify(snapshot({ jobs: [job(0)], layers: [layer(0, { name: hostile, origin: hostile })], workers: [worker(0, { name: hostile })] }))),
-    );
+    const { page, complaints } = await hostilePage();
     await page.goto(`${url}#/communication`);
     await until(page, 'communication', (text) => text.includes('Nothing was moved yet'));
     const sums = { count: 1, bytes: 5, busy_us: 7 };

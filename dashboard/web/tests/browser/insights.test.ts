@@ -1,10 +1,9 @@
 import { describe, expect, it } from 'vitest';
 
-import { job, layer, snapshot, worker } from '../unit/fixtures';
 import { violations } from './axe';
-import { stage, until } from './cluster';
+import { HOSTILE as hostile, stage, until } from './cluster';
 
-const { newPage, open, started } = stage();
+const { hostilePage, open, started } = stage();
 
 const plain = (text: string) => text.replaceAll('\u00a0', ' ');
 
@@ -30,13 +29,7 @@ describe('insights', () => {
 
   it('lead to the part of the timeline where a thing is seen; hostile names are text', async () => {
     const { url } = await started('--idle');
-    const hostile = '<img src=x onerror=alert(1)>';
-    const page = await newPage();
-    const complaints: string[] = [];
-    page.on('pageerror', (error) => complaints.push(String(error)));
-    await page.routeWebSocket(/api\/live$/, (socket) =>
-      socket.send(JSON.stringify(snapshot({ jobs: [job(0)], layers: [layer(0, { name: hostile, origin: hostile })], workers: [worker(0, { name: hostile })] }))),
-    );
+    const { page, complaints } = await hostilePage();
     const finding = { kind: 'skew', cost_us: 4_000_000, text: hostile, remedy: hostile, layer: 0, worker: 0, block: 3, span_us: [2_000_000, 7_000_000] };
     await page.route(/api\/insights$/, (route) =>
       route.fulfill({ json: { now_us: 9_000_000, accounts: { bucket_us: 131_072, columns: [], buckets: [[5, 0, 0, 0, 0, 0, 0], [1, 2, 0, 0, 0, 2, 0]], workers: [[0, [6, 2, 0, 0, 0, 2, 0]]] }, findings: [finding] } }),

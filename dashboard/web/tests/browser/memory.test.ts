@@ -1,10 +1,9 @@
 import { describe, expect, it } from 'vitest';
 
-import { job, layer, snapshot, worker } from '../unit/fixtures';
 import { violations } from './axe';
-import { stage, until } from './cluster';
+import { HOSTILE as hostile, stage, until } from './cluster';
 
-const { newPage, open, started } = stage();
+const { hostilePage, open, started } = stage();
 
 const plain = (text: string) => text.replaceAll('\u00a0', ' ');
 
@@ -42,13 +41,7 @@ describe('memory', () => {
 
   it('says what to do while there is nothing, and shows hostile names as text', async () => {
     const { url } = await started('--idle');
-    const hostile = '<img src=x onerror=alert(1)>';
-    const page = await newPage();
-    const complaints: string[] = [];
-    page.on('pageerror', (error) => complaints.push(String(error)));
-    await page.routeWebSocket(/api\/live$/, (socket) =>
-      socket.send(JSON.stringify(snapshot({ jobs: [job(0)], layers: [layer(0, { name: hostile, origin: hostile })], workers: [worker(0, { name: hostile })] }))),
-    );
+    const { page, complaints } = await hostilePage();
     await page.goto(`${url}#/memory`);
     await until(page, 'memory-page', (text) => text.includes('No worker has reported yet. Start one with graticule worker'));
     const loads = [[38_000_000, 50, 0, 5, 5], [39_000_000, 60, 0, 5, 5]];
