@@ -1,8 +1,8 @@
 //! What a process logs, kept bounded until those who watch are told.
 //!
 //! A [`layer`] of `tracing` copies events of level INFO and above into a [`LogBuffer`]: that of the [`LogScope`] in which
-//! the event happened, which is a worker's, or else [the process's own](rest). Nothing here waits: what finds no room is
-//! dropped and counted, and a line that is repeated is one line with a count.
+//! the event happened, which is a worker's, or else [the process's own](rest). What finds no room is dropped and
+//! counted, and a line that is repeated is one line with a count.
 //!
 //! This crate does not know who is told, nor how.
 //!

@@ -110,11 +110,12 @@ pub(crate) fn start_with(
         workers_changed: true,
     };
     let telling = Telling::start(actor.feed.clone(), options.started);
-    actor.restore(first_number, options.worker_return_us);
-    let task: JoinHandle<()> = tokio::spawn(async move {
+    let logs = telling.scope.clone();
+    logs.run(|| actor.restore(first_number, options.worker_return_us));
+    let task: JoinHandle<()> = tokio::spawn(logs.future(async move {
         let _telling = telling;
         actor.run(inputs).await;
-    });
+    }));
     let ended = async move {
         if let Err(error) = task.await {
             warn!(%error, "the scheduler ended abnormally");

@@ -1,40 +1,50 @@
 //! What is logged, for the dashboard: the scheduler's own lines, and those that workers send.
 
-use std::time::{Duration, Instant};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use graticule_dashboard::{Feed, LogLevel, LogLine, LogSource, Record};
 use graticule_engine::{LOG_LINE_COUNT_MAX, LogReport};
-use graticule_logs::RestClaim;
+use graticule_logs::{LogBuffer, LogScope, RestClaim};
 use tokio::task::JoinHandle;
 
 /// Between two tellings of what the scheduler logged; each tells as many lines as one message of a worker.
 const LINES_PAUSE: Duration = Duration::from_millis(500);
 
-/// Tells the feed what this process logs, until it is dropped.
+/// Tells the feed what is logged within its scope, which is the scheduler's, and what of the rest of the process nobody
+/// else has told; until it is dropped.
 #[derive(Debug)]
-pub(crate) struct Telling(JoinHandle<()>);
+pub(crate) struct Telling {
+    pub(crate) scope: LogScope,
+    task: JoinHandle<()>,
+}
 
 impl Telling {
     pub(crate) fn start(feed: Feed, started: Instant) -> Self {
         let claim = RestClaim::new();
-        Self(tokio::spawn(async move {
+        let scope = LogScope::new(Arc::new(LogBuffer::default()));
+        let told = scope.clone();
+        let task = tokio::spawn(async move {
             let _claim = claim;
             loop {
                 tokio::time::sleep(LINES_PAUSE).await;
                 if feed.is_enabled()
-                    && let Some(report) = graticule_logs::rest().take(LOG_LINE_COUNT_MAX)
+                    && let Some(report) = told.buffer().take_with_rest(LOG_LINE_COUNT_MAX)
                 {
                     let now_us = u64::try_from(started.elapsed().as_micros()).unwrap_or(u64::MAX);
                     feed.record(now_us, logged(now_us, LogSource::Scheduler, report));
                 }
             }
-        }))
+        });
+        Self { scope, task }
     }
 }
 
 impl Drop for Telling {
     fn drop(&mut self) {
-        self.0.abort();
+        self.task.abort();
     }
 }
 

@@ -35,7 +35,9 @@ def lines(client, query, count):
 @pytest.fixture(params=["embedded", "processes"])
 def client(request):
     if request.param == "embedded":
-        with Client(n_workers=1, threads_per_worker=1, dashboard_address="127.0.0.1:0", set_as_default=False) as client:
+        options = {"n_workers": 1, "threads_per_worker": 1, "dashboard_address": "127.0.0.1:0"}
+        # Another cluster of the same process must not be told what this one does.
+        with Client(**options, set_as_default=False), Client(**options, set_as_default=False) as client:
             yield client
     else:
         options = {"n_workers": 1, "threads_per_worker": 1, "memory_limit": "1 GiB", "dashboard_address": "127.0.0.1:0"}
