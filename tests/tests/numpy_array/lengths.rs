@@ -147,7 +147,10 @@ proptest! {
         let (mask, text) = literal(&mut random, &[shape[axis]]);
         let selected = case.last().array.compress_by(&mask, axis as i64).unwrap();
         let python = format!("np.compress({text}, a0, axis={axis})");
-        let all = |name: &str| format!("np.asarray(np.{name}({python}, axis={axis}))");
+        // Float16 is taken as float64, since NumPy rounds its sums at each step.
+        let is_half = dtype == DType::Float16 && matches!(which, 0 | 4 | 5);
+        let (wide, narrow, near) = if is_half { (".astype('float64')", ".astype('float16')", 1e-3) } else { ("", "", 1e-6) };
+        let all = |name: &str| format!("np.asarray(np.{name}({python}{wide}, axis={axis})){narrow}");
         let (built, want) = match which {
             0 => (selected.sum(), all("sum")),
             1 => (selected.any(), all("any")),
@@ -156,7 +159,7 @@ proptest! {
             4 => (selected.map(|x| x.multiply(x)).and_then(|x: Selected| x.sum()), all("sum").replace("a0", "(a0 * a0)")),
             _ => (selected.mean(), format!("(np.errstate(all='ignore').__enter__(), {})[1]", all("mean"))),
         };
-        check_built(built, &want, &case.inputs, &Near::Relative(1e-6)).map_err(TestCaseError::fail)?;
+        check_built(built, &want, &case.inputs, &Near::Relative(near)).map_err(TestCaseError::fail)?;
     }
 
     #[test]
