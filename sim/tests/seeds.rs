@@ -231,3 +231,10 @@ fn a_copy_for_one_that_retires_is_kept_though_another_of_the_same_value_came_too
     };
     simulate(&case).unwrap_or_else(|failed| panic!("{failed}"));
 }
+
+#[test]
+fn what_workers_bring_along_after_a_restart_is_beside_the_bound_of_a_jobs_memory() {
+    // Two of three workers came back, and what they held was more than a run in order would have at a time.
+    let case = Case::new(1_795_870_472_000_269);
+    simulate(&case).unwrap_or_else(|failed| panic!("{failed}"));
+}

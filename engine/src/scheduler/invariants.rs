@@ -100,6 +100,7 @@ impl Scheduler {
             limit_bytes: record.ledger.limit_bytes,
             let_go_bytes: record.ledger.let_go_bytes,
             beyond_plan_bytes: record.ledger.beyond_plan_bytes,
+            brought_bytes: record.ledger.brought_bytes,
             ..Default::default()
         };
         for layer in &record.layers {
@@ -140,7 +141,7 @@ impl Scheduler {
             .layers
             .iter()
             .any(|layer| layer.reset_count + layer.failed_count > 0);
-        let beside = counted.let_go_bytes + counted.beyond_plan_bytes;
+        let beside = counted.let_go_bytes + counted.beyond_plan_bytes + counted.brought_bytes;
         let (peak_bytes, limit_bytes) = (counted.peak_bytes, counted.limit_bytes.saturating_add(beside));
         if !repaired && counted.limit_bytes > 0 && peak_bytes > limit_bytes {
             return Err(format!(

@@ -30,6 +30,8 @@ pub(super) struct Ledger {
     pub(super) let_go_bytes: u128,
     /// What chunks took beyond what the plan had said of them: no bound can know that.
     pub(super) beyond_plan_bytes: u128,
+    /// Chunks that workers brought along: made in whatever order an earlier run had, by whichever workers it had.
+    pub(super) brought_bytes: u128,
 }
 
 impl Ledger {
