@@ -15,6 +15,7 @@ use graticule_data::Sources;
 use graticule_plan::Resource;
 use graticule_proto::{Answer, DatasetAnswer, DatasetError, DatasetRequest, Subject, engine::ToScheduler};
 use graticule_scheduler::{AdaptOptions, SchedulerHandle, SchedulerOptions, WorkerSize};
+use graticule_traces::{Exporter, TraceOptions, Traces};
 use graticule_worker::{
     ChunkStore, Connector, LinkError, LocalPeers, Registry, Session as WorkerLink, Worker, WorkerHandle,
     WorkerOptions,
@@ -56,6 +57,8 @@ pub struct LocalOptions {
     pub dashboard: Option<SocketAddr>,
     /// Host names beside the loopback ones by which the dashboard may be asked for: those that a proxy passes on.
     pub dashboard_hosts: Vec<String>,
+    /// Where spans of jobs go, made of what the dashboard is told, so it takes one; `None` makes none.
+    pub traces: Option<TraceOptions>,
     /// Starts and retires workers as the work asks for, in place of `worker_count` of them.
     pub adapt: Option<AdaptOptions>,
 }
@@ -71,6 +74,7 @@ impl Default for LocalOptions {
             spill_dir: None,
             dashboard: None,
             dashboard_hosts: Vec::new(),
+            traces: None,
             adapt: None,
         }
     }
@@ -90,6 +94,7 @@ struct Running {
     workers: Vec<WorkerHandle>,
     adapting: Option<Adapting>,
     dashboard: Option<DashboardHandle>,
+    traces: Option<Exporter>,
 }
 
 impl Client {
@@ -154,12 +159,17 @@ fn start_error(error: impl std::fmt::Display) -> ClientError {
 impl LocalCluster {
     async fn start(options: &LocalOptions) -> Result<(Self, LocalPeers), ClientError> {
         let started = Instant::now();
-        let (records, dashboard) = match options.dashboard {
-            None => (Records::paused(started), None),
+        let (records, dashboard, traces) = match options.dashboard {
+            None if options.traces.is_some() => {
+                return Err(start_error(
+                    "spans are made of what the dashboard is told: give it an address, such as 127.0.0.1:0",
+                ));
+            }
+            None => (Records::paused(started), None, None),
             Some(address) => {
-                let (feed, handle) = dashboard(address, &options.dashboard_hosts, started).await?;
+                let (feed, handle, traces) = dashboard(address, options, started).await?;
                 let records = Records::of_dashboard(feed, started, handle.recording());
-                (records, Some(handle))
+                (records, Some(handle), traces)
             }
         };
         let (scheduler, _) = graticule_scheduler::start(SchedulerOptions {
@@ -183,6 +193,7 @@ impl LocalCluster {
             workers: workers.collect::<Result<_, _>>()?,
             adapting: options.adapt.clone().map(|adapt| Adapting::start(site, adapt)),
             dashboard,
+            traces,
         };
         let cluster = Self {
             scheduler,
@@ -265,27 +276,36 @@ impl LocalCluster {
         if let Some(dashboard) = running.dashboard {
             dashboard.shutdown().await;
         }
+        if let Some(traces) = running.traces {
+            traces.finish().await;
+        }
     }
 }
 
 async fn dashboard(
     address: SocketAddr,
-    hosts: &[String],
+    options: &LocalOptions,
     started: Instant,
-) -> Result<(Feed, DashboardHandle), ClientError> {
+) -> Result<(Feed, DashboardHandle, Option<Exporter>), ClientError> {
     let listener = TcpListener::bind(address).await;
     let listener = listener.map_err(|error| ClientError::Start {
         why: format!("the dashboard cannot listen on {address}: {error}"),
     })?;
     let (feed, receiver) = Feed::new();
+    let traced = options.traces.as_ref();
+    let traced = traced.map(|wanted| Traces::start(wanted, started)).transpose();
+    let (receiver, exporter) = match traced.map_err(start_error)? {
+        Some((traces, exporter)) => (receiver.observed_by(Box::new(traces)), Some(exporter)),
+        None => (receiver, None),
+    };
     let shown = DashboardOptions {
         cluster: "embedded".into(),
         started,
-        host_names: hosts.to_vec(),
+        host_names: options.dashboard_hosts.clone(),
         ..DashboardOptions::default()
     };
     let handle = Dashboard::start(listener, receiver, shown).map_err(start_error)?;
-    Ok((feed, handle))
+    Ok((feed, handle, exporter))
 }
 
 /// What every embedded worker of a cluster is made of.

@@ -41,12 +41,22 @@ struct Queues {
     is_paused: AtomicBool,
 }
 
+/// Sees every record that is taken in, before the dashboard's tables do, on the same thread: it must not wait.
+pub trait Observer: std::fmt::Debug + Send {
+    /// `record` happened at `at_us` microseconds after the cluster's start.
+    fn observe(&mut self, at_us: u64, record: &Record);
+
+    /// What there was has been seen, and this is called several times a second; `now_us` is by the same clock.
+    fn rest(&mut self, now_us: u64);
+}
+
 /// The other end of a [`Feed`]: what [`Dashboard::start`](crate::Dashboard::start) reads.
 #[derive(Debug)]
 pub struct FeedReceiver {
     structural: mpsc::Receiver<(u64, Record)>,
     bulk: mpsc::Receiver<(u64, Record)>,
     dropped: Arc<AtomicU64>,
+    observer: Option<Box<dyn Observer>>,
 }
 
 impl Feed {
@@ -70,6 +80,7 @@ impl Feed {
             structural: structural_end,
             bulk: bulk_end,
             dropped,
+            observer: None,
         };
         (
             Self {
@@ -138,18 +149,31 @@ impl Feed {
 }
 
 impl FeedReceiver {
+    /// The same receiver, with one who sees all that it takes in.
+    #[must_use]
+    pub fn observed_by(mut self, observer: Box<dyn Observer>) -> Self {
+        self.observer = Some(observer);
+        self
+    }
+
     /// Hands what is waiting to `sink`, at most one queue's length of each kind, so that a flood cannot hold
-    /// the reader for ever. Never waits. Returns how many there were.
-    pub fn drain(&mut self, mut sink: impl FnMut(u64, Record)) -> usize {
+    /// the reader for ever. Never waits. Returns how many there were. It is `now_us` by the records' clock.
+    pub fn drain(&mut self, now_us: u64, mut sink: impl FnMut(u64, Record)) -> usize {
         let mut count = 0;
         for queue in [&mut self.structural, &mut self.bulk] {
             for _ in 0..queue.max_capacity() {
                 let Ok((at_us, record)) = queue.try_recv() else {
                     break;
                 };
+                if let Some(observer) = &mut self.observer {
+                    observer.observe(at_us, &record);
+                }
                 sink(at_us, record);
                 count += 1;
             }
+        }
+        if let Some(observer) = &mut self.observer {
+            observer.rest(now_us);
         }
         count
     }
@@ -188,10 +212,10 @@ mod tests {
         }
         assert_eq!(feed.dropped_count(), 6);
         let mut seen = Vec::new();
-        assert_eq!(receiver.drain(|at_us, _| seen.push(at_us)), 4);
+        assert_eq!(receiver.drain(0, |at_us, _| seen.push(at_us)), 4);
         assert_eq!(seen, [0, 1, 2, 3]);
         feed.record(11, started(11));
-        assert_eq!(receiver.drain(|_, _| ()), 1);
+        assert_eq!(receiver.drain(0, |_, _| ()), 1);
         assert_eq!(receiver.dropped_count(), 6);
     }
 
@@ -210,7 +234,7 @@ mod tests {
             },
         );
         let mut structural = 0;
-        receiver.drain(|_, record| structural += usize::from(record.is_structural()));
+        receiver.drain(0, |_, record| structural += usize::from(record.is_structural()));
         assert_eq!(structural, 1);
     }
 
@@ -229,7 +253,7 @@ mod tests {
         assert!(feed.is_enabled());
         feed.record(2, started(0));
         let mut seen = Vec::new();
-        receiver.drain(|at_us, _| seen.push(at_us));
+        receiver.drain(0, |at_us, _| seen.push(at_us));
         assert_eq!(seen, [1, 2]);
     }
 

@@ -319,8 +319,9 @@ impl HubState {
         for key in self.recorder.settle() {
             self.hand_over(key);
         }
+        let now_us = self.now_us();
         let (aggregator, recorder) = (&mut self.aggregator, &mut self.recorder);
-        self.latest = self.receiver.drain(|at_us, record| {
+        self.latest = self.receiver.drain(now_us, |at_us, record| {
             recorder.take(at_us, &record);
             aggregator.apply(at_us, record);
         });

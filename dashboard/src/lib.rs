@@ -42,7 +42,7 @@ mod runs;
 
 pub use self::{
     error::DashboardError,
-    feed::{BULK_RECORD_COUNT_MAX, Feed, FeedReceiver, STRUCTURAL_RECORD_COUNT_MAX},
+    feed::{BULK_RECORD_COUNT_MAX, Feed, FeedReceiver, Observer, STRUCTURAL_RECORD_COUNT_MAX},
     http::{Dashboard, DashboardHandle, DashboardOptions, VIEWER_COUNT_MAX},
     logline::{LogLevel, LogLine, LogSource},
     moved::{Moved, MovedKind},

@@ -20,7 +20,7 @@ use crate::{
     error::Failure,
     expression::Expression,
     functions,
-    process::dashboard_hosts,
+    process::{dashboard_hosts, traces},
     selected::{self, Selected},
     wait::{handle, wait},
 };
@@ -81,6 +81,7 @@ impl Cluster {
                 ))
             })
         });
+        let has_dashboard = dashboard.is_some();
         let options = LocalOptions {
             worker_count,
             slots,
@@ -88,6 +89,7 @@ impl Cluster {
             functions: functions::registry(py, calls::Place::Embedded, None),
             dashboard: dashboard.transpose()?,
             dashboard_hosts: dashboard_hosts(),
+            traces: traces(has_dashboard)?,
             spill_dir,
             ..LocalOptions::default()
         };

@@ -16,6 +16,7 @@ use graticule_plan::Resource;
 use graticule_scheduler::{
     AdaptOptions, Decision, Ended, Rules, ServeOptions, WorkerSize, WorkerSource, adapt, serve,
 };
+use graticule_traces::TraceOptions;
 use graticule_worker::{WorkerOptions, ledger_bytes, memory_bytes_for};
 use pyo3::prelude::*;
 use tokio::sync::{mpsc, oneshot};
@@ -62,6 +63,12 @@ pub(crate) fn dashboard_hosts() -> Vec<String> {
     let named = std::env::var("GRATICULE_DASHBOARD_HOSTS").unwrap_or_default();
     let names = named.split(',').map(str::trim).filter(|name| !name.is_empty());
     names.map(str::to_owned).collect()
+}
+
+/// Where spans of jobs go, as the environment says; nowhere without a dashboard, which is told what they are made of.
+pub(crate) fn traces(has_dashboard: bool) -> Result<Option<TraceOptions>, Failure> {
+    let wanted = has_dashboard.then(TraceOptions::from_environment).transpose();
+    wanted.map(Option::flatten).map_err(cluster_error)
 }
 
 /// Works for a scheduler until it is told to end.
@@ -138,6 +145,7 @@ fn serve_scheduler(
         listen: parsed(listen)?,
         dashboard: dashboard.map(parsed).transpose()?,
         dashboard_hosts: dashboard_hosts(),
+        traces: traces(dashboard.is_some())?,
         worker_return_us: 0,
         ..ServeOptions::default()
     };

@@ -2,6 +2,7 @@ use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 use graticule_dashboard::{Dashboard, DashboardError, DashboardHandle, DashboardOptions, Feed};
 use graticule_proto::{MESSAGE_BYTES_MAX, v1::cluster_server::ClusterServer};
+use graticule_traces::{Exporter, TraceError, TraceOptions, Traces};
 use tokio::{net::TcpListener, sync::oneshot, task::JoinHandle};
 use tonic::transport::{Server, server::TcpIncoming};
 use tracing::info;
@@ -29,6 +30,8 @@ pub struct ServeOptions {
     pub journal: Option<PathBuf>,
     /// Microseconds for which a client whose connection broke keeps its jobs and kept results.
     pub client_grace_us: u64,
+    /// Where spans of jobs go, made of what the dashboard is told; `None` makes none.
+    pub traces: Option<TraceOptions>,
     /// Microseconds for which workers are awaited after a restart, before what they held is made again.
     pub worker_return_us: u64,
 }
@@ -40,6 +43,7 @@ impl Default for ServeOptions {
             journal: None,
             runs: None,
             dashboard_hosts: Vec::new(),
+            traces: None,
             client_grace_us: usual.client_grace_us,
             worker_return_us: usual.worker_return_us,
             listen: ([127, 0, 0, 1], 8786).into(),
@@ -74,6 +78,12 @@ pub enum ServeError {
     /// The dashboard cannot start.
     #[error(transparent)]
     Dashboard(#[from] DashboardError),
+    /// Spans cannot be sent as the options say.
+    #[error(transparent)]
+    Traces(#[from] TraceError),
+    /// There is nothing that spans could be made of.
+    #[error("spans are made of what the dashboard is told: a scheduler without a dashboard cannot send any")]
+    TracesWithoutDashboard,
 }
 
 /// A scheduler that serves.
@@ -86,6 +96,7 @@ pub struct Served {
     /// The dashboard's page, if there is one.
     pub dashboard_url: Option<String>,
     dashboard: Option<DashboardHandle>,
+    traces: Option<Exporter>,
     /// Jobs go on in the next process.
     is_lasting: bool,
     actor: JoinHandle<()>,
@@ -125,10 +136,17 @@ pub async fn serve(options: ServeOptions) -> Result<Served, ServeError> {
         why,
     };
     let address = listener.local_addr().map_err(cannot)?;
-    let (feed, dashboard) = match options.dashboard {
-        None => (Feed::disabled(), None),
+    let (feed, dashboard, traces) = match options.dashboard {
+        None if options.traces.is_some() => return Err(ServeError::TracesWithoutDashboard),
+        None => (Feed::disabled(), None, None),
         Some(wanted) => {
             let (feed, receiver) = Feed::new();
+            let traced = options.traces.as_ref();
+            let traced = traced.map(|wanted| Traces::start(wanted, started)).transpose()?;
+            let (receiver, exporter) = match traced {
+                Some((traces, exporter)) => (receiver.observed_by(Box::new(traces)), Some(exporter)),
+                None => (receiver, None),
+            };
             let cluster = address.to_string().into();
             let shown = DashboardOptions {
                 cluster,
@@ -137,10 +155,8 @@ pub async fn serve(options: ServeOptions) -> Result<Served, ServeError> {
                 runs: options.runs.clone(),
                 ..DashboardOptions::default()
             };
-            (
-                feed,
-                Some(Dashboard::start(listen(wanted).await?, receiver, shown)?),
-            )
+            let dashboard = Dashboard::start(listen(wanted).await?, receiver, shown)?;
+            (feed, Some(dashboard), exporter)
         }
     };
     let dashboard_url = dashboard.as_ref().map(DashboardHandle::url);
@@ -177,6 +193,7 @@ pub async fn serve(options: ServeOptions) -> Result<Served, ServeError> {
         address,
         dashboard_url,
         dashboard,
+        traces,
         is_lasting,
         actor: ended,
         stop,
@@ -204,6 +221,9 @@ impl Served {
         }
         if let Some(dashboard) = self.dashboard {
             dashboard.shutdown().await;
+        }
+        if let Some(traces) = self.traces {
+            traces.finish().await;
         }
     }
 }

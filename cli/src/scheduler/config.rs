@@ -1,6 +1,7 @@
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 use graticule_scheduler::ServeOptions;
+use graticule_traces::{TASK_COUNT_USUAL, TraceError, TraceOptions};
 
 use crate::values::parse_duration;
 
@@ -44,6 +45,18 @@ pub(crate) struct Config {
         conflicts_with = "no_dashboard"
     )]
     pub(crate) runs: Option<PathBuf>,
+    /// Send spans of jobs, operations and a sample of tasks to the OpenTelemetry collector that takes OTLP over gRPC there,
+    /// such as http://127.0.0.1:4317. OTEL_SERVICE_NAME and OTEL_EXPORTER_OTLP_HEADERS are used as by other programs.
+    #[arg(
+        long,
+        env = "GRATICULE_OTLP",
+        value_name = "URL",
+        conflicts_with = "no_dashboard"
+    )]
+    pub(crate) otlp: Option<String>,
+    /// With --otlp: the first so many tasks of an operation have a span, then every second of as many more, and so on.
+    #[arg(long, env = "GRATICULE_OTLP_TASKS", default_value_t = TASK_COUNT_USUAL, value_name = "COUNT")]
+    pub(crate) otlp_tasks: u32,
     /// How long a worker may be silent before its tasks go to others.
     #[arg(long, env = "GRATICULE_WORKER_TIMEOUT", value_parser = parse_duration, value_name = "TIME")]
     pub(crate) worker_timeout: Option<Duration>,
@@ -64,17 +77,23 @@ fn micros(time: Duration) -> u64 {
 
 impl Config {
     /// The library's options.
-    pub(crate) fn options(&self) -> ServeOptions {
+    pub(crate) fn options(&self) -> anyhow::Result<ServeOptions> {
         let usual = ServeOptions::default();
-        ServeOptions {
+        let traces = self.otlp.clone().map(|endpoint| {
+            let mut traces = TraceOptions::new(endpoint).with_environment()?;
+            traces.task_count = self.otlp_tasks;
+            Ok::<_, TraceError>(traces)
+        });
+        Ok(ServeOptions {
             listen: self.listen,
             dashboard: (!self.no_dashboard).then_some(self.dashboard),
             dashboard_hosts: self.dashboard_hosts.clone(),
+            traces: traces.transpose()?,
             worker_timeout_us: self.worker_timeout.map_or(usual.worker_timeout_us, micros),
             journal: self.journal.clone(),
             runs: self.runs.clone(),
             client_grace_us: micros(self.client_grace),
             worker_return_us: micros(self.worker_return),
-        }
+        })
     }
 }

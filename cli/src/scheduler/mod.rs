@@ -13,7 +13,7 @@ pub(crate) use config::Config;
 /// Serves until it is told to end.
 pub(crate) async fn run(config: Config) -> anyhow::Result<ExitCode> {
     let interrupt = Interrupt::watch()?;
-    let served = graticule_scheduler::serve(config.options()).await?;
+    let served = graticule_scheduler::serve(config.options()?).await?;
     announce(&served)?;
     interrupt.wait().await;
     terminal::note("shutting down; Ctrl-C again ends at once");

@@ -135,7 +135,7 @@ async fn those_who_watch_see_what_is_decided_and_how_starts_fail() {
     drop(scheduler);
     running.await;
     let mut told = Vec::new();
-    receiver.drain(|_, record| told.push(record));
+    receiver.drain(0, |_, record| told.push(record));
     let Record::ScaleDecided(first) = &told[0] else {
         panic!("the decision comes first: {told:?}");
     };

@@ -45,9 +45,10 @@ const RULES: &[Rule] = &[
     rule("graticule-data", &["plan", "ops", "kernel"]),
     rule("graticule-dashboard", &["plan"]),
     rule("graticule-logs", &["plan", "engine"]),
+    rule("graticule-traces", &["plan", "dashboard"]),
     rule(
         "graticule-scheduler",
-        &["plan", "engine", "proto", "dashboard", "logs"],
+        &["plan", "engine", "proto", "dashboard", "logs", "traces"],
     ),
     rule(
         "graticule-worker",
@@ -59,7 +60,7 @@ const RULES: &[Rule] = &[
         from: "graticule-client",
         to: &["plan", "ops", "kernel", "array", "data", "proto", "transfer"],
         // The embedded cluster.
-        optional: &["engine", "scheduler", "worker", "dashboard"],
+        optional: &["engine", "scheduler", "worker", "dashboard", "traces"],
     },
     rule("graticule-operator", &["plan", "engine", "proto"]),
     rule(
@@ -73,6 +74,7 @@ const RULES: &[Rule] = &[
             "client",
             "logs",
             "scheduler",
+            "traces",
             "transfer",
             "worker",
         ],
@@ -90,6 +92,7 @@ const RULES: &[Rule] = &[
             "transfer",
             "data",
             "logs",
+            "traces",
             "scheduler",
             "worker",
             "client",
