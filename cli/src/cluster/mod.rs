@@ -18,7 +18,7 @@ pub(crate) async fn run(config: Config) -> anyhow::Result<ExitCode> {
     // Its workers end with it, so none of an earlier run will come back.
     let options = graticule_scheduler::ServeOptions {
         worker_return_us: 0,
-        ..config.scheduler.options()
+        ..config.scheduler.options()?
     };
     let served = graticule_scheduler::serve(options).await?;
     if let Some(range) = config.adapt.clone() {
