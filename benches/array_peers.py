@@ -5,7 +5,7 @@ DIR run PEER PROGRAM COUNT ours    runs a program with COUNT threads, or worker 
                                    what it gives with the .npy files of Graticule's results, whose names begin with `ours`
 
 PEER is `threads` (Dask's threaded scheduler), `distributed` (dask.distributed), `dask-array` (that package on Dask's threaded
-scheduler) or `frisky` (Frisky with Dask's arrays). The programs are the functions at PROGRAMS; Graticule's side of them is in
+scheduler), `frisky` (Frisky with Dask's arrays) or `python` (Graticule's own package, where it is installed). The programs are the functions at PROGRAMS; Graticule's side of them is in
 `cli/src/bench/arrays/programs.rs`. Each run prints one JSON line: the seconds from opening the inputs to having the
 results in memory (the start of a cluster is not counted), and how far they are from Graticule's. The exit status is 3
 where the peer is not installed, and 4 where it does not have the program.
@@ -271,6 +271,64 @@ PROGRAMS = {
 }  # fmt: skip
 
 
+# What Graticule's package has functions for, where the programs above call NumPy block by block.
+
+
+def own_anomaly(ga, opened):
+    cube, codes = opened("cube"), months()
+    return (cube - ga.group_reduce("mean", cube, 0, codes, 12)[codes]).std(axis=0)
+
+
+def own_climatology(ga, opened):
+    return ga.group_reduce("mean", opened("cube"), 0, np.arange(DAYS) % 365, 365)
+
+
+def own_rolling_mean(ga, opened):
+    return ga.move("mean", opened("cube"), 7, axis=0)[6:].mean(axis=(1, 2))
+
+
+def own_focal(ga, opened):
+    around = ga.pad(opened("square")[:4096, :4096], 2, mode="symmetric")
+    means = ga.move("mean", ga.move("mean", around, 5, axis=0), 5, axis=1)
+    return means[4:, 4:].mean(axis=0)
+
+
+def own_zonal(ga, opened):
+    return ga.group_reduce("mean", opened("stack"), (2, 3), opened("zones").compute(), ZONES)
+
+
+def own_ndvi(ga, opened):
+    scenes = opened("scenes.json")
+    red, nir = scenes[:, 0], scenes[:, 1]
+    return ga.nanmedian((nir - red) / (nir + red), axis=0)
+
+
+OWN = {
+    "anomaly": own_anomaly, "climatology": own_climatology, "rolling-mean": own_rolling_mean, "focal": own_focal,
+    "zonal": own_zonal, "ndvi": own_ndvi,
+}  # fmt: skip
+
+
+def run_own(folder, program, count, ours):
+    if importlib.util.find_spec("graticule") is None:
+        sys.exit(NOT_INSTALLED)
+    import graticule
+    import graticule.stac
+    import graticule.array as ga
+
+    def opened(name):
+        if name.endswith(".json"):
+            return graticule.stac.search(f"{folder}/{name}").stack(["red", "nir"]).data
+        return ga.from_zarr(f"{folder}/{name}.zarr")
+
+    with graticule.Client(n_workers=1, threads_per_worker=int(count), dashboard_address=None):
+        begin = time.perf_counter()
+        lazy = OWN.get(program, PROGRAMS[program])(ga, opened)
+        results = graticule.compute(*(lazy if isinstance(lazy, tuple) else (lazy,)))
+        seconds = time.perf_counter() - begin
+    return {"seconds": seconds, "difference": max(compare(ours, results), default=0.0)}
+
+
 # Peers.
 
 
@@ -332,6 +390,8 @@ def cluster(peer, count):
 
 
 def run(folder, peer, program, count, ours):
+    if peer == "python":
+        return run_own(folder, program, count, ours)
     import dask
 
     da = package(peer)

@@ -37,12 +37,12 @@ pub(crate) struct Args {
     /// The programs to run; by default all.
     #[arg(long, value_delimiter = ',', value_name = "NAME,...")]
     only: Vec<String>,
-    /// The peers to measure; `none` for Graticule alone.
+    /// The peers to measure; `python` is Graticule's own package, where it is installed, `none` Graticule alone.
     #[arg(
         long,
         value_delimiter = ',',
         default_values = ["threads", "distributed", "dask-array", "frisky"],
-        value_parser = ["threads", "distributed", "dask-array", "frisky", "none"],
+        value_parser = ["threads", "distributed", "dask-array", "frisky", "python", "none"],
         value_name = "NAME,..."
     )]
     peers: Vec<String>,
@@ -277,7 +277,7 @@ fn tell(program: &Program, mut measured: Vec<(String, Option<Took>)>, report: &m
         report.lines.push(match name.as_str() {
             "floor" => format!("{name:>14}: {seconds:7.3} s; Graticule takes {:.2} times as long", 1.0 / times),
             "graticule" => format!("{name:>14}: {seconds:7.3} s, {mib:5.0} MiB"),
-            _ => format!("{name:>14}: {seconds:7.3} s, {mib:5.0} MiB; {times:.1} times the time, {memory:.1} times the memory"),
+            _ => format!("{name:>14}: {seconds:7.3} s, {mib:5.0} MiB; {times:.2} times the time, {memory:.1} times the memory"),
         });
         *figures = json!({"p50_s": seconds, "peak_bytes": bytes, "over_graticule": times});
     }
