@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, VecDeque};
 use graticule_plan::{BlockMap, JobId, LayerId, WorkerId};
 use serde::{Deserialize, Serialize};
 
-use super::{Aggregator, frame::RowKey, jobs::LayerTable};
+use super::{Aggregator, frame::RowKey, jobs::LayerTable, reports::Reports};
 use crate::{Moved, MovedKind};
 
 /// Pairs of workers that are told apart; what others move is counted together.
@@ -20,8 +20,8 @@ pub const MOVE_SPAN_COUNT_MAX: usize = 65_536;
 /// Spans that are told of a part of the timeline; of more, neighbours are told as one.
 pub const MOVE_SPAN_TOLD_MAX: usize = 4_096;
 
-/// Reports of one worker that are remembered, so that one that comes twice counts once.
-const REPORT_COUNT_MAX: usize = 64;
+/// The key of operations of runs that a film does not have.
+pub(crate) const ANOTHER_RUN: RowKey = RowKey::MAX;
 
 /// Tasks of a layer that are looked at for what it needs, evenly spread; what they need stands for the others.
 const NEED_TASK_COUNT_MAX: u64 = 2_048;
@@ -97,12 +97,12 @@ pub(super) struct Traffic {
     disk: BTreeMap<(RowKey, MoveClass), MoveSums>,
     pub(super) calls: BTreeMap<(RowKey, RowKey), CallSums>,
     spans: VecDeque<MoveSpan>,
-    reports: BTreeMap<RowKey, VecDeque<u64>>,
+    reports: Reports<RowKey>,
     /// What layers need, once it was looked up.
     needs: BTreeMap<(RowKey, u64), u64>,
     left_out: MoveSums,
     forgotten_spans: u64,
-    lost: u64,
+    pub(super) lost: u64,
 }
 
 /// An operation on the page of communication.
@@ -155,19 +155,6 @@ pub struct TimelineMoves {
 }
 
 impl Traffic {
-    /// Whether a report of a worker is new.
-    fn is_new(&mut self, worker: RowKey, at_us: u64) -> bool {
-        let reports = self.reports.entry(worker).or_default();
-        if reports.contains(&at_us) {
-            return false;
-        }
-        reports.push_back(at_us);
-        if reports.len() > REPORT_COUNT_MAX {
-            reports.pop_front();
-        }
-        true
-    }
-
     fn add_pair(&mut self, pair: (RowKey, RowKey), moved: &Moved) {
         if self.pairs.len() < PAIR_COUNT_MAX || self.pairs.contains_key(&pair) {
             self.pairs.entry(pair).or_default().add(moved);
@@ -239,7 +226,7 @@ impl Traffic {
             .retain(|(from, to), _| *from != worker && *to != worker);
         self.own.retain(|(key, _), _| *key != worker);
         self.calls.retain(|(_, key), _| *key != worker);
-        self.reports.remove(&worker);
+        self.reports.forget(&worker);
     }
 
     /// Forgets a layer.
@@ -258,7 +245,7 @@ impl Aggregator {
         let Some(to) = self.worker_key(worker) else {
             return false;
         };
-        if !self.traffic.is_new(to, at_us) {
+        if !self.traffic.reports.is_new(to, at_us) {
             return true;
         }
         self.traffic.lost += lost;
@@ -269,13 +256,16 @@ impl Aggregator {
         is_sound
     }
 
-    fn worker_key(&mut self, worker: WorkerId) -> Option<RowKey> {
+    pub(super) fn worker_key(&mut self, worker: WorkerId) -> Option<RowKey> {
         self.with_worker(worker, |_| ()).then_some(())?;
         Some(self.workers.get(&worker)?.key)
     }
 
     fn named_layer(&mut self, name: Option<(JobId, LayerId)>) -> Result<Option<RowKey>, ()> {
         let Some((job, layer)) = name else { return Ok(None) };
+        if self.is_film && !self.jobs.contains_key(&job) {
+            return Ok(Some(ANOTHER_RUN));
+        }
         if !self.with_job(job, |_, _| ()) {
             return Err(());
         }
