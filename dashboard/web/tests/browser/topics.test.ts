@@ -69,16 +69,20 @@ describe('communication, insights and logs', () => {
     await seek(page, 1);
     await until(page, 'moved', (text) => text !== half);
     await go(page, 'insights');
-    const whole = await page.getByTestId('insights').locator('header').innerText();
+    const slots = page.getByTestId('insights').getByText(/ of slots, each microsecond/);
+    const whole = await slots.innerText();
     await seek(page, 0.5);
-    await expect.poll(() => page.getByTestId('insights').locator('header').innerText()).not.toBe(whole);
+    await expect.poll(() => slots.innerText()).not.toBe(whole);
     await page.goto(`${url}#/run/1/task/0/13`);
     await page.getByRole('link', { name: 'Log lines' }).click();
     await page.getByTestId('moment').focus();
     await page.keyboard.press('End');
     await until(page, 'logs', (text) => text.includes('HTTP 429') && !text.includes('job started'));
     await page.goto(`${url}#/run/1/timeline`);
-    await until(page, 'timeline', (text) => text.includes('Transfers'));
+    await page.getByRole('button', { name: 'Transfers' }).waitFor();
+    await page.getByTestId('timeline').locator('canvas').focus();
+    await page.keyboard.press('Enter');
+    await until(page, 'sums', (text) => /from workers[\s\S]*iB/.test(plain(text)));
     expect(complaints).toEqual([]);
   });
 
