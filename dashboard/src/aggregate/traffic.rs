@@ -98,7 +98,7 @@ pub(super) struct Traffic {
     pub(super) calls: BTreeMap<(RowKey, RowKey), CallSums>,
     spans: VecDeque<MoveSpan>,
     reports: Reports<RowKey>,
-    /// What layers need, once it was looked up.
+    /// What the tasks of layers that are looked at need together, once it was looked up, by layer and number of tasks.
     needs: BTreeMap<(RowKey, u64), u64>,
     left_out: MoveSums,
     forgotten_spans: u64,
@@ -397,21 +397,28 @@ impl Aggregator {
     /// Up to [`NEED_TASK_COUNT_MAX`] tasks are looked at.
     pub(super) fn needed_bytes(&mut self, layer: RowKey) -> Option<u64> {
         let (job, id) = self.layer_of_key(layer)?;
-        let done = self.layer(job, id)?.words.tally().done;
-        if let Some(known) = self.traffic.needs.get(&(layer, done)) {
-            return Some(*known);
-        }
-        let needed = self.look_up_needs(job, id)?;
-        self.traffic.needs.retain(|(key, _), _| *key != layer);
-        self.traffic.needs.insert((layer, done), needed);
-        Some(needed)
+        let table = self.layer(job, id)?;
+        let total = table.block_end();
+        let done = table.words.tally().done.min(total);
+        let looked_at = total.min(NEED_TASK_COUNT_MAX);
+        let bytes = match self.traffic.needs.get(&(layer, total)) {
+            Some(known) => *known,
+            None => {
+                let bytes = self.look_up_needs(job, id, looked_at)?;
+                self.traffic.needs.retain(|(key, _), _| *key != layer);
+                self.traffic.needs.insert((layer, total), bytes);
+                bytes
+            }
+        };
+        let all = u128::from(bytes) * u128::from(done) / u128::from(looked_at.max(1));
+        Some(u64::try_from(all).unwrap_or(u64::MAX))
     }
 
     pub(super) fn layer(&self, job: JobId, layer: LayerId) -> Option<&LayerTable> {
         self.jobs.get(&job)?.layers.get(&layer)
     }
 
-    fn look_up_needs(&self, job: JobId, id: LayerId) -> Option<u64> {
+    fn look_up_needs(&self, job: JobId, id: LayerId, looked_at: u64) -> Option<u64> {
         let table = self.layer(job, id)?;
         let plan = table.plan()?;
         let mut maps = Vec::with_capacity(plan.inputs.len());
@@ -422,16 +429,13 @@ impl Aggregator {
             maps.push((map, source.item_bytes));
         }
         let total = table.block_end();
-        let looked_at = total.min(NEED_TASK_COUNT_MAX);
         let mut bytes = 0u64;
         for at in 0..looked_at {
             // Evenly spread; the product of two numbers below 2^64 does not fit one.
             let block = (u128::from(at) * u128::from(total) / u128::from(looked_at)) as u64;
             bytes = bytes.saturating_add(needed_by(&maps, block));
         }
-        let done = table.words.tally().done.min(total);
-        let all = u128::from(bytes) * u128::from(done) / u128::from(looked_at.max(1));
-        Some(u64::try_from(all).unwrap_or(u64::MAX))
+        Some(bytes)
     }
 
     /// Movements in a span of time, those that lie close together as one.
