@@ -5,7 +5,7 @@
 //! and the buckets double in width until they fit. So sums stay what they were, and only when it was gets coarser.
 
 use std::{
-    collections::{BTreeMap, btree_map::Entry},
+    collections::{BTreeMap, BTreeSet, btree_map::Entry},
     sync::Arc,
 };
 
@@ -19,7 +19,11 @@ use crate::{
 
 /// Rows that a run may have whatever the number of its tasks,
 const ROW_COUNT_MIN: usize = 512;
-/// one more for so many of its tasks, so that rows take a byte of each,
+/// as many for each name, so that something is left of when it was,
+const ROWS_PER_NAME: usize = 4;
+/// up to so many in all,
+const NAMED_ROW_COUNT_MAX: usize = 1 << 13;
+/// one for so many of its tasks if that is more, so that rows take a byte of each,
 const TASKS_PER_ROW: u64 = 16;
 /// and the most of all. Rows whose names differ cannot be put together: what has no room then is left out and counted.
 const ROW_COUNT_MAX: usize = 1 << 15;
@@ -103,6 +107,8 @@ pub(super) struct Moves {
     zero_us: u64,
     width_us: u64,
     rows: BTreeMap<(u64, Name), Sums>,
+    /// Rows that there may be for their names.
+    named_count_max: usize,
     /// The rows, once no more come.
     packed: Option<Arc<[u8]>>,
     /// Movements that workers could not keep, or that had no room here.
@@ -115,6 +121,7 @@ impl Moves {
             zero_us,
             width_us: 1,
             rows: BTreeMap::new(),
+            named_count_max: ROW_COUNT_MIN,
             packed: None,
             lost: 0,
         }
@@ -203,7 +210,14 @@ impl Moves {
 
     fn fit(&mut self, task_count: u64) {
         let by_tasks = usize::try_from(task_count / TASKS_PER_ROW).unwrap_or(usize::MAX);
-        let count_max = by_tasks.clamp(ROW_COUNT_MIN, ROW_COUNT_MAX);
+        let count_max = by_tasks.min(ROW_COUNT_MAX).max(self.named_count_max);
+        if self.rows.len() <= count_max || self.width_us >= WIDTH_US_MAX {
+            return;
+        }
+        let names: BTreeSet<&Name> = self.rows.keys().map(|(_, name)| name).collect();
+        let for_names = (names.len() * ROWS_PER_NAME).min(NAMED_ROW_COUNT_MAX);
+        self.named_count_max = self.named_count_max.max(for_names);
+        let count_max = count_max.max(self.named_count_max);
         while self.rows.len() > count_max && self.width_us < WIDTH_US_MAX {
             self.width_us = self.width_us.max(ACCOUNT_BUCKET_US / 2) * 2;
             let rows = std::mem::take(&mut self.rows);
@@ -458,6 +472,24 @@ mod tests {
         moves.close();
         assert_eq!(bytes_of(&moves), bytes);
         assert!(moves.bytes() < ROW_COUNT_MIN * 24, "{}", moves.bytes());
+    }
+
+    #[test]
+    fn of_many_workers_something_is_left_of_when_it_was() {
+        let mut moves = Moves::new(0);
+        for at in 1..400u64 {
+            for worker in 0..20 {
+                for peer in 0..20 {
+                    let row = moved(MovedKind::Peer(WorkerId(peer)), 1, at * 100_000);
+                    moves.moved(at * 100_000, WorkerId(worker), &row, at);
+                }
+            }
+        }
+        let times: BTreeSet<u64> = moves.rows.values().map(|sums| sums.at_us).collect();
+        assert!(
+            times.len() >= 2 && moves.rows.len() <= 400 * ROWS_PER_NAME,
+            "{times:?}"
+        );
     }
 
     #[test]
