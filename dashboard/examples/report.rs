@@ -1,6 +1,7 @@
 //! What it costs to keep a run, and how large its report is.
 //!
-//! Tells of a made-up job of many tasks on 16 workers, writes its report, and prints bytes and times.
+//! Tells of a made-up job of many tasks on 16 workers, of what they move, and log with each hundredth, writes its report, and
+//! prints bytes and times.
 //!
 //! ```text
 //! cargo run --release -p graticule-dashboard --example report -- [TASKS] [FILE]
@@ -14,7 +15,8 @@ use std::{
 };
 
 use graticule_dashboard::{
-    Dashboard, DashboardOptions, Feed, JobOutcome, LayerInfo, LayerPlan, Record, TaskFinished,
+    Dashboard, DashboardOptions, Feed, JobOutcome, LayerInfo, LayerPlan, LogLevel, LogLine, LogSource, Moved,
+    MovedKind, Record, TaskFinished, WorkerStatus,
 };
 use graticule_plan::{ChunkGrid, JobId, LayerId, TaskId, WorkerId};
 use tokio::net::TcpListener;
@@ -26,7 +28,13 @@ const SLOT_COUNT: u64 = 8;
 const TASK_SPAN: Duration = Duration::from_millis(52);
 
 /// Records that are told before the dashboard gets time to take them in.
-const BATCH_LEN: u64 = 50_000;
+const BATCH_LEN: u64 = 25_000;
+
+/// Between two times that workers tell what they moved.
+const MOVES_PAUSE_US: u64 = 100_000;
+
+/// One of so many tasks logs a line.
+const TASKS_PER_LINE: u64 = 100;
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -110,6 +118,7 @@ async fn tell(feed: &Feed, tasks: u64) -> Result<Duration, graticule_plan::PlanE
         seed % end
     };
     let mut telling = Duration::ZERO;
+    let mut told_us = 0;
     for first in (0..tasks).step_by(BATCH_LEN as usize) {
         let mut batch = Vec::new();
         for block in first..tasks.min(first + BATCH_LEN) {
@@ -131,7 +140,21 @@ async fn tell(feed: &Feed, tasks: u64) -> Result<Duration, graticule_plan::PlanE
                 spilled: false,
             };
             free_us[lane] = finished.started_us + finished.duration_us;
+            let given = Record::TaskAssigned {
+                task: finished.task,
+                worker: finished.worker,
+                attempt: 0,
+            };
+            batch.push((finished.started_us.saturating_sub(fetch_us + below(9_000)), given));
+            if block % TASKS_PER_LINE == 7 {
+                batch.push((free_us[lane], logged(free_us[lane], &finished, below(5_000))));
+            }
             batch.push((free_us[lane] + 200 + below(800), Record::TaskFinished(finished)));
+        }
+        let now_us = free_us.iter().copied().min().unwrap_or(0);
+        while told_us + MOVES_PAUSE_US <= now_us {
+            told_us += MOVES_PAUSE_US;
+            batch.extend((1..=WORKER_COUNT).map(|worker| (told_us, moved(told_us, worker, &mut below))));
         }
         let begun = Instant::now();
         for (at_us, record) in batch {
@@ -145,7 +168,63 @@ async fn tell(feed: &Feed, tasks: u64) -> Result<Duration, graticule_plan::PlanE
         outcome: JobOutcome::Succeeded,
         finished: None,
     };
-    feed.record(free_us.iter().copied().max().unwrap_or(0) + 2_000, end);
+    let end_us = free_us.iter().copied().max().unwrap_or(0) + 2_000;
+    feed.record(end_us, end);
+    for worker in 1..=WORKER_COUNT {
+        let record = Record::WorkerStatus {
+            worker: WorkerId(worker),
+            status: WorkerStatus::default(),
+        };
+        feed.record(end_us + 1, record);
+    }
     tokio::time::sleep(Duration::from_millis(300)).await;
     Ok(telling)
+}
+
+/// What a worker moved within the last tenth of a second: from outside, from three others, and its own calls.
+fn moved(at_us: u64, worker: u64, below: &mut impl FnMut(u64) -> u64) -> Record {
+    let layer = Some((JobId(1), LayerId(0)));
+    let mut row = |kind, of| Moved {
+        kind,
+        of,
+        by: layer,
+        count: 1 + below(20),
+        bytes: below(80 << 20),
+        busy_us: below(90_000),
+        cpu_us: 0,
+        began_us: at_us - MOVES_PAUSE_US + below(20_000),
+        ended_us: at_us - below(20_000),
+    };
+    let peer = |step: u64| MovedKind::Peer(WorkerId(1 + (worker + step) % WORKER_COUNT));
+    let moves = [
+        row(MovedKind::Source, None),
+        row(peer(1), layer),
+        row(peer(5), layer),
+        row(peer(9), layer),
+        row(MovedKind::Call, None),
+    ];
+    Record::Moved {
+        worker: WorkerId(worker),
+        moves: moves.into(),
+        lost: 0,
+    }
+}
+
+fn logged(at_us: u64, finished: &TaskFinished, retry_ms: u64) -> Record {
+    let line = LogLine {
+        level: LogLevel::Warn,
+        target: "graticule_data::http".into(),
+        text: format!("HTTP 429, asked again host=tiles.example.org retry_ms={retry_ms}").into(),
+        job: None,
+        task: Some(finished.task),
+        worker: None,
+        count: 1,
+        first_us: at_us,
+        last_us: at_us,
+    };
+    Record::Logged {
+        source: LogSource::Worker(finished.worker),
+        lines: [line].into(),
+        lost: 0,
+    }
 }

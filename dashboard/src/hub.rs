@@ -9,7 +9,7 @@ use bytes::Bytes;
 use tokio::sync::{broadcast, oneshot};
 
 use crate::{
-    DashboardError, FeedReceiver,
+    DashboardError, FeedReceiver, Record,
     aggregate::{
         Activity, Aggregator, ArrayPublisher, Direction, LineQuery, Publisher, RosterOrder, RowKey,
         ServerFigures,
@@ -31,8 +31,10 @@ const MANY_RECORD_COUNT: usize = 1 << 10;
 /// While nothing changes, a frame says that the dashboard is alive this often.
 const HEARTBEAT: Duration = Duration::from_millis(1_000);
 
-/// How long a job whose tasks are all done may take to end before a report tells of it as it is.
+/// How long a job whose tasks are all done may take to end before a report tells of it as it is,
 const ENDING_GRACE: Duration = Duration::from_millis(500);
+/// and how long workers may take to tell of what they moved and logged until then.
+const TELLING_GRACE: Duration = Duration::from_millis(1_200);
 const ENDING_POLL: Duration = Duration::from_millis(20);
 
 /// Frames that a viewer may lag behind before it skips to a fresh snapshot. They are shared by all viewers.
@@ -104,7 +106,8 @@ enum Request {
     Ask(Question, oneshot::Sender<Bytes>),
     Runs(oneshot::Sender<History>),
     Archive(RunKey, oneshot::Sender<Archive>),
-    Since(u64, oneshot::Sender<Archive>),
+    /// With whether more may still be told of it.
+    Since(u64, oneshot::Sender<(Archive, bool)>),
     Now(oneshot::Sender<u64>),
     Stop,
 }
@@ -196,13 +199,15 @@ impl Hub {
         self.request(|reply| Request::Archive(key, reply)).await
     }
 
-    /// What is kept of all jobs that ran since then. Jobs whose tasks are all done get a moment to end: who has a result
-    /// asks before the scheduler has told of that.
+    /// What is kept of all jobs that ran since then. Jobs whose tasks are all done get a moment to end, and workers one to
+    /// tell of what they moved: who has a result asks before the scheduler has told of that.
     pub(crate) async fn since(&self, from_us: u64) -> Option<Archive> {
-        let deadline = Instant::now() + ENDING_GRACE;
+        let begun = Instant::now();
         loop {
-            let archive = self.request(|reply| Request::Since(from_us, reply)).await?;
-            if !archive.is_ending() || Instant::now() >= deadline {
+            let (archive, is_awaited) = self.request(|reply| Request::Since(from_us, reply)).await?;
+            let is_ending = archive.is_ending() && begun.elapsed() < ENDING_GRACE;
+            let is_awaited = is_awaited && begun.elapsed() < TELLING_GRACE;
+            if !is_ending && !is_awaited {
                 return Some(archive);
             }
             tokio::time::sleep(ENDING_POLL).await;
@@ -286,7 +291,9 @@ impl HubState {
                 }
                 Ok(Request::Since(from_us, reply)) => {
                     self.take_in();
-                    let _ = reply.send(self.recorder.since(from_us, self.now_us()));
+                    let now_us = self.now_us();
+                    let is_awaited = self.recorder.is_awaited(from_us, now_us);
+                    let _ = reply.send((self.recorder.since(from_us, now_us), is_awaited));
                 }
                 Ok(Request::Now(reply)) => {
                     let _ = reply.send(self.now_us());
@@ -316,24 +323,31 @@ impl HubState {
     }
 
     fn take_in(&mut self) {
-        for key in self.recorder.settle() {
-            self.hand_over(key);
-        }
         let now_us = self.now_us();
+        self.recorder.settle();
+        self.hand_over(now_us);
         let (aggregator, recorder) = (&mut self.aggregator, &mut self.recorder);
         self.latest = self.receiver.drain(now_us, |at_us, record| {
+            if let Record::TaskFinished(finished) = &record
+                && let Some(span_us) = aggregator.queued(finished)
+            {
+                recorder.queued(finished, span_us);
+            }
             recorder.take(at_us, &record);
             aggregator.apply(at_us, record);
         });
         self.news += self.latest;
     }
 
-    /// Hands a run that ended to who writes it; never waits for that.
-    fn hand_over(&self, key: RunKey) {
-        if let Some(writer) = &self.writer
-            && let Some(archive) = self.recorder.archive(key, self.now_us())
-        {
-            writer.write(key, archive);
+    /// Closes the runs of which all should have been told by `now_us` and hands them to who writes them; never waits for
+    /// that.
+    fn hand_over(&mut self, now_us: u64) {
+        for key in self.recorder.close(now_us) {
+            if let Some(writer) = &self.writer
+                && let Some(archive) = self.recorder.archive(key, now_us)
+            {
+                writer.write(key, archive);
+            }
         }
     }
 
@@ -341,6 +355,8 @@ impl HubState {
     fn finish(mut self) {
         self.take_in();
         self.take_in();
+        self.recorder.settle();
+        self.hand_over(u64::MAX);
         if let Some(writer) = self.writer {
             writer.finish();
         }

@@ -4,6 +4,7 @@ import asyncio
 import base64
 import gzip
 import json
+import logging
 import os
 import re
 import stat
@@ -14,14 +15,19 @@ import graticule
 import graticule.array as ga
 
 
-def film(path):
-    """What a report has inside."""
+def unpacked(path):
+    """What a report has inside: a head, and bytes that it leads to."""
     html = path.read_text()
     assert html.startswith("<!doctype html>")
     packed = re.search(r'id="film">([A-Za-z0-9+/=]*)</script>', html)[1]
     told = gzip.decompress(base64.b64decode(packed))
     length = int.from_bytes(told[:4], "little")
-    return json.loads(told[4 : 4 + length])
+    return json.loads(told[4 : 4 + length]), told[4 + length :]
+
+
+def film(path):
+    """The head of what a report has inside."""
+    return unpacked(path)[0]
 
 
 def jobs(told):
@@ -44,6 +50,27 @@ def test_a_report_has_the_jobs_that_ran_inside(client, tmp_path):
     assert job["state"] == "succeeded" and job["done"] == job["total"] == told["tasks"] > 0
     assert stat.S_IMODE(path.stat().st_mode) & 0o444 == 0o444 & ~_umask()
     assert [it.name for it in tmp_path.iterdir()] == ["report.html"]
+
+
+def test_a_report_has_what_was_logged_and_where_the_time_of_slots_went(client, tmp_path):
+    def loud(block):
+        logging.getLogger("study").warning("cloudy <img src=x>")
+        return block
+
+    path = tmp_path / "report.html"
+    with graticule.performance_report(path):
+        ga.ones((40, 4), chunks=(4, 4)).map_blocks(loud, dtype=float).sum().compute()
+    told, blobs = unpacked(path)
+    at, length = told["topics"]["lines"]
+    lines = json.loads(blobs[at : at + length])["lines"]
+    loud_lines = [line for line in lines if line["text"] == "cloudy <img src=x>"]
+    # Lines of different tasks are lines of their own.
+    assert sum(line["count"] for line in loud_lines) == 10
+    assert all(line["level"] == "warn" and line["block"] is not None for line in loud_lines)
+    _, at, length = told["topics"]["insights"][-1]
+    insights = json.loads(blobs[at : at + length])
+    function = insights["accounts"]["columns"].index("function")
+    assert sum(used[function] for _, used in insights["accounts"]["workers"]) > 0
 
 
 def _umask():

@@ -15,7 +15,7 @@ use super::{Aggregator, active::computing, frame::RowKey};
 pub const ACCOUNT_BUCKET_COUNT_MAX: usize = 512;
 
 /// The width of a bucket at first.
-const BUCKET_US: u64 = 1 << 17;
+pub(crate) const ACCOUNT_BUCKET_US: u64 = 1 << 17;
 
 /// Spans of forgotten jobs that are remembered.
 const WORKED_COUNT_MAX: usize = 1_024;
@@ -60,7 +60,7 @@ pub(super) struct Account {
 impl Default for Account {
     fn default() -> Self {
         Self {
-            bucket_us: BUCKET_US,
+            bucket_us: ACCOUNT_BUCKET_US,
             workers: BTreeMap::new(),
             worked: Vec::new(),
         }
@@ -89,8 +89,8 @@ impl Account {
         self.add(worker, span, span.1.saturating_sub(span.0), |it| &mut it.fetch);
     }
 
-    pub(super) fn add_queue(&mut self, worker: RowKey, span: (u64, u64)) {
-        self.add(worker, span, span.1.saturating_sub(span.0), |it| &mut it.queue);
+    pub(super) fn add_queue(&mut self, worker: RowKey, span: (u64, u64), waited_us: u64) {
+        self.add(worker, span, waited_us, |it| &mut it.queue);
     }
 
     pub(super) fn add_call(&mut self, worker: RowKey, span: (u64, u64), busy_us: u64) {
@@ -295,11 +295,11 @@ impl Aggregator {
                 };
                 let work_us = worked.iter().map(|it| overlap(*it, span)).sum::<u64>();
                 let told = buckets.get(at as usize).copied().unwrap_or_default();
-                let slots_us = span_us * u64::from(table.slots());
+                let slots_us = span_us.saturating_mul(u64::from(table.slots()));
                 let used = told.sorted(slots_us, work_us, span_us);
                 for column in 0..used.len() {
-                    total[column] += used[column];
-                    of_worker[column] += used[column];
+                    total[column] = total[column].saturating_add(used[column]);
+                    of_worker[column] = of_worker[column].saturating_add(used[column]);
                 }
             }
             workers.push((table.key, of_worker));
@@ -338,7 +338,7 @@ mod tests {
                     1 => aggregator.account.add_spill(key, span, amount),
                     2 => aggregator.account.add_read_back(key, span, amount),
                     3 => aggregator.account.add_call(key, span, amount),
-                    4 => aggregator.account.add_queue(key, span),
+                    4 => aggregator.account.add_queue(key, span, len),
                     _ => aggregator.account.add_fetch(key, span),
                 }
             }

@@ -90,11 +90,7 @@ impl Aggregator {
 
     pub(super) fn task_finished(&mut self, finished: &TaskFinished) -> bool {
         let task = finished.task;
-        let given = self
-            .active
-            .find(task)
-            .filter(|active| active.attempt == finished.attempt);
-        let given_us = given.map(|active| active.since_us);
+        let queued = self.queued(finished);
         let Some(marked) = self.mark(task, Mark::Finished, finished.attempt) else {
             return false;
         };
@@ -124,7 +120,7 @@ impl Aggregator {
             worker.done += 1;
             worker.task_ended(finished.slot, ended_us);
         });
-        self.count_slot_time(finished, given_us);
+        self.count_slot_time(finished, queued);
         let sizes = (finished.bytes, finished.duration_us);
         self.tell_words(task, finished.worker, finished.attempt, sizes);
         let again = if marked.is_again { StreamTask::AGAIN } else { 0 };
@@ -133,8 +129,17 @@ impl Aggregator {
         is_there
     }
 
+    /// From when to when a task that has just ended was with its worker before that began to fetch for it; `None` if that is not
+    /// known, or it was told already that it ended.
+    pub(crate) fn queued(&self, finished: &TaskFinished) -> Option<(u64, u64)> {
+        let given = self.active.find(finished.task)?;
+        let fetch_us = finished.started_us.saturating_sub(finished.fetch_us);
+        let is_of_it = given.attempt == finished.attempt && given.since_us < fetch_us;
+        is_of_it.then_some((given.since_us, fetch_us))
+    }
+
     /// Adds a task to what its slot did, and to what its worker did of its layer.
-    fn count_slot_time(&mut self, finished: &TaskFinished, given_us: Option<u64>) {
+    fn count_slot_time(&mut self, finished: &TaskFinished, queued: Option<(u64, u64)>) {
         let (Some(layer), Some(worker)) = (self.layer_key(finished.task), self.workers.get(&finished.worker))
         else {
             return;
@@ -145,8 +150,8 @@ impl Aggregator {
         self.account
             .add_compute(worker, (began_us, began_us.saturating_add(finished.duration_us)));
         self.account.add_fetch(worker, (fetch_us, began_us));
-        if let Some(given_us) = given_us.filter(|us| *us < fetch_us) {
-            self.account.add_queue(worker, (given_us, fetch_us));
+        if let Some(span) = queued {
+            self.account.add_queue(worker, span, span.1 - span.0);
         }
         self.shares.count(layer, worker, finished);
     }
@@ -305,7 +310,7 @@ impl Aggregator {
             bytes: ended.bytes,
             marks,
         };
-        if !self.without_stream {
+        if !self.is_film {
             self.stream.push(task);
         }
         self.tiles.told(&task);

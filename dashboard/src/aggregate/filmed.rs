@@ -1,9 +1,10 @@
 //! What a film of a run takes from the tables beside the frames.
 
-use graticule_plan::BlockMap;
+use graticule_plan::{BlockMap, WorkerId};
+use serde::Serialize;
 
 use super::{
-    Aggregator,
+    Aggregator, LineRow,
     frame::{RowKey, StreamTask},
     tiles::ALL_LANES,
 };
@@ -11,12 +12,39 @@ use super::{
 /// Runs of neighbouring blocks, each its first block and length, that a task reads of one array.
 pub(crate) type BlockRuns = Vec<(u64, u64)>;
 
+/// All lines of a film, in the order in which they came.
+#[derive(Debug, Serialize)]
+pub(crate) struct FilmLines {
+    lines: Vec<LineRow>,
+    forgotten: u64,
+    lost: u64,
+}
+
 impl Aggregator {
-    /// Tables for a film: ended tasks are not kept a second time, for the task stream.
-    pub(crate) fn for_film() -> Self {
-        Self {
-            without_stream: true,
+    /// Tables for a film: ended tasks are not kept a second time, for the task stream, and jobs that it has no start of are
+    /// those of other runs. `lost_moves` are movements that are not told.
+    pub(crate) fn for_film(lost_moves: u64) -> Self {
+        let mut tables = Self {
+            is_film: true,
             ..Self::default()
+        };
+        tables.traffic.lost = lost_moves;
+        tables
+    }
+
+    /// Takes in that tasks were with a worker so long, added up, before that fetched for them.
+    pub(crate) fn waited(&mut self, worker: WorkerId, span_us: (u64, u64), waited_us: u64) {
+        if let Some(key) = self.worker_key(worker) {
+            self.account.add_queue(key, span_us, waited_us);
+        }
+    }
+
+    /// All lines that are kept; `forgotten` were before them.
+    pub(crate) fn film_lines(&self, forgotten: u64) -> FilmLines {
+        FilmLines {
+            lines: self.line_rows(),
+            forgotten,
+            lost: self.lines.lost(),
         }
     }
 

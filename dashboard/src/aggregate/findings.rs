@@ -95,7 +95,7 @@ impl Aggregator {
         let accounts = self.accounts(now_us);
         let mut used = SlotUse::default();
         for (_, of) in &accounts.workers {
-            (0..used.len()).for_each(|column| used[column] += of[column]);
+            (0..used.len()).for_each(|column| used[column] = used[column].saturating_add(of[column]));
         }
         let worked = self.worked(now_us);
         let scene = Scene {
@@ -157,6 +157,9 @@ impl Scene<'_> {
 
     /// Slots' time while jobs ran: without that in which there was nothing to do.
     pub(super) fn wanted_us(&self) -> u64 {
-        self.used[..6].iter().sum::<u64>().max(1)
+        self.used[..6]
+            .iter()
+            .fold(0, |sum: u64, us| sum.saturating_add(*us))
+            .max(1)
     }
 }

@@ -136,6 +136,11 @@ impl LineRing {
         self.forgotten += 1;
     }
 
+    /// Lines that those who logged them had no room for.
+    pub(super) fn lost(&self) -> u64 {
+        self.lost
+    }
+
     /// The number that the next line gets.
     fn next(&self) -> u64 {
         self.forgotten + self.lines.len() as u64
@@ -248,6 +253,13 @@ impl Aggregator {
                 .get(&id)
                 .map_or_else(|| format!("worker {id}").into(), WorkerTable::name),
         }
+    }
+
+    /// All lines that are kept.
+    pub(super) fn line_rows(&self) -> Vec<LineRow> {
+        (0..self.lines.lines.len())
+            .map(|place| self.line_row(place))
+            .collect()
     }
 
     fn line_row(&self, place: usize) -> LineRow {

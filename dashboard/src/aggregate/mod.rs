@@ -29,6 +29,7 @@ mod meters;
 mod outline;
 mod publish;
 mod rate;
+mod reports;
 mod roster;
 mod scale;
 mod scaling;
@@ -63,6 +64,13 @@ use std::{
 
 use graticule_plan::{JobId, LayerId, TaskId, WorkerId};
 
+pub(crate) use self::{
+    account::ACCOUNT_BUCKET_US,
+    cells::{take_varint, varint},
+    filmed::{BlockRuns, FilmLines},
+    log::{unzigzag, zigzag},
+    reports::Reports,
+};
 use self::{
     account::Account,
     active::{Active, ActiveTasks},
@@ -120,11 +128,6 @@ pub use self::{
     },
     worker_story::{HELD_OF_WORKER_MAX, HeldOfWorker, RUNNING_OF_WORKER_MAX, WorkerStory},
 };
-pub(crate) use self::{
-    cells::{take_varint, varint},
-    filmed::BlockRuns,
-    log::{unzigzag, zigzag},
-};
 use crate::{LeaveReason, Record};
 
 /// Jobs that have rows; beyond that the ones that ended first are forgotten, and only then running ones.
@@ -160,8 +163,8 @@ pub struct Aggregator {
     active: ActiveTasks,
     failures: BTreeSet<FailureKey>,
     stream: TaskStream,
-    /// Whether ended tasks are kept out of the task stream: a film has them all on its timeline.
-    without_stream: bool,
+    /// Whether it is for a film: that has ended tasks on its timeline, not in the task stream, and knows of its jobs alone.
+    is_film: bool,
     log: TaskLog,
     lines: LineRing,
     tiles: TileCache,

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, VecDeque};
 use graticule_plan::{BlockMap, JobId, LayerId, WorkerId};
 use serde::{Deserialize, Serialize};
 
-use super::{Aggregator, frame::RowKey, jobs::LayerTable};
+use super::{Aggregator, frame::RowKey, jobs::LayerTable, reports::Reports};
 use crate::{Moved, MovedKind};
 
 /// Pairs of workers that are told apart; what others move is counted together.
@@ -20,8 +20,8 @@ pub const MOVE_SPAN_COUNT_MAX: usize = 65_536;
 /// Spans that are told of a part of the timeline; of more, neighbours are told as one.
 pub const MOVE_SPAN_TOLD_MAX: usize = 4_096;
 
-/// Reports of one worker that are remembered, so that one that comes twice counts once.
-const REPORT_COUNT_MAX: usize = 64;
+/// The key of operations of runs that a film does not have.
+pub(crate) const ANOTHER_RUN: RowKey = RowKey::MAX;
 
 /// Tasks of a layer that are looked at for what it needs, evenly spread; what they need stands for the others.
 const NEED_TASK_COUNT_MAX: u64 = 2_048;
@@ -97,12 +97,12 @@ pub(super) struct Traffic {
     disk: BTreeMap<(RowKey, MoveClass), MoveSums>,
     pub(super) calls: BTreeMap<(RowKey, RowKey), CallSums>,
     spans: VecDeque<MoveSpan>,
-    reports: BTreeMap<RowKey, VecDeque<u64>>,
-    /// What layers need, once it was looked up.
+    reports: Reports<RowKey>,
+    /// What the tasks of layers that are looked at need together, once it was looked up, by layer and number of tasks.
     needs: BTreeMap<(RowKey, u64), u64>,
     left_out: MoveSums,
     forgotten_spans: u64,
-    lost: u64,
+    pub(super) lost: u64,
 }
 
 /// An operation on the page of communication.
@@ -155,19 +155,6 @@ pub struct TimelineMoves {
 }
 
 impl Traffic {
-    /// Whether a report of a worker is new.
-    fn is_new(&mut self, worker: RowKey, at_us: u64) -> bool {
-        let reports = self.reports.entry(worker).or_default();
-        if reports.contains(&at_us) {
-            return false;
-        }
-        reports.push_back(at_us);
-        if reports.len() > REPORT_COUNT_MAX {
-            reports.pop_front();
-        }
-        true
-    }
-
     fn add_pair(&mut self, pair: (RowKey, RowKey), moved: &Moved) {
         if self.pairs.len() < PAIR_COUNT_MAX || self.pairs.contains_key(&pair) {
             self.pairs.entry(pair).or_default().add(moved);
@@ -239,7 +226,7 @@ impl Traffic {
             .retain(|(from, to), _| *from != worker && *to != worker);
         self.own.retain(|(key, _), _| *key != worker);
         self.calls.retain(|(_, key), _| *key != worker);
-        self.reports.remove(&worker);
+        self.reports.forget(&worker);
     }
 
     /// Forgets a layer.
@@ -258,7 +245,7 @@ impl Aggregator {
         let Some(to) = self.worker_key(worker) else {
             return false;
         };
-        if !self.traffic.is_new(to, at_us) {
+        if !self.traffic.reports.is_new(to, at_us) {
             return true;
         }
         self.traffic.lost += lost;
@@ -269,13 +256,16 @@ impl Aggregator {
         is_sound
     }
 
-    fn worker_key(&mut self, worker: WorkerId) -> Option<RowKey> {
+    pub(super) fn worker_key(&mut self, worker: WorkerId) -> Option<RowKey> {
         self.with_worker(worker, |_| ()).then_some(())?;
         Some(self.workers.get(&worker)?.key)
     }
 
     fn named_layer(&mut self, name: Option<(JobId, LayerId)>) -> Result<Option<RowKey>, ()> {
         let Some((job, layer)) = name else { return Ok(None) };
+        if self.is_film && !self.jobs.contains_key(&job) {
+            return Ok(Some(ANOTHER_RUN));
+        }
         if !self.with_job(job, |_, _| ()) {
             return Err(());
         }
@@ -407,21 +397,28 @@ impl Aggregator {
     /// Up to [`NEED_TASK_COUNT_MAX`] tasks are looked at.
     pub(super) fn needed_bytes(&mut self, layer: RowKey) -> Option<u64> {
         let (job, id) = self.layer_of_key(layer)?;
-        let done = self.layer(job, id)?.words.tally().done;
-        if let Some(known) = self.traffic.needs.get(&(layer, done)) {
-            return Some(*known);
-        }
-        let needed = self.look_up_needs(job, id)?;
-        self.traffic.needs.retain(|(key, _), _| *key != layer);
-        self.traffic.needs.insert((layer, done), needed);
-        Some(needed)
+        let table = self.layer(job, id)?;
+        let total = table.block_end();
+        let done = table.words.tally().done.min(total);
+        let looked_at = total.min(NEED_TASK_COUNT_MAX);
+        let bytes = match self.traffic.needs.get(&(layer, total)) {
+            Some(known) => *known,
+            None => {
+                let bytes = self.look_up_needs(job, id, looked_at)?;
+                self.traffic.needs.retain(|(key, _), _| *key != layer);
+                self.traffic.needs.insert((layer, total), bytes);
+                bytes
+            }
+        };
+        let all = u128::from(bytes) * u128::from(done) / u128::from(looked_at.max(1));
+        Some(u64::try_from(all).unwrap_or(u64::MAX))
     }
 
     pub(super) fn layer(&self, job: JobId, layer: LayerId) -> Option<&LayerTable> {
         self.jobs.get(&job)?.layers.get(&layer)
     }
 
-    fn look_up_needs(&self, job: JobId, id: LayerId) -> Option<u64> {
+    fn look_up_needs(&self, job: JobId, id: LayerId, looked_at: u64) -> Option<u64> {
         let table = self.layer(job, id)?;
         let plan = table.plan()?;
         let mut maps = Vec::with_capacity(plan.inputs.len());
@@ -432,16 +429,13 @@ impl Aggregator {
             maps.push((map, source.item_bytes));
         }
         let total = table.block_end();
-        let looked_at = total.min(NEED_TASK_COUNT_MAX);
         let mut bytes = 0u64;
         for at in 0..looked_at {
             // Evenly spread; the product of two numbers below 2^64 does not fit one.
             let block = (u128::from(at) * u128::from(total) / u128::from(looked_at)) as u64;
             bytes = bytes.saturating_add(needed_by(&maps, block));
         }
-        let done = table.words.tally().done.min(total);
-        let all = u128::from(bytes) * u128::from(done) / u128::from(looked_at.max(1));
-        Some(u64::try_from(all).unwrap_or(u64::MAX))
+        Some(bytes)
     }
 
     /// Movements in a span of time, those that lie close together as one.

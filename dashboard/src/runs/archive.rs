@@ -1,9 +1,12 @@
 //! An archive: all that is kept of one or more jobs, in one file.
 //!
 //! ```text
-//! archive = "GRATRUN\n", version u32, length of the body u64, CRC-32 of version and body u32, body
-//! body    = head as deflated JSON, status columns, then for each job its segments of tasks and of drops
+//! archive = "GRATRUN\n", version u32, length of the body u64, CRC-32 of the body u32, body
+//! body    = head as deflated JSON, status columns, log lines as deflated JSON, then for each job its segments of tasks and
+//!           of drops, and what was moved for it
 //! ```
+//!
+//! The first version has neither lines nor what was moved.
 
 use std::sync::Arc;
 
@@ -13,6 +16,8 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     columns::{self, deflated, inflated},
+    lines::RunLines,
+    moves::{Moves, Told},
     tape::{Dropped, Ended, Tape},
 };
 use crate::{
@@ -20,8 +25,11 @@ use crate::{
     aggregate::{JobState, take_varint, unzigzag, varint, zigzag},
 };
 
-/// The version of the archive's format.
-pub const ARCHIVE_VERSION: u32 = 1;
+/// The version of the archive's format; those before it are read too.
+pub const ARCHIVE_VERSION: u32 = 2;
+
+/// The first version that has log lines, and what was moved.
+const TOPICS_VERSION: u32 = 2;
 
 /// Bytes that an archive's file may have.
 pub const ARCHIVE_BYTES_MAX: usize = 1 << 30;
@@ -31,6 +39,12 @@ const HEAD_LEN: usize = 24;
 
 /// Bytes of the head as JSON.
 const HEAD_JSON_BYTES_MAX: usize = 64 << 20;
+
+/// Bytes of log lines as JSON: six for a byte that has to be escaped, and what stands around them.
+const LINES_JSON_BYTES_MAX: usize = 16 << 20;
+
+/// What slots' time, bytes and the like of all of an archive add up to at most: percents of it fit a number, too.
+const TOTAL_MAX: u64 = 1 << 56;
 
 /// Reports of workers that an archive holds at most.
 pub(super) const STATUS_COUNT_MAX: usize = 1 << 17;
@@ -45,7 +59,7 @@ pub enum ArchiveError {
     NotAnArchive,
     /// Another release wrote it.
     #[error(
-        "this run is of format {found}, and this release reads format {ARCHIVE_VERSION}: open it with the release that wrote it"
+        "this run is of format {found}, and this release reads formats up to {ARCHIVE_VERSION}: open it with the release that wrote it"
     )]
     Version {
         /// The format that it says it has.
@@ -83,6 +97,8 @@ pub struct Archive {
     pub span_us: (u64, u64),
     pub(super) workers: Vec<(u64, Record)>,
     pub(super) statuses: Vec<Status>,
+    /// `None` if it was recorded by a release that kept neither them nor what was moved.
+    pub(super) lines: Option<Arc<RunLines>>,
     pub(super) jobs: Vec<Tape>,
 }
 
@@ -101,6 +117,8 @@ struct JobJson {
     rare: Vec<(u64, Record)>,
     tasks: u64,
     left_out: u64,
+    #[serde(default)]
+    moves_lost: u64,
     task_segments: usize,
     drop_segments: usize,
 }
@@ -133,7 +151,10 @@ impl Archive {
     /// The archive as the bytes of a file.
     pub fn encode(&self) -> Vec<u8> {
         let mut tapes = self.jobs.clone();
-        tapes.iter_mut().for_each(Tape::close);
+        for tape in &mut tapes {
+            tape.close();
+            tape.moves.close();
+        }
         let head = HeadJson {
             cluster: self.cluster.clone(),
             began_unix_ms: self.began_unix_ms,
@@ -145,12 +166,25 @@ impl Archive {
         let mut body = Vec::new();
         columns::put(&mut body, &deflated(&head));
         write_statuses(&mut body, &self.statuses);
-        for segment in tapes.iter().flat_map(|tape| tape.tasks.iter().chain(&tape.drops)) {
-            columns::put(&mut body, segment);
+        // What was recorded without them is written in the form of old, since they are not known.
+        let version = if let Some(lines) = &self.lines {
+            let lines = serde_json::to_vec(&**lines).expect("lines are plain JSON");
+            columns::put(&mut body, &deflated(&lines));
+            ARCHIVE_VERSION
+        } else {
+            TOPICS_VERSION - 1
+        };
+        for tape in &tapes {
+            for segment in tape.tasks.iter().chain(&tape.drops) {
+                columns::put(&mut body, segment);
+            }
+            if self.lines.is_some() {
+                columns::put(&mut body, tape.moves.packed());
+            }
         }
         let mut out = Vec::with_capacity(HEAD_LEN + body.len());
         out.extend_from_slice(MAGIC);
-        out.extend_from_slice(&ARCHIVE_VERSION.to_le_bytes());
+        out.extend_from_slice(&version.to_le_bytes());
         out.extend_from_slice(&(body.len() as u64).to_le_bytes());
         out.extend_from_slice(&checksum(&body).to_le_bytes());
         out.extend_from_slice(&body);
@@ -162,28 +196,41 @@ impl Archive {
     /// # Errors
     /// [`ArchiveError`] says what is wrong with them.
     pub fn decode(bytes: &[u8]) -> Result<Self, ArchiveError> {
-        let body = body(bytes)?;
+        let (version, body) = body(bytes)?;
         let damaged = |what| ArchiveError::Damaged { what };
         let mut rest = body;
         let head = columns::take(&mut rest).ok_or(damaged("its head"))?;
         let head = inflated(head, HEAD_JSON_BYTES_MAX).ok_or(damaged("its head"))?;
         let head: HeadJson = serde_json::from_slice(&head).map_err(|_| damaged("its head"))?;
         let statuses = read_statuses(&mut rest).ok_or(damaged("the workers' reports"))?;
+        let has_topics = version >= TOPICS_VERSION;
+        let lines = match has_topics {
+            true => Some(read_lines(&mut rest).ok_or(damaged("the log lines"))?),
+            false => None,
+        };
         let mut jobs = Vec::new();
+        let mut work_us = 0u64;
         for job in head.jobs {
             if !job.is_sound() {
                 return Err(damaged("the plan of a job"));
             }
-            let tape = job.read(&mut rest).ok_or(damaged("the tasks of a job"))?;
+            let tape = job
+                .read(&mut rest, has_topics)
+                .ok_or(damaged("the tasks of a job"))?;
             // Read once, so that whoever has an archive has a sound one.
             let tasks = tape.read_tasks().ok_or(damaged("the tasks of a job"))?;
             if tasks.len() as u64 != tape.task_count || !tasks.iter().all(is_sound_task) {
                 return Err(damaged("the tasks of a job"));
             }
+            let spans = tasks
+                .iter()
+                .flat_map(|(_, task)| [task.duration_us, task.fetch_us]);
+            work_us = spans.fold(work_us, u64::saturating_add);
             let drops = tape.read_drops().ok_or(damaged("the dropped chunks of a job"))?;
             if !drops.iter().all(is_sound_drop) {
                 return Err(damaged("the dropped chunks of a job"));
             }
+            tape.moves.read().ok_or(damaged("what was moved for a job"))?;
             jobs.push(tape);
         }
         let times = head.workers.iter().map(|(at_us, _)| *at_us);
@@ -194,19 +241,60 @@ impl Archive {
         if !rest.is_empty() {
             return Err(damaged("its end"));
         }
-        Ok(Self {
+        let archive = Self {
             cluster: head.cluster,
             began_unix_ms: head.began_unix_ms,
             span_us: head.span_us,
             workers: head.workers,
             statuses,
+            lines,
             jobs,
-        })
+        };
+        if !archive.adds_up(work_us) {
+            return Err(damaged("its sums"));
+        }
+        Ok(archive)
+    }
+
+    /// Whether all of it adds up to what a cluster could have done; its tasks took and waited `work_us`.
+    fn adds_up(&self, work_us: u64) -> bool {
+        let mut moved = 0u64;
+        for tape in &self.jobs {
+            for (_, _, told) in tape.moves.read().unwrap_or_default() {
+                let told = match told {
+                    Told::Moved(it) => [it.count, it.bytes, it.busy_us, it.cpu_us, it.ended_us],
+                    Told::Queued { waited_us, .. } => [waited_us, 0, 0, 0, 0],
+                };
+                moved = told.into_iter().fold(moved, u64::saturating_add);
+            }
+        }
+        let (mut slots, mut memory) = (0u64, 0u64);
+        for (_, record) in &self.workers {
+            if let Record::WorkerJoined {
+                slots: of,
+                budget_bytes,
+                ..
+            } = record
+            {
+                slots = slots.saturating_add(u64::from(*of));
+                memory = memory.saturating_add(*budget_bytes);
+            }
+        }
+        let slots_us = self.span_us.1.saturating_mul(slots);
+        [work_us, moved, slots_us, memory]
+            .iter()
+            .all(|it| *it < TOTAL_MAX)
     }
 }
 
-/// The body of a file whose frame is sound.
-fn body(bytes: &[u8]) -> Result<&[u8], ArchiveError> {
+fn read_lines(bytes: &mut &[u8]) -> Option<Arc<RunLines>> {
+    let lines = inflated(columns::take(bytes)?, LINES_JSON_BYTES_MAX)?;
+    let lines: RunLines = serde_json::from_slice(&lines).ok()?;
+    lines.is_sound().then(|| Arc::new(lines))
+}
+
+/// The version and the body of a file whose frame is sound.
+fn body(bytes: &[u8]) -> Result<(u32, &[u8]), ArchiveError> {
     let (magic, rest) = bytes.split_at_checked(MAGIC.len()).unwrap_or((bytes, &[]));
     if magic.is_empty() || !MAGIC.starts_with(magic) {
         return Err(ArchiveError::NotAnArchive);
@@ -217,7 +305,7 @@ fn body(bytes: &[u8]) -> Result<&[u8], ArchiveError> {
     };
     let (version, rest) = rest.split_first_chunk::<4>().ok_or(short.clone())?;
     let version = u32::from_le_bytes(*version);
-    if version != ARCHIVE_VERSION {
+    if version == 0 || version > ARCHIVE_VERSION {
         return Err(ArchiveError::Version { found: version });
     }
     let (len, rest) = rest.split_first_chunk::<8>().ok_or(short.clone())?;
@@ -234,7 +322,7 @@ fn body(bytes: &[u8]) -> Result<&[u8], ArchiveError> {
             what: "its checksum is another",
         });
     }
-    Ok(body)
+    Ok((version, body))
 }
 
 fn checksum(body: &[u8]) -> u32 {
@@ -250,12 +338,13 @@ impl JobJson {
             rare: tape.rare.clone(),
             tasks: tape.task_count,
             left_out: tape.left_out,
+            moves_lost: tape.moves.lost,
             task_segments: tape.tasks.len(),
             drop_segments: tape.drops.len(),
         }
     }
 
-    fn read(self, bytes: &mut &[u8]) -> Option<Tape> {
+    fn read(self, bytes: &mut &[u8], has_topics: bool) -> Option<Tape> {
         let mut segments = |count: usize| -> Option<Vec<Arc<[u8]>>> {
             let mut taken = Vec::new();
             for _ in 0..count {
@@ -265,29 +354,34 @@ impl JobJson {
         };
         let tasks = segments(self.task_segments)?;
         let drops = segments(self.drop_segments)?;
+        let moves: Arc<[u8]> = match has_topics {
+            true => columns::take(bytes)?.into(),
+            false => [0].into(),
+        };
         Some(Tape::of_segments(
             self.job,
             self.rare,
             tasks,
             drops,
-            self.tasks,
-            self.left_out,
+            Moves::of_packed(moves, self.moves_lost),
+            (self.tasks, self.left_out),
         ))
     }
 
     /// Whether its layers are cut as a plan's can be: what is told of a grid is trusted from here on.
     fn is_sound(&self) -> bool {
-        self.rare.iter().all(|(at_us, record)| match record {
+        let are_sound = self.rare.iter().all(|(at_us, record)| match record {
             Record::JobStarted { layers, .. } => is_sound(*at_us) && layers.iter().all(is_sound_layer),
             Record::TaskFinished(finished) => is_sound_task(&(*at_us, *finished)),
             _ => is_sound(*at_us),
-        })
+        });
+        are_sound && is_sound(self.moves_lost)
     }
 }
 
 /// Whether a number is one that a cluster could have told, of times (285 years in microseconds) and of bytes; it is
 /// also one that a browser can add to others of its kind.
-fn is_sound(value: u64) -> bool {
+pub(super) fn is_sound(value: u64) -> bool {
     value < 1 << 52
 }
 
@@ -403,7 +497,7 @@ impl Archive {
             took_us: self.span_us.1.saturating_sub(self.span_us.0),
             total: 0,
             tasks: self.task_count(),
-            bytes: self.jobs.iter().map(|tape| tape.bytes as u64).sum(),
+            bytes: self.jobs.iter().map(|tape| tape.bytes() as u64).sum(),
             left_out: self.left_out_count(),
         };
         let records = self.jobs.first().map(|tape| &tape.rare[..]).unwrap_or_default();

@@ -14,7 +14,10 @@ use std::{collections::BTreeMap, io::Write};
 use flate2::{Compression, write::GzEncoder};
 use serde::Serialize;
 
-use super::archive::Archive;
+use super::{
+    archive::Archive,
+    topics::{TopicPlaces, Topics, Waited},
+};
 use crate::{
     Record, TaskFinished,
     aggregate::{
@@ -24,7 +27,7 @@ use crate::{
 };
 
 /// The version of the film's format.
-pub const FILM_VERSION: u32 = 1;
+pub const FILM_VERSION: u32 = 2;
 
 /// Steps of a film beside its beginning.
 pub const FILM_STEP_COUNT: u64 = 160;
@@ -52,6 +55,8 @@ struct Head {
     /// Where the columns begin among the blobs.
     columns_at: usize,
     links: BTreeMap<RowKey, Vec<(RowKey, Vec<BlockRuns>)>>,
+    /// `None` if the run was recorded without them.
+    topics: Option<TopicPlaces>,
 }
 
 #[derive(Serialize)]
@@ -69,7 +74,7 @@ struct ArrayFrames {
 }
 
 /// The step of a frame, where it begins among the blobs, and how long it is.
-type FramePlace = (usize, usize, usize);
+pub(super) type FramePlace = (usize, usize, usize);
 
 impl Archive {
     /// Makes the film of it. Takes about a microsecond and a half a task.
@@ -81,8 +86,8 @@ impl Archive {
         studio.finish(self)
     }
 
-    /// All records in the order of their times, shifted to begin at zero.
-    fn timed(&self) -> Vec<(u64, Record)> {
+    /// All records in the order of their times, shifted to begin at zero, and what tasks waited.
+    fn timed(&self) -> (Vec<(u64, Record)>, Vec<Waited>) {
         let base = self.span_us.0;
         let mut timed: Vec<(u64, Record)> = self.workers.clone();
         timed.extend(self.statuses.iter().map(|(at_us, worker, status)| {
@@ -106,8 +111,10 @@ impl Archive {
         timed
             .iter_mut()
             .for_each(|(at_us, _)| *at_us = at_us.saturating_sub(base));
+        let (topics, waited) = self.timed_topics();
+        timed.extend(topics);
         timed.sort_by_key(|(at_us, _)| *at_us);
-        timed
+        (timed, waited)
     }
 
     fn timed_tasks(&self) -> Vec<(u64, TaskFinished)> {
@@ -133,6 +140,8 @@ struct Studio {
     steps_us: Vec<u64>,
     timed: std::vec::IntoIter<(u64, Record)>,
     next_timed: Option<(u64, Record)>,
+    waited: std::iter::Peekable<std::vec::IntoIter<Waited>>,
+    topics: Option<Topics>,
     tasks: Vec<(u64, TaskFinished)>,
     next_task: usize,
     /// Tasks that are under way at a step, by the first such step.
@@ -158,14 +167,18 @@ impl Studio {
                 under_way[step].push(at);
             }
         }
-        let mut timed = archive.timed().into_iter();
+        let (timed, waited) = archive.timed();
+        let mut timed = timed.into_iter();
+        let topics = archive.lines.as_ref().map(|_| Topics::new(steps_us.len() - 1));
         Self {
-            aggregator: Aggregator::for_film(),
+            aggregator: Aggregator::for_film(archive.lost_moves()),
             publisher: Publisher::new(archive.cluster.clone()),
             arrays: BTreeMap::new(),
             steps_us,
             next_timed: timed.next(),
             timed,
+            waited: waited.into_iter().peekable(),
+            topics,
             tasks,
             next_task: 0,
             under_way,
@@ -182,12 +195,20 @@ impl Studio {
         self.give(step);
         self.publish_tables(step);
         self.publish_arrays(step);
+        if let Some(topics) = &mut self.topics {
+            topics.ask(step, self.steps_us[step], &mut self.aggregator);
+        }
     }
 
     fn take_in(&mut self, until_us: u64) {
         while let Some((at_us, record)) = self.next_timed.take_if(|(at_us, _)| *at_us <= until_us) {
             self.aggregator.apply(at_us, record);
             self.next_timed = self.timed.next();
+        }
+        while let Some((_, worker, span_us, waited_us)) =
+            self.waited.next_if(|(at_us, ..)| *at_us <= until_us)
+        {
+            self.aggregator.waited(worker, span_us, waited_us);
         }
         while let Some((at_us, task)) = self.tasks.get(self.next_task)
             && *at_us <= until_us
@@ -283,6 +304,12 @@ impl Studio {
                 links.insert(layer.k, of_layer);
             }
         }
+        let topics = self.topics.take().map(|topics| {
+            let forgotten = archive.lines.as_ref().map_or(0, |lines| lines.forgotten);
+            let lines = self.aggregator.film_lines(forgotten);
+            let moves = self.aggregator.timeline_moves(0, u64::MAX);
+            topics.finish(&mut self.blobs, &lines, &moves)
+        });
         let arrays = std::mem::take(&mut self.arrays);
         let head = Head {
             v: FILM_VERSION,
@@ -302,6 +329,7 @@ impl Studio {
             tasks: tasks.len() as u64,
             columns_at,
             links,
+            topics,
         };
         let head = serde_json::to_vec(&head).expect("frames are plain JSON");
         packed(&head, &self.blobs)

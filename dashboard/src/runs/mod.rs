@@ -7,6 +7,8 @@ mod archive;
 mod columns;
 mod film;
 mod folder;
+mod lines;
+mod moves;
 mod recorder;
 mod recording;
 mod report;
@@ -14,11 +16,15 @@ mod serve;
 mod tape;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod topic_tests;
+mod topics;
 
 pub use self::{
     archive::{ARCHIVE_BYTES_MAX, ARCHIVE_VERSION, Archive, ArchiveError},
     film::{FILM_STEP_COUNT, FILM_VERSION},
     folder::{FOLDER_BYTES_MAX, FOLDER_RUN_COUNT_MAX},
+    lines::{RUN_LINE_BYTES_MAX, RUN_LINE_COUNT_MAX},
     recorder::{RUN_BYTES_MAX, RUN_COUNT_MAX, RUNNING_BYTES_MAX, RunKey, RunRow},
     recording::Recording,
 };

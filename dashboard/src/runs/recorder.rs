@@ -5,14 +5,18 @@ use std::{
     sync::Arc,
 };
 
-use graticule_plan::{JobId, TaskId};
+use graticule_plan::{JobId, TaskId, WorkerId};
 use serde::{Deserialize, Serialize};
 
 use super::{
     archive::{Archive, STATUS_COUNT_MAX, Status},
+    lines::{LatestLines, LineMark, RunLines},
     tape::Tape,
 };
-use crate::{JobOutcome, Record, aggregate::JobState};
+use crate::{
+    JobOutcome, Moved, Record, TaskFinished,
+    aggregate::{JobState, Reports},
+};
 
 /// Ended runs that are kept in memory; beyond that the oldest are dropped.
 pub const RUN_COUNT_MAX: usize = 32;
@@ -22,6 +26,10 @@ pub const RUN_BYTES_MAX: usize = 64 << 20;
 
 /// Bytes that the runs which have not ended may take in memory together; what comes after is left out and counted.
 pub const RUNNING_BYTES_MAX: usize = 64 << 20;
+
+/// How long after a job's end what was moved and logged for it is waited for, if not all workers have told of themselves
+/// since.
+const LINGER_US: u64 = 1_500_000;
 
 /// Records of workers that come and go.
 const WORKER_RECORD_COUNT_MAX: usize = 8_192;
@@ -61,9 +69,23 @@ struct Run {
     started_us: u64,
     total: u64,
     ended: Option<(u64, JobState, Option<Arc<str>>)>,
-    /// No more records come.
+    /// No more tasks come.
     is_settled: bool,
     tape: Tape,
+    /// How much had been logged when it began.
+    mark: LineMark,
+    /// What was logged, once no more comes, nor of what was moved.
+    lines: Option<Arc<RunLines>>,
+}
+
+impl Run {
+    fn is_closed(&self) -> bool {
+        self.lines.is_some()
+    }
+
+    fn held_bytes(&self) -> usize {
+        self.tape.held_bytes() + self.lines.as_ref().map_or(0, |lines| lines.held_bytes())
+    }
 }
 
 /// The runs that are kept, and how many are not any more.
@@ -85,6 +107,11 @@ pub(crate) struct Recorder {
     keys: BTreeMap<JobId, RunKey>,
     workers: VecDeque<(u64, Record)>,
     statuses: VecDeque<Status>,
+    lines: LatestLines,
+    /// Reports of what was moved that were heard.
+    moves: Reports<WorkerId>,
+    /// The workers that are there, and when each told last of itself.
+    heard: BTreeMap<WorkerId, u64>,
     forgotten: u64,
     /// The runs that have not ended take all that they may.
     is_full: bool,
@@ -101,6 +128,9 @@ impl Recorder {
             keys: BTreeMap::new(),
             workers: VecDeque::new(),
             statuses: VecDeque::new(),
+            lines: LatestLines::default(),
+            moves: Reports::default(),
+            heard: BTreeMap::new(),
             forgotten: 0,
             is_full: false,
         }
@@ -121,19 +151,23 @@ impl Recorder {
                     self.workers.pop_front();
                 }
                 self.workers.push_back((at_us, record.clone()));
+                self.heard_of(at_us, record);
             }
             Record::WorkerStatus { worker, status } => {
                 if self.statuses.len() >= STATUS_COUNT_MAX {
                     self.thin_statuses();
                 }
                 self.statuses.push_back((at_us, *worker, *status));
+                if let Some(heard_us) = self.heard.get_mut(worker) {
+                    *heard_us = at_us.max(*heard_us);
+                }
             }
             // When a task was given and begun is told again when it ends.
             Record::TaskAssigned { .. } | Record::TaskStarted { .. } => {}
-            // What was moved, and how many workers were wanted, is not part of a replay.
-            Record::Moved { .. }
-            | Record::Logged { .. }
-            | Record::WorkerRetiring { .. }
+            Record::Moved { worker, moves, lost } => self.moved(at_us, *worker, moves, *lost),
+            Record::Logged { source, lines, lost } => self.lines.take(at_us, *source, lines, *lost),
+            // How many workers were wanted is not part of a replay.
+            Record::WorkerRetiring { .. }
             | Record::WorkerStays { .. }
             | Record::WorkerStarting { .. }
             | Record::WorkerStartFailed { .. }
@@ -158,7 +192,7 @@ impl Recorder {
         }
         let key = self.next_key;
         self.next_key += 1;
-        let mut tape = Tape::new(job);
+        let mut tape = Tape::new(job, at_us);
         tape.rare(at_us, record.clone());
         let run = Run {
             name: name.clone(),
@@ -167,6 +201,8 @@ impl Recorder {
             ended: None,
             is_settled: false,
             tape,
+            mark: self.lines.mark(),
+            lines: None,
         };
         self.runs.insert(key, run);
         self.keys.insert(job, key);
@@ -184,6 +220,56 @@ impl Recorder {
         run.tape.rare(at_us, record.clone());
     }
 
+    fn heard_of(&mut self, at_us: u64, record: &Record) {
+        match record {
+            Record::WorkerJoined { worker, .. } => {
+                self.heard.insert(*worker, at_us);
+            }
+            Record::WorkerLeft { worker, .. } => {
+                self.heard.remove(worker);
+                self.moves.forget(worker);
+            }
+            _ => {}
+        }
+    }
+
+    /// What was moved is of the job that needed it, and of the one whose chunks it was where no task did.
+    fn moved(&mut self, at_us: u64, worker: WorkerId, moves: &[Moved], lost: u64) {
+        if !self.moves.is_new(worker, at_us) {
+            return;
+        }
+        if lost > 0 {
+            for run in self.runs.values_mut().filter(|run| !run.is_closed()) {
+                run.tape.moves.lost = run.tape.moves.lost.saturating_add(lost);
+            }
+        }
+        for moved in moves {
+            let Some((job, _)) = moved.by.or(moved.of) else {
+                continue;
+            };
+            if let Some(run) = self.open_run(job) {
+                run.tape.moves.moved(at_us, worker, moved, run.tape.task_count);
+            }
+        }
+    }
+
+    /// Takes in from when to when a task that ends was with its worker before that fetched for it. Call before the end
+    /// itself is taken in.
+    pub(crate) fn queued(&mut self, finished: &TaskFinished, span_us: (u64, u64)) {
+        if let Some(run) = self.open_run(finished.task.job)
+            && !run.is_settled
+        {
+            let tasks = run.tape.task_count;
+            run.tape.moves.queued(finished.worker, span_us, tasks);
+        }
+    }
+
+    /// The run of a job, if more may come of it.
+    fn open_run(&mut self, job: JobId) -> Option<&mut Run> {
+        let run = self.runs.get_mut(self.keys.get(&job)?)?;
+        (!run.is_closed()).then_some(run)
+    }
+
     fn write(&mut self, task: TaskId, write: impl FnOnce(&mut Tape)) {
         let key = self.keys.get(&task.job);
         let Some(run) = key.and_then(|key| self.runs.get_mut(key)) else {
@@ -199,24 +285,57 @@ impl Recorder {
         }
     }
 
-    /// Closes the runs whose end was taken in; what comes of them from here on is left out. Call before more is taken
-    /// in, since a job's end overtakes its tasks on the way here. Returns their keys.
-    pub(crate) fn settle(&mut self) -> Vec<RunKey> {
-        let running = self.runs.values().filter(|run| !run.is_settled);
-        let held_bytes: usize = running.map(|run| run.tape.held_bytes()).sum();
+    /// Ends the runs whose end was taken in: of their tasks, what comes from here on is left out. Call before more is taken
+    /// in, since a job's end overtakes its tasks on the way here.
+    pub(crate) fn settle(&mut self) {
+        let open = self.runs.values().filter(|run| !run.is_closed());
+        let held_bytes: usize = open.map(Run::held_bytes).sum();
         self.is_full = held_bytes >= RUNNING_BYTES_MAX;
-        let mut settled = Vec::new();
-        for (key, run) in &mut self.runs {
+        for run in self.runs.values_mut() {
             if run.ended.is_some() && !run.is_settled {
                 run.tape.close();
                 run.is_settled = true;
-                settled.push(*key);
             }
         }
-        if !settled.is_empty() {
+    }
+
+    /// Closes the settled runs of which all was told, or should have been at `now_us`. Returns their keys.
+    pub(crate) fn close(&mut self, now_us: u64) -> Vec<RunKey> {
+        let is_due = |run: &Run| {
+            let ended_us = run.ended.as_ref().map(|(at_us, ..)| *at_us);
+            run.is_settled && !run.is_closed() && ended_us.is_some_and(|us| self.has_heard(us, now_us))
+        };
+        let due: Vec<RunKey> = self
+            .runs
+            .iter()
+            .filter(|it| is_due(it.1))
+            .map(|(key, _)| *key)
+            .collect();
+        for key in &due {
+            let Some(run) = self.runs.get_mut(key) else {
+                continue;
+            };
+            let end_us = run.ended.as_ref().map_or(now_us, |(at_us, ..)| *at_us);
+            let lines = self.lines.of(run.mark, (run.started_us, end_us), &[run.tape.job]);
+            run.lines = Some(Arc::new(lines));
+            run.tape.moves.close();
+        }
+        if !due.is_empty() {
             self.make_room();
         }
-        settled
+        due
+    }
+
+    /// Whether all that was moved and logged until `ended_us` was told: workers tell it with their signs of life.
+    fn has_heard(&self, ended_us: u64, now_us: u64) -> bool {
+        now_us.saturating_sub(ended_us) >= LINGER_US || self.heard.values().all(|us| *us > ended_us)
+    }
+
+    /// Whether something of the jobs that ended since then may still be told.
+    pub(crate) fn is_awaited(&self, from_us: u64, now_us: u64) -> bool {
+        let ends = self.runs.values().filter_map(|run| Some(run.ended.as_ref()?.0));
+        ends.into_iter()
+            .any(|ended_us| ended_us >= from_us && !self.has_heard(ended_us, now_us))
     }
 
     fn make_room(&mut self) {
@@ -224,10 +343,10 @@ impl Recorder {
             let ended: Vec<RunKey> = self
                 .runs
                 .iter()
-                .filter(|(_, run)| run.is_settled)
+                .filter(|(_, run)| run.is_closed())
                 .map(|(key, _)| *key)
                 .collect();
-            let bytes: usize = ended.iter().map(|key| self.runs[key].tape.held_bytes()).sum();
+            let bytes: usize = ended.iter().map(|key| self.runs[key].held_bytes()).sum();
             if ended.len() <= 1 || (ended.len() <= RUN_COUNT_MAX && bytes <= RUN_BYTES_MAX) {
                 return;
             }
@@ -276,7 +395,7 @@ impl Recorder {
             took_us: end_us.saturating_sub(run.started_us),
             total: run.total,
             tasks: run.tape.task_count,
-            bytes: run.tape.bytes as u64,
+            bytes: run.tape.bytes() as u64,
             left_out: run.tape.left_out,
         }
     }
@@ -285,7 +404,10 @@ impl Recorder {
     pub(crate) fn archive(&self, key: RunKey, now_us: u64) -> Option<Archive> {
         let run = self.runs.get(&key)?;
         let end_us = run.ended.as_ref().map_or(now_us, |(at_us, ..)| *at_us);
-        Some(self.archive_of((run.started_us, end_us), vec![run.tape.clone()]))
+        let span_us = (run.started_us, end_us);
+        let lines = run.lines.clone();
+        let lines = lines.unwrap_or_else(|| Arc::new(self.lines.of(run.mark, span_us, &[run.tape.job])));
+        Some(self.archive_of(span_us, vec![run.tape.clone()], lines))
     }
 
     /// What is kept of all jobs that ran since then.
@@ -294,10 +416,16 @@ impl Recorder {
             .runs
             .values()
             .filter(|run| run.ended.as_ref().is_none_or(|(at_us, ..)| *at_us >= from_us));
-        self.archive_of((from_us, now_us), runs.map(|run| run.tape.clone()).collect())
+        let runs: Vec<&Run> = runs.collect();
+        let jobs: Vec<JobId> = runs.iter().map(|run| run.tape.job).collect();
+        let mark = runs.iter().map(|run| run.mark).min();
+        let mark = mark.unwrap_or_else(|| self.lines.mark());
+        let lines = self.lines.of(mark, (from_us, now_us), &jobs);
+        let tapes = runs.into_iter().map(|run| run.tape.clone()).collect();
+        self.archive_of((from_us, now_us), tapes, Arc::new(lines))
     }
 
-    fn archive_of(&self, (from_us, to_us): (u64, u64), jobs: Vec<Tape>) -> Archive {
+    fn archive_of(&self, (from_us, to_us): (u64, u64), jobs: Vec<Tape>, lines: Arc<RunLines>) -> Archive {
         let workers = self.workers.iter().filter(|(at_us, _)| *at_us <= to_us);
         let statuses = self.statuses.iter().filter(|(at_us, ..)| {
             // The report before the beginning is how things stood then.
@@ -309,6 +437,7 @@ impl Recorder {
             span_us: (from_us, to_us),
             workers: workers.cloned().collect(),
             statuses: statuses.copied().collect(),
+            lines: Some(lines),
             jobs,
         }
     }

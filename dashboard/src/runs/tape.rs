@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use graticule_plan::{JobId, LayerId, TaskId, WorkerId};
 
-use super::columns;
+use super::{columns, moves::Moves};
 use crate::{
     Record, TaskFinished,
     aggregate::{take_varint, unzigzag, varint, zigzag},
@@ -45,13 +45,16 @@ pub(crate) struct Tape {
     pub(super) task_count: u64,
     pub(super) left_out: u64,
     /// Bytes of the segments.
-    pub(super) bytes: usize,
+    segment_bytes: usize,
+    /// What was moved for it.
+    pub(super) moves: Moves,
     /// Bytes of the rare records, about.
     rare_bytes: usize,
 }
 
 impl Tape {
-    pub(super) fn new(job: JobId) -> Self {
+    /// A tape of a job that begins at `zero_us`.
+    pub(super) fn new(job: JobId, zero_us: u64) -> Self {
         Self {
             job,
             rare: Vec::new(),
@@ -61,7 +64,8 @@ impl Tape {
             open_drops: Vec::new(),
             task_count: 0,
             left_out: 0,
-            bytes: 0,
+            segment_bytes: 0,
+            moves: Moves::new(zero_us),
             rare_bytes: 0,
         }
     }
@@ -72,23 +76,24 @@ impl Tape {
         rare: Vec<(u64, Record)>,
         tasks: Vec<Arc<[u8]>>,
         drops: Vec<Arc<[u8]>>,
-        task_count: u64,
-        left_out: u64,
+        moves: Moves,
+        (task_count, left_out): (u64, u64),
     ) -> Self {
-        let bytes = tasks.iter().chain(&drops).map(|segment| segment.len()).sum();
+        let segment_bytes = tasks.iter().chain(&drops).map(|segment| segment.len()).sum();
         Self {
             rare,
             tasks,
             drops,
             task_count,
             left_out,
-            bytes,
-            ..Self::new(job)
+            segment_bytes,
+            moves,
+            ..Self::new(job, 0)
         }
     }
 
     pub(super) fn task(&mut self, at_us: u64, task: TaskFinished) {
-        if self.bytes >= TAPE_BYTES_MAX {
+        if self.segment_bytes >= TAPE_BYTES_MAX {
             self.left_out += 1;
             return;
         }
@@ -109,7 +114,7 @@ impl Tape {
                 return;
             }
         }
-        if self.bytes >= TAPE_BYTES_MAX {
+        if self.segment_bytes >= TAPE_BYTES_MAX {
             self.left_out += 1;
             return;
         }
@@ -136,7 +141,12 @@ impl Tape {
     /// Bytes of memory that it takes, about.
     pub(super) fn held_bytes(&self) -> usize {
         let open = size_of_val(&self.open_tasks[..]) + size_of_val(&self.open_drops[..]);
-        self.bytes + self.rare_bytes + open
+        self.segment_bytes + self.rare_bytes + open + self.moves.held_bytes()
+    }
+
+    /// Bytes of what is packed.
+    pub(super) fn bytes(&self) -> usize {
+        self.segment_bytes + self.moves.bytes()
     }
 
     /// Whether all its tasks are done, and its end was not told.
@@ -164,7 +174,7 @@ impl Tape {
     fn close_tasks(&mut self) {
         if !self.open_tasks.is_empty() {
             let segment = encode_tasks(std::mem::take(&mut self.open_tasks));
-            self.bytes += segment.len();
+            self.segment_bytes += segment.len();
             self.tasks.push(segment.into());
         }
     }
@@ -172,7 +182,7 @@ impl Tape {
     fn close_drops(&mut self) {
         if !self.open_drops.is_empty() {
             let segment = encode_drops(std::mem::take(&mut self.open_drops));
-            self.bytes += segment.len();
+            self.segment_bytes += segment.len();
             self.drops.push(segment.into());
         }
     }

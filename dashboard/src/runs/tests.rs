@@ -10,14 +10,14 @@ use crate::{
     aggregate::{Aggregator, Delta, JobState, Publisher, Snapshot},
 };
 
-const WORKER_COUNT: u64 = 4;
-const SLOT_COUNT: u32 = 4;
+pub(super) const WORKER_COUNT: u64 = 4;
+pub(super) const SLOT_COUNT: u32 = 4;
 
 /// Numbers that look like chance, the same for each seed.
-struct Chance(u64);
+pub(super) struct Chance(pub(super) u64);
 
 impl Chance {
-    fn below(&mut self, end: u64) -> u64 {
+    pub(super) fn below(&mut self, end: u64) -> u64 {
         self.0 ^= self.0 << 13;
         self.0 ^= self.0 >> 7;
         self.0 ^= self.0 << 17;
@@ -69,7 +69,7 @@ fn released(job: u64, block: u64, count: u64) -> Record {
 
 /// What a cluster tells of a job that begins at `begin_us`: tasks of 20 ms or so on all slots, with what they waited, and
 /// told a little after they ended.
-fn story(job: u64, read_count: u64, begin_us: u64, name: &str) -> Vec<(u64, Record)> {
+pub(super) fn story(job: u64, read_count: u64, begin_us: u64, name: &str) -> Vec<(u64, Record)> {
     let mut chance = Chance(job * 7_919 + 1);
     let mut told = Vec::new();
     let layers = layers(read_count, name);
@@ -124,7 +124,7 @@ fn story(job: u64, read_count: u64, begin_us: u64, name: &str) -> Vec<(u64, Reco
     told
 }
 
-fn joined() -> Vec<(u64, Record)> {
+pub(super) fn joined() -> Vec<(u64, Record)> {
     let worker = |worker| {
         let record = Record::WorkerJoined {
             worker: WorkerId(worker),
@@ -138,30 +138,39 @@ fn joined() -> Vec<(u64, Record)> {
     (1..=WORKER_COUNT).map(worker).collect()
 }
 
-fn recorded(records: &[(u64, Record)]) -> Recorder {
+pub(super) fn recorded(records: &[(u64, Record)]) -> Recorder {
     let mut recorder = Recorder::new("test", 1_700_000_000_000, 1);
     for (at_us, record) in joined().iter().chain(records) {
         recorder.take(*at_us, record);
     }
     recorder.settle();
+    recorder.close(u64::MAX);
     recorder
 }
 
-fn archive_of(records: &[(u64, Record)]) -> Archive {
+pub(super) fn archive_of(records: &[(u64, Record)]) -> Archive {
     recorded(records)
         .archive(1, u64::MAX)
         .expect("the first run is kept")
 }
 
-/// A film taken apart: its head, and the tables at its end.
-fn watched(film: &[u8]) -> (serde_json::Value, Snapshot) {
+/// A film's head, and its blobs.
+pub(super) fn unpacked(film: &[u8]) -> (serde_json::Value, Vec<u8>) {
     let mut bytes = Vec::new();
     GzDecoder::new(film)
         .read_to_end(&mut bytes)
         .expect("it is packed");
     let (len, rest) = bytes.split_first_chunk::<4>().expect("it has a head");
-    let head: serde_json::Value =
-        serde_json::from_slice(&rest[..u32::from_le_bytes(*len) as usize]).expect("its head is JSON");
+    let (head, blobs) = rest.split_at(u32::from_le_bytes(*len) as usize);
+    (
+        serde_json::from_slice(head).expect("its head is JSON"),
+        blobs.to_vec(),
+    )
+}
+
+/// A film taken apart: its head, and the tables at its end.
+fn watched(film: &[u8]) -> (serde_json::Value, Snapshot) {
+    let (head, _) = unpacked(film);
     let mut frames = head["frames"]
         .as_array()
         .expect("it has frames")
@@ -251,7 +260,7 @@ fn what_is_no_archive_is_told_what_to_do() {
     newer[8] = 9;
     assert_eq!(
         told(&newer),
-        "this run is of format 9, and this release reads format 1: open it with the release that wrote it"
+        "this run is of format 9, and this release reads formats up to 2: open it with the release that wrote it"
     );
 }
 
@@ -299,6 +308,7 @@ fn the_oldest_runs_make_room_and_are_counted() {
             recorder.take(at_us, &record);
         }
         recorder.settle();
+        recorder.close(u64::MAX);
     }
     let history = recorder.history(u64::MAX);
     assert_eq!((history.runs.len(), history.forgotten), (RUN_COUNT_MAX, 5));
@@ -342,7 +352,7 @@ fn runs_that_go_on_for_long_leave_out_what_has_no_room() {
 }
 
 /// A worker is lost after `at_us`: what it made of the first blocks is made again by another, after one error.
-fn mishap(at_us: u64) -> Vec<(u64, Record)> {
+pub(super) fn mishap(at_us: u64) -> Vec<(u64, Record)> {
     let mut told = vec![(
         at_us,
         Record::WorkerLeft {
@@ -382,7 +392,7 @@ fn mishap(at_us: u64) -> Vec<(u64, Record)> {
     told
 }
 
-fn reports(until_us: u64) -> Vec<(u64, Record)> {
+pub(super) fn reports(until_us: u64) -> Vec<(u64, Record)> {
     let report = |at_us: u64| {
         let status = WorkerStatus {
             memory_bytes: at_us,

@@ -1,4 +1,5 @@
 import type { BlockStory, Key, Outline, StreamWire } from './frame';
+import { addressOfLines, type LinesTold, type LogFilter } from './logs';
 import { playing } from './playing';
 import type { RunKey, RunsTold } from './runs';
 
@@ -97,9 +98,20 @@ export interface InsightsTold {
   findings: Finding[];
 }
 
-export const askCommunication = () => ask<CommunicationTold>('api/communication');
+export async function askCommunication(): Promise<CommunicationTold | null> {
+  const film = playing();
+  return film ? film.communication() : ask<CommunicationTold>('api/communication');
+}
 
-export const askInsights = () => ask<InsightsTold>('api/insights');
+export async function askInsights(): Promise<InsightsTold | null> {
+  const film = playing();
+  return film ? film.insights() : ask<InsightsTold>('api/insights');
+}
+
+export async function askLines(filter: LogFilter, cursor: { after?: number; before?: number }): Promise<LinesTold | null> {
+  const film = playing();
+  return film ? film.lines(filter, cursor.before) : ask<LinesTold>(addressOfLines(filter, cursor));
+}
 
 export async function askTimeline(): Promise<TimelineHead | null> {
   const film = playing();
@@ -114,10 +126,11 @@ export async function askTasks(from_us: number, to_us: number): Promise<{ tasks:
   return film ? film.tasks(from, to) : ask<{ tasks: StreamWire[] | null }>(`api/timeline/tasks/${from}/${to}`);
 }
 
-/** What was moved in a span; a run that is replayed does not tell it. */
+/** What was moved in a span. */
 export async function askMoves(from_us: number, to_us: number): Promise<{ spans: MoveSpan[]; forgotten: number } | null> {
   const [from, to] = whole(from_us, to_us);
-  return playing() ? { spans: [], forgotten: 0 } : ask<{ spans: MoveSpan[]; forgotten: number }>(`api/timeline/moves/${from}/${to}`);
+  const film = playing();
+  return film ? film.moves(from, to) : ask<{ spans: MoveSpan[]; forgotten: number }>(`api/timeline/moves/${from}/${to}`);
 }
 
 export async function askSums(from_us: number, to_us: number, first: [Key, number], last: [Key, number]): Promise<TimelineSums | null> {

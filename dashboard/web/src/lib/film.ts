@@ -1,7 +1,8 @@
 /** A film of a run, as `src/runs/film.rs` makes it. */
+import type { TopicPlaces } from './filmtopics';
 import { FORMAT_VERSION, type Frame, type Key, type Outline } from './frame';
 
-export const FILM_VERSION = 1;
+export const FILM_VERSION = 2;
 
 /** Bytes of a film that is unpacked: beyond that it is not one of ours. */
 const FILM_BYTES_MAX = 1 << 30;
@@ -25,6 +26,8 @@ export interface FilmHead {
   columns_at: number;
   /** Of a layer, what each block of it reads of each input: first block and length of runs. */
   links: Record<string, [Key, [number, number][][]][]>;
+  /** `null` if the run was recorded without them. */
+  topics: TopicPlaces | null;
 }
 
 /** Tasks that ended, lane by lane and there by their beginnings. */

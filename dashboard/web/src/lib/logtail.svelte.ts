@@ -1,5 +1,6 @@
-import { ask } from './ask';
-import { addressOfLines, merged, SHOWN_MAX, type LinesTold, type LogFilter, type LogLine } from './logs';
+import { askLines } from './ask';
+import { merged, SHOWN_MAX, type LinesTold, type LogFilter, type LogLine } from './logs';
+import { lookAgain, playing } from './playing';
 
 const PAUSE_MS = 1_000;
 
@@ -26,28 +27,25 @@ export class LogTail {
 
   /** Begins to ask; what it returns ends that. Nothing is asked while the page is hidden. */
   start(): () => void {
-    let timer: ReturnType<typeof setTimeout> | null = null;
-    const look = async () => {
-      if (document.visibilityState !== 'hidden') await this.#look();
-      if (!this.#isOver) timer = setTimeout(() => void look(), PAUSE_MS);
-    };
-    void look();
+    const stop = lookAgain(() => this.#look(), PAUSE_MS);
     return () => {
       this.#isOver = true;
-      if (timer) clearTimeout(timer);
+      stop();
     };
   }
 
   async #look(): Promise<void> {
-    const latest = this.told;
-    const told = await ask<LinesTold>(addressOfLines(this.#filter, latest ? { after: latest.next } : {}));
+    const film = playing();
+    // A run that is replayed may be shown at a time before.
+    const latest = film ? null : this.told;
+    const told = await askLines(this.#filter, latest ? { after: latest.next } : {});
     if (this.#isOver) return;
     this.isUnanswered = told === null;
     if (!told) return;
     if (!latest || told.next < latest.next) {
       // The first answer, or that of a scheduler that began anew.
       this.before = told.before;
-      this.start_ms = Date.now() - told.now_us / 1_000;
+      this.start_ms = film?.began_ms ?? Date.now() - told.now_us / 1_000;
       this.lines = merged([], told.lines, this.#count_max);
     } else if (told.lines.length > 0) {
       const all = this.lines.length + told.lines.length;
@@ -61,7 +59,7 @@ export class LogTail {
 
   async older(): Promise<void> {
     if (this.before === null) return;
-    const told = await ask<LinesTold>(addressOfLines(this.#filter, { before: this.before }));
+    const told = await askLines(this.#filter, { before: this.before });
     if (this.#isOver || !told) return;
     this.before = told.before;
     this.#count_max = Math.max(SHOWN_MAX, this.lines.length + told.lines.length);

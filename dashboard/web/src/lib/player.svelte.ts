@@ -1,9 +1,11 @@
-import type { TimelineHead, TimelineSums } from './ask';
+import type { CommunicationTold, InsightsTold, MoveSpan, TimelineHead, TimelineSums } from './ask';
 import { CellStore, workerOfCell, CELL_AGAIN } from './cells';
 import { FilmError, firstAbove, readTasks, unpackFilm, type FilmHead, type FilmLane, type FilmTasks } from './film';
 import { filmSums, filmTasks, filmTile, wireOf } from './filmtiles';
+import { FilmTopics } from './filmtopics';
 import { drawnFromStream, type BlockLink, type BlockStory, type DrawnTask, type Key, type Outline, type StreamWire } from './frame';
 import type { Link, Watched } from './live.svelte';
+import type { LinesTold, LogFilter } from './logs';
 import { moved, type Playing } from './playing';
 import { busyBuckets, speedFor } from './scrub';
 import { STATE_WORDS } from './statenames';
@@ -29,6 +31,7 @@ export class Player implements Watched, Playing {
   readonly #blobs: Uint8Array;
   readonly #tasks: FilmTasks;
   readonly #lanes: FilmLane[];
+  readonly #topics: FilmTopics | null;
   /** When tasks ended, in order; made when somebody asks. */
   #ends: Float64Array | null = null;
   readonly #steps: View[] = [];
@@ -42,6 +45,7 @@ export class Player implements Watched, Playing {
     const { tasks, lanes } = readTasks(head, blobs);
     this.#tasks = tasks;
     this.#lanes = lanes;
+    this.#topics = head.topics && new FilmTopics(head.topics, blobs);
     this.#viewOfStep(head.steps_us.length - 1);
     this.at_us = head.span_us;
     this.speed = speedFor(head.span_us);
@@ -55,6 +59,31 @@ export class Player implements Watched, Playing {
 
   get span_us(): number {
     return this.head.span_us;
+  }
+
+  get began_ms(): number {
+    return this.head.began_unix_ms;
+  }
+
+  get hasTopics(): boolean {
+    return this.#topics !== null;
+  }
+
+  communication(): CommunicationTold | null {
+    return this.#topics?.communication(this.#stepAt(this.at_us)) ?? null;
+  }
+
+  insights(): InsightsTold | null {
+    return this.#topics?.insights(this.#stepAt(this.at_us)) ?? null;
+  }
+
+  lines(filter: LogFilter, before?: number): LinesTold | null {
+    // At its end, also what was logged about that.
+    return this.#topics?.lines(filter, before, this.at_us < this.span_us ? this.at_us : Infinity) ?? null;
+  }
+
+  moves(from_us: number, to_us: number): { spans: MoveSpan[]; forgotten: number } {
+    return this.#topics?.moves(from_us, to_us, this.at_us) ?? { spans: [], forgotten: 0 };
   }
 
   /** How many tasks ran on average in each of so many equal parts of the run. */
@@ -151,7 +180,9 @@ export class Player implements Watched, Playing {
   }
 
   sums(from_us: number, to_us: number, first: [Key, number], last: [Key, number]): TimelineSums {
-    return filmSums(this.#tasks, this.#lanes, from_us, Math.max(from_us, Math.min(to_us, this.at_us)), first, last);
+    const until_us = Math.max(from_us, Math.min(to_us, this.at_us));
+    const sums = filmSums(this.#tasks, this.#lanes, from_us, until_us, first, last);
+    return { ...sums, moved: this.#topics?.moved(from_us, until_us, first[0], last[0]) ?? [] };
   }
 
   tile(level: number, index: number): Uint8Array {

@@ -1,3 +1,5 @@
+import { lookAgain } from './playing';
+
 /** What is asked again and again while a page is looked at. */
 export class Polled<T> {
   value = $state.raw<T | null>(null);
@@ -14,19 +16,15 @@ export class Polled<T> {
   /** Begins to ask; what it returns ends that. Nothing is asked while the page is hidden. */
   start(): () => void {
     let isOver = false;
-    let timer: ReturnType<typeof setTimeout> | null = null;
-    const look = async () => {
-      const isSeen = document.visibilityState !== 'hidden';
-      const told = isSeen ? await this.#ask() : null;
+    const stop = lookAgain(async () => {
+      const told = await this.#ask();
       if (isOver) return;
       if (told) this.value = told;
-      if (isSeen) this.isUnanswered = told === null;
-      timer = setTimeout(() => void look(), this.#pause_ms);
-    };
-    void look();
+      this.isUnanswered = told === null;
+    }, this.#pause_ms);
     return () => {
       isOver = true;
-      if (timer) clearTimeout(timer);
+      stop();
     };
   }
 }

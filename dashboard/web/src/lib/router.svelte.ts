@@ -9,7 +9,10 @@ export const PAGES = [
 export type PageName = (typeof PAGES)[number];
 
 /** The pages that a run is replayed on. */
-export const REPLAYED: readonly PageName[] = ['overview', 'array', 'expression', 'timeline', 'task'];
+export const REPLAYED: readonly PageName[] = ['overview', 'array', 'expression', 'timeline', 'communication', 'insights', 'logs', 'task'];
+
+/** Those among them of which runs of releases of before know nothing. */
+export const KEPT_SINCE_2: readonly PageName[] = ['communication', 'insights', 'logs'];
 
 export interface Route {
   page: PageName;

@@ -1,61 +1,15 @@
-import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
-import { pathToFileURL } from 'node:url';
+import { readFile, writeFile } from 'node:fs/promises';
 
-import type { Page } from 'playwright-core';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { describe, expect, it } from 'vitest';
 
 import { violations } from './axe';
-import { stage, until } from './cluster';
+import { until } from './cluster';
+import { history, seek, told } from './history';
 
-const { newPage, open, started } = stage();
+const { ended, newPage, offline, open, path: pathOf, report, started } = history();
 
 const plain = (text: string) => text.replaceAll('\u00a0', ' ');
 const HOSTILE = '</script><img src=x onerror=alert(1)>';
-
-let folder: string;
-beforeAll(async () => {
-  folder = await mkdtemp(join(tmpdir(), 'graticule-report-'));
-});
-afterAll(() => rm(folder, { recursive: true }));
-
-/** A replay whose first run ended, and the address of its dashboard. */
-async function ended(...options: string[]): Promise<string> {
-  const { url } = await started('--speed', '16', '--once', ...options);
-  await expect.poll(async () => (await told(url))[0]?.state, { timeout: 30_000, interval: 200 }).toBe('succeeded');
-  return url;
-}
-
-async function told(url: string): Promise<{ state: string; tasks: number; name: string }[]> {
-  return ((await (await fetch(`${url}api/runs`)).json()) as { runs: { state: string; tasks: number; name: string }[] }).runs;
-}
-
-/** The report of the first run as a file. */
-async function report(url: string, name = 'report.html'): Promise<string> {
-  const path = join(folder, name);
-  await writeFile(path, Buffer.from(await (await fetch(`${url}api/runs/1/report.html`)).arrayBuffer()));
-  return path;
-}
-
-/** A page that must ask nobody for anything. */
-async function offline(path: string, options: Parameters<typeof newPage>[0] = {}) {
-  const page = await newPage({ viewport: { width: 1280, height: 800 }, offline: true, ...options });
-  const requests: string[] = [];
-  const complaints: string[] = [];
-  page.on('request', (it) => it.url().startsWith('data:') || requests.push(it.url().split('/').at(-1)!));
-  page.on('pageerror', (error) => complaints.push(String(error)));
-  page.on('console', (message) => message.type() === 'error' && complaints.push(message.text()));
-  await page.goto(pathToFileURL(path).href);
-  return { page, requests, complaints };
-}
-
-const seek = (page: Page, share: number) =>
-  page.getByTestId('moment').evaluate((input, part) => {
-    const range = input as HTMLInputElement;
-    range.value = String(Number(range.max) * part);
-    range.dispatchEvent(new Event('input', { bubbles: true }));
-  }, share);
 
 describe('runs', () => {
   it('are listed from their beginning, and say what will be there before', async () => {
@@ -247,7 +201,7 @@ describe('a report', () => {
 
   it('runs no script but its own', async () => {
     const html = await readFile(await report(await ended()), 'utf8');
-    const path = join(folder, 'added.html');
+    const path = pathOf('added.html');
     await writeFile(path, html.replace('<div id="app">', '<script>window.added = 1</script><div id="app">'));
     const { page } = await offline(path);
     await page.getByTestId('scrubber').waitFor();
@@ -274,13 +228,13 @@ describe('a report', () => {
       [film + 4, /Copy the file again/],
       [film - 3_000, /the file was cut short/],
     ] as const) {
-      const path = join(folder, 'cut.html');
+      const path = pathOf('cut.html');
       await writeFile(path, html.slice(0, at));
       const { page } = await offline(path);
       await expect.poll(() => page.locator('#app').innerText(), { message: String(at) }).toMatch(said);
       await page.close();
     }
-    const path = join(folder, 'damaged.html');
+    const path = pathOf('damaged.html');
     await writeFile(path, `${html.slice(0, film + 200)}AAAA${html.slice(film + 204)}`);
     const { page } = await offline(path);
     await until(page, 'replay-failure', (text) => /damaged/.test(text));

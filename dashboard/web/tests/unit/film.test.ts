@@ -25,6 +25,7 @@ function head(changes: Partial<FilmHead> = {}): FilmHead {
     tasks: 0,
     columns_at: 0,
     links: {},
+    topics: null,
     ...changes,
   };
 }
