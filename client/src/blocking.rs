@@ -219,8 +219,7 @@ impl Client {
         self.runtime.block_on(self.client.union1d(first, second))
     }
 
-    /// Ends an embedded cluster in order.
-    #[cfg(feature = "local")]
+    /// Ends what this client and its clones have: see [`crate::Client::close`].
     pub fn close(self) {
         self.runtime.block_on(self.client.close());
     }

@@ -90,6 +90,17 @@ impl Client {
         self.session.about.dashboard.as_deref()
     }
 
+    /// Ends what this client and its clones have. An embedded cluster ends in order: workers end what they run, spilled
+    /// chunks are removed. Another cluster lets go of all that it has for them, also of results that are still held here,
+    /// as it does when the last of clones and results is dropped; what is waited for fails.
+    pub async fn close(self) {
+        #[cfg(feature = "local")]
+        if let Some(cluster) = &self.session.about.cluster {
+            return cluster.shutdown().await;
+        }
+        self.session.leave().await;
+    }
+
     /// Whether scheduler and workers are in this process.
     pub fn is_embedded(&self) -> bool {
         !matches!(self.session.about.fetcher, Fetcher::Remote(_))

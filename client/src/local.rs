@@ -140,14 +140,6 @@ impl Client {
         session.calls().fix_functions(functions.collect());
         Ok(Self { session })
     }
-
-    /// Ends an embedded cluster in order: workers end what they run, spilled chunks are removed. Of another cluster
-    /// this client merely takes its leave, which dropping it does too.
-    pub async fn close(self) {
-        if let Some(cluster) = &self.session.about.cluster {
-            cluster.shutdown().await;
-        }
-    }
 }
 
 fn start_error(error: impl std::fmt::Display) -> ClientError {
@@ -264,7 +256,7 @@ impl LocalCluster {
         })
     }
 
-    async fn shutdown(&self) {
+    pub(crate) async fn shutdown(&self) {
         let running = self.running.lock().unwrap_or_else(PoisonError::into_inner).take();
         let Some(running) = running else { return };
         let mut workers = running.workers;

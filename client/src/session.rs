@@ -69,6 +69,11 @@ pub(crate) enum Request {
     Submit(Submission),
     Call(CallSubmission),
     Say(ToCluster),
+    /// Take leave, whoever still holds results.
+    Leave {
+        /// Told once the scheduler has heard it.
+        left: oneshot::Sender<()>,
+    },
 }
 
 #[derive(Debug)]
@@ -233,6 +238,15 @@ impl Session {
         let _ = self.farewells.send(ToCluster::ReleaseKey { key });
     }
 
+    /// Takes leave of the scheduler: it lets go of all that this session has there, though its results may still be held here.
+    pub(crate) async fn leave(&self) {
+        let (left, heard) = oneshot::channel();
+        // Where the session has ended there is nobody to take leave of.
+        if self.request(Request::Leave { left }).await.is_ok() {
+            let _ = heard.await;
+        }
+    }
+
     async fn request(&self, request: Request) -> Result<(), ClientError> {
         self.requests.send(request).await.map_err(|_| closed())
     }
@@ -287,6 +301,12 @@ impl Dispatcher {
                         Some(Request::Submit(submission)) => self.submit(submission).await,
                         Some(Request::Call(submission)) => self.submit_calls(submission).await,
                         Some(Request::Say(message)) => self.say(message).await,
+                        Some(Request::Leave { left }) => {
+                            self.link.leave().await;
+                            // Who asked may be gone.
+                            let _ = left.send(());
+                            break Some(closed());
+                        }
                         None => break None,
                     }
                 }
@@ -307,12 +327,14 @@ impl Dispatcher {
             return;
         };
         self.fail_all(&error);
+        drop(last_words);
         while let Some(request) = inbox.recv().await {
             match request {
                 // Who asked may be gone.
                 Request::Submit(submission) => drop(submission.reply.send(Err(error.clone()))),
                 Request::Call(submission) => submission.fail(&error),
                 Request::Say(_) => {}
+                Request::Leave { left } => drop(left.send(())),
             }
         }
     }

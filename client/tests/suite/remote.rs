@@ -67,6 +67,37 @@ async fn a_cluster_behind_sockets_gives_the_same_bytes_as_an_embedded_one() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_client_that_is_closed_holds_nothing_in_the_cluster_though_its_results_are_held() {
+    let (scheduler, url) = scheduler().await;
+    let worker = worker(&url).await;
+    let (client, watcher) = (
+        Client::connect(&url).await.unwrap(),
+        Client::connect(&url).await.unwrap(),
+    );
+    let held = async || {
+        let workers = watcher.info().await.unwrap().workers;
+        workers
+            .iter()
+            .map(|worker| worker.status.memory_bytes)
+            .sum::<u64>()
+    };
+    let kept = client.persist(&numbers(50_000.0, 10_000)).await.unwrap();
+    kept.wait().await.unwrap();
+    let clone = client.clone();
+    client.close().await;
+    let emptied = async {
+        while held().await > 0 || !watcher.info().await.unwrap().jobs.is_empty() {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, emptied).await.unwrap();
+    let refused = clone.compute(kept.array()).await.unwrap_err();
+    assert!(refused.to_string().contains("closed"), "{refused}");
+    worker.stop(PATIENCE).await;
+    scheduler.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn without_a_worker_the_wait_ends_as_asked_and_says_how_to_start_one() {
     let (scheduler, url) = scheduler().await;
     let client = Client::connect(&url).await.unwrap();
