@@ -57,6 +57,20 @@ def far(cluster):
         yield client
 
 
+def test_a_closed_client_leaves_nothing_behind_though_its_results_are_held(cluster, far):
+    def held():
+        return sum(worker["memory"] for worker in far.info()["workers"])
+
+    before = held()
+    with Client(cluster, set_as_default=False) as client:
+        kept = client.persist(ga.ones((1 << 22,), chunks=1 << 20))
+        future = client.submit(np.zeros, 1 << 20)
+        wait([future])
+        until(lambda: held() > before + (32 << 20))
+    until(lambda: held() <= before)
+    assert kept.shape == (1 << 22,) and future.done()
+
+
 def test_functions_run_in_other_processes(far):
     pids = far.run(os.getpid)
     assert len(set(pids.values())) == 2 and os.getpid() not in pids.values()
