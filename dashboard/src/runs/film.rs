@@ -307,7 +307,8 @@ impl Studio {
         let topics = self.topics.take().map(|topics| {
             let forgotten = archive.lines.as_ref().map_or(0, |lines| lines.forgotten);
             let lines = self.aggregator.film_lines(forgotten);
-            let moves = self.aggregator.timeline_moves(0, u64::MAX);
+            let span_us = self.steps_us.last().copied().unwrap_or_default();
+            let moves = self.aggregator.timeline_moves(0, span_us + 1);
             topics.finish(&mut self.blobs, &lines, &moves)
         });
         let arrays = std::mem::take(&mut self.arrays);

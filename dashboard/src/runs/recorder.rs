@@ -27,9 +27,10 @@ pub const RUN_BYTES_MAX: usize = 64 << 20;
 /// Bytes that the runs which have not ended may take in memory together; what comes after is left out and counted.
 pub const RUNNING_BYTES_MAX: usize = 64 << 20;
 
-/// How long after a job's end what was moved and logged for it is waited for, if not all workers have told of themselves
-/// since.
-const LINGER_US: u64 = 1_500_000;
+/// How long after a job's end what is logged of it is waited for in any case: the scheduler tells its lines each half second,
+const LINGER_US_MIN: u64 = 600_000;
+/// and how long if not all workers have told of themselves since, with which they tell what they moved and logged.
+const LINGER_US_MAX: u64 = 1_500_000;
 
 /// Records of workers that come and go.
 const WORKER_RECORD_COUNT_MAX: usize = 8_192;
@@ -326,9 +327,11 @@ impl Recorder {
         due
     }
 
-    /// Whether all that was moved and logged until `ended_us` was told: workers tell it with their signs of life.
+    /// Whether all that was moved and logged until `ended_us` was told, or is not waited for any more.
     fn has_heard(&self, ended_us: u64, now_us: u64) -> bool {
-        now_us.saturating_sub(ended_us) >= LINGER_US || self.heard.values().all(|us| *us > ended_us)
+        let since_us = now_us.saturating_sub(ended_us);
+        let have_told = || self.heard.values().all(|us| *us > ended_us);
+        since_us >= LINGER_US_MAX || (since_us >= LINGER_US_MIN && have_told())
     }
 
     /// Whether something of the jobs that ended since then may still be told.

@@ -109,8 +109,8 @@ fn watched(records: &[(u64, Record)]) -> (Aggregator, Recorder) {
     (aggregator, recorder)
 }
 
-/// The last answers of a film: communication, insights, lines.
-fn answers(archive: &Archive) -> [Value; 3] {
+/// The last answers of a film: communication, insights, lines, movements.
+fn answers(archive: &Archive) -> [Value; 4] {
     let (head, blobs) = unpacked(&archive.film());
     let read = |place: &Value, first: usize| {
         let number =
@@ -123,7 +123,13 @@ fn answers(archive: &Archive) -> [Value; 3] {
         let places = topics[name].as_array().expect("of moments");
         read(places.last().expect("at least one"), 1)
     };
-    [last("communication"), last("insights"), read(&topics["lines"], 0)]
+    let once = |name: &str| read(&topics[name], 0);
+    [
+        last("communication"),
+        last("insights"),
+        once("lines"),
+        once("moves"),
+    ]
 }
 
 fn value(of: &impl serde::Serialize) -> Value {
@@ -144,7 +150,8 @@ fn a_run_that_was_written_and_read_answers_as_the_cluster_does_at_rest() {
     let archive = recorder.archive(1, end_us).expect("it is kept");
     let archive = Archive::decode(&archive.encode()).expect("it was just written");
 
-    let [communication, insights, lines] = answers(&archive);
+    let [communication, insights, lines, moves] = answers(&archive);
+    assert_eq!(moves, value(&aggregator.timeline_moves(0, end_us + 1)));
     assert_eq!(communication, value(&aggregator.communication()));
     let live = value(&aggregator.insights(end_us));
     assert_eq!(insights, live);
@@ -188,9 +195,13 @@ fn what_is_told_after_the_end_is_kept_until_all_workers_have_told_of_themselves(
         let status = Default::default();
         recorder.take(end_us + 3_000, &Record::WorkerStatus { worker, status });
     }
-    assert!(!recorder.is_awaited(0, end_us + 4_000));
-    assert_eq!(recorder.close(end_us + 4_000), [1]);
-    recorder.take(end_us + 5_000, late);
+    assert!(
+        recorder.is_awaited(0, end_us + 4_000),
+        "the scheduler's lines are on their way"
+    );
+    assert!(!recorder.is_awaited(0, end_us + 700_000));
+    assert_eq!(recorder.close(end_us + 700_000), [1]);
+    recorder.take(end_us + 800_000, late);
     let [communication, ..] = answers(&recorder.archive(1, end_us).expect("it is kept"));
     assert_eq!(communication["pairs"].as_array().map(Vec::len), Some(1));
     let Record::Moved { moves, .. } = late else {
