@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
+import sys
 from typing import Any
 
 from . import _graticule
@@ -26,6 +28,7 @@ def collect(of_functions: bool = False) -> None:
         record = make(*args, **kwargs)
         if record.levelno >= LEVEL and (not of_functions or _graticule.running_worker() is not None):
             _note(record)
+            record._is_told = True
         return record
 
     made._is_told = True  # type: ignore[attr-defined]
@@ -41,3 +44,38 @@ def _note(record: logging.LogRecord) -> None:
     except Exception:
         # As with handlers, what is wrong with a record is no failure of who logs it; they tell of it.
         pass
+
+
+#: What a worker finds around lines on standard error that it need not tell once more (`children/output.rs`).
+_TOLD, _NOT_TOLD = "\x1b]graticule;told\x07", "\x1b]graticule;new\x07"
+
+
+def mark_told() -> None:
+    """Has handlers of `logging` mark what they write to standard output and standard error of records that were told already."""
+    emit = logging.StreamHandler.emit
+
+    def marked(self: Any, record: logging.LogRecord) -> None:
+        stream = self.stream
+        if not getattr(record, "_is_told", False) or stream is None or stream not in (sys.__stderr__, sys.__stdout__):
+            return emit(self, record)
+        # A stream that is closed is the handler's to complain of.
+        with contextlib.suppress(ValueError, OSError):
+            stream.write(_TOLD)
+        try:
+            emit(self, record)
+        finally:
+            with contextlib.suppress(ValueError, OSError):
+                stream.write(_NOT_TOLD)
+                stream.flush()
+
+    logging.StreamHandler.emit = marked  # type: ignore[method-assign]
+
+
+def flush() -> None:
+    """Has what was printed leave this process."""
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except Exception:
+            # A function may have put there, or closed, what it likes.
+            pass

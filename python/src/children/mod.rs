@@ -4,10 +4,13 @@
 //! goes on, and slots do not wait for each other's interpreter lock. A slot's child is started by its first call and stays warm.
 //! Large arrays go there and back as memory that both map; the rest goes through the socket that is the child's standard input.
 //!
+//! What functions print comes by pipes, which the worker passes on and keeps as lines of the task.
+//!
 //! Calls within calls are decided on by the worker ([`nested`](crate::calls)), which a child asks in the middle of its call.
 
 mod arrays;
 mod child;
+mod output;
 mod serve;
 mod turns;
 mod watch;
@@ -27,7 +30,7 @@ use graticule_plan::Digest;
 
 pub(crate) use arrays::is_handed_over;
 use child::{Child, End, Function};
-pub(crate) use serve::{claim, forget, give_up, is_child, number, serve_child, settle};
+pub(crate) use serve::{claim, forget, give_up, is_child, number, serve_child, settle, tell};
 use turns::Turns;
 use watch::Watch;
 use words::Ask;

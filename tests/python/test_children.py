@@ -1,0 +1,192 @@
+"""What passes between a worker and its child processes beside calls: what functions print, what `client.run` sets, and times."""
+
+import ctypes
+import json
+import logging
+import os
+import subprocess
+import sys
+import threading
+import time
+import urllib.request
+import warnings
+
+import pytest
+
+from graticule import Client, LocalCluster, get_worker, wait
+from graticule.errors import TaskFailed
+
+
+@pytest.fixture(scope="module")
+def cluster():
+    with LocalCluster(n_workers=1, threads_per_worker=2, memory_limit="1 GiB", dashboard_address="127.0.0.1:0") as cluster:
+        yield cluster
+
+
+@pytest.fixture
+def client(cluster):
+    with Client(cluster, set_as_default=False) as client:
+        yield client
+
+
+def lines(client, text, is_enough):
+    """The lines that have a text, once they are enough."""
+    end = time.monotonic() + 30
+    while True:
+        with urllib.request.urlopen(f"{client.dashboard_link.rstrip('/')}/api/logs?text={text}") as answer:
+            told = json.load(answer)["lines"]
+        if is_enough(told) or time.monotonic() > end:
+            return told
+        time.sleep(0.1)
+
+
+def told(client, text, count=1):
+    """Those lines as level, target, text and how often, once there are so many."""
+    found = lines(client, text, lambda found: sum(line["count"] for line in found) >= count)
+    return [(line["level"], line["target"], line["text"], line["count"]) for line in found]
+
+
+def test_what_a_function_prints_is_told_of_its_task(client):
+    def speaks(word):
+        print("out", word, "1")
+        sys.stderr.write(f"err {word} 1\nerr {word} 2 ")
+        os.write(2, f"system {word}\n".encode())
+        ctypes.CDLL(None).puts(f"library {word}".encode())
+        subprocess.run(["echo", f"process {word}"])
+        for _ in range(20):
+            print("again", word)
+        warnings.warn(f"old {word}")
+        for part in range(100):
+            print(f"\rprogress {word} {part}%", end="", file=sys.stderr, flush=True)
+        print("end", word, end="")
+
+    wait([client.submit(speaks, "first")])
+    found = told(client, "first", 28)
+    # They are told each half second, so repeated ones may be two lines.
+    assert sum(count for *_, text, count in found if text == "again first") == 20
+    once = [line[:3] for line in found if line[2] != "again first"]
+    warned = next(line for line in once if "old first" in line[2])
+    assert warned[:2] == ("warn", "stderr") and "UserWarning: old first\n  warnings.warn(" in warned[2]
+    assert sorted(line for line in once if line != warned) == sorted([
+        ("info", "stdout", "out first 1"), ("warn", "stderr", "err first 1"), ("warn", "stderr", "err first 2 system first"),
+        ("info", "stdout", "library first"), ("info", "stdout", "process first"), ("info", "stdout", "end first"),
+        ("warn", "stderr", "progress first 99%"),
+    ])
+    for line in lines(client, "first", lambda found: found):
+        assert line["block"] == 0 and line["layer"] is not None and line["source"] is not None, line
+
+
+def test_each_task_has_its_own_lines(client):
+    def speaks(number):
+        print("number", number)
+        time.sleep(number % 3 * 0.01)
+
+    futures = client.map(speaks, range(40), pure=False)
+    wait(futures)
+    found = lines(client, "number", lambda found: sum(line["count"] for line in found) >= 40)
+    blocks = {line["text"]: (line["job"], line["layer"], line["block"]) for line in found}
+    assert set(blocks) == {f"number {number}" for number in range(40)} and len(set(blocks.values())) == 40
+
+
+def test_a_line_is_told_while_its_function_runs(client, tmp_path):
+    def speaks(path):
+        print("begun and waiting")
+        logging.warning("logged and waiting")
+        while not os.path.exists(path):
+            time.sleep(0.01)
+
+    future = client.submit(speaks, str(tmp_path / "go"))
+    try:
+        assert {line[1] for line in told(client, "and+waiting", 2)} == {"stdout", "root"}
+        assert not future.done()
+    finally:
+        (tmp_path / "go").touch()
+    future.result(timeout=60)
+
+
+def test_what_a_function_said_before_its_process_crashed_is_told(client):
+    def crashes():
+        print("said before the crash")
+        logging.getLogger("before").warning("logged before the crash")
+        ctypes.string_at(0)
+
+    with pytest.raises(TaskFailed, match="segmentation fault"):
+        client.submit(crashes, pure=False).result(timeout=60)
+    found = told(client, "before+the+crash", 2)
+    assert sorted(line[1:3] for line in found) == [("before", "logged before the crash"), ("stdout", "said before the crash")]
+    assert told(client, "Fatal+Python+error:+Segmentation")[0][1] == "stderr"
+
+
+def test_what_handlers_write_of_a_record_is_told_once_and_passed_on():
+    script = """
+import logging, sys, warnings
+from graticule import Client, LocalCluster
+
+def speaks():
+    logging.basicConfig(format="as I like it: %(message)s")
+    logging.warning("a record\\nof two lines")
+    print("then", end=" ", file=sys.stderr)
+    logging.info("not told")
+    print("a line", file=sys.stderr)
+    print("printed")
+
+if __name__ == "__main__":
+    with LocalCluster(n_workers=1, threads_per_worker=1, memory_limit="512 MiB", dashboard_address="127.0.0.1:0") as cluster:
+        with Client(cluster) as client:
+            client.submit(speaks).result()
+            import json, time, urllib.request
+            for _ in range(300):
+                with urllib.request.urlopen(client.dashboard_link.rstrip("/") + "/api/logs?level=warn") as answer:
+                    found = [(line["target"], line["text"]) for line in json.load(answer)["lines"]]
+                if ("stderr", "then a line") in found:
+                    break
+                time.sleep(0.1)
+            print(json.dumps(found))
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=120)
+    found = [tuple(line) for line in json.loads(done.stdout)]
+    assert found == [("root", "a record\nof two lines"), ("stderr", "then a line")], done.stderr
+    # What workers print goes where this cluster's errors go, as it is.
+    assert "as I like it: a record\nof two lines\nthen a line\n" in done.stderr and "printed\n" in done.stderr
+    assert "\x1b" not in done.stderr
+
+
+def test_what_is_printed_between_calls_is_of_no_task(client):
+    def later():
+        def speak():
+            time.sleep(0.3)
+            print("spoken later")
+
+        threading.Thread(target=speak).start()
+
+    client.submit(later, pure=False).result()
+    (line,) = lines(client, "spoken+later", lambda found: found)
+    assert line["layer"] is None and line["block"] is None and line["target"] == "stdout"
+
+
+def test_a_function_that_prints_much_goes_on_and_holds_up_nobody(client):
+    def prints():
+        for number in range(100_000):
+            print("much", number, "x" * 50)
+        return "done"
+
+    futures = [client.submit(prints, pure=False) for _ in range(2)]
+    assert client.gather(futures) == ["done"] * 2
+    assert client.submit(lambda: 1, pure=False).result(timeout=60) == 1
+    assert told(client, "much+99999")
+
+
+def test_a_function_may_put_other_things_in_place_of_standard_output(client):
+    def changes():
+        kept = sys.stdout
+        sys.stdout = None
+        return kept is not None
+
+    def restores():
+        sys.stdout = sys.__stdout__
+        print("restored")
+
+    assert client.submit(changes, pure=False).result(timeout=60)
+    wait(client.map(lambda _: time.sleep(0.05) or None, range(4), pure=False))
+    wait([client.submit(lambda _: restores(), n, pure=False) for n in range(6)])
+    assert told(client, "restored")
