@@ -13,7 +13,8 @@ import warnings
 
 import pytest
 
-from graticule import Client, LocalCluster, get_worker, wait
+import graticule.array as ga
+from graticule import Client, LocalCluster, WorkerPlugin, get_worker, wait
 from graticule.errors import TaskFailed
 
 
@@ -138,14 +139,14 @@ if __name__ == "__main__":
             for _ in range(300):
                 with urllib.request.urlopen(client.dashboard_link.rstrip("/") + "/api/logs?level=warn") as answer:
                     found = [(line["target"], line["text"]) for line in json.load(answer)["lines"]]
-                if ("stderr", "then a line") in found:
+                if len(found) > 1:
                     break
                 time.sleep(0.1)
             print(json.dumps(found))
 """
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=120)
     found = [tuple(line) for line in json.loads(done.stdout)]
-    assert found == [("root", "a record\nof two lines"), ("stderr", "then a line")], done.stderr
+    assert sorted(found) == [("root", "a record\nof two lines"), ("stderr", "then a line")], done.stderr
     # What workers print goes where this cluster's errors go, as it is.
     assert "as I like it: a record\nof two lines\nthen a line\n" in done.stderr and "printed\n" in done.stderr
     assert "\x1b" not in done.stderr
@@ -190,3 +191,146 @@ def test_a_function_may_put_other_things_in_place_of_standard_output(client):
     wait(client.map(lambda _: time.sleep(0.05) or None, range(4), pure=False))
     wait([client.submit(lambda _: restores(), n, pure=False) for n in range(6)])
     assert told(client, "restored")
+
+
+def on_all(client, function):
+    """What a function gives in both processes of the worker."""
+    seen = {}
+    for _ in range(50):
+        futures = client.map(lambda _: (time.sleep(0.05), os.getpid(), function())[1:], range(4), pure=False)
+        seen.update(client.gather(futures))
+        if len(seen) == 2:
+            break
+    return seen
+
+
+def set_variable(name, value):
+    os.environ[name] = value
+
+
+def end(pids):
+    for pid in pids:
+        os.kill(pid, 9)
+        while os.path.exists(f"/proc/{pid}") and open(f"/proc/{pid}/stat").read().rsplit(")", 1)[1].split()[0] != "Z":
+            time.sleep(0.01)
+
+
+def test_what_run_sets_is_there_in_each_process_also_in_later_ones(client):
+    def sets(value, dask_worker):
+        os.environ["SET_BY_RUN"] = value
+        logging.getLogger("set.by.run").setLevel(logging.ERROR)
+        dask_worker.was_set = value
+        return os.getpid()
+
+    def found():
+        return os.environ.get("SET_BY_RUN"), logging.getLogger("set.by.run").level, getattr(get_worker(), "was_set", None)
+
+    before = on_all(client, found)
+    assert len(before) == 2 and set(before.values()) == {(None, 0, None)}
+    (pid,) = client.run(sets, "first").values()
+    assert pid in before
+    assert on_all(client, found) == {pid: ("first", logging.ERROR, "first") for pid in before}
+    # In the order in which they were run, and one that is run again counts as the latest.
+    client.run(sets, "second")
+    client.run(sets, "first")
+    assert set(on_all(client, found).values()) == {("first", logging.ERROR, "first")}
+    end(before)
+    after = on_all(client, found)
+    assert len(after) == 2 and not set(after) & set(before)
+    assert set(after.values()) == {("first", logging.ERROR, "first")}
+
+
+def test_run_is_made_once_in_each_process(client):
+    def counts():
+        worker = get_worker()
+        worker.runs = getattr(worker, "runs", 0) + 1
+
+    client.run(counts)
+    for _ in range(3):
+        assert set(on_all(client, lambda: get_worker().runs).values()) == {1}
+    client.run(counts)
+    assert set(on_all(client, lambda: get_worker().runs).values()) == {2}
+
+
+def test_a_run_beside_busy_processes_is_made_before_their_next_task(client, tmp_path):
+    def waits(path):
+        while not os.path.exists(path):
+            time.sleep(0.01)
+        return os.environ.get("BESIDE")
+
+    busy = client.submit(waits, str(tmp_path / "go"))
+    time.sleep(0.3)
+    client.run(set_variable, "BESIDE", "set")
+    (tmp_path / "go").touch()
+    assert busy.result(timeout=60) is None
+    assert set(on_all(client, lambda: os.environ.get("BESIDE")).values()) == {"set"}
+
+
+def test_a_run_that_raises_or_crashes_is_not_made_again(client, tmp_path):
+    def notes_and_fails(path, how):
+        with open(path, "a") as file:
+            file.write(f"{os.getpid()}\n")
+        how()
+
+    def fails():
+        raise KeyError("no")
+
+    with pytest.raises(KeyError):
+        client.run(notes_and_fails, str(tmp_path / "raised"), fails)
+    with pytest.raises(TaskFailed, match="exit code 4"):
+        client.run(notes_and_fails, str(tmp_path / "crashed"), lambda: os._exit(4))
+    assert client.run(notes_and_fails, str(tmp_path / "returned"), fails, on_error="return")
+    on_all(client, os.getpid)
+    for name in ("raised", "crashed", "returned"):
+        assert len((tmp_path / name).read_text().split()) == 1
+
+
+def test_a_run_that_crashes_other_processes_is_given_up(client, tmp_path):
+    def first_alone(path):
+        if os.path.exists(path):
+            os._exit(5)
+        open(path, "w").close()
+
+    def raises_next(path):
+        assert not os.path.exists(path), "only once"
+        open(path, "w").close()
+
+    client.run(first_alone, str(tmp_path / "first"))
+    client.run(raises_next, str(tmp_path / "next"))
+    client.run(set_variable, "AFTER_CRASH", "set")
+    assert set(on_all(client, lambda: os.environ.get("AFTER_CRASH")).values()) == {"set"}
+    assert told(client, "crashed+other+processes")[0][0] == "warn"
+    assert "only once" in told(client, "failed+in+another+process")[0][2]
+    assert client.gather(client.map(lambda n: n, range(20), pure=False)) == list(range(20))
+
+
+def test_plugins_are_set_up_and_taken_out_in_each_process(client):
+    class Named(WorkerPlugin):
+        name = "named"
+
+        def __init__(self, value):
+            self.value = value
+
+        def setup(self, worker):
+            os.environ["NAMED"] = self.value
+
+        def teardown(self, worker):
+            os.environ.pop("NAMED")
+
+    def found():
+        return os.environ.get("NAMED")
+
+    assert len(on_all(client, found)) == 2
+    for value in ("one", "two", "one"):
+        client.register_plugin(Named(value))
+        assert set(on_all(client, found).values()) == {value}
+    # Functions on blocks are not calls of the client's.
+    seen = client.compute(ga.ones(40, chunks=1).map_blocks(lambda b: b * (found() == "one"), dtype="f8"))
+    assert seen.sum() == 40
+    client.unregister_worker_plugin("named")
+    assert set(on_all(client, found).values()) == {None}
+    end(on_all(client, os.getpid))
+    assert set(on_all(client, found).values()) == {None}
+    client.register_plugin(Named("one"))
+    assert set(on_all(client, found).values()) == {"one"}
+    client.unregister_worker_plugin("named")

@@ -16,7 +16,7 @@ impl Children {
         None
     }
 
-    pub(crate) fn call(&self, _: &[Value], _: bool) -> Result<Value, FunctionError> {
+    pub(crate) fn call(&self, _: &[Value], _: bool, _: bool) -> Result<Value, FunctionError> {
         match *self {}
     }
 

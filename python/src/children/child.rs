@@ -14,6 +14,7 @@ use graticule_transfer::Line;
 
 use super::{
     output::Output,
+    runs::Done,
     watch::{Watch, Watched},
     words::{Answer, Ask, What, read, write},
 };
@@ -30,6 +31,7 @@ const END_PATIENCE: Duration = Duration::from_secs(1);
 const END_POLL: Duration = Duration::from_millis(1);
 
 /// A function on its way to a child.
+#[derive(Debug)]
 pub(super) struct Function {
     pub(super) digest: [u8; 32],
     /// The digest and the pickle.
@@ -54,6 +56,8 @@ pub(super) struct Child {
     claims: BTreeMap<u64, Held>,
     watched: Arc<Watched>,
     output: Arc<Output>,
+    /// What of `Client.run`'s it has done.
+    pub(super) done: Done,
 }
 
 impl Child {
@@ -83,6 +87,7 @@ impl Child {
             claims: BTreeMap::new(),
             watched,
             output,
+            done: Done::default(),
         })
     }
 
