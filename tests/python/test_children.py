@@ -11,10 +11,12 @@ import time
 import urllib.request
 import warnings
 
+import numpy as np
 import pytest
 
 import graticule.array as ga
 from graticule import Client, LocalCluster, WorkerPlugin, get_worker, wait
+from graticule import _pickle
 from graticule.errors import TaskFailed
 
 
@@ -334,3 +336,89 @@ def test_plugins_are_set_up_and_taken_out_in_each_process(client):
     client.register_plugin(Named("one"))
     assert set(on_all(client, found).values()) == {"one"}
     client.unregister_worker_plugin("named")
+
+
+UNITS = "Y M W D h m s ms us ns ps fs as".split()
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_times_come_and_go_with_their_units_and_gaps(client, seed):
+    random = np.random.default_rng(seed)
+    for unit in [*UNITS, "25s", "3D", ""]:
+        kind = random.choice(["M8", "m8"])
+        if unit == "" and kind == "M8":
+            kind = "m8"
+        dtype = np.dtype(f"{kind}[{unit}]" if unit else kind)
+        size = int(random.choice([0, 1, 100, 8191, 8192, 50_000, 131_071, 131_072, 200_000]))
+        numbers = random.integers(-(2**62), 2**62, size)
+        numbers[random.random(size) < 0.1] = np.iinfo("i8").min
+        times = numbers.view(dtype)
+        how = random.integers(4)
+        if how == 1 and size % 4 == 0:
+            times = np.asfortranarray(times.reshape(4, -1))
+        elif how == 2:
+            times = times[::2]
+        elif how == 3:
+            times = times.astype(dtype.newbyteorder())
+        there = client.submit(lambda a: a.copy(order="K"), times, pure=False)
+        # NumPy's own pickles of times have the machine's order of bytes.
+        times = times.astype(dtype, copy=False) if how == 3 else times
+        told = client.submit(lambda a: (a.dtype, a.shape, int(np.isnat(a).sum()), a.flags.writeable), there, pure=False).result()
+        came = client.submit(lambda a: a, there, pure=False).result()
+        assert told[:3] == (times.dtype, times.shape, np.isnat(times).sum()), times.dtype
+        within = client.submit(lambda a: {"a": (a, a)}, there, pure=False).result()["a"]
+        for one in (came, *within):
+            assert one.dtype == times.dtype and one.shape == times.shape and one.tobytes() == times.tobytes(), times.dtype
+        assert within[0] is within[1] and came.flags.writeable
+        if times.nbytes >= 1 << 16 and how == 0 and unit in UNITS[:10]:
+            assert not told[3], "a function is lent its worker's elements"
+
+
+@pytest.mark.parametrize("dtype", ["M8[ns]", "m8[s]", "M8[D]", "f8"])
+def test_large_times_of_functions_are_handed_over_where_they_lie(client, tmp_path, dtype):
+    def memory_of(array):
+        address = array.__array_interface__["data"][0]
+        with open("/proc/self/maps") as maps:
+            for line in maps:
+                start, end = (int(part, 16) for part in line.split()[0].split("-"))
+                if start <= address < end:
+                    return line.split()[4:]
+
+    def make(path):
+        array = np.arange(1 << 18).astype(dtype)
+        with open(path, "w") as file:
+            json.dump(memory_of(array), file)
+        return array
+
+    there = client.submit(make, str(tmp_path / "made"), pure=False)
+    lent = client.submit(memory_of, there, pure=False).result(timeout=60)
+    # The same pages, by the number and name of their file.
+    assert lent == json.loads((tmp_path / "made").read_text()) and "memfd:graticule" in lent[1]
+
+
+def test_times_in_blocks_come_and_go(client):
+    def made_days(numbers):
+        days = numbers.astype("M8[D]")
+        days[::7] = "NaT"
+        return days
+
+    x = ga.arange(1 << 19, chunks=1 << 18, dtype="i8").map_blocks(made_days, dtype="M8[D]")
+    later = client.compute(x.map_blocks(lambda b: b + np.timedelta64(1, "D"), dtype="M8[D]"))
+    days = np.concatenate([made_days(part) for part in np.split(np.arange(1 << 19), 2)])
+    assert later.dtype == days.dtype and later.tobytes() == (days + np.timedelta64(1, "D")).tobytes()
+
+
+def test_what_a_client_gets_of_a_functions_inputs_may_be_written(client):
+    for array in [np.arange(10.0), np.arange(20_000)[::2], np.ones((300, 400), order="F"), np.zeros(3, [("a", "f4")]), np.zeros((2, 0))]:
+        there = client.submit(lambda a: a.copy(order="K"), array, pure=False)
+        for came in (client.submit(lambda a: a, there).result(), client.submit(lambda a: [a], there).result()[0]):
+            assert came.dtype == array.dtype and came.shape == array.shape and (came == array).all()
+            assert came.flags.writeable or array.dtype.names or not array.size, array.dtype
+
+
+def test_times_within_other_objects_are_buffers_of_their_pickle():
+    times = np.arange(1 << 16).astype("M8[ns]")
+    pickle, buffers = _pickle.dumps({"times": times, "more": [times, np.arange(3).astype("m8[s]")]})
+    assert len(pickle) < 1000 and [buffer.raw().nbytes for buffer in buffers] == [times.nbytes]
+    _, buffers = _pickle.dumps((lambda: None, times))
+    assert [buffer.raw().nbytes for buffer in buffers] == [times.nbytes]
