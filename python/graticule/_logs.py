@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import sys
 from typing import Any
@@ -27,23 +26,22 @@ def collect(of_functions: bool = False) -> None:
     def made(*args: Any, **kwargs: Any) -> logging.LogRecord:
         record = make(*args, **kwargs)
         if record.levelno >= LEVEL and (not of_functions or _graticule.running_worker() is not None):
-            _note(record)
-            record._is_told = True
+            record._is_told = _note(record)
         return record
 
     made._is_told = True  # type: ignore[attr-defined]
     logging.setLogRecordFactory(made)
 
 
-def _note(record: logging.LogRecord) -> None:
+def _note(record: logging.LogRecord) -> bool:
     try:
         text = record.getMessage()
         if record.exc_info and record.exc_info[1] is not None:
             text = f"{text}\n{type(record.exc_info[1]).__name__}: {record.exc_info[1]}"
-        _graticule.note_record(record.levelno, record.name, text)
+        return _graticule.note_record(record.levelno, record.name, text)
     except Exception:
         # As with handlers, what is wrong with a record is no failure of who logs it; they tell of it.
-        pass
+        return False
 
 
 #: What a worker finds around lines on standard error that it need not tell once more (`children/output.rs`).
@@ -58,15 +56,14 @@ def mark_told() -> None:
         stream = self.stream
         if not getattr(record, "_is_told", False) or stream is None or stream not in (sys.__stderr__, sys.__stdout__):
             return emit(self, record)
-        # A stream that is closed is the handler's to complain of.
-        with contextlib.suppress(ValueError, OSError):
-            stream.write(_TOLD)
+        # As `emit`, with the marks in one piece with the text: other processes may write there too.
         try:
-            emit(self, record)
-        finally:
-            with contextlib.suppress(ValueError, OSError):
-                stream.write(_NOT_TOLD)
-                stream.flush()
+            stream.write(_TOLD + self.format(record) + _NOT_TOLD + self.terminator)
+            self.flush()
+        except RecursionError:
+            raise
+        except Exception:
+            self.handleError(record)
 
     logging.StreamHandler.emit = marked  # type: ignore[method-assign]
 

@@ -17,9 +17,13 @@ pub(crate) fn collect() {
     let _ = tracing::subscriber::set_global_default(registry().with(graticule_logs::layer()));
 }
 
-/// Keeps a record of Python's `logging`: of the task whose function runs on this thread, if one does.
+/// Keeps a record of Python's `logging`: of the task whose function runs on this thread, if one does. Says whether somebody tells
+/// it: nobody does in a process that a function has forked.
 #[pyfunction]
-fn note_record(level: i32, name: &str, text: &str) {
+fn note_record(level: i32, name: &str, text: &str) -> bool {
+    if children::is_forked() {
+        return false;
+    }
     let level = match level {
         ERROR.. => LogLevel::Error,
         WARNING.. => LogLevel::Warn,
@@ -29,6 +33,7 @@ fn note_record(level: i32, name: &str, text: &str) {
     if let Err(told) = children::tell(line.into()) {
         told.keep();
     }
+    true
 }
 
 pub(crate) fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {

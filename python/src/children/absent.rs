@@ -34,6 +34,10 @@ pub(crate) fn is_child() -> bool {
     false
 }
 
+pub(crate) fn is_forked() -> bool {
+    false
+}
+
 pub(crate) fn is_handed_over(_: usize, _: usize) -> bool {
     false
 }

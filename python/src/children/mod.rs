@@ -33,7 +33,7 @@ use graticule_plan::Digest;
 pub(crate) use arrays::is_handed_over;
 use child::{Child, End, Function};
 use runs::Runs;
-pub(crate) use serve::{claim, forget, give_up, is_child, number, serve_child, settle, tell};
+pub(crate) use serve::{claim, forget, give_up, is_child, is_forked, number, serve_child, settle, tell};
 use turns::Turns;
 use watch::Watch;
 use words::Ask;

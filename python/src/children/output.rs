@@ -51,6 +51,8 @@ struct Stream {
     line: Vec<u8>,
     /// How much of it was passed on.
     passed: usize,
+    /// It was so long that it was told already.
+    is_long: bool,
     /// What comes now was told as a record of `logging`.
     is_told: bool,
     /// Room for what is read.
@@ -72,6 +74,7 @@ impl Output {
                 is_error,
                 line: Vec::new(),
                 passed: 0,
+                is_long: false,
                 is_told: false,
                 piece: vec![0; PIECE_BYTES].into(),
             });
@@ -136,10 +139,10 @@ impl State {
     /// What has no end is a line too.
     fn end_lines(&mut self) {
         for stream in &mut self.streams {
-            let line = stream.end_line();
+            let line = stream.end_line().filter(|_| !stream.is_long);
             let lines: Vec<String> = line.into_iter().collect();
             stream.keep(&lines, self.scope.as_ref());
-            stream.is_told = false;
+            (stream.is_told, stream.is_long) = (false, false);
         }
     }
 }
@@ -173,10 +176,23 @@ impl Stream {
                 self.line.drain(..NOT_TOLD.len());
                 self.is_told = false;
             }
-            if part.ends_with(b"\n") || self.line.len() > LINE_BYTES_MAX {
+            let is_whole = part.ends_with(b"\n");
+            if is_whole || self.line.len() > LINE_BYTES_MAX {
                 on.extend_from_slice(&without_marks(&self.line[self.passed..]).0);
                 self.passed = self.line.len();
-                lines.extend(self.end_line());
+                // What will be written over says nothing yet.
+                let written_over = self
+                    .line
+                    .iter()
+                    .rposition(|&byte| byte == b'\r')
+                    .map_or(0, |at| at + 1);
+                if is_whole || self.line.len() - written_over > LINE_BYTES_MAX {
+                    let was_long = std::mem::replace(&mut self.is_long, !is_whole);
+                    lines.extend(self.end_line().filter(|_| !was_long));
+                } else {
+                    self.line.drain(..written_over);
+                    self.passed -= written_over;
+                }
             }
         }
         // A progress bar goes on in its line.
@@ -194,10 +210,10 @@ impl Stream {
             let _ = self.pass_on(&without_marks(&line[self.passed..]).0);
         }
         self.passed = 0;
-        let was_told = self.is_told;
-        let (text, mark) = without_marks(&line);
-        self.is_told = mark.unwrap_or(self.is_told);
-        if was_told || self.is_told {
+        let (text, marks) = without_marks(&line);
+        let was_told = self.is_told || marks.contains(&true);
+        self.is_told = marks.last().copied().unwrap_or(self.is_told);
+        if was_told {
             return None;
         }
         let text = String::from_utf8_lossy(&text);
@@ -245,17 +261,17 @@ fn before_mark(bytes: &[u8]) -> usize {
     marks.next().unwrap_or(bytes.len())
 }
 
-/// The bytes without marks, and whether the last mark says that it was told.
-fn without_marks(bytes: &[u8]) -> (Vec<u8>, Option<bool>) {
-    let (mut text, mut rest, mut mark) = (Vec::with_capacity(bytes.len()), bytes, None);
+/// The bytes without marks, and of each mark whether it says that what follows was told.
+fn without_marks(bytes: &[u8]) -> (Vec<u8>, Vec<bool>) {
+    let (mut text, mut rest, mut marks) = (Vec::with_capacity(bytes.len()), bytes, Vec::new());
     while let Some(at) = rest.iter().position(|&byte| byte == ESCAPE) {
         let (before, behind) = rest.split_at(at);
         text.extend_from_slice(before);
         rest = if let Some(behind) = behind.strip_prefix(TOLD) {
-            mark = Some(true);
+            marks.push(true);
             behind
         } else if let Some(behind) = behind.strip_prefix(NOT_TOLD) {
-            mark = Some(false);
+            marks.push(false);
             behind
         } else {
             text.push(ESCAPE);
@@ -263,7 +279,7 @@ fn without_marks(bytes: &[u8]) -> (Vec<u8>, Option<bool>) {
         };
     }
     text.extend_from_slice(rest);
-    (text, mark)
+    (text, marks)
 }
 
 #[cfg(test)]
@@ -276,6 +292,7 @@ mod tests {
             is_error,
             line: Vec::new(),
             passed: 0,
+            is_long: false,
             is_told: false,
             piece: Box::default(),
         }
@@ -293,20 +310,25 @@ mod tests {
 
     #[test]
     fn however_output_is_cut_into_pieces_it_is_passed_on_and_told_line_by_line() {
-        let told = [TOLD, b"warm\nand more\n", NOT_TOLD].concat();
-        let all = [
+        let told = [TOLD, b"warm\nand more", NOT_TOLD, b"\n"].concat();
+        let one = [TOLD, b"w\n", NOT_TOLD].concat();
+        let parts = [
             &b"a\xc3\xa4\n\n"[..],
             &told,
             b"b\n",
             &told,
+            &one,
             &told,
-            b" 10%\r\x1b[1m100%\nc",
-        ]
-        .concat();
+            b" 10%\r\x1b[1m100%\n",
+            &one,
+            b"c",
+        ];
+        let all = parts.concat();
         for piece in 1..all.len() {
             let (on, lines) = come(&all, piece);
             assert_eq!(
-                on, "a\u{e4}\n\nwarm\nand more\nb\nwarm\nand more\nwarm\nand more\n 10%\r\x1b[1m100%\nc",
+                on,
+                "a\u{e4}\n\nwarm\nand more\nb\nwarm\nand more\nw\nwarm\nand more\n 10%\r\x1b[1m100%\nw\nc",
                 "pieces of {piece}"
             );
             assert_eq!(lines, ["a\u{e4}", "b", "\x1b[1m100%", "c"], "pieces of {piece}");
@@ -314,9 +336,25 @@ mod tests {
     }
 
     #[test]
-    fn a_line_without_an_end_is_cut() {
-        let (on, lines) = come(&vec![b'x'; LINE_BYTES_MAX * 3], 1000);
-        assert_eq!(on.len(), LINE_BYTES_MAX * 3);
-        assert!(lines.len() >= 3 && lines.iter().all(|line| line.len() <= LINE_BYTES_MAX + 1000));
+    fn of_a_line_that_is_too_long_the_beginning_is_told() {
+        for piece in [1000, 7, 1 << 20] {
+            let long = vec![b'x'; LINE_BYTES_MAX * 3 + 5];
+            let (on, lines) = come(&[&long[..], b"\nshort\n", &long, b"\nlast"].concat(), piece);
+            assert_eq!(on.len(), 2 * long.len() + 12);
+            let short: Vec<&str> = lines.iter().map(|line| &line[..line.len().min(5)]).collect();
+            assert_eq!(short, ["xxxxx", "short", "xxxxx", "last"]);
+        }
+    }
+
+    #[test]
+    fn a_line_that_is_written_over_for_long_is_what_stands_there_at_last() {
+        let bar: String = (0..10_000).map(|step| format!("\r{step} of 9999")).collect();
+        for piece in [1000, 7] {
+            let (on, lines) = come(bar.as_bytes(), piece);
+            assert_eq!(
+                (on.len(), &lines[..]),
+                (bar.len(), &["9999 of 9999".to_owned()][..])
+            );
+        }
     }
 }

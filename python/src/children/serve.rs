@@ -40,6 +40,8 @@ struct Spoken {
 
 /// The worker whose child this process is.
 struct Worker {
+    /// Of this process: what a function forks has the line too, and may not use it.
+    pid: u32,
     number: u64,
     line: Mutex<Spoken>,
     forgot: Mutex<Vec<u64>>,
@@ -74,6 +76,7 @@ pub(crate) fn serve_child(py: Python<'_>, file: i32, worker: &str, number: u64) 
     graticule_transfer::share_large_buffers();
     graticule_kernel::limit_spare_bytes(SPARE_BYTES_MAX);
     let worker_of = Worker {
+        pid: std::process::id(),
         number,
         line: Mutex::new(Spoken {
             line,
@@ -168,10 +171,18 @@ fn flush() {
     });
 }
 
+/// Whether this process is one that a child has forked.
+pub(crate) fn is_forked() -> bool {
+    WORKER
+        .get()
+        .is_some_and(|worker| worker.pid != std::process::id())
+}
+
 /// Tells the worker at once what a function logs; gives it back where the worker does not listen.
 pub(crate) fn tell(told: Told) -> Result<(), Told> {
     // While somebody waits for a word of the worker's the line is not free, nor needed: what is kept goes with the next word.
-    let spoken = WORKER.get().and_then(|worker| worker.line.try_lock().ok());
+    let worker = WORKER.get().filter(|_| !is_forked());
+    let spoken = worker.and_then(|worker| worker.line.try_lock().ok());
     let Some(mut spoken) = spoken.filter(|spoken| spoken.is_awaited) else {
         return Err(told);
     };
