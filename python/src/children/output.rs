@@ -204,6 +204,9 @@ impl Stream {
 
     /// The line that has begun, if it says something that was not told already.
     fn end_line(&mut self) -> Option<String> {
+        if self.line.is_empty() {
+            return None;
+        }
         let line = std::mem::take(&mut self.line);
         if self.passed < line.len() {
             // As in `take`.
