@@ -38,6 +38,17 @@ impl LogScope {
         }
     }
 
+    /// The same, of no task.
+    #[must_use]
+    pub fn of_no_task(&self) -> Self {
+        Self::new(self.buffer.clone())
+    }
+
+    /// The scope that the thread is in.
+    pub fn here() -> Option<Self> {
+        Self::current(|scope| scope.cloned())
+    }
+
     /// The lines that nobody has been told of yet.
     pub fn buffer(&self) -> &LogBuffer {
         &self.buffer

@@ -96,7 +96,8 @@ class About(Calls):
     def get_versions(self, check: bool = False, packages: list[str] | None = None) -> dict[str, Any]:
         """Versions of Python and packages here and on the workers; `check=True` raises where they differ."""
         here = _versions(packages)
-        workers = self.run(_versions, packages)
+        made = {worker["name"]: self.submit(_versions, packages, workers=[worker["name"]], pure=False) for worker in self._workers()}
+        workers = {name: future._call.result() for name, future in made.items()}
         if check:
             differ = {
                 (name, package): (here["packages"].get(package), version)
@@ -122,7 +123,11 @@ class About(Calls):
         on_error: str = "raise",
         **kwargs: Any,
     ) -> dict[str, Any] | None:
-        """Calls a function once on each worker, beside its tasks as soon as a thread is free.
+        """Calls a function on each worker, beside its tasks as soon as a thread is free, and gives what it returned there.
+
+        Where functions run in child processes of their worker, the result is that of the first of them; each of the others, also
+        one that is started later, makes the same call before its next task. So what it sets is there for all tasks that begin
+        afterwards, and it may be called more often than there are workers. One that raises is not repeated.
 
         >>> client.run(os.getpid)  # doctest: +SKIP
         {'local-0': 1234}
@@ -130,10 +135,7 @@ class About(Calls):
         if on_error not in ("raise", "return", "ignore"):
             raise ValueError(f"on_error is 'raise', 'return' or 'ignore', not {on_error!r}")
         wanted = _names(workers) or [worker["name"] for worker in self._workers()]
-        function = functools.partial(_run_here, function)
-        made = {
-            name: self.submit(function, args, kwargs, workers=[name], priority=1_000_000, pure=False) for name in wanted
-        }
+        made = {name: self._everywhere(name, functools.partial(_run_here, function), args, kwargs) for name in wanted}
         if not wait:
             for future in made.values():
                 _callbacks.add(future, lambda _: None)
@@ -148,6 +150,12 @@ class About(Calls):
             elif on_error == "return":
                 results[name] = error
         return results
+
+    def _everywhere(self, worker: str, function: Callable[..., Any], *args: Any) -> Future:
+        """A call that a worker makes in each of its processes that run functions."""
+        packed, needs = _pickle.pack((args, {}))
+        settings = self._settings([worker], None, None, 1_000_000)
+        return Future(self._calls.submit(self._function(function), packed, needs, settings, None, False, everywhere=True), self)
 
     @sync
     def restart(self, timeout: Any = None, wait_for_workers: bool = True) -> Any:
@@ -179,7 +187,7 @@ class About(Calls):
             return {}
         self._cluster_steps[:] = [one for one in self._cluster_steps if one.name != step.name] + [step]
         try:
-            return self.run(setup, step)
+            return self.run(setup, step, again=True)
         except BaseException:
             self._cluster_steps[:] = [one for one in self._cluster_steps if one is not step]
             raise

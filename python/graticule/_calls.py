@@ -19,9 +19,6 @@ from ._futures import Future, _seconds, futures_of
 from ._futures import wait as wait_for
 from .errors import ClusterError, InvalidValue
 
-#: Arguments of these types alone need nobody to look into them.
-_SIMPLE = frozenset({int, float, bool, str, bytes, type(None), complex})
-
 _annotations: contextvars.ContextVar[dict[str, Any]] = contextvars.ContextVar("graticule_annotations", default={})
 
 
@@ -165,10 +162,10 @@ class Calls:
         keys = key if isinstance(key, list) else None
         if kwargs and futures_of(kwargs):
             packed = (_pickle.pack((args, kwargs)) for args in rows)
-        elif kwargs and not _SIMPLE.issuperset(map(type, kwargs.values())):
+        elif kwargs and not _pickle._SIMPLE.issuperset(map(type, kwargs.values())):
             packed = (_pickle.pack((args, kwargs)) for args in rows)
         else:
-            dumps, simple, pack = pickle.dumps, _SIMPLE.issuperset, _pickle.pack
+            dumps, simple, pack = pickle.dumps, _pickle._SIMPLE.issuperset, _pickle.pack
             packed = (
                 (dumps((args, kwargs), 5), None) if simple(map(type, args)) else pack((args, kwargs)) for args in rows
             )

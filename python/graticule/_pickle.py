@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import collections
+import copyreg
 import functools
 import io
 import marshal
@@ -23,7 +25,10 @@ from .errors import InvalidType
 ARRAY_BYTES_MIN = 64 << 10
 _ARRAYS = frozenset(
     "bool int8 int16 int32 int64 uint8 uint16 uint32 uint64 float16 float32 float64 complex64 complex128".split()
+    + [f"{kind}[{unit}]" for kind in ("datetime64", "timedelta64") for unit in "Y M W D h m s ms us ns".split()]
 )
+#: Arguments of these types alone need nobody to look into them.
+_SIMPLE = frozenset({int, float, bool, str, bytes, type(None), complex})
 
 
 class _Places(threading.local):
@@ -38,8 +43,38 @@ class _Places(threading.local):
 places = _Places()
 
 
+#: Arrays of times below are left to NumPy, which writes their bytes into the pickle.
+_TIMES_BYTES_MIN = 1024
+
+
+def _reduced(array: np.ndarray) -> Any:
+    """An array for pickle. NumPy's own way gives pickle no buffer of times, and has who reads an array that may not be written
+    get such a one, though a client may write what it gets."""
+    dtype = array.dtype
+    is_times = dtype.kind in "mM" and array.nbytes >= _TIMES_BYTES_MIN
+    if not (is_times or not array.flags.writeable and array.nbytes) or dtype.kind not in "biufcmM" or not dtype.isnative or dtype.metadata is not None:
+        return array.__reduce_ex__(5)
+    order = "F" if array.flags.f_contiguous and not array.flags.c_contiguous else "C"
+    rows = np.ascontiguousarray(array.T if order == "F" else array)
+    return _array, (pickle.PickleBuffer(rows.reshape(-1).view(np.uint8)), dtype.str, array.shape, order)
+
+
+def _array(buffer: Any, dtype: str, shape: tuple[int, ...], order: Any) -> np.ndarray:
+    # Pickle gives a view that may not be written, also of what a client has for itself.
+    own = buffer.obj if isinstance(buffer, memoryview) and isinstance(buffer.obj, bytearray) else buffer
+    return np.frombuffer(own, np.uint8).view(dtype).reshape(shape, order=order)
+
+
+class _Plain(pickle.Pickler):
+    """pickle's, by which arrays of times are buffers like others."""
+
+    dispatch_table = collections.ChainMap({np.ndarray: _reduced}, copyreg.dispatch_table)
+
+
 class _Pickler(cloudpickle.Pickler):
     """cloudpickle's, that lets code keep the name of its file: tracebacks of what runs elsewhere say where it was written."""
+
+    dispatch_table = cloudpickle.Pickler.dispatch_table.new_child({np.ndarray: _reduced})
 
     def reducer_override(self, obj: Any) -> Any:
         if type(obj) is types.CodeType:
@@ -78,7 +113,9 @@ def dumps(what: Any) -> tuple[bytes, list[pickle.PickleBuffer]]:
     buffers: list[pickle.PickleBuffer] = []
     if not cloudpickle.list_registry_pickle_by_value():
         try:
-            made = pickle.dumps(what, 5, buffer_callback=buffers.append)
+            with io.BytesIO() as out:
+                _Plain(out, 5, buffer_callback=buffers.append).dump(what)
+                made = out.getvalue()
             if b"__main__" not in made:
                 return made, buffers
         except Exception:
@@ -92,6 +129,9 @@ def dumps(what: Any) -> tuple[bytes, list[pickle.PickleBuffer]]:
 
 def pack(what: Any) -> tuple[tuple[bytes, list[pickle.PickleBuffer]], list[Any]]:
     """Arguments, pickled, and the calls whose results they need, wherever these lie in them."""
+    args, kwargs = what
+    if _SIMPLE.issuperset(map(type, args)) and _SIMPLE.issuperset(map(type, kwargs.values())):
+        return (pickle.dumps(what, 5), []), []
     before, places.met = places.met, []
     try:
         return dumps(what), places.met

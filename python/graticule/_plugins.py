@@ -51,20 +51,20 @@ def _alone(what: str) -> Iterator[None]:
         yield
 
 
-def setup(step: Step) -> None:
-    """Sets a plugin up on the worker that runs this, once."""
+def setup(step: Step, again: bool = False) -> None:
+    """Sets a plugin up on the worker that runs this, once; or `again`, if another one has taken its place, or it was taken out."""
     from ._worker import get_worker
 
     worker = get_worker()
     with worker.lock:
-        if step.digest in worker.done:
+        if worker.digests.get(step.name) == step.digest or (step.digest in worker.done and not again):
             return
         plugin = cloudpickle.loads(step.payload)
         before = worker.plugins.pop(step.name, None)
         if before is not None and hasattr(before, "teardown"):
             before.teardown(worker)
         plugin.setup(worker)
-        worker.plugins[step.name] = plugin
+        worker.plugins[step.name], worker.digests[step.name] = plugin, step.digest
         worker.done.add(step.digest)
 
 
@@ -73,6 +73,7 @@ def teardown(name: str) -> None:
 
     worker = get_worker()
     with worker.lock:
+        worker.digests.pop(name, None)
         plugin = worker.plugins.pop(name, None)
         if plugin is not None and hasattr(plugin, "teardown"):
             plugin.teardown(worker)
@@ -89,7 +90,7 @@ class WorkerPlugin:
     name: str | None = None
 
     def setup(self, worker: Any) -> None:
-        """Called once in each process that runs functions (see `LocalCluster(isolate=)`), before the first call of this client there."""
+        """Called once in each process that runs functions (see `LocalCluster(isolate=)`), before the next call there."""
 
     def teardown(self, worker: Any) -> None:
         """Called when the plugin is taken out or replaced."""

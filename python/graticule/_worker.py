@@ -25,6 +25,8 @@ class Worker:
         self.name = self.id = self.address = name
         self.pid = os.getpid()
         self.plugins: dict[str, Any] = {}
+        #: Digests of the plugins that are set up, by name, and of all that ever were.
+        self.digests: dict[str, str] = {}
         self.done: set[str] = set()
         self.lock = threading.RLock()
 

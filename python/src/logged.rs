@@ -1,12 +1,11 @@
 //! What Python and the native code log, on its way to the dashboard.
 
-use graticule_logs::{LogLevel, LogLine, note, rest};
+use graticule_logs::{LOG_BUFFER_LINE_COUNT_MAX, LogLevel, LogLine, note, rest};
 use pyo3::prelude::*;
 use serde::{Deserialize, Serialize};
 use tracing_subscriber::{layer::SubscriberExt, registry};
 
-/// Lines that a child process tells with one word; more wait for the next.
-const TOLD_COUNT_MAX: usize = 64;
+use crate::children;
 
 /// The numbers of Python's levels from which on a line is an error, and a warning.
 const ERROR: i32 = 40;
@@ -18,15 +17,23 @@ pub(crate) fn collect() {
     let _ = tracing::subscriber::set_global_default(registry().with(graticule_logs::layer()));
 }
 
-/// Keeps a record of Python's `logging`: of the task whose function runs on this thread, if one does.
+/// Keeps a record of Python's `logging`: of the task whose function runs on this thread, if one does. Says whether somebody tells
+/// it: nobody does in a process that a function has forked.
 #[pyfunction]
-fn note_record(level: i32, name: &str, text: &str) {
+fn note_record(level: i32, name: &str, text: &str) -> bool {
+    if children::is_forked() {
+        return false;
+    }
     let level = match level {
         ERROR.. => LogLevel::Error,
         WARNING.. => LogLevel::Warn,
         _ => LogLevel::Info,
     };
-    note(LogLine::new(level, name, text));
+    let line = LogLine::new(level, name, text);
+    if let Err(told) = children::tell(line.into()) {
+        told.keep();
+    }
+    true
 }
 
 pub(crate) fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
@@ -44,13 +51,8 @@ pub(crate) struct Told {
 
 /// What this process has logged since it told the last time.
 pub(crate) fn told() -> Vec<Told> {
-    let report = rest().take(TOLD_COUNT_MAX).unwrap_or_default();
-    let lines = report.lines.into_iter().map(|line| Told {
-        level: line.level as u8,
-        target: line.target.as_ref().into(),
-        text: line.text.as_ref().into(),
-        count: line.count,
-    });
+    let report = rest().take(LOG_BUFFER_LINE_COUNT_MAX).unwrap_or_default();
+    let lines = report.lines.into_iter().map(Told::from);
     let lost = (report.lost > 0).then(|| Told {
         level: LogLevel::Warn as u8,
         target: module_path!().into(),
@@ -58,6 +60,17 @@ pub(crate) fn told() -> Vec<Told> {
         count: report.lost,
     });
     lines.chain(lost).collect()
+}
+
+impl From<LogLine> for Told {
+    fn from(line: LogLine) -> Self {
+        Self {
+            level: line.level as u8,
+            target: line.target.as_ref().into(),
+            text: line.text.as_ref().into(),
+            count: line.count,
+        }
+    }
 }
 
 impl Told {

@@ -5,7 +5,7 @@ use std::{
     io::{BufRead, Write},
     net::SocketAddr,
     ops::RangeInclusive,
-    os::unix::process::ExitStatusExt,
+    os::{fd::AsFd, unix::process::ExitStatusExt},
     path::PathBuf,
     process::{Child, Command, ExitStatus, Stdio},
     sync::{Arc, Mutex, PoisonError},
@@ -260,6 +260,12 @@ pub(crate) fn how_ended(status: ExitStatus) -> Option<String> {
     }
 }
 
+/// Where workers' standard output goes: this process' own has a reader that minds nothing else.
+fn stderr() -> Stdio {
+    let own = std::io::stderr().as_fd().try_clone_to_owned();
+    own.map_or_else(|_| Stdio::null(), Stdio::from)
+}
+
 fn name_of(signal: i32) -> &'static str {
     match signal {
         6 => " (abort)",
@@ -343,7 +349,7 @@ impl WorkerSource for Processes {
             ])
             .arg(&self.url)
             .stdin(Stdio::piped())
-            .stdout(Stdio::null());
+            .stdout(stderr());
         let process = command.spawn().map_err(|error| error.to_string())?;
         self.children.push((name.into(), process));
         Ok(())

@@ -65,6 +65,11 @@ fn write_down(error: &PyErr, py: Python<'_>) -> String {
     write().unwrap_or_default()
 }
 
+/// What a task says of a failure, without what is written down of the exception.
+pub(crate) fn text(message: &str) -> &str {
+    message.split(MARKS.0).next().unwrap_or_default()
+}
+
 /// The exception that the message of a job tells of, with what stands before it as a note.
 pub(crate) fn told(message: &str) -> Option<PyErr> {
     let (note, behind) = message.split_once(MARKS.0)?;

@@ -25,6 +25,8 @@ use crate::{children::Children, wait::in_task};
 
 /// What stands before the version of Python in the name.
 pub(super) const PREFIX: &str = "graticule.python-";
+/// The same, of calls that a worker makes in each of its processes.
+const EVERYWHERE: &str = "graticule.everywhere-";
 /// Loaded functions that are kept.
 const LOADED_MAX: usize = 1024;
 
@@ -79,6 +81,11 @@ pub(crate) fn name_of(version: &str) -> String {
     format!("{PREFIX}{version}")
 }
 
+/// As such a name, of calls that a worker makes in each of its processes.
+pub(super) fn everywhere(name: &str) -> String {
+    format!("{EVERYWHERE}{}", name.strip_prefix(PREFIX).unwrap_or(name))
+}
+
 /// Where a worker runs functions.
 #[derive(Debug, Clone)]
 pub(crate) enum Place {
@@ -92,17 +99,20 @@ pub(crate) enum Place {
 
 /// Lets workers run calls.
 pub(crate) fn register(registry: &mut Registry, name: &str, place: Place) {
-    registry.function(name, move |inputs| {
-        let make = |inputs: &[Value], is_nested| match &place {
-            Place::Embedded => attached(inputs, Home::Lent),
-            Place::Here => attached(inputs, Home::Own),
-            Place::Children(children) => children.call(inputs, is_nested),
-        };
-        match nested::token_of(inputs) {
-            Some(token) => nested::on_slot(token, || make(&inputs[..inputs.len() - 1], true)),
-            None => make(inputs, false),
-        }
-    });
+    for (name, is_everywhere) in [(name.to_owned(), false), (everywhere(name), true)] {
+        let place = place.clone();
+        registry.function(&name, move |inputs| {
+            let make = |inputs: &[Value], is_nested| match &place {
+                Place::Embedded => attached(inputs, Home::Lent),
+                Place::Here => attached(inputs, Home::Own),
+                Place::Children(children) => children.call(inputs, is_nested, is_everywhere),
+            };
+            match nested::token_of(inputs) {
+                Some(token) => nested::on_slot(token, || make(&inputs[..inputs.len() - 1], true)),
+                None => make(inputs, false),
+            }
+        });
+    }
 }
 
 /// In a child process: runs a call; `None` if its function has to be sent first.

@@ -32,6 +32,8 @@ pub(crate) struct Calls {
     table: Arc<Table>,
     /// The name by which workers with this Python know calls.
     function: Arc<str>,
+    /// The name of those that a worker makes in each of its processes.
+    everywhere: Arc<str>,
     home: Home,
 }
 
@@ -42,22 +44,27 @@ struct Wanted<'a> {
     needs: Vec<Arc<Entry>>,
     key: Option<String>,
     is_pure: bool,
+    is_everywhere: bool,
 }
 
 #[pymethods]
 impl Calls {
     #[new]
     fn new(py: Python<'_>, cluster: Py<Cluster>, is_embedded: bool) -> Self {
+        let function = run::name(py);
         Self {
             cluster,
             table: Arc::default(),
-            function: run::name(py).into(),
+            everywhere: run::everywhere(&function).into(),
+            function: function.into(),
             home: if is_embedded { Home::Lent } else { Home::Own },
         }
     }
 
-    /// Makes a call. `args` is what `graticule._pickle.dumps` made of the arguments, `needs` the calls whose results they name.
-    #[pyo3(signature = (function, args, needs, settings, key, pure))]
+    /// Makes a call. `args` is what `graticule._pickle.dumps` made of the arguments, `needs` the calls whose results they name. One that is
+    /// made `everywhere` is repeated in each process of its worker that runs functions.
+    #[pyo3(signature = (function, args, needs, settings, key, pure, everywhere = false))]
+    #[allow(clippy::too_many_arguments)] // Python gives them in this order, in two places.
     fn submit(
         &self,
         function: &CallFunction,
@@ -66,6 +73,7 @@ impl Calls {
         settings: &CallSettings,
         key: Option<String>,
         pure: bool,
+        everywhere: bool,
     ) -> PyResult<Call> {
         let client = self.ready()?;
         let options = function.options(&settings.options);
@@ -75,6 +83,7 @@ impl Calls {
             needs: needs.iter().map(|call| call.entry.clone()).collect(),
             key,
             is_pure: pure,
+            is_everywhere: everywhere,
         };
         Ok(self.call(&client, wanted, &options)?)
     }
@@ -103,6 +112,7 @@ impl Calls {
                 needs: Vec::new(),
                 key: keys.as_mut().and_then(Iterator::next),
                 is_pure: pure,
+                is_everywhere: false,
             };
             calls.push(self.call(&client, wanted, &options)?);
         }
@@ -284,6 +294,7 @@ impl Calls {
             needs,
             key,
             is_pure,
+            is_everywhere,
         } = wanted;
         let digest = match &key {
             Some(key) => given(key),
@@ -294,7 +305,12 @@ impl Calls {
             return Ok(Call { entry });
         }
         let spec = Arc::new(Spec {
-            function: self.function.clone(),
+            function: if is_everywhere {
+                &self.everywhere
+            } else {
+                &self.function
+            }
+            .clone(),
             values: [function.value(), args.clone()],
             token: nested::token(),
             args: vec![function.arg(client)?, args.into()],

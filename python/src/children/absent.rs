@@ -3,7 +3,7 @@
 use graticule_client::{BlockCall, Chunk, FunctionError, Value};
 use pyo3::prelude::*;
 
-use crate::{calls::nested::Outcome, error::Failure};
+use crate::{calls::nested::Outcome, error::Failure, logged::Told};
 
 pub(crate) const CHILD_BYTES: u64 = 0;
 
@@ -16,7 +16,7 @@ impl Children {
         None
     }
 
-    pub(crate) fn call(&self, _: &[Value], _: bool) -> Result<Value, FunctionError> {
+    pub(crate) fn call(&self, _: &[Value], _: bool, _: bool) -> Result<Value, FunctionError> {
         match *self {}
     }
 
@@ -31,6 +31,10 @@ pub(crate) fn serve_child(_file: i32, _worker: &str, _number: u64) -> Result<(),
 }
 
 pub(crate) fn is_child() -> bool {
+    false
+}
+
+pub(crate) fn is_forked() -> bool {
     false
 }
 
@@ -51,3 +55,7 @@ pub(crate) fn settle(_: u64, _: Outcome) {}
 pub(crate) fn give_up(_: u64) {}
 
 pub(crate) fn forget(_: u64) {}
+
+pub(crate) fn tell(told: Told) -> Result<(), Told> {
+    Err(told)
+}

@@ -13,6 +13,8 @@ use graticule_kernel::Tensor;
 use graticule_transfer::Line;
 
 use super::{
+    output::Output,
+    runs::Done,
     watch::{Watch, Watched},
     words::{Answer, Ask, What, read, write},
 };
@@ -29,6 +31,7 @@ const END_PATIENCE: Duration = Duration::from_secs(1);
 const END_POLL: Duration = Duration::from_millis(1);
 
 /// A function on its way to a child.
+#[derive(Debug)]
 pub(super) struct Function {
     pub(super) digest: [u8; 32],
     /// The digest and the pickle.
@@ -52,6 +55,9 @@ pub(super) struct Child {
     /// Calls within its call that it runs itself.
     claims: BTreeMap<u64, Held>,
     watched: Arc<Watched>,
+    output: Arc<Output>,
+    /// What of `Client.run`'s it has done.
+    pub(super) done: Done,
 }
 
 impl Child {
@@ -65,18 +71,23 @@ impl Child {
             return Err(io::ErrorKind::InvalidInput.into());
         };
         let (line, theirs) = Line::pair()?;
-        let process = Command::new(interpreter)
+        let mut process = Command::new(interpreter)
             .args(arguments)
             .args([worker, &number.to_string()])
             .stdin(Stdio::from(theirs))
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
             .spawn()?;
         let watched = watch.add(process.id());
+        let output = Output::of(process.stdout.take(), process.stderr.take())?;
         Ok(Self {
             process,
             line,
             known: BTreeSet::new(),
             claims: BTreeMap::new(),
             watched,
+            output,
+            done: Done::default(),
         })
     }
 
@@ -95,6 +106,7 @@ impl Child {
         function: &Function,
         tensors: &[Tensor],
     ) -> io::Result<Result<Vec<Tensor>, String>> {
+        self.output.begin();
         let words = write(ask)?;
         let is_long = function.whole.bytes().len() > SENT_ONCE_BYTES_MIN;
         let mut is_known = is_long && self.known.contains(&function.digest);
@@ -150,8 +162,10 @@ impl Child {
                     }
                 }
                 What::GaveUp(token) => drop(self.claims.remove(&token)),
-                what => {
+                What::Noted => {}
+                what @ (What::Made | What::Failed(_) | What::Unknown) => {
                     self.claims.clear();
+                    self.output.end();
                     return Ok((what, tensors));
                 }
             }
@@ -166,6 +180,8 @@ impl Child {
             std::thread::sleep(END_POLL);
             status = self.watched.wait(&mut self.process, false);
         }
+        // What it said last belongs to its task too.
+        self.output.end();
         if let Some(told) = self.watched.verdict() {
             let is_for_memory = true;
             return End { told, is_for_memory };

@@ -4,10 +4,14 @@
 //! goes on, and slots do not wait for each other's interpreter lock. A slot's child is started by its first call and stays warm.
 //! Large arrays go there and back as memory that both map; the rest goes through the socket that is the child's standard input.
 //!
+//! What functions print comes by pipes, which the worker passes on and keeps as lines of the task.
+//!
 //! Calls within calls are decided on by the worker ([`nested`](crate::calls)), which a child asks in the middle of its call.
 
 mod arrays;
 mod child;
+mod output;
+mod runs;
 mod serve;
 mod turns;
 mod watch;
@@ -23,16 +27,18 @@ use std::{
 
 use graticule_client::{BlockCall, Chunk, FunctionError, Value};
 use graticule_kernel::Tensor;
+use graticule_logs::LogScope;
 use graticule_plan::Digest;
 
 pub(crate) use arrays::is_handed_over;
 use child::{Child, End, Function};
-pub(crate) use serve::{claim, forget, give_up, is_child, number, serve_child, settle};
+use runs::Runs;
+pub(crate) use serve::{claim, forget, give_up, is_child, is_forked, number, serve_child, settle, tell};
 use turns::Turns;
 use watch::Watch;
 use words::Ask;
 
-use crate::functions::BlockAsk;
+use crate::{calls::raised, functions::BlockAsk};
 
 /// What an interpreter with NumPy takes of memory, which is not the worker's for chunks.
 pub(crate) const CHILD_BYTES: u64 = 48 << 20;
@@ -46,6 +52,7 @@ pub(crate) struct Children {
     next: AtomicU64,
     turns: Turns,
     watch: Arc<Watch>,
+    runs: Runs,
 }
 
 thread_local! {
@@ -68,11 +75,18 @@ impl Children {
             next: AtomicU64::new(1),
             turns: Turns::default(),
             watch: Watch::new(memory_bytes, ledger_bytes),
+            runs: Runs::default(),
         })
     }
 
-    /// Runs a call, which may be one within a call: its first value is its function, with its digest before it.
-    pub(crate) fn call(&self, inputs: &[Value], is_nested: bool) -> Result<Value, FunctionError> {
+    /// Runs a call, which may be one within a call: its first value is its function, with its digest before it. One that is to run
+    /// everywhere goes to all other children before their next call.
+    pub(crate) fn call(
+        &self,
+        inputs: &[Value],
+        is_nested: bool,
+        is_everywhere: bool,
+    ) -> Result<Value, FunctionError> {
         let Some((function, rest)) = inputs.split_first() else {
             return Err("a call without a function".into());
         };
@@ -86,6 +100,13 @@ impl Children {
         };
         let tensors: Vec<Tensor> = rest.iter().map(|value| value.tensor().clone()).collect();
         let mut made = self.run(&Ask::Call, &function, &tensors, is_nested)?;
+        if is_everywhere {
+            CHILD.with_borrow_mut(|child| {
+                if let Some(child) = child {
+                    self.runs.add(function, tensors, &mut child.done);
+                }
+            });
+        }
         made.pop()
             .map(Value::from)
             .ok_or_else(|| "a call made nothing".into())
@@ -139,10 +160,9 @@ impl Children {
         CHILD.with_borrow_mut(|place| {
             let mut child = match place.take().map(|mut child| (child.is_there(), child)) {
                 Some((true, child)) => child,
-                _ => self
-                    .start()
-                    .map_err(|error| format!("the process for the function cannot be started: {error}"))?,
+                _ => self.start()?,
             };
+            child = self.caught_up(child)?;
             match child.ask(ask, function, tensors) {
                 Ok(outcome) => {
                     *place = Some(child);
@@ -153,8 +173,50 @@ impl Children {
         })
     }
 
-    fn start(&self) -> std::io::Result<Child> {
+    /// The child, or another one, that has done what `Client.run` had done on this worker.
+    fn caught_up(&self, mut child: Child) -> Result<Child, FunctionError> {
+        let mut crashed = None;
+        'children: loop {
+            for run in self.runs.missing(&mut child.done) {
+                let outcome = apart(|| child.ask(&Ask::Call, &run.function, &run.tensors));
+                match outcome {
+                    Ok(Ok(_)) => {}
+                    Ok(Err(message)) => {
+                        let message = raised::text(&message);
+                        tracing::warn!(
+                            message,
+                            "what Client.run had done failed in another process of the worker"
+                        );
+                    }
+                    Err(error) => {
+                        let told = apart(|| child.obituary(&error)).told;
+                        if crashed.replace(run.number) == Some(run.number) {
+                            tracing::warn!(
+                                message = told,
+                                "what Client.run had done crashed other processes of the worker and is not done there any more"
+                            );
+                            self.runs.forget(&run);
+                        }
+                        child = self.start()?;
+                        continue 'children;
+                    }
+                }
+            }
+            return Ok(child);
+        }
+    }
+
+    fn start(&self) -> Result<Child, FunctionError> {
         let number = self.next.fetch_add(1, Ordering::Relaxed);
-        Child::start(&self.program, &self.worker, number, &self.watch)
+        let child = Child::start(&self.program, &self.worker, number, &self.watch);
+        child.map_err(|error| format!("the process for the function cannot be started: {error}").into())
+    }
+}
+
+/// Does something that is of no task, as far as lines of logs go.
+fn apart<T>(work: impl FnOnce() -> T) -> T {
+    match LogScope::here() {
+        Some(scope) => scope.of_no_task().run(work),
+        None => work(),
     }
 }

@@ -8,8 +8,8 @@ use std::{
 
 use graticule_client::FunctionError;
 use graticule_kernel::Tensor;
-use graticule_transfer::Line;
-use pyo3::prelude::*;
+use graticule_transfer::{Line, Message};
+use pyo3::{prelude::*, sync::PyOnceLock};
 
 use super::{
     arrays,
@@ -18,7 +18,8 @@ use super::{
 use crate::{
     calls::{self, nested::Outcome},
     error::Failure,
-    functions, logged,
+    functions,
+    logged::{self, Told},
 };
 
 /// Bits of a token that count; those above are the child's number.
@@ -31,10 +32,18 @@ const SPARE_BYTES_MAX: usize = 64 << 20;
 
 static WORKER: OnceLock<Worker> = OnceLock::new();
 
+/// The line to the worker, and whether it listens beyond what it asked for: it does while it waits for an answer.
+struct Spoken {
+    line: Line,
+    is_awaited: bool,
+}
+
 /// The worker whose child this process is.
 struct Worker {
+    /// Of this process: what a function forks has the line too, and may not use it.
+    pid: u32,
     number: u64,
-    line: Mutex<Line>,
+    line: Mutex<Spoken>,
     forgot: Mutex<Vec<u64>>,
 }
 
@@ -67,8 +76,12 @@ pub(crate) fn serve_child(py: Python<'_>, file: i32, worker: &str, number: u64) 
     graticule_transfer::share_large_buffers();
     graticule_kernel::limit_spare_bytes(SPARE_BYTES_MAX);
     let worker_of = Worker {
+        pid: std::process::id(),
         number,
-        line: Mutex::new(line),
+        line: Mutex::new(Spoken {
+            line,
+            is_awaited: false,
+        }),
         forgot: Mutex::default(),
     };
     let worker_of = WORKER.get_or_init(|| worker_of);
@@ -90,7 +103,7 @@ impl Worker {
         });
         loop {
             // The lock is free while a function runs, which may have to ask.
-            let heard = locked(&self.line).hear()?;
+            let heard = locked(&self.line).asked()?;
             let Some((words, tensors)) = heard else {
                 return Ok(());
             };
@@ -99,6 +112,7 @@ impl Worker {
                 Ask::Block(ask) => answered(functions::serve(&ask, tensors)),
                 Ask::Claimed(_) => return Err(io::Error::other("an answer to nothing")),
             };
+            flush();
             self.say(what, &made)?;
         }
     }
@@ -106,13 +120,19 @@ impl Worker {
     fn say(&self, what: What, tensors: &[Tensor]) -> io::Result<()> {
         let forgot = std::mem::take(&mut *locked(&self.forgot));
         let logged = logged::told();
-        let words = write(&Answer { forgot, logged, what })?;
-        locked(&self.line).say(&words, tensors)
+        let answer = Answer { forgot, logged, what };
+        let (words, what) = (write(&answer)?, answer.what);
+        let mut spoken = locked(&self.line);
+        spoken.is_awaited &= matches!(
+            what,
+            What::Claim(_) | What::Settled { .. } | What::GaveUp(_) | What::Noted
+        );
+        spoken.line.say(&words, tensors)
     }
 
     fn claim(&self, token: u64) -> io::Result<bool> {
         self.say(What::Claim(token), &[])?;
-        match locked(&self.line).hear()? {
+        match locked(&self.line).line.hear()? {
             Some((words, _)) => match read(&words)? {
                 Ask::Claimed(is_claimed) => Ok(is_claimed),
                 _ => Err(io::Error::other("no answer to a claim")),
@@ -128,6 +148,52 @@ fn answered(made: Option<Result<Vec<Tensor>, FunctionError>>) -> (What, Vec<Tens
         Some(Err(error)) => (What::Failed(error.to_string()), Vec::new()),
         None => (What::Unknown, Vec::new()),
     }
+}
+
+impl Spoken {
+    /// Waits for what the worker asks.
+    fn asked(&mut self) -> io::Result<Option<Message>> {
+        let heard = self.line.hear()?;
+        self.is_awaited = true;
+        Ok(heard)
+    }
+}
+
+/// Has what a function printed leave the process before its task ends.
+fn flush() {
+    static FLUSH: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
+    Python::attach(|py| {
+        let flush = FLUSH.get_or_try_init(py, || {
+            py.import("graticule._logs")?.getattr("flush").map(Bound::unbind)
+        });
+        // What cannot be flushed is lost, as it is when a process ends.
+        let _ = flush.and_then(|flush| flush.call0(py));
+    });
+}
+
+/// Whether this process is one that a child has forked.
+pub(crate) fn is_forked() -> bool {
+    WORKER
+        .get()
+        .is_some_and(|worker| worker.pid != std::process::id())
+}
+
+/// Tells the worker at once what a function logs; gives it back where the worker does not listen.
+pub(crate) fn tell(told: Told) -> Result<(), Told> {
+    // While somebody waits for a word of the worker's the line is not free, nor needed: what is kept goes with the next word.
+    let worker = WORKER.get().filter(|_| !is_forked());
+    let spoken = worker.and_then(|worker| worker.line.try_lock().ok());
+    let Some(mut spoken) = spoken.filter(|spoken| spoken.is_awaited) else {
+        return Err(told);
+    };
+    let answer = Answer {
+        forgot: Vec::new(),
+        logged: vec![told],
+        what: What::Noted,
+    };
+    // A worker that has gone takes this process with it.
+    let _ = write(&answer).and_then(|words| spoken.line.say(&words, &[]));
+    Ok(())
 }
 
 /// Whether the worker lets this process run a call within a call; without a worker there is nothing to run.

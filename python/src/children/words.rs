@@ -39,6 +39,8 @@ pub(super) enum What {
     Settled { token: u64, failed: Option<String> },
     /// I have not run it after all.
     GaveUp(u64),
+    /// Nothing but what was logged.
+    Noted,
 }
 
 pub(super) fn write(words: &impl Serialize) -> std::io::Result<Vec<u8>> {

@@ -49,6 +49,8 @@ pub struct Line {
     /// What has come and was not read yet, from `begin` on.
     came: Vec<u8>,
     begin: usize,
+    /// Room for what is read at once.
+    piece: Box<[u8]>,
     files: VecDeque<OwnedFd>,
     lent: Lent,
     returns: Arc<Returns>,
@@ -92,6 +94,7 @@ impl Line {
             stream,
             came,
             begin: 0,
+            piece: vec![0; PIECE_BYTES].into(),
             files,
             lent: Lent::default(),
             returns: Arc::default(),
@@ -227,16 +230,14 @@ impl Line {
     fn read_some(&mut self) -> io::Result<bool> {
         self.came.drain(..self.begin);
         self.begin = 0;
-        let before = self.came.len();
-        self.came.resize(before + PIECE_BYTES, 0);
         let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(FILES_AT_ONCE))];
         let mut control = RecvAncillaryBuffer::new(&mut space);
         let received = rustix::io::retry_on_intr(|| {
-            let mut piece = [IoSliceMut::new(&mut self.came[before..])];
+            let mut piece = [IoSliceMut::new(&mut self.piece)];
             recvmsg(&self.stream, &mut piece, &mut control, RecvFlags::CMSG_CLOEXEC)
         });
         let bytes = received.as_ref().map_or(0, |received| received.bytes);
-        self.came.truncate(before + bytes);
+        self.came.extend_from_slice(&self.piece[..bytes]);
         for message in control.drain() {
             if let RecvAncillaryMessage::ScmRights(more) = message {
                 self.files.extend(more);
