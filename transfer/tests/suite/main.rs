@@ -1,4 +1,3 @@
 //! Chunks between processes: by gRPC and by shared memory.
 
 mod grpc;
-mod shared;

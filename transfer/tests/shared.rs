@@ -1,4 +1,5 @@
-//! Chunks that are mapped instead of sent. Only the door is there: nothing listens for gRPC.
+//! Chunks that are mapped instead of sent. Only the door is there: nothing listens for gRPC. In a process of their own, in which all
+//! large buffers can be mapped from the first on.
 #![allow(clippy::unwrap_used)]
 #![cfg(target_os = "linux")]
 
