@@ -1,13 +1,15 @@
 """The peers' side of `graticule bench peers`: make the inputs, or run one array program with one peer.
 
 DIR make                           writes the inputs below DIR, as Zarr arrays and GeoTIFFs; what is there is kept
-DIR run PEER PROGRAM COUNT ours    runs a program with COUNT threads, or worker processes of one thread, and compares
-                                   what it gives with the .npy files of Graticule's results, whose names begin with `ours`
+DIR run PEER PROGRAM COUNT theirs  runs a program with COUNT threads, or worker processes of one thread, and writes what it
+                                   gives to .npy files whose names begin with `theirs`
+DIR compare ours theirs COUNT      compares these with the .npy files of Graticule's results, in a process of its own, so that
+                                   its memory is not the peer's
 
 PEER is `threads` (Dask's threaded scheduler), `distributed` (dask.distributed), `dask-array` (that package on Dask's threaded
 scheduler), `frisky` (Frisky with Dask's arrays) or `python` (Graticule's own package, where it is installed). The programs are the functions at PROGRAMS; Graticule's side of them is in
 `cli/src/bench/arrays/programs.rs`. Each run prints one JSON line: the seconds from opening the inputs to having the
-results in memory (the start of a cluster is not counted), and how far they are from Graticule's. The exit status is 3
+results in memory (the start of a cluster is not counted), or how far they are from Graticule's. The exit status is 3
 where the peer is not installed, and 4 where it does not have the program.
 """
 
@@ -309,12 +311,13 @@ OWN = {
 }  # fmt: skip
 
 
-def run_own(folder, program, count, ours):
+def run_own(folder, program, count, theirs):
     if importlib.util.find_spec("graticule") is None:
         sys.exit(NOT_INSTALLED)
     import graticule
-    import graticule.stac
     import graticule.array as ga
+    import graticule.stac
+    import xarray  # noqa: F401  Stacks are its arrays, and to import it is not to compute.
 
     def opened(name):
         if name.endswith(".json"):
@@ -326,7 +329,7 @@ def run_own(folder, program, count, ours):
         lazy = OWN.get(program, PROGRAMS[program])(ga, opened)
         results = graticule.compute(*(lazy if isinstance(lazy, tuple) else (lazy,)))
         seconds = time.perf_counter() - begin
-    return {"seconds": seconds, "difference": max(compare(ours, results), default=0.0)}
+    return written(theirs, results, seconds)
 
 
 # Peers.
@@ -389,9 +392,9 @@ def cluster(peer, count):
             yield
 
 
-def run(folder, peer, program, count, ours):
+def run(folder, peer, program, count, theirs):
     if peer == "python":
-        return run_own(folder, program, count, ours)
+        return run_own(folder, program, count, theirs)
     import dask
 
     da = package(peer)
@@ -404,23 +407,37 @@ def run(folder, peer, program, count, ours):
             sys.exit(NOT_THERE)
         results = dask.compute(*(lazy if isinstance(lazy, tuple) else (lazy,)))
         seconds = time.perf_counter() - begin
-    return {"seconds": seconds, "difference": max(compare(ours, results), default=0.0)}
+    return written(theirs, results, seconds)
 
 
-def compare(ours, results):
-    for place, theirs in enumerate(results):
-        theirs = np.asarray(theirs)
-        mine = np.load(f"{ours}-{place}.npy", mmap_mode="r")
-        if mine.shape != theirs.shape:
-            sys.exit(f"the peer's result {place} has shape {theirs.shape}, Graticule's {mine.shape}")
-        coarser = min(mine.dtype, theirs.dtype, key=lambda dtype: dtype.itemsize if dtype.kind == "f" else 99)
-        # A difference of rounding is one beside the values' size, not beside a value that may be 0.
-        size = max(float(np.nanmax(np.abs(theirs))), 1e-300)
-        difference = float(np.nanmax(np.abs(mine.astype("float64") - theirs.astype("float64")))) / size
-        same_nan = theirs.dtype.kind != "f" or np.array_equal(np.isnan(mine), np.isnan(theirs))
-        if not same_nan or difference > TOLERANCES.get(str(coarser), 0.0):
-            sys.exit(f"result {place} differs from Graticule's by {difference:.2g}: one of them is wrong")
-        yield difference
+def written(theirs, results, seconds):
+    for place, result in enumerate(results):
+        np.save(f"{theirs}-{place}.npy", np.asarray(result))
+    return {"seconds": seconds, "results": len(results)}
+
+
+def compare(ours, theirs, count):
+    far = 0.0
+    for place in range(int(count)):
+        path = pathlib.Path(f"{theirs}-{place}.npy")
+        mine, other = (np.load(file, mmap_mode="r") for file in (f"{ours}-{place}.npy", path))
+        far = max(far, distance(place, mine, other))
+        # They are large, and the next peer writes its own.
+        path.unlink()
+    return {"difference": far}
+
+
+def distance(place, mine, theirs):
+    if mine.shape != theirs.shape:
+        sys.exit(f"the peer's result {place} has shape {theirs.shape}, Graticule's {mine.shape}")
+    coarser = min(mine.dtype, theirs.dtype, key=lambda dtype: dtype.itemsize if dtype.kind == "f" else 99)
+    # A difference of rounding is one beside the values' size, not beside a value that may be 0.
+    size = max(float(np.nanmax(np.abs(theirs))), 1e-300)
+    far = float(np.nanmax(np.abs(mine.astype("float64") - theirs.astype("float64")))) / size
+    same_nan = theirs.dtype.kind != "f" or np.array_equal(np.isnan(mine), np.isnan(theirs))
+    if not same_nan or far > TOLERANCES.get(str(coarser), 0.0):
+        sys.exit(f"result {place} differs from Graticule's by {far:.2g}: one of them is wrong")
+    return far
 
 
 def main():
@@ -428,7 +445,7 @@ def main():
     if action == "make":
         make(folder)
     else:
-        print(json.dumps(run(folder, *rest)))
+        print(json.dumps(compare(*rest) if action == "compare" else run(folder, *rest)))
 
 
 if __name__ == "__main__":

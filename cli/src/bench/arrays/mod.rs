@@ -211,7 +211,7 @@ impl<'a> Bench<'a> {
     /// Seconds and peak memory.
     fn once(&self, name: &str, program: &Program) -> anyhow::Result<Option<(f64, u64)>> {
         let threads = self.args.threads.to_string();
-        let ours = self.folder.join("ours");
+        let (ours, theirs) = (self.folder.join("ours"), self.folder.join("theirs"));
         let done = match name {
             "floor" => {
                 let seconds = floor::seconds(program, &self.folder, self.args.threads)?;
@@ -226,23 +226,35 @@ impl<'a> Bench<'a> {
             peer => child::run(
                 self.python()
                     .args(["run", peer, program.name, &threads])
-                    .arg(&ours),
+                    .arg(&theirs),
             )?,
         };
-        match done.status.code() {
-            Some(0) => {}
-            Some(NOT_INSTALLED | NOT_THERE) => return Ok(None),
-            _ => bail!(
-                "{name} failed at {}: {}",
-                program.name,
-                last_lines(&done.complained)
-            ),
+        if matches!(done.status.code(), Some(NOT_INSTALLED | NOT_THERE)) {
+            return Ok(None);
         }
-        let said: Value = serde_json::from_str(done.printed.lines().last().unwrap_or_default())
-            .with_context(|| format!("{name} printed {:?}", done.printed))?;
+        let said = said(name, program, &done)?;
         let seconds = said["seconds"].as_f64().context("no seconds were named")?;
+        if let Some(count) = said["results"].as_u64() {
+            let mut comparing = self.python();
+            comparing
+                .arg("compare")
+                .arg(&ours)
+                .arg(&theirs)
+                .arg(count.to_string());
+            self::said(name, program, &child::run(&mut comparing)?)?;
+        }
         Ok(Some((seconds, done.peak_bytes)))
     }
+}
+
+/// The last line that a process printed, if it ended well.
+fn said(name: &str, program: &Program, done: &child::Done) -> anyhow::Result<Value> {
+    if !done.status.success() {
+        let why = last_lines(&done.complained);
+        bail!("{name} failed at {}: {why}", program.name);
+    }
+    serde_json::from_str(done.printed.lines().last().unwrap_or_default())
+        .with_context(|| format!("{name} printed {:?}", done.printed))
 }
 
 /// The end of what a process complained of: a traceback's last lines say it.
