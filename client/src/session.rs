@@ -4,6 +4,7 @@ use std::{
     collections::{BTreeMap, BTreeSet, HashMap, HashSet},
     iter,
     sync::{Arc, Mutex, PoisonError},
+    time::Duration,
 };
 
 use graticule_plan::{JobId, Key, Layer, Plan};
@@ -22,6 +23,8 @@ use crate::{
 
 /// Requests that may wait for the session's task; who asks for more waits.
 const REQUEST_COUNT_MAX: usize = 1024;
+/// How long taking leave may take, with what is to be said before.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// A way to the session's task. Clones are cheap; the session ends with the last one.
 #[derive(Debug, Clone)]
@@ -30,6 +33,8 @@ pub(crate) struct Session {
     farewells: mpsc::UnboundedSender<ToCluster>,
     calls: mpsc::UnboundedSender<Call>,
     shared: Arc<Shared>,
+    /// Set once the client is closed: a scheduler that is away is not waited for any more.
+    closing: Arc<watch::Sender<bool>>,
     pub(crate) about: Arc<About>,
 }
 
@@ -138,8 +143,10 @@ impl Session {
         // Each handle says one last word at most, from a destructor, which cannot wait for room.
         let (farewells, last_words) = mpsc::unbounded_channel();
         let shared = Arc::new(Shared::default());
+        let (closing, is_closing) = watch::channel(false);
         let dispatcher = Dispatcher {
             home,
+            is_closing,
             link,
             farewells: farewells.clone(),
             shared: shared.clone(),
@@ -156,6 +163,7 @@ impl Session {
             requests,
             farewells,
             shared,
+            closing: Arc::new(closing),
             about: Arc::new(about),
         }
     }
@@ -239,12 +247,17 @@ impl Session {
     }
 
     /// Takes leave of the scheduler: it lets go of all that this session has there, though its results may still be held here.
+    /// One that does not hear it in time is left all the same.
     pub(crate) async fn leave(&self) {
+        self.closing.send_replace(true);
         let (left, heard) = oneshot::channel();
-        // Where the session has ended there is nobody to take leave of.
-        if self.request(Request::Leave { left }).await.is_ok() {
-            let _ = heard.await;
-        }
+        let taken = async {
+            // Where the session has ended there is nobody to take leave of.
+            if self.request(Request::Leave { left }).await.is_ok() {
+                let _ = heard.await;
+            }
+        };
+        let _ = tokio::time::timeout(CLOSE_TIMEOUT, taken).await;
     }
 
     async fn request(&self, request: Request) -> Result<(), ClientError> {
@@ -272,6 +285,8 @@ struct Dispatcher {
     link: Link,
     /// The way to a scheduler in another process.
     home: Option<Home>,
+    /// Nobody needs the scheduler any more.
+    is_closing: watch::Receiver<bool>,
     farewells: mpsc::UnboundedSender<ToCluster>,
     shared: Arc<Shared>,
     submissions: HashMap<u64, Submission>,
@@ -401,7 +416,11 @@ impl Dispatcher {
         let Some(home) = &self.home else {
             return Err(ClientError::ConnectionLost { why });
         };
-        self.link = home.come_back(why, is_wanted).await?;
+        let mut is_closing = self.is_closing.clone();
+        self.link = tokio::select! {
+            link = home.come_back(why, is_wanted) => link?,
+            Ok(_) = is_closing.wait_for(|closing| *closing) => return Err(closed()),
+        };
         let jobs = self.jobs.iter().map(|(&job, route)| ResumedJob {
             job,
             delivered: route.arrived.ranges(),

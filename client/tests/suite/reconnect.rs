@@ -376,3 +376,20 @@ async fn a_scheduler_that_was_started_anew_without_a_journal_says_that_the_jobs_
     assert!(error.to_string().contains("journal"), "{error}");
     scheduler.shutdown().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_whose_scheduler_is_away_is_closed_at_once() {
+    let process = tokio::runtime::Runtime::new().unwrap();
+    let (scheduler, url) = process.spawn(serve(options())).await.unwrap();
+    let client = Client::connect(&url).await.unwrap();
+    // What still waits for the scheduler must not keep the client.
+    let job = client.start(&[&table()], &RunOptions::default()).await.unwrap();
+    process.shutdown_background();
+    drop(scheduler);
+    let begun = Instant::now();
+    client.close().await;
+    let error = in_time(job.gather()).await.unwrap_err();
+    assert!(matches!(error, ClientError::ConnectionLost { .. }), "{error}");
+    // It would try to come back for a minute.
+    assert!(begun.elapsed() < PATIENCE / 4, "{:?}", begun.elapsed());
+}

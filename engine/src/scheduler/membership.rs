@@ -229,7 +229,9 @@ impl Scheduler {
         }
         let layer = self.layer_mut(chunk.job, chunk.layer);
         let newly_finished = layer.finished.insert(chunk.block);
-        self.job_mut(chunk.job).ledger.brought_bytes += u128::from(held.bytes);
+        if layer.passing_count(chunk.into()) > 0 {
+            self.job_mut(chunk.job).ledger.brought_bytes += u128::from(held.bytes);
+        }
         self.chunk_appears(chunk, worker, held.bytes);
         self.offer(chunk, None);
         if newly_finished {
