@@ -15,7 +15,7 @@ use graticule_data::Sources;
 use graticule_plan::Resource;
 use graticule_proto::{Answer, DatasetAnswer, DatasetError, DatasetRequest, Subject, engine::ToScheduler};
 use graticule_scheduler::{AdaptOptions, SchedulerHandle, SchedulerOptions, WorkerSize};
-use graticule_traces::{Exporter, TraceOptions, Traces};
+use graticule_traces::{Exporter, TraceOptions, trace};
 use graticule_worker::{
     ChunkStore, Connector, LinkError, LocalPeers, Registry, Session as WorkerLink, Worker, WorkerHandle,
     WorkerOptions,
@@ -284,10 +284,11 @@ async fn dashboard(
         why: format!("the dashboard cannot listen on {address}: {error}"),
     })?;
     let (feed, receiver) = Feed::new();
-    let traced = options.traces.as_ref();
-    let traced = traced.map(|wanted| Traces::start(wanted, started)).transpose();
-    let (receiver, exporter) = match traced.map_err(start_error)? {
-        Some((traces, exporter)) => (receiver.observed_by(Box::new(traces)), Some(exporter)),
+    let (receiver, exporter) = match &options.traces {
+        Some(wanted) => {
+            let (receiver, exporter) = trace(receiver, wanted, started).map_err(start_error)?;
+            (receiver, Some(exporter))
+        }
         None => (receiver, None),
     };
     let shown = DashboardOptions {

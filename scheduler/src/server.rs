@@ -2,7 +2,7 @@ use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 use graticule_dashboard::{Dashboard, DashboardError, DashboardHandle, DashboardOptions, Feed};
 use graticule_proto::{MESSAGE_BYTES_MAX, v1::cluster_server::ClusterServer};
-use graticule_traces::{Exporter, TraceError, TraceOptions, Traces};
+use graticule_traces::{Exporter, TraceError, TraceOptions, trace};
 use tokio::{net::TcpListener, sync::oneshot, task::JoinHandle};
 use tonic::transport::{Server, server::TcpIncoming};
 use tracing::info;
@@ -141,10 +141,10 @@ pub async fn serve(options: ServeOptions) -> Result<Served, ServeError> {
         None => (Feed::disabled(), None, None),
         Some(wanted) => {
             let (feed, receiver) = Feed::new();
-            let traced = options.traces.as_ref();
-            let traced = traced.map(|wanted| Traces::start(wanted, started)).transpose()?;
-            let (receiver, exporter) = match traced {
-                Some((traces, exporter)) => (receiver.observed_by(Box::new(traces)), Some(exporter)),
+            let (receiver, exporter) = match &options.traces {
+                Some(wanted) => {
+                    trace(receiver, wanted, started).map(|(it, exporter)| (it, Some(exporter)))?
+                }
                 None => (receiver, None),
             };
             let cluster = address.to_string().into();

@@ -73,7 +73,7 @@ impl Exporter {
         })
     }
 
-    /// Waits until what there is has been sent, once the [`Traces`](crate::Traces) are gone; not for ever.
+    /// Waits until what there is has been sent, once the receiver that they are made of is gone; not for ever.
     pub async fn finish(mut self) {
         if tokio::time::timeout(FINISH_TIMEOUT, &mut self.task)
             .await

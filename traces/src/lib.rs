@@ -1,8 +1,7 @@
 //! Jobs, operations and tasks as spans of OpenTelemetry, sent to a collector over OTLP.
 //!
 //! A job is a trace: its root span has one child for each operation, and each operation has those of a sample of its tasks.
-//! What the dashboard is told is all that this crate knows ([`Traces`] observes the same [`Record`]s), so work is not
-//! measured twice. Nothing waits for the collector: what it does not take in time is dropped, counted, and told in a line
+//! What the dashboard is told is all that this crate knows, so work is not measured twice. Nothing waits for the collector: what it does not take in time is dropped, counted, and told in a line
 //! of the log.
 //!
 //! The crate knows nothing of how the scheduler decides, and nothing of who draws the spans.
@@ -11,13 +10,12 @@
 //! use std::time::Instant;
 //!
 //! use graticule_dashboard::Feed;
-//! use graticule_traces::{TraceOptions, Traces};
+//! use graticule_traces::TraceOptions;
 //!
 //! # tokio::runtime::Runtime::new().unwrap().block_on(async {
 //! let options = TraceOptions::new("http://127.0.0.1:4317");
-//! let (traces, exporter) = Traces::start(&options, Instant::now())?;
 //! let (feed, receiver) = Feed::new();
-//! let receiver = receiver.observed_by(Box::new(traces));
+//! let (receiver, exporter) = graticule_traces::trace(receiver, &options, Instant::now())?;
 //! // A dashboard reads the receiver; once it has ended, the rest is sent.
 //! # drop((feed, receiver));
 //! exporter.finish().await;
@@ -32,7 +30,8 @@ mod spans;
 
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
-use graticule_dashboard::{Observer, Record};
+use graticule_dashboard::{FeedReceiver, Observer, Record};
+use opentelemetry_proto::tonic::trace::v1::Span;
 use tokio::sync::mpsc;
 use tracing::warn;
 
@@ -45,38 +44,42 @@ pub use self::{
 /// Spans that may wait to be sent.
 const WAITING_COUNT_MAX: usize = 8_192;
 
+/// Has spans made of all that a feed's receiver takes in, and sent to the collector of the options, which need not be there
+/// yet. `started` is what the records' times count from. Call within a tokio runtime.
+///
+/// # Errors
+/// [`TraceError`] for options that no collector could be reached with.
+pub fn trace(
+    receiver: FeedReceiver,
+    options: &TraceOptions,
+    started: Instant,
+) -> Result<(FeedReceiver, Exporter), TraceError> {
+    let (outbox, inbox) = mpsc::channel(WAITING_COUNT_MAX);
+    let exporter = Exporter::start(options, inbox)?;
+    let began = SystemTime::now()
+        .checked_sub(started.elapsed())
+        .and_then(|began| began.duration_since(UNIX_EPOCH).ok())
+        .unwrap_or_default();
+    let traces = Traces {
+        spans: Spans::new(began, options.task_count),
+        made: Vec::new(),
+        outbox,
+        lost: 0,
+    };
+    Ok((receiver.observed_by(Box::new(traces)), exporter))
+}
+
 /// Makes spans of records and hands them to an [`Exporter`]; never waits.
 #[derive(Debug)]
-pub struct Traces {
+struct Traces {
     spans: Spans,
-    made: Vec<opentelemetry_proto::tonic::trace::v1::Span>,
-    outbox: mpsc::Sender<opentelemetry_proto::tonic::trace::v1::Span>,
+    made: Vec<Span>,
+    outbox: mpsc::Sender<Span>,
     /// Spans that found no room since the last time that this was told.
     lost: u64,
 }
 
 impl Traces {
-    /// Starts to send to the collector of the options, which need not be there yet. `started` is what the records' times
-    /// count from. Call within a tokio runtime.
-    ///
-    /// # Errors
-    /// [`TraceError`] for options that no collector could be reached with.
-    pub fn start(options: &TraceOptions, started: Instant) -> Result<(Self, Exporter), TraceError> {
-        let (outbox, inbox) = mpsc::channel(WAITING_COUNT_MAX);
-        let exporter = Exporter::start(options, inbox)?;
-        let began = SystemTime::now()
-            .checked_sub(started.elapsed())
-            .and_then(|began| began.duration_since(UNIX_EPOCH).ok())
-            .unwrap_or_default();
-        let traces = Self {
-            spans: Spans::new(began, options.task_count),
-            made: Vec::new(),
-            outbox,
-            lost: 0,
-        };
-        Ok((traces, exporter))
-    }
-
     fn hand_over(&mut self) {
         for span in self.made.drain(..) {
             if self.outbox.try_send(span).is_err() {

@@ -11,4 +11,3 @@ mod own_worker;
 mod rechunk;
 mod reconnect;
 mod remote;
-mod traced;

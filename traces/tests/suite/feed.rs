@@ -1,82 +1,13 @@
-//! Spans of a whole feed, sent to a collector that listens on loopback.
+//! Spans of a whole feed.
 
-#![allow(clippy::unwrap_used)] // Helpers of tests are tests too.
-
-use std::{
-    sync::{Arc, Mutex},
-    time::{Duration, Instant},
-};
+use std::time::{Duration, Instant};
 
 use graticule_dashboard::{Feed, JobOutcome, LayerInfo, Record, TaskFinished};
 use graticule_plan::{JobId, LayerId, TaskId, WorkerId};
-use graticule_traces::{TraceOptions, Traces};
-use opentelemetry_proto::tonic::{
-    collector::trace::v1::{
-        ExportTraceServiceRequest, ExportTraceServiceResponse,
-        trace_service_server::{TraceService, TraceServiceServer},
-    },
-    trace::v1::Span,
-};
+use graticule_traces::{TraceOptions, trace};
 use tokio::net::TcpListener;
-use tokio_stream::wrappers::TcpListenerStream;
-use tonic::{Request, Response, Status, transport::Server};
 
-/// Takes what it is sent, and turns away the first so many requests.
-#[derive(Debug, Clone, Default)]
-struct Collector {
-    spans: Arc<Mutex<Vec<Span>>>,
-    services: Arc<Mutex<Vec<String>>>,
-    tokens: Arc<Mutex<Vec<String>>>,
-    refusals: Arc<Mutex<u32>>,
-}
-
-#[tonic::async_trait]
-impl TraceService for Collector {
-    async fn export(
-        &self,
-        request: Request<ExportTraceServiceRequest>,
-    ) -> Result<Response<ExportTraceServiceResponse>, Status> {
-        {
-            let mut refusals = self.refusals.lock().unwrap();
-            if *refusals > 0 {
-                *refusals -= 1;
-                return Err(Status::unavailable("not yet"));
-            }
-        }
-        let token = request
-            .metadata()
-            .get("x-token")
-            .map(|token| token.to_str().unwrap().to_owned());
-        self.tokens.lock().unwrap().extend(token);
-        for resource_spans in request.into_inner().resource_spans {
-            let attributes = resource_spans.resource.unwrap().attributes;
-            let service = attributes
-                .into_iter()
-                .find(|attribute| attribute.key == "service.name");
-            self.services
-                .lock()
-                .unwrap()
-                .push(format!("{:?}", service.unwrap().value));
-            let spans = resource_spans
-                .scope_spans
-                .into_iter()
-                .flat_map(|scope| scope.spans);
-            self.spans.lock().unwrap().extend(spans);
-        }
-        Ok(Response::new(ExportTraceServiceResponse::default()))
-    }
-}
-
-impl Collector {
-    async fn start(&self) -> String {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let endpoint = format!("http://{}", listener.local_addr().unwrap());
-        let service = TraceServiceServer::new(self.clone());
-        let serving = Server::builder().add_service(service);
-        tokio::spawn(serving.serve_with_incoming(TcpListenerStream::new(listener)));
-        endpoint
-    }
-}
+use crate::collector::Collector;
 
 /// Tells a job of so many tasks.
 fn tell(feed: &Feed, count: u64) {
@@ -123,9 +54,8 @@ fn tell(feed: &Feed, count: u64) {
 }
 
 async fn sent(options: &TraceOptions) {
-    let (traces, exporter) = Traces::start(options, Instant::now()).unwrap();
     let (feed, receiver) = Feed::new();
-    let mut receiver = receiver.observed_by(Box::new(traces));
+    let (mut receiver, exporter) = trace(receiver, options, Instant::now()).unwrap();
     tell(&feed, 40);
     receiver.drain(100, |_, _| ());
     drop(receiver);
@@ -178,9 +108,8 @@ async fn nobody_waits_for_a_collector_that_is_not_there() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let endpoint = format!("http://{}", listener.local_addr().unwrap());
     drop(listener);
-    let (traces, exporter) = Traces::start(&TraceOptions::new(endpoint), Instant::now()).unwrap();
     let (feed, receiver) = Feed::new();
-    let mut receiver = receiver.observed_by(Box::new(traces));
+    let (mut receiver, exporter) = trace(receiver, &TraceOptions::new(endpoint), Instant::now()).unwrap();
     let began = Instant::now();
     for _ in 0..100 {
         tell(&feed, 500);

@@ -1,41 +1,11 @@
-//! Spans of what an embedded cluster does, as a collector gets them.
-
-#![allow(clippy::unwrap_used)] // Helpers of tests are tests too.
-
-use std::sync::{Arc, Mutex};
+//! Spans of what an embedded cluster does.
 
 use graticule_array::{Array, Chunks, Over};
-use graticule_client::{Client, LocalOptions};
+use graticule_client::{Client, LocalOptions, Registry, Value};
 use graticule_traces::TraceOptions;
-use opentelemetry_proto::tonic::{
-    collector::trace::v1::{
-        ExportTraceServiceRequest, ExportTraceServiceResponse,
-        trace_service_server::{TraceService, TraceServiceServer},
-    },
-    trace::v1::Span,
-};
-use tokio::net::TcpListener;
-use tokio_stream::wrappers::TcpListenerStream;
-use tonic::{Request, Response, Status, transport::Server};
+use opentelemetry_proto::tonic::trace::v1::Span;
 
-#[derive(Debug, Clone, Default)]
-struct Collector(Arc<Mutex<Vec<Span>>>);
-
-#[tonic::async_trait]
-impl TraceService for Collector {
-    async fn export(
-        &self,
-        request: Request<ExportTraceServiceRequest>,
-    ) -> Result<Response<ExportTraceServiceResponse>, Status> {
-        let scopes = request.into_inner().resource_spans.into_iter();
-        let scopes = scopes.flat_map(|resource| resource.scope_spans);
-        self.0
-            .lock()
-            .unwrap()
-            .extend(scopes.flat_map(|scope| scope.spans));
-        Ok(Response::new(ExportTraceServiceResponse::default()))
-    }
-}
+use crate::collector::Collector;
 
 fn options(endpoint: &str) -> LocalOptions {
     LocalOptions {
@@ -48,21 +18,16 @@ fn options(endpoint: &str) -> LocalOptions {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_computed_array_is_a_trace_of_its_operations_and_tasks() {
     let collector = Collector::default();
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let endpoint = format!("http://{}", listener.local_addr().unwrap());
-    let service = TraceServiceServer::new(collector.clone());
-    let serving = Server::builder().add_service(service);
-    let serving = tokio::spawn(serving.serve_with_incoming(TcpListenerStream::new(listener)));
-
-    let client = Client::local_with(&options(&endpoint)).await.unwrap();
+    let client = Client::local_with(&options(&collector.start().await))
+        .await
+        .unwrap();
     let elements: Vec<f64> = (0..64).map(f64::from).collect();
     let x = Array::from_slice(&[64], &[Chunks::Size(8)], &elements).unwrap();
     let mean = client.compute(&x.mean(&Over::all()).unwrap()).await.unwrap();
     assert_eq!(mean.as_slice::<f64>(), Some(&[31.5][..]));
     client.close().await;
-    serving.abort();
 
-    let spans = collector.0.lock().unwrap();
+    let spans = collector.spans.lock().unwrap();
     let (jobs, rest): (Vec<&Span>, Vec<&Span>) =
         spans.iter().partition(|span| span.parent_span_id.is_empty());
     assert_eq!(jobs.len(), 1, "{spans:?}");
@@ -97,4 +62,27 @@ async fn an_address_that_is_none_and_spans_without_a_dashboard_are_refused() {
     };
     let told = Client::local_with(&blind).await.unwrap_err().to_string();
     assert!(told.contains("dashboard"), "{told}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn calls_of_functions_are_tasks_of_their_operation() {
+    let collector = Collector::default();
+    let mut functions = Registry::new();
+    functions.function("double", |inputs| {
+        let number: i64 = inputs[0].number().ok_or("it takes a number")?;
+        Ok(Value::from(number * 2))
+    });
+    let options = LocalOptions {
+        functions,
+        ..options(&collector.start().await)
+    };
+    let client = Client::local_with(&options).await.unwrap();
+    for number in 0..5_i64 {
+        client.submit("double", [number]).unwrap().result().await.unwrap();
+    }
+    client.close().await;
+    let spans = collector.spans.lock().unwrap();
+    let named = |name: &str| spans.iter().filter(|span| span.name.starts_with(name)).count();
+    assert_eq!(named("task double"), 5, "{spans:?}");
+    assert!(named("operation double") >= 1 && named("job ") >= 1, "{spans:?}");
 }
