@@ -15,9 +15,11 @@ import numpy as np
 import pytest
 
 import graticule.array as ga
+import log_lines
 from graticule import Client, LocalCluster, WorkerPlugin, get_worker, wait
 from graticule import _pickle
 from graticule.errors import TaskFailed
+from log_lines import lines
 
 
 @pytest.fixture(scope="module")
@@ -32,20 +34,9 @@ def client(cluster):
         yield client
 
 
-def lines(client, text, is_enough):
-    """The lines that have a text, once they are enough."""
-    end = time.monotonic() + 30
-    while True:
-        with urllib.request.urlopen(f"{client.dashboard_link.rstrip('/')}/api/logs?text={text}") as answer:
-            told = json.load(answer)["lines"]
-        if is_enough(told) or time.monotonic() > end:
-            return told
-        time.sleep(0.1)
-
-
 def told(client, text, count=1):
     """Those lines as level, target, text and how often, once there are so many."""
-    found = lines(client, text, lambda found: sum(line["count"] for line in found) >= count)
+    found = lines(client, f"text={text}", lambda found: log_lines.count(found) >= count)
     return [(line["level"], line["target"], line["text"], line["count"]) for line in found]
 
 
@@ -75,7 +66,7 @@ def test_what_a_function_prints_is_told_of_its_task(client):
         ("info", "stdout", "library first"), ("info", "stdout", "process first"), ("info", "stdout", "end first"),
         ("warn", "stderr", "progress first 99%"),
     ])
-    for line in lines(client, "first", lambda found: found):
+    for line in lines(client, "text=first"):
         assert line["block"] == 0 and line["layer"] is not None and line["source"] is not None, line
 
 
@@ -86,7 +77,7 @@ def test_each_task_has_its_own_lines(client):
 
     futures = client.map(speaks, range(40), pure=False)
     wait(futures)
-    found = lines(client, "number", lambda found: sum(line["count"] for line in found) >= 40)
+    found = lines(client, "text=number", lambda found: log_lines.count(found) >= 40)
     blocks = {line["text"]: (line["job"], line["layer"], line["block"]) for line in found}
     assert set(blocks) == {f"number {number}" for number in range(40)} and len(set(blocks.values())) == 40
 
@@ -187,7 +178,7 @@ def test_what_is_printed_between_calls_is_of_no_task(client):
         threading.Thread(target=speak).start()
 
     client.submit(later, pure=False).result()
-    (line,) = lines(client, "spoken+later", lambda found: found)
+    (line,) = lines(client, "text=spoken+later")
     assert line["layer"] is None and line["block"] is None and line["target"] == "stdout"
 
 

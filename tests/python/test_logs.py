@@ -1,13 +1,12 @@
 """What functions log, as the dashboard tells it."""
 
-import json
 import logging
-import time
-import urllib.request
 
 import pytest
 
+import log_lines
 from graticule import Client, LocalCluster
+from log_lines import lines
 
 
 def complain(times):
@@ -19,17 +18,6 @@ def complain(times):
     except ValueError:
         logging.exception("cannot parse")
     return times
-
-
-def lines(client, query, count):
-    """The lines, once so many were logged."""
-    end = time.monotonic() + 30
-    while True:
-        with urllib.request.urlopen(f"{client.dashboard_link.rstrip('/')}/api/logs?{query}") as answer:
-            told = json.load(answer)["lines"]
-        if sum(line["count"] for line in told) >= count or time.monotonic() > end:
-            return told
-        time.sleep(0.1)
 
 
 @pytest.fixture(params=["embedded", "processes"])
@@ -48,14 +36,14 @@ def client(request):
 def test_records_of_functions_are_lines_of_their_worker_and_task(client):
     assert client.submit(complain, 30).result(timeout=60) == 30
     # Other clusters of this process may have said something too.
-    warm, *more = lines(client, "level=warn&text=is+warm", 30)
-    (wrong,) = lines(client, "level=warn&text=cannot+parse", 1)
+    warm, *more = lines(client, "level=warn&text=is+warm", lambda told: log_lines.count(told) >= 30)
+    (wrong,) = lines(client, "level=warn&text=cannot+parse")
     assert (warm["level"], warm["target"], warm["text"]) == ("warn", "sensor", "the lens is warm")
     # They are told each half second, so there may be two lines of them.
-    assert sum(line["count"] for line in [warm, *more]) == 30 and len(more) < 2
+    assert log_lines.count([warm, *more]) == 30 and len(more) < 2
     assert (wrong["level"], wrong["target"], wrong["text"]) == ("error", "root", "cannot parse\nValueError: no date")
     for line in (warm, wrong):
         assert line["source"] is not None and line["from"] != "scheduler", line
         assert line["block"] == 0 and line["layer"] is not None, line
-    started = lines(client, "from=scheduler&text=job+started", 1)
+    started = lines(client, "from=scheduler&text=job+started")
     assert started and started[0]["job"] is not None
