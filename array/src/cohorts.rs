@@ -22,7 +22,8 @@ pub enum Strategy {
     /// Each block has all elements of its groups, so that nothing is combined.
     Blockwise,
     /// Groups that share no block with others are reduced apart: partials have an element only for the groups of their
-    /// cohort. For medians and quantiles, and where partials would be larger, the elements of a cohort are brought together.
+    /// cohort. For medians and quantiles, and where partials would be larger, the elements of a cohort are brought together,
+    /// and so are those of bands of neighbouring groups where all groups share blocks.
     Cohorts,
 }
 
@@ -76,8 +77,7 @@ impl Array {
         reduction: &Reduction,
         strategy: Strategy,
     ) -> Result<Option<Laid>, ArrayError> {
-        // Positions count along the whole axis, which a part of its blocks does not tell.
-        if matches!(reduction.kind, ReduceKind::ArgMin | ReduceKind::ArgMax) {
+        if is_positional(reduction) {
             return Ok(None);
         }
         let first = axes[0];
@@ -154,7 +154,7 @@ impl Array {
     }
 
     /// Elements beside those that are reduced, and in how many blocks they are.
-    fn across(&self, axes: &[usize]) -> (u64, u64) {
+    pub(crate) fn across(&self, axes: &[usize]) -> (u64, u64) {
         let chunks = self.chunks().axes().iter().enumerate();
         let free = chunks.filter(|(axis, _)| !axes.contains(axis));
         free.fold((1, 1), |(columns, lines), (_, chunks)| {
@@ -229,31 +229,47 @@ impl Array {
         groups: &Numbered<'_>,
         found: &Components,
     ) -> Result<Laid, ArrayError> {
-        let axis = axes[0];
-        let blocks = &self.chunks().axes()[axis];
-        let mut positions = Vec::with_capacity(groups.codes.len());
-        let mut lengths = Vec::with_capacity(found.groups.len());
-        for cohort in 0..found.groups.len() as u64 {
+        let blocks = &self.chunks().axes()[axes[0]];
+        let of_cohort = |cohort: u64| {
             let own = (0..blocks.count()).filter(|&block| found.of_block[block as usize] == cohort);
-            let before = positions.len();
-            positions.extend(own.flat_map(|block| blocks.extent(block)).map(|at| at as i64));
-            lengths.push((positions.len() - before) as u64);
-        }
-        let row = groups.codes.len() / positions.len().max(1);
+            own.flat_map(|block| blocks.extent(block)).collect()
+        };
+        let positions: Vec<Vec<u64>> = (0..found.groups.len() as u64).map(of_cohort).collect();
+        self.taken_by_cohort(axes, groups, &found.groups, &positions)
+    }
+
+    /// The elements at the positions of each cohort in one block along the axis.
+    pub(crate) fn taken_by_cohort(
+        &self,
+        axes: &[usize],
+        groups: &Numbered<'_>,
+        of_cohort: &[Vec<usize>],
+        positions: &[Vec<u64>],
+    ) -> Result<Laid, ArrayError> {
+        let axis = axes[0];
+        let lengths: Vec<u64> = positions.iter().map(|own| own.len() as u64).collect();
+        let row = groups.codes.len() / usize::try_from(self.shape()[axis].max(1)).unwrap_or(usize::MAX);
+        let positions = positions.concat();
         let codes = positions
             .iter()
             .flat_map(|&at| &groups.codes[at as usize * row..][..row]);
         let codes: Vec<i32> = codes.copied().collect();
+        let positions: Vec<i64> = positions.iter().map(|&at| at as i64).collect();
         let grid = with_axis(self.chunks(), axis, from_lengths(&lengths))?;
         let x = self
             .take(&positions, axis as i64)?
             .with_grid(&grid_of(grid.axes().to_vec()));
-        let found = Components {
-            of_block: (0..found.groups.len() as u64).collect(),
-            groups: found.groups.clone(),
+        let cohorts = Components {
+            of_block: (0..of_cohort.len() as u64).collect(),
+            groups: of_cohort.to_vec(),
         };
-        Ok(found.laid(&x, axes, &Numbered::new(&codes, groups.count)))
+        Ok(cohorts.laid(&x, axes, &Numbered::new(&codes, groups.count)))
     }
+}
+
+/// Whether results are positions: these count along the whole axis, which a part of its blocks does not tell.
+pub(crate) fn is_positional(reduction: &Reduction) -> bool {
+    matches!(reduction.kind, ReduceKind::ArgMin | ReduceKind::ArgMax)
 }
 
 /// Bytes of all partials of cohorts, and of the elements that they are made of.

@@ -6,7 +6,7 @@ use graticule_ops::{ReduceKind, Reduction};
 
 use crate::{
     Array, ArrayError, Chunks, Operand,
-    cohorts::{Laid, Numbered, Strategy},
+    cohorts::{Laid, Numbered, Strategy, is_positional},
     expression::{GroupReduce, Op, Reducing},
     infer::{axis_indices, with_axis},
     reduce::{SPLIT_EVERY, quantile_axis},
@@ -272,12 +272,22 @@ impl Array {
         reduction: Reduction,
         strategy: Strategy,
     ) -> Result<Array, ArrayError> {
-        let Some(laid) = self.lay(axes, &groups, &reduction, strategy)? else {
-            let x = match strategy {
-                Strategy::Cheapest => self.with_axes_together(axes, &groups, &reduction),
-                _ => None,
-            };
-            let x = x.unwrap_or_else(|| self.for_reduction(&reduction, axes));
+        let mut laid = self.lay(axes, &groups, &reduction, strategy)?;
+        let mut together = None;
+        if laid.is_none() {
+            match strategy {
+                Strategy::Cheapest => {
+                    together = self.with_axes_together(axes, &groups, &reduction);
+                    if together.is_some() {
+                        laid = self.in_cheaper_bands(axes, &groups, &reduction)?;
+                    }
+                }
+                Strategy::Cohorts if !is_positional(&reduction) => laid = self.in_bands(axes, &groups)?,
+                _ => {}
+            }
+        }
+        let Some(laid) = laid else {
+            let x = together.unwrap_or_else(|| self.for_reduction(&reduction, axes));
             let whole = AxisChunks::whole(groups.count);
             return x.grouped(axes, groups.codes.into(), whole, None, reduction);
         };

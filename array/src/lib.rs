@@ -28,6 +28,7 @@
 mod annotate;
 mod assign;
 mod axes;
+mod bands;
 mod blocks;
 mod chunking;
 mod coarsen;
@@ -58,6 +59,7 @@ mod order;
 mod origin;
 mod overlap;
 mod pad;
+mod pieces;
 mod positions;
 mod products;
 mod random;

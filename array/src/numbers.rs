@@ -246,8 +246,15 @@ impl Array {
         } else {
             self.astype(DType::Float64)?
         };
+        let angle = float.multiply(std::f64::consts::PI)?;
         // NumPy too takes a small number for 0.
-        let angle = where_(float.equal(0)?, 1e-20, float)?.multiply(std::f64::consts::PI)?;
+        let small = match angle.dtype() {
+            DType::Float16 => f64::from(2_f32.powi(-10)),
+            DType::Float32 => f64::from(f32::EPSILON),
+            DType::Float64 => f64::EPSILON,
+            _ => 1e-20,
+        };
+        let angle = where_(angle.equal(0)?, small, angle)?;
         angle.sin()?.divide(&angle)
     }
 

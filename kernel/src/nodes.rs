@@ -149,10 +149,11 @@ pub(crate) fn movement(task: &Task<'_>, step: &Node, values: &Values) -> Result<
             positions,
             extent,
         } => {
-            let Node::Input { input, .. } = &task.program.nodes[x.0 as usize] else {
-                return Err(window_error("its operand is no input".into()));
+            let wanted = wanted(task, *positions, extent)?;
+            let places = match &task.program.nodes[x.0 as usize] {
+                Node::Input { input, .. } => places(task, *input, *axis, &wanted)?,
+                _ => places_in_block(operand(x), *axis, &wanted)?,
             };
-            let places = places(task, *input, *axis, *positions, extent)?;
             each_part(operand(x), |part| take(part, *axis, &places))
         }
         Node::Concatenate { xs, axis } => {
@@ -168,26 +169,34 @@ pub(crate) fn movement(task: &Task<'_>, step: &Node, values: &Values) -> Result<
     }
 }
 
-/// Where in the window the positions of the block stand.
-fn places(
-    task: &Task<'_>,
-    input: usize,
-    axis: usize,
-    positions: Digest,
-    extent: &BlockAxis,
-) -> Result<Vec<usize>, KernelError> {
-    let pieces = task.inputs.get(input).and_then(|window| window.axes.get(axis));
-    let pieces = pieces.ok_or_else(|| window_error(format!("the window has no axis {axis}")))?;
+/// The positions that a block of the result takes.
+fn wanted(task: &Task<'_>, positions: Digest, extent: &BlockAxis) -> Result<Vec<u64>, KernelError> {
     let all: Vec<u64> = table(task, positions)?;
     let Range { start, end } = shape::extent(extent, task.block_index).map_err(window_error)?;
-    let wanted = usize::try_from(start)
-        .ok()
-        .zip(usize::try_from(end).ok())
-        .and_then(|(s, e)| all.get(s..e));
+    let range = usize::try_from(start).ok().zip(usize::try_from(end).ok());
+    let wanted = range.and_then(|(start, end)| all.get(start..end));
     let wanted = wanted
         .ok_or_else(|| window_error(format!("positions {start}..{end} of a table of {}", all.len())))?;
+    Ok(wanted.to_vec())
+}
+
+/// Where in the window of an input positions stand.
+fn places(task: &Task<'_>, input: usize, axis: usize, wanted: &[u64]) -> Result<Vec<usize>, KernelError> {
+    let pieces = task.inputs.get(input).and_then(|window| window.axes.get(axis));
+    let pieces = pieces.ok_or_else(|| window_error(format!("the window has no axis {axis}")))?;
     locate(pieces, wanted)
         .map_err(|element| window_error(format!("element {element} of axis {axis} is not in the window")))
+}
+
+/// Where positions stand in what this task made, which has the whole axis.
+fn places_in_block(made: &Chunk, axis: usize, wanted: &[u64]) -> Result<Vec<usize>, KernelError> {
+    let len = made.shape().get(axis).copied();
+    let len = len.ok_or_else(|| window_error(format!("no axis {axis} in {} axes", made.shape().len())))?;
+    let place = |&position: &u64| {
+        let place = usize::try_from(position).ok().filter(|&place| place < len);
+        place.ok_or_else(|| window_error(format!("element {position} of axis {axis} of {len}")))
+    };
+    wanted.iter().map(place).collect()
 }
 
 /// A side table's content.

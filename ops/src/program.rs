@@ -144,9 +144,11 @@ pub enum Node {
     },
     /// The elements at positions of a list along one axis.
     ///
-    /// The operand is a window of whole source blocks, so a position is looked up in the blocks that the window has.
+    /// Of an input, which is a window of whole source blocks, a position is looked up in the blocks that the window has; of
+    /// what the program makes itself, which has the whole axis, it counts from its start.
     Take {
-        /// A [`Node::Input`] whose window along `axis` is [`Rows`](graticule_plan::AxisWindow::Rows) or the whole axis.
+        /// A [`Node::Input`] whose window along `axis` is [`Rows`](graticule_plan::AxisWindow::Rows) or the whole axis, or
+        /// any other node that makes the whole axis.
         x: NodeId,
         /// The axis.
         axis: usize,

@@ -35,13 +35,13 @@ pub(super) fn is_blockwise(op: &Op) -> bool {
     }
 }
 
-/// Whether a block of a slice or a join can be cut out of, or put together from, one block of each operand: all that
-/// changes lies along axes of one block.
+/// Whether a block of a slice, a list or a join can be cut out of, or put together from, one block of each operand: all
+/// that changes lies along axes of one block.
 pub(super) fn is_local(graph: &Graph, ix: NodeIx) -> bool {
     let node = graph.node(ix);
     let changes = |axis: usize, x: NodeIx| match &node.op {
         Op::Slice(selections) => !is_whole(&selections[axis..=axis], &[graph.grid(x).axes()[axis].len()]),
-        Op::Concatenate(joined) => axis == *joined,
+        Op::Concatenate(changed) | Op::Take { axis: changed, .. } => axis == *changed,
         _ => true,
     };
     let axes = node.grid.axes();
@@ -52,7 +52,7 @@ pub(super) fn is_local(graph: &Graph, ix: NodeIx) -> bool {
             false => same_cuts(own, &axes[axis]),
         }
     };
-    matches!(node.op, Op::Slice(_) | Op::Concatenate(_))
+    matches!(node.op, Op::Slice(_) | Op::Take { .. } | Op::Concatenate(_))
         && node.grid.element_count() > 0
         && node
             .operands
@@ -87,7 +87,7 @@ pub(super) fn operand_placement(
 /// layer whose result is `root`: it depends on none of them and is no whole block, or on elements of one that is cut
 /// otherwise (the partials of a reduction).
 ///
-/// A slice or a join of axes of one block takes its operand whole where a part cannot be said.
+/// A slice, a list or a join of axes of one block takes its operand whole where a part cannot be said.
 pub(super) fn windows(
     graph: &Graph,
     ix: NodeIx,

@@ -9,12 +9,9 @@ use crate::{
     expression::Op,
     graph::{Graph, NodeIx},
     infer::{same_cuts, tidy},
+    pieces::{PIECE_BYTES, pieces},
     rewrite::{RECHUNK_IN_STEPS, Rewrites},
 };
-
-/// What a piece of a chunk costs beside its bytes, in bytes that could be moved meanwhile: to ask for it, find it and
-/// answer.
-const PIECE_BYTES: u128 = 64 << 10;
 
 /// Puts chunks of a shape between those before and those after in front of each rechunk where that costs less.
 pub(super) fn expand(
@@ -69,18 +66,6 @@ fn halfway(before: &AxisChunks, after: &AxisChunks) -> Result<AxisChunks, ArrayE
     let mean = ((short as f64) * (long as f64)).sqrt() as u64;
     let size = (mean / short).max(1) * short;
     Ok(tidy(&AxisChunks::regular(before.len(), size)?))
-}
-
-/// Pieces into which the chunks of one grid are cut by those of the other, or a few more.
-fn pieces(a: &ChunkGrid, b: &ChunkGrid) -> u128 {
-    let axes = a.axes().iter().zip(b.axes());
-    let along = axes.map(|(a, b)| {
-        let (few, many) = if a.count() < b.count() { (a, b) } else { (b, a) };
-        let is_nested = few.chunk_max() % many.chunk_max().max(1) == 0 || few.count() <= 1;
-        let cut = if is_nested { 0 } else { few.count() - 1 };
-        u128::from(many.count()) + u128::from(cut)
-    });
-    along.fold(1, u128::saturating_mul)
 }
 
 #[cfg(test)]

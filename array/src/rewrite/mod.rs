@@ -12,6 +12,7 @@ mod numbers;
 mod rechunk;
 mod reductions;
 mod regroup;
+mod shared;
 mod simplify;
 mod slice;
 mod slice_through;
@@ -61,7 +62,7 @@ pub const FUSE_ELEMENTWISE: &str = "fuse-elementwise";
 pub const FUSE_READ: &str = "fuse-into-read";
 /// Name of the fusion into and after reductions.
 pub const FUSE_REDUCTION: &str = "fuse-into-reduction";
-/// Name of the fusion of slices and joins within a block with what makes it.
+/// Name of the fusion of slices, lists and joins within a block with what makes it.
 pub const FUSE_CUTS: &str = "fuse-cuts";
 /// Name of the rewrite by which each task makes small arrays itself.
 pub const FUSE_SMALL: &str = "fuse-small";

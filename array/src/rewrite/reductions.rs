@@ -10,7 +10,7 @@ use crate::{
 };
 
 /// Whether neither the order nor the grouping of elements changes a bit of the result.
-fn is_order_free(reduce: &Reduce) -> bool {
+pub(super) fn is_order_free(reduce: &Reduce) -> bool {
     let reduction = &reduce.reduction.0;
     match reduction.kind {
         ReduceKind::Sum | ReduceKind::Prod => !reduction.dtype.is_inexact(),

@@ -2,8 +2,8 @@
 
 use super::{
     COMMON_PARTS, FUSE_CUTS, FUSE_ELEMENTWISE, FUSE_READ, FUSE_REDUCTION, FUSE_SMALL, RECHUNK_IN_STEPS,
-    Rewrite, SHARE_READS, Step, join, numbers, rechunk, reductions, simplify, slice, slice_through, take,
-    views,
+    Rewrite, SHARE_READS, Step, join, numbers, rechunk, reductions, shared, simplify, slice, slice_through,
+    take, views,
 };
 use crate::graph::{Graph, NodeIx};
 
@@ -68,6 +68,7 @@ pub static REWRITES: &[Rewrite] = &[
     rule("rechunk-into-read", "one task then reads all dates of one tile, and nothing travels between workers", rechunk::rechunk_into_read),
     rule("rechunk-through-elementwise", "a rechunk before elementwise work comes closer to the read", rechunk::through_elementwise),
     rule("rechunk-through-views", "a rechunk before a transpose or a broadcast comes closer to the read", rechunk::through_views),
+    rule("share-rechunk", "an array that is put together along an axis anyway is reduced along it there, and not put together twice", shared::share_rechunk),
     Rewrite {
         name: RECHUNK_IN_STEPS,
         reason: "chunks that are long one way and then another have a piece for each pair: by way of squares there are far fewer, though all is moved twice",
@@ -76,7 +77,7 @@ pub static REWRITES: &[Rewrite] = &[
     fusion(FUSE_ELEMENTWISE, "a chain of operations makes one pass over a chunk and one task, and stores nothing in between"),
     fusion(FUSE_READ, "what is read is worked on by the task that reads it, and is stored only as what becomes of it"),
     fusion(FUSE_REDUCTION, "a reduction's first step takes in what makes its elements, and its result is worked on at once"),
-    fusion(FUSE_CUTS, "differences of neighbours along an axis of one block are cut out of the block where it is made"),
+    fusion(FUSE_CUTS, "slices, lists and joins along an axis of one block are cut out of the block where it is made"),
     fusion(SHARE_READS, "the sides of a difference overlap: what is stored is read and decoded once, and each side looks at it where it lies"),
     fusion(FUSE_SMALL, "a few kilobytes are made by each task that needs them: nobody waits for another's"),
 ];

@@ -234,6 +234,19 @@ fn case(name: &str) -> Vec<Array> {
             let x = float().transpose();
             x.rechunk(&[Chunks::Keep, Chunks::Keep, Chunks::Whole]).unwrap()
         }
+        "share-rechunk" => {
+            // An anomaly, as a series of each place.
+            let (x, months) = (sorted(), [0, 1, 0, 1, 2, 0, 2, 1]);
+            let whole = x.rechunk(&[Chunks::Whole, Chunks::Keep, Chunks::Keep]).unwrap();
+            let means = whole
+                .reduce_groups(0, &months, 3, ReduceKind::Mean, false)
+                .unwrap();
+            let own = means.take(&months.map(i64::from), 0).unwrap();
+            let anomaly = x.subtract(own).unwrap();
+            anomaly
+                .rechunk(&[Chunks::Whole, Chunks::Size(2), Chunks::Size(5)])
+                .unwrap()
+        }
         "rechunk-in-steps" => {
             let side = 1024;
             let x = read_as("g", DType::Float64, &[side, side], &[4, side])

@@ -160,6 +160,25 @@ fn anomaly_of_a_persisted_cube() {
 }
 
 #[test]
+fn anomalies_as_series_of_places_are_one_task_each_with_the_means_they_are_of() {
+    let grid = ChunkGrid::regular(&[3650, 361, 720], &[10, 361, 720]).unwrap();
+    let cube = Array::held(Key(7), &grid, DType::Float32);
+    let days: Vec<i32> = (0..3650).map(|day| day % 365).collect();
+    let means = cube.reduce_groups(0, &days, 365, ReduceKind::Mean, true).unwrap();
+    let own = means
+        .take(&days.iter().map(|&day| i64::from(day)).collect::<Vec<_>>(), 0)
+        .unwrap();
+    let anomaly = cube.subtract(own).unwrap();
+    let series = [Chunks::Whole, Chunks::Size(19), Chunks::Size(24)];
+    let lowered = delivered(&[&anomaly.rechunk(&series).unwrap()]);
+    let layers = lowered.plan.layers().iter();
+    let names: Vec<_> = layers.map(|layer| layer.name.to_string()).collect();
+    // The cube is put together once, by way of chunks halfway, and only what is asked for is made of it.
+    assert_eq!(names, ["rechunk", "rechunk+groupby-nanmean+take+subtract"]);
+    assert_eq!(lowered.rewritten["share-rechunk"], 1);
+}
+
+#[test]
 fn persisted_result_is_named_in_the_plan() {
     let clear = masked(&stack(4, 4, 1024, 512));
     let lowered = lower(&[(&clear, Wanted::Keep(Key(5)))], &LowerOptions::default()).unwrap();

@@ -97,6 +97,21 @@ fn floats(random: &mut Random, dtype: DType) -> (Tensor, Array) {
 }
 
 #[test]
+fn sinc_of_zero_is_one_in_the_smallest_dtype_too() {
+    for dtype in [DType::Float16, DType::Float32, DType::Float64] {
+        let zeros = Array::from_slice(&[2], &[Chunks::Whole], &[0.0, -0.0]).unwrap();
+        let x = zeros.astype(dtype).unwrap();
+        check(
+            &x.sinc().unwrap(),
+            &format!("np.sinc(np.zeros(2, '{dtype}'))"),
+            &[],
+            &Near::Same,
+        )
+        .unwrap();
+    }
+}
+
+#[test]
 fn parts_of_floats_are_numpys() {
     let mut random = Random::new(5);
     for dtype in DType::NUMBERS {

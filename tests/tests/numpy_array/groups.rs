@@ -8,7 +8,7 @@ use graticule_tests::numpy::Numpy;
 use proptest::prelude::*;
 
 use crate::{
-    compare::{Near, check, result, same},
+    compare::{Near, check, result, results, same},
     compose::{config, random_index},
     inputs::{Random, Values, array, tensor},
     operations::check_built,
@@ -240,6 +240,43 @@ proptest! {
     }
 
     #[test]
+    fn series_that_are_put_together_anyway_give_the_same_bits(seed in any::<u64>()) {
+        let mut random = Random::new(seed);
+        let dtype = random.dtype();
+        let shape = [1 + random.below(300), 1 + random.below(4), 1 + random.below(4)];
+        let data = tensor(&mut random, dtype, &shape, Values::Wild);
+        // Something that is not read in other chunks.
+        let x = array(&mut random, &data).sort(1, false).unwrap();
+        let group_count = 1 + random.below(9);
+        let codes: Vec<i32> = (0..shape[0]).map(|at| (at % group_count) as i32).collect();
+        let positions: Vec<i64> = codes.iter().map(|&code| i64::from(code)).collect();
+        let kind = kind(&mut random, dtype);
+        let lead = usize::from(matches!(kind, ReduceKind::Quantile { .. }));
+        let mut whole = [Chunks::Whole, Chunks::Keep, Chunks::Keep];
+        let (of, strategy) = match random.one_in(2) {
+            true => (x.clone(), Strategy::Cohorts),
+            false => (x.rechunk(&whole).unwrap(), Strategy::MapReduce),
+        };
+        let grouping = Grouping::new([0], codes, group_count as u64).fill(0.5).strategy(strategy);
+        let Ok(reduced) = of.group_reduce(&grouping, kind) else { return Ok(()) };
+        let own = reduced.take(&positions, lead as i64).unwrap();
+        let Ok(both) = x.equal(own) else { return Ok(()) };
+        whole[1] = Chunks::Size(1 + random.below(3) as u64);
+        whole[2] = Chunks::Size(1 + random.below(3) as u64);
+        let mut series = vec![Chunks::Keep; lead];
+        series.extend(whole);
+        let series = both.rechunk(&series).unwrap();
+        for arrays in [vec![&series], vec![&series, &reduced]] {
+            match (results(&arrays, Rewrites::None), results(&arrays, Rewrites::All)) {
+                (Ok(plain), Ok(rewritten)) => for (a, b) in plain.iter().zip(&rewritten) {
+                    same(a, b).map_err(TestCaseError::fail)?;
+                },
+                (plain, rewritten) => prop_assert!(plain.is_err() && rewritten.is_err()),
+            }
+        }
+    }
+
+    #[test]
     fn blocks_with_groups_of_their_own_are_reduced_alone(seed in any::<u64>()) {
         let mut random = Random::new(seed);
         let dtype = random.dtype();
@@ -358,7 +395,7 @@ fn the_strategy_follows_where_labels_lie_and_is_explained() {
         (
             Cohorts,
             [0, 1, 1, 2, 2, 3, 3, 4, 4, 5, 5, 0],
-            "groupby-mean-partial",
+            "groupby-mean-blockwise",
         ),
     ] {
         let count = u64::try_from(codes.iter().max().unwrap() + 1).unwrap();

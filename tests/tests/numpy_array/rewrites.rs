@@ -130,6 +130,7 @@ each_changes_no_value! {
     rechunk_into_read => "rechunk-into-read",
     rechunk_through_elementwise => "rechunk-through-elementwise",
     rechunk_through_views => "rechunk-through-views",
+    share_rechunk => "share-rechunk",
     rechunk_in_steps => "rechunk-in-steps",
     fuse_elementwise => "fuse-elementwise",
     fuse_into_read => "fuse-into-read",
