@@ -305,11 +305,10 @@ impl World {
         let Counts {
             remade, late, closed, ..
         } = self.counts;
-        let again = match (self.runs.some_unknown, self.runs.some_half_done) {
-            (true, _) => 0,
-            (false, true) => late,
-            (false, false) => remade + late,
-        };
+        let runs = &self.runs;
+        let remade_twice = u64::from(!runs.some_unknown && !runs.some_half_done) * remade;
+        let late_reports = u64::from(!runs.some_unknown && !runs.some_failed) * late;
+        let again = remade_twice + late_reports;
         if self.temper == Temper::Calm && again + closed > 0 {
             self.fail(format!(
                 "nothing went wrong, but {remade} tasks ran again, {late} reports were late and {closed} connections \

@@ -62,6 +62,8 @@ pub(crate) struct Runs {
     /// A process began anew with a job that had been given up half done, and that others still need: what it lacks is
     /// wanted only when those go on, and what it had for that may be gone by then.
     pub(crate) some_half_done: bool,
+    /// A client that had scattered values did not come back: what still needed them failed, whatever of it ran.
+    pub(crate) some_failed: bool,
 }
 
 impl World {
@@ -220,6 +222,7 @@ impl World {
             let mut rng = self.run_rng(10 + client.0);
             if !self.clients[&client].left && rng.chance(60) && self.phase == Phase::Chaos {
                 self.tell(|| format!("{client:?} does not come back"));
+                self.runs.some_failed |= self.has_values(client);
                 self.forget_client(client);
             }
             let delay = rng.within(50..CLIENT_DELAY_US_MAX);

@@ -121,6 +121,15 @@ impl World {
         hands.done.insert(layer);
     }
 
+    /// Whether a client handed over values, or was to.
+    pub(crate) fn has_values(&self, client: ClientId) -> bool {
+        let mut of_client = self.jobs.values().filter(|job| job.client == client);
+        of_client.any(|job| {
+            let mut layers = job.generated.plan.layers().iter();
+            layers.any(|layer| layer.replicas().is_some())
+        })
+    }
+
     /// A client lets go of values: those that are lost now, nobody hands over again.
     pub(crate) fn values_may_be_lost(&mut self, job: JobId) {
         let mut layers = self.jobs[&job].generated.plan.layers().iter();

@@ -238,3 +238,11 @@ fn what_workers_bring_along_after_a_restart_is_beside_the_bound_of_a_jobs_memory
     let case = Case::new(1_795_870_472_000_269);
     simulate(&case).unwrap_or_else(|failed| panic!("{failed}"));
 }
+
+#[test]
+fn what_needs_the_values_of_a_client_that_did_not_come_back_fails_with_what_runs_of_it() {
+    // The scheduler was restarted twice and nothing else went wrong, but a client never came back; tasks of others that were
+    // called back for it reported all the same.
+    let case = Case::new(1_795_884_206_000_271);
+    simulate(&case).unwrap_or_else(|failed| panic!("{failed}"));
+}
