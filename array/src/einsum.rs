@@ -6,6 +6,7 @@ use graticule_plan::DType;
 
 use crate::{
     Array, ArrayError,
+    contraction_order::{Terms, Together},
     operand::promote_all,
     products::{check_summed, contract, sum},
     where_,
@@ -26,7 +27,9 @@ pub(crate) struct Labelled {
 /// Sums products of any number of arrays as NumPy's `einsum` does: each letter of a term names an axis of its array, and
 /// axes that the result does not name are summed over.
 ///
-/// Terms may have an ellipsis, and a letter twice for a diagonal. Arrays are taken in from left to right, two at a time.
+/// Terms may have an ellipsis, and a letter twice for a diagonal. Arrays are taken together two at a time, in the order with the fewest
+/// products of elements, and from left to right where that is as good; so sums of floats may differ in their last bits from those
+/// of another order.
 ///
 /// ```
 /// use graticule_array::{Array, Chunks, einsum};
@@ -169,13 +172,16 @@ pub(crate) fn combine(
     for x in &mut operands {
         x.array = x.array.astype(dtype)?;
     }
-    let mut left = operands.into_iter();
-    let mut product = left.next().expect("there is one, as it has a dtype");
-    while let Some(next) = left.next() {
-        let later = left.as_slice().iter().flat_map(|x| &x.labels);
-        let needed: Vec<Label> = wanted.iter().chain(later).copied().collect();
-        product = pair(product, next, &needed)?;
-    }
+    let labels: Vec<Vec<Label>> = operands.iter().map(|x| x.labels.clone()).collect();
+    let shapes = operands
+        .iter()
+        .map(|x| x.labels.iter().copied().zip(x.array.shape()));
+    let terms = Terms {
+        labels: labels.iter().map(Vec::as_slice).collect(),
+        lens: &shapes.flatten().collect(),
+        wanted,
+    };
+    let product = product(&terms.order(), &operands, wanted)?;
     let product = sum_but(product, |label| wanted.contains(label))?;
     let order = wanted
         .iter()
@@ -184,6 +190,24 @@ pub(crate) fn combine(
     product
         .array
         .permute_dims(&order.expect("each wanted axis has an operand"))
+}
+
+/// The product of some operands, summed over the labels that neither the others nor the result have.
+fn product(order: &Together, operands: &[Labelled], wanted: &[Label]) -> Result<Labelled, ArrayError> {
+    let (first, second) = match order {
+        Together::One(array) => return Ok(operands[*array].clone()),
+        Together::Two(first, second) => (first, second),
+    };
+    let members = order.members();
+    let others = operands.iter().enumerate();
+    let others = others.filter(|(array, _)| !members.contains(array));
+    let others = others.flat_map(|(_, x)| x.labels.iter());
+    let needed: Vec<Label> = wanted.iter().chain(others).copied().collect();
+    pair(
+        product(first, operands, wanted)?,
+        product(second, operands, wanted)?,
+        &needed,
+    )
 }
 
 /// Drops axes of length 1 that are longer elsewhere, and checks that the others agree.

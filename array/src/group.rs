@@ -9,7 +9,7 @@ use crate::{
     cohorts::{Laid, Numbered, Strategy, is_positional},
     expression::{GroupReduce, Op, Reducing},
     infer::{axis_indices, with_axis},
-    reduce::{SPLIT_EVERY, quantile_axis},
+    reduce::{fan_in, quantile_axis},
     times::nat,
     where_,
 };
@@ -17,9 +17,6 @@ use graticule_plan::{AxisChunks, ChunkGrid};
 
 /// About what one element of a partial takes: a count and a sum.
 const PARTIAL_ELEMENT_BYTES: u64 = 16;
-/// Partials from this size on are combined few at a time: one has an element for each group, however few a chunk has.
-const LARGE_PARTIAL_BYTES: u64 = 256 << 10;
-const LARGE_SPLIT_EVERY: u64 = 4;
 
 /// The groups that a list of labels makes.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -328,12 +325,8 @@ impl Array {
         reduction: Reduction,
     ) -> Result<Array, ArrayError> {
         let dtype = reduction.result_dtype()?;
-        let chunks = self.chunks().axes().iter().enumerate();
-        let free = chunks.filter(|(axis, _)| !axes.contains(axis));
-        let partial_bytes = free
-            .map(|(_, chunks)| chunks.chunk_max())
-            .fold(groups.len(), u64::saturating_mul)
-            .saturating_mul(PARTIAL_ELEMENT_BYTES);
+        let elements = self.line_len_max(axes).saturating_mul(groups.len());
+        let partial_bytes = elements.saturating_mul(PARTIAL_ELEMENT_BYTES);
         let mut result = self.chunks().axes().to_vec();
         result[axes[0]] = groups.clone();
         axes[1..].iter().rev().for_each(|&axis| drop(result.remove(axis)));
@@ -344,11 +337,7 @@ impl Array {
             codes,
             groups,
             cohorts,
-            split_every: if partial_bytes < LARGE_PARTIAL_BYTES {
-                SPLIT_EVERY
-            } else {
-                LARGE_SPLIT_EVERY
-            },
+            split_every: fan_in(partial_bytes),
         });
         Ok(Array::new(op, vec![self.clone()], dtype, grid))
     }

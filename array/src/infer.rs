@@ -55,8 +55,8 @@ pub(crate) fn broadcast_shape(shapes: &[Vec<u64>]) -> Result<Vec<u64>, ArrayErro
 
 /// Brings operands that broadcast to common chunks and returns them with the result's grid.
 ///
-/// Along each axis the cuts of the operand with the most bytes win, the others are rechunked: so the largest one, whose
-/// chunks somebody chose with memory in mind, stays as it is.
+/// Those chunks win for which the fewest bytes are cut anew; of several such, those of the operand with the most bytes, whose
+/// chunks somebody chose with memory in mind.
 pub(crate) fn unify(operands: Vec<Array>) -> Result<(Vec<Array>, ChunkGrid), ArrayError> {
     let shapes: Vec<_> = operands.iter().map(Array::shape).collect();
     let shape = broadcast_shape(&shapes)?;
@@ -67,22 +67,37 @@ pub(crate) fn unify(operands: Vec<Array>) -> Result<(Vec<Array>, ChunkGrid), Arr
             std::cmp::Reverse(x.chunks().block_count()),
         )
     });
-    let cuts = |(axis, &len): (usize, &u64)| {
-        let spanning = by_size.iter().filter_map(|x| {
-            let own = (axis + x.ndim()).checked_sub(shape.len())?;
-            x.chunks().axes().get(own).filter(|chunks| chunks.len() == len)
-        });
-        spanning
-            .into_iter()
-            .next()
-            .expect("some operand has the broadcast length")
-            .clone()
-    };
-    let grid = ChunkGrid::new(shape.iter().enumerate().map(cuts).collect())?;
+    let mut best: Option<(u64, ChunkGrid)> = None;
+    for first in 0..by_size.len() {
+        let mut order = by_size.clone();
+        order[..=first].rotate_right(1);
+        let grid = cuts_of(&order, &shape)?;
+        let moved = |x: &&Array| operand_grid(x.chunks(), &grid) != *x.chunks();
+        let bytes = operands.iter().filter(moved).map(Array::nbytes).sum();
+        if best.as_ref().is_none_or(|(least, _)| bytes < *least) {
+            best = Some((bytes, grid));
+        }
+    }
+    let (_, grid) = best.expect("there are operands");
     let operands = operands
         .iter()
         .map(|x| x.with_grid(&operand_grid(x.chunks(), &grid)));
     Ok((operands.collect(), grid))
+}
+
+/// The chunks of a shape to which operands broadcast: along each axis those of the first that spans it.
+fn cuts_of(operands: &[&Array], shape: &[u64]) -> Result<ChunkGrid, ArrayError> {
+    let cuts = |(axis, &len): (usize, &u64)| {
+        let mut spanning = operands.iter().filter_map(|x| {
+            let own = (axis + x.ndim()).checked_sub(shape.len())?;
+            x.chunks().axes().get(own).filter(|chunks| chunks.len() == len)
+        });
+        spanning
+            .next()
+            .expect("some operand has the broadcast length")
+            .clone()
+    };
+    Ok(ChunkGrid::new(shape.iter().enumerate().map(cuts).collect())?)
 }
 
 /// The chunks that an operand with the shape of `own` must have to broadcast blockwise to `result`.
@@ -261,7 +276,21 @@ pub(crate) fn same_cuts(a: &AxisChunks, b: &AxisChunks) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use graticule_plan::DType;
+
     use super::*;
+    use crate::Chunks;
+
+    #[test]
+    fn the_chunks_win_for_which_the_fewest_bytes_move() {
+        let of = |chunk: u64, dtype| Array::ones(&[24], &[Chunks::Size(chunk)], dtype).expect("it fits");
+        let won = |operands: &[Array]| unify(operands.to_vec()).expect("they fit").1.axes()[0].chunk_max();
+        let (large, small) = (of(4, DType::Float64), of(6, DType::Float32));
+        assert_eq!(won(&[small.clone(), large.clone()]), 4);
+        // Together they are as large as the large one, which wins, and with a third they are larger.
+        assert_eq!(won(&[small.clone(), large.clone(), small.clone()]), 4);
+        assert_eq!(won(&[small.clone(), large, small.clone(), small]), 6);
+    }
 
     fn selection(start: u64, step: i64, len: u64) -> AxisSelection {
         AxisSelection { start, step, len }

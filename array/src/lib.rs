@@ -34,6 +34,7 @@ mod chunking;
 mod coarsen;
 mod cohorts;
 mod complex;
+mod contraction_order;
 mod covariance;
 mod creation;
 mod differences;

@@ -13,8 +13,14 @@ use crate::{
 
 /// The most bytes of decoded elements that a task should work on at once.
 pub const WORKING_SET_BYTES: u64 = 256 << 20;
-/// Partials that are combined at once, over all axes together, unless a reduction says otherwise.
+/// Partials of middling size that are combined at once, over all axes together, unless a reduction says otherwise.
 pub const SPLIT_EVERY: u64 = 8;
+/// As many of such as go along with messages.
+const SMALL_SPLIT_EVERY: u64 = 32;
+const SMALL_PARTIAL_BYTES: u64 = 2 << 10;
+/// As many of large ones.
+const LARGE_SPLIT_EVERY: u64 = 4;
+const LARGE_PARTIAL_BYTES: u64 = 256 << 10;
 /// The most bytes that a task reads of whole axes where a tree would do: beyond, memory costs more than partials.
 const WHOLE_AXES_BYTES: u64 = WORKING_SET_BYTES / 4;
 /// Blocks of the result from which on a reduction in one step keeps the slots busy.
@@ -37,8 +43,8 @@ pub struct Over {
     pub keepdims: bool,
     /// Leave NaN and NaT out, as NumPy's `nansum` and so on.
     pub skipna: bool,
-    /// Partials that are combined at once; at least 2.
-    pub split_every: u64,
+    /// Partials that are combined at once, at least 2; `None` for as many as their size suggests.
+    pub split_every: Option<u64>,
 }
 
 impl Over {
@@ -48,7 +54,7 @@ impl Over {
             axes: None,
             keepdims: false,
             skipna: false,
-            split_every: SPLIT_EVERY,
+            split_every: None,
         }
     }
 
@@ -83,7 +89,32 @@ impl Over {
     /// Combines so many partials at once.
     #[must_use]
     pub fn split_every(self, split_every: u64) -> Self {
-        Self { split_every, ..self }
+        Self {
+            split_every: Some(split_every),
+            ..self
+        }
+    }
+
+    /// How many partials of so many bytes are combined at once.
+    ///
+    /// # Errors
+    /// [`ArrayError::SplitEvery`] below 2.
+    pub(crate) fn fan_in(&self, partial_bytes: u64) -> Result<u64, ArrayError> {
+        match self.split_every {
+            Some(split_every @ ..2) => Err(ArrayError::SplitEvery { split_every }),
+            Some(split_every) => Ok(split_every),
+            None => Ok(fan_in(partial_bytes)),
+        }
+    }
+}
+
+/// How many partials of so many bytes are combined at once: of large ones few, since a task holds all of them; of such as go
+/// along with messages many, since each level of a tree costs a task's time.
+pub(crate) fn fan_in(partial_bytes: u64) -> u64 {
+    match partial_bytes {
+        ..=SMALL_PARTIAL_BYTES => SMALL_SPLIT_EVERY,
+        LARGE_PARTIAL_BYTES.. => LARGE_SPLIT_EVERY,
+        _ => SPLIT_EVERY,
     }
 }
 
@@ -101,23 +132,17 @@ impl Array {
         if self.dtype().kind() == Kind::DateTime && kind == ReduceKind::Mean {
             return mean_of_points(self, over);
         }
-        let Over {
-            keepdims,
-            skipna,
-            split_every,
-            ..
-        } = *over;
+        let Over { keepdims, skipna, .. } = *over;
         let axes = match &over.axes {
             Some(axes) => axis_indices(axes, self.ndim())?,
             None => (0..self.ndim()).collect(),
         };
         let reduction = self.reduction(kind, skipna)?;
-        if split_every < 2 {
-            return Err(ArrayError::SplitEvery { split_every });
-        }
         self.check_not_empty(&reduction, &axes)?;
         let dtype = reduction.result_dtype()?;
         let x = self.for_reduction(&reduction, &axes);
+        let item_bytes = reduction.partial_item_bytes().unwrap_or_default();
+        let split_every = over.fan_in(x.line_len_max(&axes).saturating_mul(item_bytes))?;
         let grid = grid_of(result_axes(&reduction.kind, x.chunks().axes(), &axes, keepdims));
         let op = Op::Reduce(Reduce {
             reduction: Reducing(reduction),
@@ -126,6 +151,14 @@ impl Array {
             split_every,
         });
         Ok(Array::new(op, vec![x], dtype, grid))
+    }
+
+    /// The most elements that a block has at one place of some axes.
+    pub(crate) fn line_len_max(&self, axes: &[usize]) -> u64 {
+        let chunks = self.chunks().axes().iter().enumerate();
+        let free = chunks.filter(|(axis, _)| !axes.contains(axis));
+        free.map(|(_, chunks)| chunks.chunk_max())
+            .fold(1, u64::saturating_mul)
     }
 
     /// Checks what can be checked of a reduction without its axes.

@@ -140,12 +140,11 @@ pub(crate) fn axes(axes: Option<Vec<i64>>) -> Axes {
 }
 
 pub(crate) fn over(axes: Option<Vec<i64>>, keepdims: bool, skipna: bool, split_every: Option<u64>) -> Over {
-    let over = Over::all();
     Over {
         axes,
         keepdims,
         skipna,
-        split_every: split_every.unwrap_or(over.split_every),
+        split_every,
     }
 }
 

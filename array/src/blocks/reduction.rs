@@ -65,8 +65,10 @@ pub fn reduction(array: &Array, functions: &BlockReduction, over: &Over) -> Resu
     };
     let count = |&axis: &usize| array.chunks().axes()[axis].count();
     let counts: Vec<u64> = axes.iter().map(count).collect();
-    functions.check(over, counts.iter().product())?;
-    let last = functions.partials_of(array, &axes, counts, over.split_every);
+    let item_bytes: u64 = functions.partials.iter().map(|dtype| dtype.size_bytes()).sum();
+    let split_every = over.fan_in(array.line_len_max(&axes).saturating_mul(item_bytes))?;
+    functions.check(over, split_every, counts.iter().product())?;
+    let last = functions.partials_of(array, &axes, counts, split_every);
     let mut reaches: Vec<Reach> = (0..array.ndim()).map(Reach::Block).collect();
     axes.iter().for_each(|&axis| reaches[axis] = Reach::Whole);
     let grid = partial_grid(array.chunks(), &axes, &vec![1; axes.len()]);
@@ -81,12 +83,8 @@ pub fn reduction(array: &Array, functions: &BlockReduction, over: &Over) -> Resu
 
 impl BlockReduction {
     /// Looks whether the functions fit each other, for a reduction of so many blocks.
-    fn check(&self, over: &Over, block_count: u64) -> Result<(), ArrayError> {
+    fn check(&self, over: &Over, split_every: u64, block_count: u64) -> Result<(), ArrayError> {
         let misfit = |why: &str| Err(self.chunk.misfit("reduction", why));
-        let split_every = over.split_every;
-        if split_every < 2 {
-            return Err(ArrayError::SplitEvery { split_every });
-        }
         if over.skipna {
             return misfit("whether NaN are left out is what its functions do");
         }

@@ -8,7 +8,7 @@ use graticule_array::{
     where_,
 };
 use graticule_ops::{ArraySource, Grid, OnError, RasterStack, ReduceKind, Resampling};
-use graticule_plan::{ChunkGrid, DType, Key, Plan};
+use graticule_plan::{BlockMap, ChunkGrid, DType, Key, Plan};
 
 /// A stack `(time, band, y, x)` of scenes nobody has looked into, one chunk for each scene and tile, of all bands.
 fn stack(times: u64, bands: u64, side: u64, chunk: u64) -> Array {
@@ -99,14 +99,14 @@ fn blocks(array: &Array) -> Vec<u64> {
 #[test]
 fn months_that_share_no_chunk_are_combined_apart() {
     let sums = |side| blocks_by_month(side, Strategy::Cheapest, ReduceKind::Sum, DType::Float64);
-    assert_eq!(sums(2), [64, 8, 1]);
+    assert_eq!(sums(2), [64, 2, 1]);
     assert_eq!(sums(52), [64, 12, 1]);
 }
 
 /// A partial of a mean is a count and a float64 for each element: here a block has one element of each of its groups.
 #[test]
 fn elements_come_together_where_their_partials_would_be_larger() {
-    assert_eq!(blocks_of_a_climatology(2, Strategy::Cheapest), [64, 8, 1]);
+    assert_eq!(blocks_of_a_climatology(2, Strategy::Cheapest), [64, 2, 1]);
     assert_eq!(blocks_of_a_climatology(37, Strategy::Cheapest), [12, 1]);
 
     let grid = ChunkGrid::regular(&[1460, 180, 360], &[73, 180, 360]).unwrap();
@@ -141,12 +141,45 @@ fn axes_come_together_where_partials_of_all_groups_would_be_much_larger() {
     );
 }
 
+/// Where whole axes would be cut into lines, each of which needs a piece of every chunk.
+#[test]
+fn bands_of_days_come_together_where_whole_axes_are_too_much_for_a_task() {
+    let days: Vec<i32> = (0..3650).map(|day| (day % 365) as i32).collect();
+    let grid = ChunkGrid::regular(&[3650, 361, 720], &[10, 361, 720]).unwrap();
+    let cube = Array::held(Key(7), &grid, DType::Float32);
+    let grouping = Grouping::new([0], days, 365);
+    let means = cube.group_reduce(&grouping, ReduceKind::Mean).unwrap();
+    // Six days of ten years are 60 MiB.
+    assert_eq!(means.chunks().axes()[0].chunk_max(), 6);
+    let lowered = delivered(&[&means]);
+    let [layer] = lowered.plan.layers() else {
+        panic!("{}", lowered.explain())
+    };
+    assert_eq!(&*layer.name, "take+groupby-mean-blockwise");
+    let map = BlockMap::new(&layer.inputs[0].map, &layer.grid, &grid).unwrap();
+    let most = (0..layer.grid.block_count()).map(|block| map.sources(block).len());
+    assert!(most.max().unwrap() <= 20, "two chunks of each year");
+}
+
 /// A task of a combination holds all partials that it combines, and each of them has every group.
 #[test]
-fn large_partials_of_groups_are_combined_four_at_a_time_and_small_ones_eight() {
+fn large_partials_are_combined_four_at_a_time_and_small_ones_eight_and_tiny_ones_thirty_two() {
     // 12 groups of 36 x 36 elements of 16 bytes stay below 256 KiB, those of 37 x 37 do not.
     assert_eq!(blocks_of_a_climatology(36, Strategy::MapReduce), [64, 8, 1]);
     assert_eq!(blocks_of_a_climatology(37, Strategy::MapReduce), [64, 16, 4, 1]);
+    // Of images of float64 that is the image itself, beside its count.
+    let images = |side: u64| {
+        let grid = ChunkGrid::regular(&[64, side, side], &[1, side, side]).unwrap();
+        let sums = Array::held(Key(7), &grid, DType::Float64).sum(&Over::axis(0));
+        blocks(&sums.unwrap())
+    };
+    assert_eq!(images(16), [64, 2, 1]);
+    assert_eq!(images(17), [64, 8, 1]);
+    assert_eq!(images(200), [64, 16, 4, 1]);
+    let asked = Over::axis(0).split_every(16);
+    let grid = ChunkGrid::regular(&[64, 200], &[1, 200]).unwrap();
+    let sums = Array::held(Key(7), &grid, DType::Float64).sum(&asked);
+    assert_eq!(blocks(&sums.unwrap()), [64, 4, 1]);
 }
 
 #[test]

@@ -469,7 +469,7 @@ proptest! {
         let case = integers(&mut random, &[&shape]);
         let x = &case.values[0];
         let (mut over, text) = crate::compose::over(&mut random, x, false);
-        over.split_every = 2 + random.below(4) as u64;
+        over.split_every = Some(2 + random.below(4) as u64);
         over.skipna = false;
         let functions = BlockReduction::new(function("sums"), function("mean"), DType::Float64)
             .combine(function("sums"))
@@ -568,7 +568,7 @@ fn what_does_not_fit_is_refused_by_name() {
         &x,
         &functions,
         &Over {
-            split_every: 2,
+            split_every: Some(2),
             ..Over::all()
         },
     );
