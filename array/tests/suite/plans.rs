@@ -144,7 +144,7 @@ fn axes_come_together_where_partials_of_all_groups_would_be_much_larger() {
 /// Where whole axes would be cut into lines, each of which needs a piece of every chunk.
 #[test]
 fn bands_of_days_come_together_where_whole_axes_are_too_much_for_a_task() {
-    let days: Vec<i32> = (0..3650).map(|day| (day % 365) as i32).collect();
+    let days: Vec<i32> = (0..3650).map(|day| day % 365).collect();
     let grid = ChunkGrid::regular(&[3650, 361, 720], &[10, 361, 720]).unwrap();
     let cube = Array::held(Key(7), &grid, DType::Float32);
     let grouping = Grouping::new([0], days, 365);
