@@ -1,8 +1,8 @@
 //! Kept, spilled or made again: what a worker that is short of memory drops instead of spilling it.
 //!
 //! A chunk that needs nothing to be made, as what is read or generated, need not outlive the memory for it. If making it
-//! again takes less of the worker's time than its disk would, and nobody needs it now, it is let go: its task counts as never
-//! run, and a walk that comes to it demands it again. Tasks that wait for something else beside it (an anomaly for the mean)
+//! again, for each task that is still to read it, takes less of the worker's time than its disk would, and nobody needs it
+//! now, it is let go: its task counts as never run, and a walk that comes to it demands it again. Tasks that wait for something else beside it (an anomaly for the mean)
 //! ask for it when that is there. So the chunks that are needed last are let go first, which are those of the highest blocks,
 //! since walks come to them in order.
 
@@ -14,8 +14,8 @@ use super::{
 };
 use crate::{BlockRun, ToWorker};
 
-/// The most chunks that are looked at for one answer.
-const LOOKED_AT_MAX: usize = 1 << 14;
+/// The most chunks, and tasks that are to read them, that are looked at for one answer.
+const LOOKED_AT_MAX: u64 = 1 << 16;
 /// The most inputs of a task that are looked through for one that it waits for.
 const INPUTS_MAX: u64 = 64;
 
@@ -47,10 +47,15 @@ impl Scheduler {
                     return chosen;
                 }
                 let id = ChunkId { job, layer, block };
-                if chunk.costs_more_on_disk(make_us, disk_bytes_per_s)
-                    && chunk.holders.are_only(worker)
-                    && !self.is_needed_now(id)
-                {
+                let may_be_cheaper = chunk.costs_more_on_disk(make_us, disk_bytes_per_s);
+                if !may_be_cheaper || !chunk.holders.are_only(worker) {
+                    continue;
+                }
+                // Tasks of a rechunk come to it one after another, and find it gone each time: of what was written they read
+                // their parts.
+                let Some(uses) = self.uses_later(id) else { continue };
+                looked_at += uses;
+                if chunk.costs_more_on_disk(make_us.saturating_mul(uses), disk_bytes_per_s) {
                     bytes += chunk.bytes;
                     chosen.push(id);
                 }
@@ -71,20 +76,21 @@ impl Scheduler {
             .collect()
     }
 
-    /// Whether the chunk is not to be let go: it is being copied, or a demanded task needs it that does not wait for something
-    /// else that takes longer.
-    fn is_needed_now(&self, chunk: ChunkId) -> bool {
+    /// Tasks that are still to read a chunk, each maybe at another time; `None` if it is not to be let go: it is being copied,
+    /// or a demanded task needs it that does not wait for something else that takes longer.
+    fn uses_later(&self, chunk: ChunkId) -> Option<u64> {
         let is_fresh = self.layer(chunk.job, chunk.layer).latest_attempt(chunk.block) == 1;
         let careless = self.sabotage == Sabotage::LetGoAwaited;
-        let mut is_needed = self.is_being_copied(chunk);
+        let (mut is_needed, mut uses) = (self.is_being_copied(chunk), 0);
         self.each_dependent(chunk, |task| {
+            uses += u64::from(!self.layer(task.job, task.layer).finished.contains(task.block));
             if let Some(record) = self.task(task) {
                 let waits = matches!(record.state, TaskState::Waiting { .. });
                 // Once only, or two inputs could be let go in turn without end.
                 is_needed |= !(careless || waits && is_fresh && self.waits_for_more(task));
             }
         });
-        is_needed
+        (!is_needed).then_some(uses)
     }
 
     /// Whether a waiting task misses something that needs other chunks itself, so that what it has is in its way for longer.

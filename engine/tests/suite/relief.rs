@@ -5,7 +5,7 @@ use graticule_engine::{
     ToScheduler,
     scheduler::{Event, JobEvent, Observation},
 };
-use graticule_plan::{Key, Plan, TaskId, WorkerId};
+use graticule_plan::{AxisWindow, Input, InputMap, Key, LayerId, Plan, Source, TaskId, WorkerId};
 
 /// What each task takes, so long that workers have few at hand.
 const TASK_US: u64 = 100_000;
@@ -22,6 +22,21 @@ fn slow_cluster(count: usize) -> (Cluster, Vec<WorkerId>) {
 
 fn anomaly(count: u64) -> Plan {
     Plans::default().anomaly(count).deliver().plan()
+}
+
+/// Several arrays that are each made of the same array and its total.
+fn anomalies(count: u64, readers: usize) -> Plan {
+    let mut plans = Plans::default().anomaly(count).deliver();
+    for _ in 1..readers {
+        let windows = [(0, AxisWindow::Aligned { out_axis: 0 }), (2, AxisWindow::All)];
+        let inputs = windows.map(|(layer, window)| Input {
+            source: Source::Layer(LayerId(layer)),
+            map: InputMap::Product(vec![window]),
+        });
+        plans.layer("other", count, inputs.to_vec(), |_| {});
+        plans = plans.deliver();
+    }
+    plans.plan()
 }
 
 /// Runs the job until all is there that the total needs; returns what made which chunk of the array, and the total's lease.
@@ -106,6 +121,20 @@ fn what_costs_more_to_make_than_to_spill_is_kept() {
     until_total(&mut cluster, &workers);
     assert_eq!(is_short(&mut cluster, workers[0], 1 << 30, QUICK), []);
     assert_eq!(cluster.scheduler.let_go_count(), 0);
+}
+
+#[test]
+fn what_many_are_still_to_read_is_kept_if_making_it_for_each_takes_longer_than_the_disk() {
+    let let_go = |readers: usize| {
+        let (mut cluster, workers) = slow_cluster(1);
+        cluster.submit(anomalies(4, readers));
+        until_total(&mut cluster, &workers);
+        is_short(&mut cluster, workers[0], 1 << 30, SLOW).len()
+    };
+    // The disk takes as long as ten times making it.
+    assert_eq!(let_go(1), 4);
+    assert_eq!(let_go(9), 4);
+    assert_eq!(let_go(11), 0);
 }
 
 #[test]
