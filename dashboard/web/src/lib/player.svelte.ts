@@ -1,6 +1,7 @@
 import type { CommunicationTold, InsightsTold, MoveSpan, TimelineHead, TimelineSums } from './ask';
 import { CellStore, workerOfCell, CELL_AGAIN } from './cells';
-import { FilmError, firstAbove, readTasks, unpackFilm, type FilmHead, type FilmLane, type FilmTasks } from './film';
+import { firstAbove, readTasks, unpackFilm, type FilmHead, type FilmLane, type FilmTasks } from './film';
+import { FilmError } from './filmerror';
 import { filmSums, filmTasks, filmTile, wireOf } from './filmtiles';
 import { FilmTopics } from './filmtopics';
 import { drawnFromStream, type BlockLink, type BlockStory, type DrawnTask, type Key, type Outline, type StreamWire } from './frame';
