@@ -3,7 +3,7 @@ import { FilmError } from './filmerror';
 import type { TopicPlaces } from './filmtopics';
 import { FORMAT_VERSION, type Frame, type Key, type Outline } from './frame';
 
-export const FILM_VERSION = 2;
+export const FILM_VERSION = 3;
 
 /** Bytes of a film that is unpacked: beyond that it is not one of ours. */
 const FILM_BYTES_MAX = 1 << 30;

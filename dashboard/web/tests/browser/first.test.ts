@@ -67,8 +67,8 @@ it('a page says what goes on soon after it is opened', async () => {
   expect(ours.requests).toBeLessThanOrEqual(REQUEST_COUNT_MAX);
   expect(ours.bytes).toBeLessThan(BYTES_MAX);
   expect(ours.ms).toBeLessThan(2_000);
-  const onTimeline = await measured('Timeline', `${url}#/timeline`, '[data-testid=shown]');
+  const onLogs = await measured('Logs', `${url}#/logs`, '[data-testid=log-line]');
   // Its part, what parts share, and what it asks for; the other parts come later.
-  expect(onTimeline.bytes).toBeLessThan(150_000);
+  expect(onLogs.bytes).toBeLessThan(150_000);
   if (peer) await measured('the other', peer, 'canvas');
 });
