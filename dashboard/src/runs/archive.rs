@@ -171,7 +171,8 @@ impl Archive {
             began_unix_ms: self.began_unix_ms,
             span_us: self.span_us,
             workers: self.workers.clone(),
-            scaling: self.scaling.clone(),
+            // Files of the first version have neither.
+            scaling: self.scaling.clone().filter(|_| self.lines.is_some()),
             jobs: tapes.iter().map(JobJson::of).collect(),
         };
         let head = serde_json::to_vec(&head).expect("records are plain JSON");
