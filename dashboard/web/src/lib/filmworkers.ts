@@ -34,7 +34,7 @@ export interface Shown {
   at_us: number;
   /** The steps until then: when they are, how the tables were, and what was held. */
   steps: { at_us: number; view: View; held: readonly HeldWire[] }[];
-  /** How long a step is. */
+  /** How long a step is, in whole microseconds. */
   step_us: number;
   names: readonly HolderName[];
   scaling: FilmScaling | null;
@@ -125,10 +125,12 @@ function holdersOf({ view, names }: Shown, held: readonly HeldWire[]): Holder[] 
 }
 
 /** Bytes that operations held at each of some steps, those that held most first. */
-function operationsOf(steps: Shown['steps'], names: readonly HolderName[]): OperationMemory[] {
+function operationsOf(steps: Shown['steps'], step_us: number, names: readonly HolderName[]): OperationMemory[] {
   const nameOf = new Map(names.map((it) => [it.layer, it.name]));
   const series = new Map<string, [number, number][]>();
-  for (const { at_us, held } of steps) {
+  for (const { at_us: told_us, held } of steps) {
+    // In even steps, which the picture is drawn in.
+    const at_us = Math.round(told_us / step_us) * step_us;
     for (const [layer, , , bytes] of held) {
       const name = nameOf.get(layer);
       if (name === undefined) continue;
@@ -140,6 +142,9 @@ function operationsOf(steps: Shown['steps'], names: readonly HolderName[]): Oper
     }
   }
   const most = (it: OperationMemory) => it.points.reduce((all, [, bytes]) => Math.max(all, bytes), 0);
+  // What is held no more is known not to be.
+  const last_us = Math.round((steps.at(-1)?.at_us ?? 0) / step_us) * step_us;
+  for (const points of series.values()) if (points.at(-1)![0] < last_us) points.push([last_us, 0]);
   const told = [...series].map(([name, points]) => ({ name, points }));
   return told.sort((a, b) => most(b) - most(a)).slice(0, MEMORY_OPERATION_COUNT_MAX);
 }
@@ -174,7 +179,7 @@ export function filmMemory(shown: Shown, level: number): MemoryTold {
     limits,
     workers: workers.slice(0, MEMORY_WORKER_COUNT_MAX),
     workers_left_out: Math.max(0, workers.length - MEMORY_WORKER_COUNT_MAX),
-    operations: operationsOf(steps, shown.names),
+    operations: operationsOf(steps, shown.step_us, shown.names),
     holders: holders.slice(0, HOLDER_COUNT_MAX),
     holders_left_out: Math.max(0, holders.length - HOLDER_COUNT_MAX),
     held,

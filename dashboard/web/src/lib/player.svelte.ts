@@ -109,7 +109,7 @@ export class Player implements Watched, Playing {
       view: this.#viewAt(this.at_us),
       at_us: this.at_us,
       steps: times.map((at_us, step) => ({ at_us, view: this.#viewOfStep(step), held: this.#topics?.held(step) ?? [] })),
-      step_us: Math.max(1, this.span_us / Math.max(1, this.head.steps_us.length - 1)),
+      step_us: Math.max(1, Math.floor(this.span_us / Math.max(1, this.head.steps_us.length - 1))),
       names: this.#topics?.names() ?? [],
       scaling: this.#topics?.scaling(last) ?? null,
     };
