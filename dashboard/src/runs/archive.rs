@@ -423,7 +423,7 @@ fn is_sound_drop(dropped: &Dropped) -> bool {
     is_sound(dropped.at_ms) && is_sound(dropped.first.block) && is_sound(dropped.count)
 }
 
-fn is_sound_scaling(told: &Vec<(u64, Record)>) -> bool {
+fn is_sound_scaling(told: &[(u64, Record)]) -> bool {
     let is_of_it = |record: &Record| {
         matches!(
             record,

@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{Record, ScaleDecision};
 
-fn decided(wanted: u32, start: u32) -> Record {
+pub(super) fn decided(wanted: u32, start: u32) -> Record {
     Record::ScaleDecided(ScaleDecision {
         wanted,
         min: 1,

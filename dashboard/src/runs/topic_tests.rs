@@ -284,6 +284,10 @@ fn a_task_takes_at_most_eight_bytes_with_what_was_moved_and_logged() {
                 Some(1),
             ));
         }
+        for at in 0..3_000u64 {
+            let decision = super::scaling_tests::decided(3 + (at % 5) as u32, (at % 3) as u32);
+            records.push((at * 1_700, decision));
+        }
         records.sort_by_key(|(at_us, _)| *at_us);
         let (_, recorder) = watched(&records);
         let archive = recorder.archive(1, u64::MAX).expect("it is kept");
