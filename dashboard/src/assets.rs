@@ -1,4 +1,8 @@
-use std::{io::Write, sync::OnceLock};
+use std::{
+    borrow::Cow,
+    io::Write,
+    sync::{LazyLock, OnceLock},
+};
 
 use axum::{
     Router,
@@ -19,7 +23,7 @@ pub(crate) struct Asset {
     /// Its media type.
     pub(crate) content_type: &'static str,
     /// Its content.
-    pub(crate) content: &'static [u8],
+    pub(crate) content: Cow<'static, [u8]>,
     compressed: OnceLock<Option<Bytes>>,
 }
 
@@ -28,22 +32,63 @@ macro_rules! assets {
         [$(Asset {
             path: $path,
             content_type: $content_type,
-            content: include_bytes!(concat!("../web/dist/", $path)),
+            content: Cow::Borrowed(include_bytes!(concat!("../web/dist/", $path))),
             compressed: OnceLock::new(),
         }),+]
     };
 }
 
 /// All files. Their names are stable, so this list changes only when a file is added.
-pub(crate) static ASSETS: [Asset; 7] = assets! {
+pub(crate) static ASSETS: [Asset; 21] = assets! {
     "index.html": "text/html; charset=utf-8",
     "assets/app.js": "text/javascript; charset=utf-8",
+    "assets/Arrays.js": "text/javascript; charset=utf-8",
+    "assets/Communication.js": "text/javascript; charset=utf-8",
+    "assets/Expression.js": "text/javascript; charset=utf-8",
+    "assets/Insights.js": "text/javascript; charset=utf-8",
+    "assets/Logs.js": "text/javascript; charset=utf-8",
+    "assets/Memory.js": "text/javascript; charset=utf-8",
+    "assets/Runs.js": "text/javascript; charset=utf-8",
+    "assets/Scaling.js": "text/javascript; charset=utf-8",
+    "assets/Task.js": "text/javascript; charset=utf-8",
+    "assets/Timeline.js": "text/javascript; charset=utf-8",
+    "assets/Worker.js": "text/javascript; charset=utf-8",
+    "assets/Workers.js": "text/javascript; charset=utf-8",
+    "assets/replaying.js": "text/javascript; charset=utf-8",
+    "assets/shared.js": "text/javascript; charset=utf-8",
     "assets/app.css": "text/css; charset=utf-8",
     "assets/ibm-plex-sans-latin-400-normal.woff2": "font/woff2",
     "assets/ibm-plex-sans-latin-600-normal.woff2": "font/woff2",
     "assets/mark.svg": "image/svg+xml",
     "assets/plex-licence.txt": "text/plain; charset=utf-8",
 };
+
+/// The script of reports, which has all parts of the page in one. It is not served.
+pub(crate) const REPORT_SCRIPT: &str = include_str!("../web/dist/assets/report.js");
+
+/// Digits of a build's name.
+const BUILD_LEN: usize = 16;
+
+/// What the files of this build are called together: it stands in their addresses, so that a page which is open never
+/// gets a part of another build, and browsers keep what they have.
+static BUILD: LazyLock<String> = LazyLock::new(|| {
+    let digests: String = ASSETS.iter().map(Asset::etag).collect();
+    let mut name = Digest::of(digests.as_bytes()).to_string();
+    name.truncate(BUILD_LEN);
+    name
+});
+
+/// The page itself, which names the files of this build.
+static PAGE: LazyLock<Option<Asset>> = LazyLock::new(|| {
+    let page = find("index.html")?;
+    let text = String::from_utf8_lossy(&page.content).replace("./assets/", &format!("./assets/{}/", *BUILD));
+    Some(Asset {
+        path: page.path,
+        content_type: page.content_type,
+        content: Cow::Owned(text.into_bytes()),
+        compressed: OnceLock::new(),
+    })
+});
 
 /// The asset at `path`.
 pub(crate) fn find(path: &str) -> Option<&'static Asset> {
@@ -58,21 +103,39 @@ pub(crate) fn routes<S: Clone + Send + Sync + 'static>() -> Router<S> {
 }
 
 async fn page(headers: HeaderMap) -> Response {
-    match find("index.html") {
-        Some(asset) => serve_asset(asset, &headers),
+    match &*PAGE {
+        Some(asset) => serve_asset(asset, ASKED_ANEW, &headers),
         None => StatusCode::NOT_FOUND.into_response(),
     }
 }
 
 async fn asset(Path(path): Path<String>, headers: HeaderMap) -> Response {
-    match find(&format!("assets/{path}")) {
-        Some(asset) => serve_asset(asset, &headers),
-        None => (StatusCode::NOT_FOUND, "no such file\n").into_response(),
+    let (name, caching) = match path.split_once('/') {
+        Some((build, name)) if build == *BUILD => (name, KEPT),
+        Some(_) => return gone(),
+        None => (&*path, ASKED_ANEW),
+    };
+    match find(&format!("assets/{name}")) {
+        Some(asset) => serve_asset(asset, caching, &headers),
+        None => (StatusCode::NOT_FOUND, ASKED_ANEW_HEADER, "no such file\n").into_response(),
     }
 }
 
-/// Names are stable, so a browser asks each time and is told by the tag that it has the file already.
-fn serve_asset(asset: &'static Asset, headers: &HeaderMap) -> Response {
+/// A file of another build, for a page that was opened before the scheduler was replaced.
+fn gone() -> Response {
+    let told = "this file belongs to another release than the one that runs: reload the page\n";
+    (StatusCode::NOT_FOUND, ASKED_ANEW_HEADER, told).into_response()
+}
+
+/// A browser asks each time, and is told by the tag that it has the file already.
+const ASKED_ANEW: &str = "no-cache";
+
+const ASKED_ANEW_HEADER: [(header::HeaderName, &str); 1] = [(header::CACHE_CONTROL, ASKED_ANEW)];
+
+/// What is at an address that names its build never changes.
+const KEPT: &str = "public, max-age=31536000, immutable";
+
+fn serve_asset(asset: &'static Asset, caching: &str, headers: &HeaderMap) -> Response {
     let text_of = |name| headers.get(name).and_then(|value| value.to_str().ok());
     let takes_gzip = text_of(header::ACCEPT_ENCODING).is_some_and(accepts_gzip);
     let compressed = asset.compressed().filter(|_| takes_gzip);
@@ -82,7 +145,7 @@ fn serve_asset(asset: &'static Asset, headers: &HeaderMap) -> Response {
     };
     let caching = [
         (header::ETAG, etag.clone()),
-        (header::CACHE_CONTROL, "no-cache".to_owned()),
+        (header::CACHE_CONTROL, caching.to_owned()),
         (header::VARY, "Accept-Encoding".to_owned()),
     ];
     if text_of(header::IF_NONE_MATCH).is_some_and(|tags| {
@@ -94,7 +157,7 @@ fn serve_asset(asset: &'static Asset, headers: &HeaderMap) -> Response {
     let kind = [(header::CONTENT_TYPE, asset.content_type)];
     match compressed {
         Some(content) => (caching, kind, [(header::CONTENT_ENCODING, "gzip")], content).into_response(),
-        None => (caching, kind, asset.content).into_response(),
+        None => (caching, kind, &*asset.content).into_response(),
     }
 }
 
@@ -116,7 +179,7 @@ impl Asset {
     pub(crate) fn compressed(&self) -> Option<Bytes> {
         let made = self.compressed.get_or_init(|| {
             let mut encoder = GzEncoder::new(Vec::new(), Compression::best());
-            encoder.write_all(self.content).ok()?;
+            encoder.write_all(&self.content).ok()?;
             let made = encoder.finish().ok()?;
             (made.len() < self.content.len()).then(|| made.into())
         });
@@ -125,7 +188,7 @@ impl Asset {
 
     /// The entity tag of the content.
     pub(crate) fn etag(&self) -> String {
-        format!("\"{}\"", Digest::of(self.content))
+        format!("\"{}\"", Digest::of(&self.content))
     }
 }
 
@@ -136,7 +199,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_built_file_is_embedded_and_the_page_stays_small() {
+    fn every_built_file_is_embedded_and_what_comes_at_once_stays_small() {
         let dist = FilePath::new(env!("CARGO_MANIFEST_DIR")).join("web/dist");
         let names = |folder: &str| -> Vec<String> {
             fs::read_dir(dist.join(folder))
@@ -147,10 +210,20 @@ mod tests {
                 .collect()
         };
         let built: BTreeSet<String> = names("").into_iter().chain(names("assets/")).collect();
-        let embedded: BTreeSet<String> = ASSETS.iter().map(|asset| asset.path.to_owned()).collect();
+        let served = ASSETS.iter().map(|asset| asset.path.to_owned());
+        let embedded: BTreeSet<String> = served.chain(["assets/report.js".to_owned()]).collect();
         assert_eq!(built, embedded);
         let travelling = |asset: &Asset| asset.compressed().map_or(asset.content.len(), |made| made.len());
-        let bytes: usize = ASSETS.iter().map(travelling).sum();
-        assert!(bytes <= 150_000, "{bytes}");
+        let is_part = |asset: &&Asset| asset.path.ends_with(".js") && !asset.path.ends_with("app.js");
+        let (parts, first): (Vec<&Asset>, Vec<&Asset>) = ASSETS.iter().partition(is_part);
+        let bytes: usize = first.into_iter().map(travelling).sum();
+        assert!(bytes <= 110_000, "{bytes}");
+        for part in &parts {
+            let bytes = travelling(part);
+            assert!(bytes <= 15_000, "{} has {bytes}", part.path);
+        }
+        // So that a script which needs none of them at once is not held back by them.
+        let app = String::from_utf8_lossy(&find("assets/app.js").expect("it is there").content).into_owned();
+        assert!(!app.contains("from\"./") && parts.len() > 2);
     }
 }

@@ -333,6 +333,11 @@ impl HubState {
             {
                 recorder.queued(finished, span_us);
             }
+            if let Record::TaskFailed { task, attempt, .. } = &record
+                && let Some(attempted) = aggregator.attempted(at_us, *task, *attempt)
+            {
+                recorder.attempted(&attempted);
+            }
             recorder.take(at_us, &record);
             aggregator.apply(at_us, record);
         });

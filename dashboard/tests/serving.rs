@@ -211,6 +211,39 @@ async fn the_page_comes_with_its_type_its_policy_and_a_tag_that_saves_the_second
 }
 
 #[tokio::test]
+async fn files_of_this_build_are_kept_and_those_of_another_are_refused() {
+    let (_feed, handle) = start().await;
+    let page = fetch(&handle, "/", "").await;
+    assert!(
+        page.contains("cache-control: no-cache"),
+        "the page is asked for anew"
+    );
+    let (_, rest) = page.split_once("src=\"./assets/").expect("a script");
+    let (build, _) = rest.split_once("/app.js\"").expect("the build before its name");
+    for part in [
+        "app.js",
+        "app.css",
+        "Timeline.js",
+        "ibm-plex-sans-latin-400-normal.woff2",
+    ] {
+        let kept = fetch(&handle, &format!("/assets/{build}/{part}"), "").await;
+        assert!(
+            kept.starts_with("HTTP/1.1 200") && kept.contains("immutable"),
+            "{part}: {kept}"
+        );
+    }
+    let other = fetch(&handle, "/assets/0123456789abcdef/Timeline.js", "").await;
+    assert!(
+        other.starts_with("HTTP/1.1 404") && other.contains("reload the page"),
+        "{other}"
+    );
+    assert!(!other.contains("immutable"), "{other}");
+    let report = fetch(&handle, &format!("/assets/{build}/report.js"), "").await;
+    assert!(report.starts_with("HTTP/1.1 404"), "it is for reports alone");
+    handle.shutdown().await;
+}
+
+#[tokio::test]
 async fn a_name_that_points_at_loopback_is_turned_away() {
     let (_feed, handle) = start().await;
     let request = "GET /api/snapshot HTTP/1.1\r\nHost: evil.example\r\nConnection: close\r\n\r\n";

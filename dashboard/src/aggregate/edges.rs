@@ -269,7 +269,7 @@ impl Aggregator {
     }
 
     /// What is known of an attempt that ends at `at_us` without having made anything.
-    fn attempted(&self, at_us: u64, task: TaskId, attempt: u32) -> Option<TaskFinished> {
+    pub(crate) fn attempted(&self, at_us: u64, task: TaskId, attempt: u32) -> Option<TaskFinished> {
         let worker = self
             .active
             .find(task)

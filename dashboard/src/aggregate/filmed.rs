@@ -1,16 +1,34 @@
 //! What a film of a run takes from the tables beside the frames.
 
+use std::{cmp::Reverse, collections::BTreeMap};
+
 use graticule_plan::{BlockMap, WorkerId};
 use serde::Serialize;
 
 use super::{
-    Aggregator, LineRow,
+    Aggregator, HolderName, LineRow, ScalingStory,
     frame::{RowKey, StreamTask},
+    lives::LifeEvent,
     tiles::ALL_LANES,
 };
 
 /// Runs of neighbouring blocks, each its first block and length, that a task reads of one array.
 pub(crate) type BlockRuns = Vec<(u64, u64)>;
+
+/// Rows of what is held at one moment of a film; those with the fewest bytes beyond them are added up by layer.
+const HELD_ROW_COUNT_MAX: usize = 4_096;
+
+/// Chunks that are held: of which layer, made by whom (if that is told), how many, their bytes, and how many went to disk.
+pub(crate) type HeldRow = (RowKey, Option<RowKey>, u64, u64, u64);
+
+/// How workers came and went until a moment of a film.
+#[derive(Debug, Serialize)]
+pub(crate) struct FilmScaling {
+    /// Its moment is told by whoever shows it, so that two between which nothing happened are the same.
+    story: ScalingStory,
+    /// What happened to each worker.
+    events: Vec<(RowKey, Vec<LifeEvent>)>,
+}
 
 /// All lines of a film, in the order in which they came.
 #[derive(Debug, Serialize)]
@@ -45,6 +63,47 @@ impl Aggregator {
             lines: self.line_rows(),
             forgotten,
             lost: self.lines.lost(),
+        }
+    }
+
+    /// What is held, the most bytes first.
+    pub(crate) fn film_held(&self) -> Vec<HeldRow> {
+        let mut rows: Vec<HeldRow> = Vec::new();
+        for (_, layer) in self.holding_layers() {
+            let by_worker = layer.words.held().by_worker(layer.chunk_bytes());
+            rows.extend(
+                by_worker
+                    .into_iter()
+                    .map(|(worker, sum)| (layer.key, worker, sum.chunks, sum.bytes, sum.spilled)),
+            );
+        }
+        rows.sort_by_key(|row| (Reverse(row.3), row.0, row.1));
+        let mut rest: BTreeMap<RowKey, HeldRow> = BTreeMap::new();
+        for (layer, _, chunks, bytes, spilled) in rows.drain(rows.len().min(HELD_ROW_COUNT_MAX)..) {
+            let sum = rest.entry(layer).or_insert((layer, None, 0, 0, 0));
+            sum.2 += chunks;
+            sum.3 = sum.3.saturating_add(bytes);
+            sum.4 += spilled;
+        }
+        rows.extend(rest.into_values());
+        rows
+    }
+
+    /// The names of all layers, by which holders are told.
+    pub(crate) fn film_names(&self) -> Vec<HolderName> {
+        let jobs = self.jobs.values();
+        jobs.flat_map(|job| job.layers.values().map(|layer| HolderName::of(job, layer)))
+            .collect()
+    }
+
+    /// How workers came and went until now.
+    pub(crate) fn film_scaling(&self) -> FilmScaling {
+        let workers = self.workers.values();
+        FilmScaling {
+            story: self.scaling_story(0),
+            events: workers
+                .map(|table| (table.key, self.life_events(table)))
+                .collect(),
         }
     }
 

@@ -59,7 +59,7 @@ impl Scaling {
         }
         let mut before: Option<ScaleDecision> = None;
         self.decisions.retain(|_, it| {
-            let is_kept = before.as_ref().is_none_or(|before| is_news(before, it));
+            let is_kept = before.as_ref().is_none_or(|before| it.is_news_after(before));
             before = Some(it.clone());
             is_kept
         });
@@ -100,7 +100,7 @@ impl Scaling {
     pub(super) fn decisions(&self) -> impl Iterator<Item = (u64, &ScaleDecision)> {
         let mut before: Option<&ScaleDecision> = None;
         self.decisions.iter().filter_map(move |(at_us, it)| {
-            let is_kept = before.is_none_or(|before| is_news(before, it));
+            let is_kept = before.is_none_or(|before| it.is_news_after(before));
             before = Some(it);
             is_kept.then_some((*at_us, it))
         })
@@ -119,9 +119,12 @@ impl Scaling {
     }
 }
 
-fn is_news(before: &ScaleDecision, it: &ScaleDecision) -> bool {
-    let acts = it.start > 0 || it.stay > 0 || it.retire > 0;
-    acts || (it.wanted, it.min, it.max) != (before.wanted, before.min, before.max)
+impl ScaleDecision {
+    /// Whether it does something, or wants another number than the one before it.
+    pub(crate) fn is_news_after(&self, before: &Self) -> bool {
+        let acts = self.start > 0 || self.stay > 0 || self.retire > 0;
+        acts || (self.wanted, self.min, self.max) != (before.wanted, before.min, before.max)
+    }
 }
 
 #[cfg(test)]

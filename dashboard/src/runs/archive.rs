@@ -6,7 +6,8 @@
 //!           of drops, and what was moved for it
 //! ```
 //!
-//! The first version has neither lines nor what was moved.
+//! The first version has neither lines nor what was moved, the second no decisions on the number of workers in its head and no
+//! beginnings of attempts that failed among a job's records.
 
 use std::sync::Arc;
 
@@ -26,10 +27,16 @@ use crate::{
 };
 
 /// The version of the archive's format; those before it are read too.
-pub const ARCHIVE_VERSION: u32 = 2;
+pub const ARCHIVE_VERSION: u32 = 3;
 
 /// The first version that has log lines, and what was moved.
 const TOPICS_VERSION: u32 = 2;
+
+/// The first version that has decisions on the number of workers, and when attempts began that failed.
+const SCALING_VERSION: u32 = 3;
+
+/// Decisions on the number of workers, and what was done about it, that are kept; the oldest make room.
+pub(super) const SCALING_RECORD_COUNT_MAX: usize = 2_048;
 
 /// Bytes that an archive's file may have.
 pub const ARCHIVE_BYTES_MAX: usize = 1 << 30;
@@ -96,6 +103,8 @@ pub struct Archive {
     /// The span of time that it covers, in microseconds since the cluster's start.
     pub span_us: (u64, u64),
     pub(super) workers: Vec<(u64, Record)>,
+    /// Decisions on the number of workers and what was done about it; `None` if a release recorded it that did not keep them.
+    pub(super) scaling: Option<Vec<(u64, Record)>>,
     pub(super) statuses: Vec<Status>,
     /// `None` if it was recorded by a release that kept neither them nor what was moved.
     pub(super) lines: Option<Arc<RunLines>>,
@@ -108,6 +117,8 @@ struct HeadJson {
     began_unix_ms: u64,
     span_us: (u64, u64),
     workers: Vec<(u64, Record)>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    scaling: Option<Vec<(u64, Record)>>,
     jobs: Vec<JobJson>,
 }
 
@@ -160,6 +171,8 @@ impl Archive {
             began_unix_ms: self.began_unix_ms,
             span_us: self.span_us,
             workers: self.workers.clone(),
+            // Files of the first version have neither.
+            scaling: self.scaling.clone().filter(|_| self.lines.is_some()),
             jobs: tapes.iter().map(JobJson::of).collect(),
         };
         let head = serde_json::to_vec(&head).expect("records are plain JSON");
@@ -170,7 +183,10 @@ impl Archive {
         let version = if let Some(lines) = &self.lines {
             let lines = serde_json::to_vec(&**lines).expect("lines are plain JSON");
             columns::put(&mut body, &deflated(&lines));
-            ARCHIVE_VERSION
+            match self.scaling {
+                Some(_) => ARCHIVE_VERSION,
+                None => SCALING_VERSION - 1,
+            }
         } else {
             TOPICS_VERSION - 1
         };
@@ -233,6 +249,11 @@ impl Archive {
             tape.moves.read().ok_or(damaged("what was moved for a job"))?;
             jobs.push(tape);
         }
+        if head.scaling.is_some() != (version >= SCALING_VERSION)
+            || !head.scaling.iter().all(|told| is_sound_scaling(told))
+        {
+            return Err(damaged("the decisions on the number of workers"));
+        }
         let times = head.workers.iter().map(|(at_us, _)| *at_us);
         let mut times = times.chain([head.began_unix_ms, head.span_us.0, head.span_us.1]);
         if !times.all(is_sound) || !statuses.iter().all(is_sound_status) {
@@ -246,6 +267,7 @@ impl Archive {
             began_unix_ms: head.began_unix_ms,
             span_us: head.span_us,
             workers: head.workers,
+            scaling: head.scaling,
             statuses,
             lines,
             jobs,
@@ -399,6 +421,20 @@ fn is_sound_task((at_us, task): &Ended) -> bool {
 
 fn is_sound_drop(dropped: &Dropped) -> bool {
     is_sound(dropped.at_ms) && is_sound(dropped.first.block) && is_sound(dropped.count)
+}
+
+fn is_sound_scaling(told: &[(u64, Record)]) -> bool {
+    let is_of_it = |record: &Record| {
+        matches!(
+            record,
+            Record::WorkerRetiring { .. }
+                | Record::WorkerStays { .. }
+                | Record::WorkerStarting { .. }
+                | Record::WorkerStartFailed { .. }
+                | Record::ScaleDecided(_)
+        )
+    };
+    told.len() <= SCALING_RECORD_COUNT_MAX && told.iter().all(|(at_us, it)| is_sound(*at_us) && is_of_it(it))
 }
 
 fn is_sound_status((at_us, _, status): &Status) -> bool {

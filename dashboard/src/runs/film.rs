@@ -27,7 +27,7 @@ use crate::{
 };
 
 /// The version of the film's format.
-pub const FILM_VERSION: u32 = 2;
+pub const FILM_VERSION: u32 = 3;
 
 /// Steps of a film beside its beginning.
 pub const FILM_STEP_COUNT: u64 = 160;
@@ -90,6 +90,7 @@ impl Archive {
     fn timed(&self) -> (Vec<(u64, Record)>, Vec<Waited>) {
         let base = self.span_us.0;
         let mut timed: Vec<(u64, Record)> = self.workers.clone();
+        timed.extend(self.scaling.iter().flatten().cloned());
         timed.extend(self.statuses.iter().map(|(at_us, worker, status)| {
             let record = Record::WorkerStatus {
                 worker: *worker,
@@ -169,7 +170,10 @@ impl Studio {
         }
         let (timed, waited) = archive.timed();
         let mut timed = timed.into_iter();
-        let topics = archive.lines.as_ref().map(|_| Topics::new(steps_us.len() - 1));
+        let topics = archive
+            .lines
+            .as_ref()
+            .map(|_| Topics::new(steps_us.len() - 1, archive.scaling.is_some()));
         Self {
             aggregator: Aggregator::for_film(archive.lost_moves()),
             publisher: Publisher::new(archive.cluster.clone()),
@@ -309,7 +313,8 @@ impl Studio {
             let lines = self.aggregator.film_lines(forgotten);
             let span_us = self.steps_us.last().copied().unwrap_or_default();
             let moves = self.aggregator.timeline_moves(0, span_us + 1);
-            topics.finish(&mut self.blobs, &lines, &moves)
+            let names = self.aggregator.film_names();
+            topics.finish(&mut self.blobs, (&lines, &moves), &names)
         });
         let arrays = std::mem::take(&mut self.arrays);
         let head = Head {

@@ -12,6 +12,8 @@ mod moves;
 mod recorder;
 mod recording;
 mod report;
+#[cfg(test)]
+mod scaling_tests;
 mod serve;
 mod tape;
 #[cfg(test)]

@@ -9,12 +9,12 @@ use graticule_plan::{JobId, TaskId, WorkerId};
 use serde::{Deserialize, Serialize};
 
 use super::{
-    archive::{Archive, STATUS_COUNT_MAX, Status},
+    archive::{Archive, SCALING_RECORD_COUNT_MAX, STATUS_COUNT_MAX, Status},
     lines::{LatestLines, LineMark, RunLines},
     tape::Tape,
 };
 use crate::{
-    JobOutcome, Moved, Record, TaskFinished,
+    JobOutcome, Moved, Record, ScaleDecision, TaskFinished,
     aggregate::{JobState, Reports},
 };
 
@@ -107,6 +107,10 @@ pub(crate) struct Recorder {
     runs: BTreeMap<RunKey, Run>,
     keys: BTreeMap<JobId, RunKey>,
     workers: VecDeque<(u64, Record)>,
+    /// How many workers were wanted, and what was done about it.
+    scaling: VecDeque<(u64, Record)>,
+    /// The latest decision.
+    decision: Option<ScaleDecision>,
     statuses: VecDeque<Status>,
     lines: LatestLines,
     /// Reports of what was moved that were heard.
@@ -128,6 +132,8 @@ impl Recorder {
             runs: BTreeMap::new(),
             keys: BTreeMap::new(),
             workers: VecDeque::new(),
+            scaling: VecDeque::new(),
+            decision: None,
             statuses: VecDeque::new(),
             lines: LatestLines::default(),
             moves: Reports::default(),
@@ -167,12 +173,21 @@ impl Recorder {
             Record::TaskAssigned { .. } | Record::TaskStarted { .. } => {}
             Record::Moved { worker, moves, lost } => self.moved(at_us, *worker, moves, *lost),
             Record::Logged { source, lines, lost } => self.lines.take(at_us, *source, lines, *lost),
-            // How many workers were wanted is not part of a replay.
             Record::WorkerRetiring { .. }
             | Record::WorkerStays { .. }
             | Record::WorkerStarting { .. }
-            | Record::WorkerStartFailed { .. }
-            | Record::ScaleDecided(_) => {}
+            | Record::WorkerStartFailed { .. } => self.scaled(at_us, record),
+            Record::ScaleDecided(decision) => {
+                // Most of them want what is there.
+                let is_news = self
+                    .decision
+                    .as_ref()
+                    .is_none_or(|before| decision.is_news_after(before));
+                if is_news {
+                    self.scaled(at_us, record);
+                }
+                self.decision = Some(decision.clone());
+            }
             Record::TaskFinished(finished) => {
                 self.write(finished.task, |tape| tape.task(at_us, *finished));
             }
@@ -185,6 +200,13 @@ impl Recorder {
                 attempt,
             } => self.write(*first, |tape| tape.dropped(at_us, *first, *count, *attempt)),
         }
+    }
+
+    fn scaled(&mut self, at_us: u64, record: &Record) {
+        if self.scaling.len() >= SCALING_RECORD_COUNT_MAX {
+            self.scaling.pop_front();
+        }
+        self.scaling.push_back((at_us, record.clone()));
     }
 
     fn begin(&mut self, at_us: u64, job: JobId, name: &Arc<str>, total: u64, record: &Record) {
@@ -263,6 +285,17 @@ impl Recorder {
             let tasks = run.tape.task_count;
             run.tape.moves.queued(finished.worker, span_us, tasks);
         }
+    }
+
+    /// Takes in when and on which slot an attempt began that fails. Call before the failure itself is taken in.
+    pub(crate) fn attempted(&mut self, attempted: &TaskFinished) {
+        let began = Record::TaskStarted {
+            task: attempted.task,
+            worker: attempted.worker,
+            attempt: attempted.attempt,
+            slot: Some(attempted.slot),
+        };
+        self.write(attempted.task, |tape| tape.rare(attempted.started_us, began));
     }
 
     /// The run of a job, if more may come of it.
@@ -428,6 +461,19 @@ impl Recorder {
         self.archive_of((from_us, now_us), tapes, Arc::new(lines))
     }
 
+    /// What was decided and done about the number of workers until `to_us`; of decisions before `from_us` the last one.
+    fn scaling_of(&self, from_us: u64, to_us: u64) -> Vec<(u64, Record)> {
+        let is_decision = |record: &Record| matches!(record, Record::ScaleDecided(_));
+        let mut told = self.scaling.iter().filter(|(at_us, _)| *at_us <= to_us);
+        let before = told
+            .clone()
+            .filter(|(at_us, it)| *at_us < from_us && is_decision(it));
+        let last_us = before.map(|(at_us, _)| *at_us).max();
+        let is_kept =
+            |(at_us, it): &&(u64, Record)| *at_us >= from_us || !is_decision(it) || Some(*at_us) == last_us;
+        told.by_ref().filter(is_kept).cloned().collect()
+    }
+
     fn archive_of(&self, (from_us, to_us): (u64, u64), jobs: Vec<Tape>, lines: Arc<RunLines>) -> Archive {
         let workers = self.workers.iter().filter(|(at_us, _)| *at_us <= to_us);
         let statuses = self.statuses.iter().filter(|(at_us, ..)| {
@@ -439,6 +485,7 @@ impl Recorder {
             began_unix_ms: self.began_unix_ms,
             span_us: (from_us, to_us),
             workers: workers.cloned().collect(),
+            scaling: Some(self.scaling_of(from_us, to_us)),
             statuses: statuses.copied().collect(),
             lines: Some(lines),
             jobs,

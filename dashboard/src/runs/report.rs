@@ -56,20 +56,21 @@ fn policy(script: &str, style: &str) -> String {
 
 fn text_of(path: &str) -> &'static str {
     let asset = assets::find(path).expect("the page is part of the binary");
-    std::str::from_utf8(asset.content).expect("scripts and styles are text")
+    std::str::from_utf8(&asset.content).expect("scripts and styles are text")
 }
 
 /// The page's script; nothing in it may end the element that it stands in.
 fn script() -> String {
-    let script = text_of("assets/app.js");
-    script.replace("</script", "<\\/script").replace("<!--", "<\\!--")
+    assets::REPORT_SCRIPT
+        .replace("</script", "<\\/script")
+        .replace("<!--", "<\\!--")
 }
 
 fn style() -> String {
     let mut style = text_of("assets/app.css").to_owned();
     for name in FONTS {
         let font = assets::find(&format!("assets/{name}")).expect("the fonts are part of the binary");
-        let data = format!("data:font/woff2;base64,{}", STANDARD.encode(font.content));
+        let data = format!("data:font/woff2;base64,{}", STANDARD.encode(&*font.content));
         style = style.replace(&format!("./{name}"), &data);
     }
     style.replace("</style", "<\\/style")

@@ -93,13 +93,18 @@ fn logged(at_us: u64, source: LogSource, text: &str, job: Option<u64>) -> (u64, 
 }
 
 /// The tables of a cluster that was told, and what is kept of it, each fed as the watching thread does.
-fn watched(records: &[(u64, Record)]) -> (Aggregator, Recorder) {
+pub(super) fn watched(records: &[(u64, Record)]) -> (Aggregator, Recorder) {
     let (mut aggregator, mut recorder) = (Aggregator::new(), Recorder::new("test", 0, 1));
     for (at_us, record) in joined().iter().chain(records) {
         if let Record::TaskFinished(finished) = record
             && let Some(span_us) = aggregator.queued(finished)
         {
             recorder.queued(finished, span_us);
+        }
+        if let Record::TaskFailed { task, attempt, .. } = record
+            && let Some(attempted) = aggregator.attempted(*at_us, *task, *attempt)
+        {
+            recorder.attempted(&attempted);
         }
         recorder.take(*at_us, record);
         aggregator.apply(*at_us, record.clone());
@@ -132,7 +137,7 @@ fn answers(archive: &Archive) -> [Value; 4] {
     ]
 }
 
-fn value(of: &impl serde::Serialize) -> Value {
+pub(super) fn value(of: &impl serde::Serialize) -> Value {
     serde_json::to_value(of).expect("plain JSON")
 }
 
@@ -278,6 +283,10 @@ fn a_task_takes_at_most_eight_bytes_with_what_was_moved_and_logged() {
                 &text,
                 Some(1),
             ));
+        }
+        for at in 0..3_000u64 {
+            let decision = super::scaling_tests::decided(3 + (at % 5) as u32, (at % 3) as u32);
+            records.push((at * 1_700, decision));
         }
         records.sort_by_key(|(at_us, _)| *at_us);
         let (_, recorder) = watched(&records);

@@ -1,6 +1,7 @@
-//! What a film has of the pages that ask: communication, insights, what was moved on the timeline, and log lines.
+//! What a film has of the pages that ask: communication, insights, what is held, how workers came and went, what was moved on
+//! the timeline, and log lines. What workers reported of themselves is in the frames.
 //!
-//! The first two are the answers of the tables at moments of the run. Of too many bytes every other moment goes, and after
+//! The first four are the answers of the tables at moments of the run. Of too many bytes every other moment goes, and after
 //! that only every other one is asked; the last one always stays. The others are there once, each row with its time.
 
 use serde::Serialize;
@@ -12,7 +13,7 @@ use super::{
 };
 use crate::{
     Record,
-    aggregate::{Aggregator, FilmLines, TimelineMoves},
+    aggregate::{Aggregator, FilmLines, HolderName, TimelineMoves},
 };
 
 /// Bytes that the answers of one topic may take as JSON.
@@ -23,6 +24,12 @@ const TOPIC_BYTES_MAX: usize = 1 << 20;
 pub(super) struct TopicPlaces {
     communication: Vec<FramePlace>,
     insights: Vec<FramePlace>,
+    /// Rows of what is held.
+    held: Vec<FramePlace>,
+    /// `None` if the run was recorded without decisions on the number of workers.
+    scaling: Option<Vec<FramePlace>>,
+    /// The names of layers that hold something.
+    names: (usize, usize),
     /// Lines and movements: where they begin, and how long they are.
     lines: (usize, usize),
     moves: (usize, usize),
@@ -32,13 +39,17 @@ pub(super) struct TopicPlaces {
 pub(super) struct Topics {
     communication: Moments,
     insights: Moments,
+    held: Moments,
+    scaling: Option<Moments>,
 }
 
 impl Topics {
-    pub(super) fn new(last: usize) -> Self {
+    pub(super) fn new(last: usize, has_scaling: bool) -> Self {
         Self {
             communication: Moments::new(last),
             insights: Moments::new(last),
+            held: Moments::new(last),
+            scaling: has_scaling.then(|| Moments::new(last)),
         }
     }
 
@@ -50,13 +61,29 @@ impl Topics {
         if self.insights.is_wanted(step) {
             self.insights.keep(step, json(&aggregator.insights(now_us)));
         }
+        if self.held.is_wanted(step) {
+            self.held.keep(step, json(&aggregator.film_held()));
+        }
+        if let Some(scaling) = &mut self.scaling
+            && scaling.is_wanted(step)
+        {
+            scaling.keep(step, json(&aggregator.film_scaling()));
+        }
     }
 
     /// Writes all of it behind the blobs.
-    pub(super) fn finish(self, blobs: &mut Vec<u8>, lines: &FilmLines, moves: &TimelineMoves) -> TopicPlaces {
+    pub(super) fn finish(
+        self,
+        blobs: &mut Vec<u8>,
+        (lines, moves): (&FilmLines, &TimelineMoves),
+        names: &[HolderName],
+    ) -> TopicPlaces {
         TopicPlaces {
             communication: self.communication.write(blobs),
             insights: self.insights.write(blobs),
+            held: self.held.write(blobs),
+            scaling: self.scaling.map(|scaling| scaling.write(blobs)),
+            names: write(blobs, &json(&names)),
             lines: write(blobs, &json(lines)),
             moves: write(blobs, &json(moves)),
         }

@@ -2,6 +2,7 @@
 
 import { ask } from './ask';
 import type { Failure, Key, RunningWire, WorkerRow, WorkerState } from './frame';
+import { playing } from './playing';
 
 /** By what workers are sorted: the words of `RosterOrder`. */
 export type RosterOrder = 'name' | 'state' | 'busy' | 'managed' | 'other' | 'spilled' | 'transit' | 'done' | 'rate' | 'seen';
@@ -132,11 +133,22 @@ export interface ScalingTold {
   counts: [number, number][];
 }
 
-export const askRoster = (order: RosterOrder, direction: Direction, from: number) =>
-  ask<RosterTold>(`api/workers/${order}/${direction}/${from}`);
+export async function askRoster(order: RosterOrder, direction: Direction, from: number): Promise<RosterTold | null> {
+  const film = playing();
+  return film ? film.roster(order, direction, from) : ask<RosterTold>(`api/workers/${order}/${direction}/${from}`);
+}
 
-export const askWorker = (worker: Key, level: number) => ask<WorkerTold>(`api/worker/${worker}/${level}`);
+export async function askWorker(worker: Key, level: number): Promise<WorkerTold | null> {
+  const film = playing();
+  return film ? film.worker(worker, level) : ask<WorkerTold>(`api/worker/${worker}/${level}`);
+}
 
-export const askMemory = (level: number) => ask<MemoryTold>(`api/memory/${level}`);
+export async function askMemory(level: number): Promise<MemoryTold | null> {
+  const film = playing();
+  return film ? film.memory(level) : ask<MemoryTold>(`api/memory/${level}`);
+}
 
-export const askScaling = () => ask<ScalingTold>('api/scaling');
+export async function askScaling(): Promise<ScalingTold | null> {
+  const film = playing();
+  return film ? film.scaling() : ask<ScalingTold>('api/scaling');
+}

@@ -1,8 +1,9 @@
 /** A film of a run, as `src/runs/film.rs` makes it. */
+import { FilmError } from './filmerror';
 import type { TopicPlaces } from './filmtopics';
 import { FORMAT_VERSION, type Frame, type Key, type Outline } from './frame';
 
-export const FILM_VERSION = 2;
+export const FILM_VERSION = 3;
 
 /** Bytes of a film that is unpacked: beyond that it is not one of ours. */
 const FILM_BYTES_MAX = 1 << 30;
@@ -48,9 +49,6 @@ export interface FilmLane {
   first: number;
   end: number;
 }
-
-/** Why a film cannot be shown. */
-export class FilmError extends Error {}
 
 /** Unpacks a film. Throws a {@link FilmError} if it is none, is damaged, or of another release. */
 export async function unpackFilm(packed: Uint8Array<ArrayBuffer>): Promise<{ head: FilmHead; blobs: Uint8Array }> {

@@ -1,5 +1,7 @@
 /** What a film has of communication, insights, movements and log lines: the answers of the server at moments of the run. */
 import type { CommunicationTold, InsightsTold, MoveClass, MoveSpan } from './ask';
+import type { HolderName } from './askworkers';
+import type { FilmScaling, HeldWire } from './filmworkers';
 import type { Key } from './frame';
 import { LEVELS, type LinesTold, type LogFilter, type LogLine } from './logs';
 
@@ -8,6 +10,10 @@ export interface TopicPlaces {
   /** Answers: the step from which on one stands, where it begins, and how long it is. */
   communication: [number, number, number][];
   insights: [number, number, number][];
+  held: [number, number, number][];
+  /** `null` if the run was recorded without decisions on the number of workers. */
+  scaling: [number, number, number][] | null;
+  names: [number, number];
   lines: [number, number];
   moves: [number, number];
 }
@@ -42,8 +48,8 @@ export class FilmTopics {
     return this.#read.get(at) as T;
   }
 
-  #at<T>(topic: 'communication' | 'insights', step: number): T | null {
-    const place = this.#places[topic].findLast(([from]) => from <= step);
+  #at<T>(topic: 'communication' | 'insights' | 'held' | 'scaling', step: number): T | null {
+    const place = this.#places[topic]?.findLast(([from]) => from <= step);
     return place ? this.#json(place[1], place[2]) : null;
   }
 
@@ -53,6 +59,23 @@ export class FilmTopics {
 
   insights(step: number): InsightsTold | null {
     return this.#at('insights', step);
+  }
+
+  get hasScaling(): boolean {
+    return this.#places.scaling !== null;
+  }
+
+  /** What was held at a step. */
+  held(step: number): readonly HeldWire[] {
+    return this.#at('held', step) ?? [];
+  }
+
+  scaling(step: number): FilmScaling | null {
+    return this.#at('scaling', step);
+  }
+
+  names(): readonly HolderName[] {
+    return this.#json(...this.#places.names);
   }
 
   /** The lines that had been logged by a time, the latest that a filter leaves, or the latest before a number. */

@@ -1,8 +1,11 @@
 import type { CommunicationTold, InsightsTold, MoveSpan, TimelineHead, TimelineSums } from './ask';
+import type { Direction, MemoryTold, RosterOrder, RosterTold, ScalingTold, WorkerTold } from './askworkers';
 import { CellStore, workerOfCell, CELL_AGAIN } from './cells';
-import { FilmError, firstAbove, readTasks, unpackFilm, type FilmHead, type FilmLane, type FilmTasks } from './film';
+import { firstAbove, readTasks, unpackFilm, type FilmHead, type FilmLane, type FilmTasks } from './film';
+import { FilmError } from './filmerror';
 import { filmSums, filmTasks, filmTile, wireOf } from './filmtiles';
 import { FilmTopics } from './filmtopics';
+import { filmMemory, filmRoster, filmWorker, type Shown } from './filmworkers';
 import { drawnFromStream, type BlockLink, type BlockStory, type DrawnTask, type Key, type Outline, type StreamWire } from './frame';
 import type { Link, Watched } from './live.svelte';
 import type { LinesTold, LogFilter } from './logs';
@@ -75,6 +78,41 @@ export class Player implements Watched, Playing {
 
   insights(): InsightsTold | null {
     return this.#topics?.insights(this.#stepAt(this.at_us)) ?? null;
+  }
+
+  get hasScaling(): boolean {
+    return this.#topics?.hasScaling ?? false;
+  }
+
+  roster(order: RosterOrder, direction: Direction, from: number): RosterTold {
+    return filmRoster(this.#shown(), order, direction, from);
+  }
+
+  worker(worker: Key, level: number): WorkerTold | null {
+    return filmWorker(this.#shown(), worker, level);
+  }
+
+  memory(level: number): MemoryTold {
+    return filmMemory(this.#shown(), level);
+  }
+
+  scaling(): ScalingTold | null {
+    const told = this.#topics?.scaling(this.#stepAt(this.at_us));
+    return told ? { ...told.story, now_us: this.at_us } : null;
+  }
+
+  /** All until the time that is shown. */
+  #shown(): Shown {
+    const last = this.#stepAt(this.at_us);
+    const times = this.head.steps_us.slice(0, last + 1);
+    return {
+      view: this.#viewAt(this.at_us),
+      at_us: this.at_us,
+      steps: times.map((at_us, step) => ({ at_us, view: this.#viewOfStep(step), held: this.#topics?.held(step) ?? [] })),
+      step_us: Math.max(1, Math.floor(this.span_us / Math.max(1, this.head.steps_us.length - 1))),
+      names: this.#topics?.names() ?? [],
+      scaling: this.#topics?.scaling(last) ?? null,
+    };
   }
 
   lines(filter: LogFilter, before?: number): LinesTold | null {

@@ -2,6 +2,7 @@
 import { untrack } from 'svelte';
 
 import type { CommunicationTold, InsightsTold, MoveSpan, TimelineHead, TimelineSums } from './ask';
+import type { Direction, MemoryTold, RosterOrder, RosterTold, ScalingTold, WorkerTold } from './askworkers';
 import type { CellStore } from './cells';
 import type { BlockStory, Key, Outline, StreamWire } from './frame';
 import type { LinesTold, LogFilter } from './logs';
@@ -14,10 +15,16 @@ export interface Playing {
   tasks(from_us: number, to_us: number): { tasks: StreamWire[] | null };
   sums(from_us: number, to_us: number, first: [Key, number], last: [Key, number]): TimelineSums;
   tile(level: number, index: number): Uint8Array;
-  /** Whether what is told by the next four is known: releases of before did not keep it. */
+  /** Whether what is told by the others but `scaling` is known: releases of before did not keep it. */
   readonly hasTopics: boolean;
   communication(): CommunicationTold | null;
   insights(): InsightsTold | null;
+  roster(order: RosterOrder, direction: Direction, from: number): RosterTold;
+  worker(worker: Key, level: number): WorkerTold | null;
+  memory(level: number): MemoryTold;
+  /** Whether decisions on the number of workers are known. */
+  readonly hasScaling: boolean;
+  scaling(): ScalingTold | null;
   lines(filter: LogFilter, before?: number): LinesTold | null;
   moves(from_us: number, to_us: number): { spans: MoveSpan[]; forgotten: number };
   /** When it began, in milliseconds since 1970. */

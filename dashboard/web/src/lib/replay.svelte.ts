@@ -1,12 +1,14 @@
 import { fetchFilm } from './ask';
-import { FilmError } from './film';
-import { Player } from './player.svelte';
+import { FilmError } from './filmerror';
+import type { Player } from './player.svelte';
 import { play } from './playing';
 import type { RunKey } from './runs';
 
 /** The run that is replayed in place of the cluster, or why it is not. */
 export class Replay {
   player = $state.raw<Player | null>(null);
+  /** What moves it; there with the player. */
+  Scrubber = $state.raw<typeof import('./replaying').Scrubber | null>(null);
   failure = $state<string | null>(null);
   #wanted = 0;
 
@@ -36,14 +38,25 @@ export class Replay {
     this.close();
     const wanted = this.#wanted;
     try {
-      const player = await Player.open(await read());
+      const [{ Player, Scrubber }, film] = await Promise.all([replaying(), read()]);
+      const player = await Player.open(film);
       if (wanted !== this.#wanted) return;
       play(player);
+      this.Scrubber = Scrubber;
       this.player = player;
     } catch (error) {
       if (wanted !== this.#wanted) return;
       this.failure = error instanceof FilmError ? error.message : `This run is damaged (${String(error)}). Copy the file again.`;
     }
+  }
+}
+
+/** The part of the page that shows runs. */
+async function replaying() {
+  try {
+    return await import('./replaying');
+  } catch {
+    throw new FilmError('The part of the page that shows runs did not come: the cluster does not answer, or now runs another release. Reload the page.');
   }
 }
 

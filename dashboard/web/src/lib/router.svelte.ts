@@ -9,10 +9,12 @@ export const PAGES = [
 export type PageName = (typeof PAGES)[number];
 
 /** The pages that a run is replayed on. */
-export const REPLAYED: readonly PageName[] = ['overview', 'array', 'expression', 'timeline', 'communication', 'insights', 'logs', 'task'];
+export const REPLAYED: readonly PageName[] = [
+  'overview', 'array', 'expression', 'timeline', 'workers', 'memory', 'scaling', 'communication', 'insights', 'logs', 'task', 'worker',
+];
 
 /** Those among them of which runs of releases of before know nothing. */
-export const KEPT_SINCE_2: readonly PageName[] = ['communication', 'insights', 'logs'];
+export const KEPT_SINCE_2: readonly PageName[] = ['workers', 'memory', 'scaling', 'communication', 'insights', 'logs', 'worker'];
 
 export interface Route {
   page: PageName;

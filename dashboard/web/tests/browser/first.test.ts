@@ -9,7 +9,7 @@ import { stage } from './cluster';
  */
 const ROUNDS = 9;
 const REQUEST_COUNT_MAX = 6;
-const BYTES_MAX = 150_000;
+const BYTES_MAX = 110_000;
 /** Another dashboard beside ours, such as `http://127.0.0.1:8788/status` of a Dask cluster with work. */
 const peer = process.env['GRATICULE_PEER_DASHBOARD'];
 const { newPage, started } = stage();
@@ -67,5 +67,8 @@ it('a page says what goes on soon after it is opened', async () => {
   expect(ours.requests).toBeLessThanOrEqual(REQUEST_COUNT_MAX);
   expect(ours.bytes).toBeLessThan(BYTES_MAX);
   expect(ours.ms).toBeLessThan(2_000);
+  const onLogs = await measured('Logs', `${url}#/logs`, '[data-testid=log-line]');
+  // Its part, what parts share, and what it asks for; the other parts come later.
+  expect(onLogs.bytes).toBeLessThan(150_000);
   if (peer) await measured('the other', peer, 'canvas');
 });

@@ -117,7 +117,7 @@ describe('communication, insights and logs', () => {
     });
     await page.goto(`${url}#/run/1/`);
     await page.getByTestId('scrubber').waitFor();
-    for (const name of ['Communication', 'Insights', 'Logs']) {
+    for (const name of ['Workers', 'Memory', 'Scaling', 'Communication', 'Insights', 'Logs']) {
       await page.getByRole('navigation').getByRole('link', { name }).click();
       await until(page, 'not-kept', (text) => text.includes('recorded by a release that did not keep'));
     }

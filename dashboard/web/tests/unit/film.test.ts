@@ -2,7 +2,8 @@ import { gzipSync } from 'node:zlib';
 
 import { describe, expect, it } from 'vitest';
 
-import { FILM_VERSION, FilmError, firstAbove, readTasks, unpackFilm, type FilmHead, type FilmTasks } from '../../src/lib/film';
+import { FILM_VERSION, firstAbove, readTasks, unpackFilm, type FilmHead, type FilmTasks } from '../../src/lib/film';
+import { FilmError } from '../../src/lib/filmerror';
 import { filmSums, filmTasks, filmTile } from '../../src/lib/filmtiles';
 import { FORMAT_VERSION } from '../../src/lib/frame';
 import { decodeTile } from '../../src/lib/tiles';

@@ -17,7 +17,7 @@ function topics(lines: LogLine[] = [], spans: MoveSpan[] = []): FilmTopics {
   const blobs = Uint8Array.from(texts.flatMap((it) => [...it]));
   const at = texts.map((_, index) => texts.slice(0, index).reduce((sum, it) => sum + it.length, 0));
   const place = (index: number): [number, number] => [at[index]!, texts[index]!.length];
-  const places: TopicPlaces = { communication: [[0, ...place(0)], [4, ...place(1)]], insights: [[2, ...place(2)]], lines: place(3), moves: place(4) };
+  const places: TopicPlaces = { communication: [[0, ...place(0)], [4, ...place(1)]], insights: [[2, ...place(2)]], lines: place(3), moves: place(4), held: [], scaling: null, names: place(3) };
   return new FilmTopics(places, blobs);
 }
 

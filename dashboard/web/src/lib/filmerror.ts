@@ -1,0 +1,2 @@
+/** Why a film cannot be shown. */
+export class FilmError extends Error {}
