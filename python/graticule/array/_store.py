@@ -6,6 +6,7 @@ import functools
 import itertools
 import pathlib
 import pickle
+import uuid
 from typing import Any
 
 import numpy as np
@@ -120,13 +121,41 @@ def _loaded(folder: str, axis: int, mmap_mode: str | None, block_id: tuple[int, 
 
 
 class Delayed:
-    """Something that is done when it is called, or computed."""
+    """Something that is done when it is called, or computed: by itself, or as one of Dask's collections by `dask.compute`."""
 
     def __init__(self, run: Any) -> None:
         self._run = run
+        self._key = f"store-{uuid.uuid4().hex}"
 
     def __call__(self) -> Any:
         return self._run()
 
     def compute(self, **_: Any) -> Any:
         return self._run()
+
+    def __dask_graph__(self) -> dict[str, Any]:
+        return {self._key: (self._run,)}
+
+    def __dask_keys__(self) -> list[str]:
+        return [self._key]
+
+    def __dask_tokenize__(self) -> str:
+        return self._key
+
+    def __dask_postcompute__(self) -> tuple[Any, tuple[Any, ...]]:
+        return _only, ()
+
+    def __dask_postpersist__(self) -> tuple[Any, tuple[Any, ...]]:
+        return _done, ()
+
+
+def _only(results: Any) -> Any:
+    return results[0]
+
+
+def _done(*_: Any, **__: Any) -> Delayed:
+    return Delayed(_nothing)
+
+
+def _nothing() -> None:
+    return None

@@ -38,7 +38,8 @@ def written(sources: Sequence[Any], targets: Sequence[Any], regions: Sequence[An
 
 
 def _writer(source: Array, target: Any, path: str, span: Span) -> Array | None:
-    if not supports(np.dtype(target.dtype)) or np.dtype(target.dtype).newbyteorder("=") != source.dtype:
+    dtype = np.dtype(target.dtype).newbyteorder("=")
+    if not supports(dtype) or dtype != source.dtype:
         return None
     config = getattr(target, "config", None)  # how the array was opened
     stores_empty = bool(getattr(config, "write_empty_chunks", False))
