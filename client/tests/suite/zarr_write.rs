@@ -65,8 +65,19 @@ fn folder() -> (tempfile::TempDir, String) {
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_written_is_what_is_read_whatever_the_cuts() {
     let client = local().await;
-    for (chunks, stored_chunks) in [([4, 5], [4, 5]), ([8, 10], [4, 5]), ([3, 7], [4, 5]), ([10, 13], [100, 100])] {
-        for dtype in [DType::Float32, DType::Int64, DType::UInt8, DType::Complex64, DType::Float16] {
+    for (chunks, stored_chunks) in [
+        ([4, 5], [4, 5]),
+        ([8, 10], [4, 5]),
+        ([3, 7], [4, 5]),
+        ([10, 13], [100, 100]),
+    ] {
+        for dtype in [
+            DType::Float32,
+            DType::Int64,
+            DType::UInt8,
+            DType::Complex64,
+            DType::Float16,
+        ] {
             let (_folder, path) = folder();
             let x = numbers([10, 13], chunks, dtype);
             let options = ZarrOptions {
@@ -74,12 +85,23 @@ async fn what_is_written_is_what_is_read_whatever_the_cuts() {
                 ..ZarrOptions::default()
             };
             let written = to_zarr(&x, &path, &options).await.unwrap();
-            assert_eq!(files(Path::new(&path)), ["zarr.json"], "nothing is written before it is computed");
+            assert_eq!(
+                files(Path::new(&path)),
+                ["zarr.json"],
+                "nothing is written before it is computed"
+            );
             let bytes = in_time(client.compute(&written)).await.unwrap();
-            let on_disk: u64 = files(Path::new(&path)).iter().filter(|name| *name != "zarr.json")
-                .map(|name| fs::metadata(Path::new(&path).join(name)).unwrap().len()).sum();
+            let on_disk: u64 = files(Path::new(&path))
+                .iter()
+                .filter(|name| *name != "zarr.json")
+                .map(|name| fs::metadata(Path::new(&path).join(name)).unwrap().len())
+                .sum();
             assert_eq!(bytes.as_slice::<u64>().unwrap(), [on_disk]);
-            assert_eq!(stored(&client, &path).await, in_time(client.compute(&x)).await.unwrap(), "{chunks:?} {dtype}");
+            assert_eq!(
+                stored(&client, &path).await,
+                in_time(client.compute(&x)).await.unwrap(),
+                "{chunks:?} {dtype}"
+            );
             assert_eq!(open_zarr(&path).await.unwrap().dtype(), dtype);
         }
     }
@@ -96,7 +118,10 @@ async fn arrays_without_axes_and_arrays_of_times_are_written() {
         let (_folder, path) = folder();
         let written = to_zarr(&x, &path, &ZarrOptions::default()).await.unwrap();
         in_time(client.compute(&written)).await.unwrap();
-        assert_eq!(stored(&client, &path).await, in_time(client.compute(&x)).await.unwrap());
+        assert_eq!(
+            stored(&client, &path).await,
+            in_time(client.compute(&x)).await.unwrap()
+        );
     }
     client.close().await;
 }
@@ -118,7 +143,10 @@ async fn shards_are_written_whole_and_what_is_only_fill_is_left_out() {
     };
     let written = to_zarr(&x, &path, &options).await.unwrap();
     in_time(client.compute(&written)).await.unwrap();
-    assert_eq!(stored(&client, &path).await, in_time(client.compute(&x)).await.unwrap());
+    assert_eq!(
+        stored(&client, &path).await,
+        in_time(client.compute(&x)).await.unwrap()
+    );
     assert_eq!(files(Path::new(&path)).len(), 1 + 3 * 3);
 
     let (_folder, path) = folder();
@@ -127,17 +155,30 @@ async fn shards_are_written_whole_and_what_is_only_fill_is_left_out() {
         fill_value: Some(json!("NaN")),
         ..ZarrOptions::default()
     };
-    let late = x.where_(&x.greater_equal(52.0).unwrap(), f64::NAN).unwrap();
+    let late = x.where_valid(&x.greater_equal(52.0).unwrap()).unwrap();
     let written = to_zarr(&late, &path, &nothing).await.unwrap();
     in_time(client.compute(&written)).await.unwrap();
     // The first four rows are less than 52.
-    assert_eq!(files(Path::new(&path)), ["c/1/0", "c/1/1", "c/1/2", "c/2/0", "c/2/1", "c/2/2", "zarr.json"]);
-    let (got, want) = (stored(&client, &path).await, in_time(client.compute(&late)).await.unwrap());
+    assert_eq!(
+        files(Path::new(&path)),
+        ["c/1/0", "c/1/1", "c/1/2", "c/2/0", "c/2/1", "c/2/2", "zarr.json"]
+    );
+    let (got, want) = (
+        stored(&client, &path).await,
+        in_time(client.compute(&late)).await.unwrap(),
+    );
     assert_eq!(got.bytes(), want.bytes());
     // A chunk that is there and has become nothing but fill goes away.
     let blank = x.multiply(f64::NAN).unwrap();
     let written = write_zarr_region(&blank, &path, &[0, 0]).await.unwrap();
-    assert_eq!(in_time(client.compute(&written)).await.unwrap().as_slice::<u64>().unwrap(), [0]);
+    assert_eq!(
+        in_time(client.compute(&written))
+            .await
+            .unwrap()
+            .as_slice::<u64>()
+            .unwrap(),
+        [0]
+    );
     assert_eq!(files(Path::new(&path)), ["zarr.json"]);
     client.close().await;
 }
@@ -158,17 +199,29 @@ async fn regions_of_arrays_of_version_2_are_written() {
     let client = local().await;
     for changed in [
         vec![],
-        vec![("order", json!("F")), ("compressor", json!({ "id": "zlib", "level": 1 }))],
-        vec![("dtype", json!("<f8")), ("compressor", Value::Null), ("dimension_separator", json!("/"))],
+        vec![
+            ("order", json!("F")),
+            ("compressor", json!({ "id": "zlib", "level": 1 })),
+        ],
+        vec![
+            ("dtype", json!("<f8")),
+            ("compressor", Value::Null),
+            ("dimension_separator", json!("/")),
+        ],
     ] {
         let (_folder, path) = folder();
         version_2(&path, &changed);
-        let (x, y) = (numbers([8, 13], [4, 13], DType::Float64), numbers([2, 7], [2, 7], DType::Float64));
+        let (x, y) = (
+            numbers([8, 13], [4, 13], DType::Float64),
+            numbers([2, 7], [2, 7], DType::Float64),
+        );
         for (part, start) in [(&x, [0, 0]), (&y, [8, 6])] {
             let written = write_zarr_region(part, &path, &start).await.unwrap();
             in_time(client.compute(&written)).await.unwrap();
         }
-        let all = in_time(client.compute(&open_zarr(&path).await.unwrap())).await.unwrap();
+        let all = in_time(client.compute(&open_zarr(&path).await.unwrap()))
+            .await
+            .unwrap();
         let all = all.as_slice::<f64>().unwrap();
         let want = |row: usize, column: usize| match (row, column) {
             (0..8, _) => (row * 13 + column) as f64,
@@ -178,7 +231,10 @@ async fn regions_of_arrays_of_version_2_are_written() {
         for (at, got) in all.iter().enumerate() {
             assert_eq!(*got, want(at / 13, at % 13), "{changed:?} at {at}");
         }
-        let told = write_zarr_region(&y, &path, &[8, 5]).await.unwrap_err().to_string();
+        let told = write_zarr_region(&y, &path, &[8, 5])
+            .await
+            .unwrap_err()
+            .to_string();
         assert!(told.contains("no whole chunks of 6"), "{told}");
     }
     let (_folder, path) = folder();
@@ -194,22 +250,32 @@ async fn an_array_that_is_there_is_left_alone_unless_it_is_to_be_overwritten() {
     let (_folder, path) = folder();
     let x = numbers([10, 13], [4, 6], DType::Int32);
     let options = ZarrOptions::default();
-    in_time(client.compute(&to_zarr(&x, &path, &options).await.unwrap())).await.unwrap();
+    in_time(client.compute(&to_zarr(&x, &path, &options).await.unwrap()))
+        .await
+        .unwrap();
     let told = to_zarr(&x, &path, &options).await.unwrap_err().to_string();
     assert!(told.contains("overwritten"), "{told}");
-    assert_eq!(stored(&client, &path).await, in_time(client.compute(&x)).await.unwrap());
+    assert_eq!(
+        stored(&client, &path).await,
+        in_time(client.compute(&x)).await.unwrap()
+    );
     let overwrite = ZarrOptions {
         overwrite: true,
         ..options.clone()
     };
     let small = numbers([2, 2], [2, 2], DType::Int32);
-    in_time(client.compute(&to_zarr(&small, &path, &overwrite).await.unwrap())).await.unwrap();
+    in_time(client.compute(&to_zarr(&small, &path, &overwrite).await.unwrap()))
+        .await
+        .unwrap();
     assert_eq!(files(Path::new(&path)), ["c/0/0", "zarr.json"]);
     // What is no array is never removed.
     let other = Path::new(&path).parent().unwrap().join("notes");
     fs::create_dir(&other).unwrap();
     fs::write(other.join("readme"), "mine").unwrap();
-    let told = to_zarr(&x, &other.display().to_string(), &overwrite).await.unwrap_err().to_string();
+    let told = to_zarr(&x, &other.display().to_string(), &overwrite)
+        .await
+        .unwrap_err()
+        .to_string();
     assert!(told.contains("other files"), "{told}");
     assert_eq!(files(&other), ["readme"]);
     client.close().await;
@@ -225,18 +291,33 @@ async fn a_worker_writes_nowhere_but_into_the_array_that_was_described() {
 
     fs::remove_dir_all(&path).unwrap();
     let told = failure(&client, &written).await;
-    assert!(told.contains("there is no Zarr array at") && told.contains(&path), "{told}");
-    assert!(told.contains("where this worker runs") && told.contains("by_workers=False"), "{told}");
+    assert!(
+        told.contains("there is no Zarr array at") && told.contains(&path),
+        "{told}"
+    );
+    assert!(
+        told.contains("where this worker runs") && told.contains("by_workers=False"),
+        "{told}"
+    );
     assert!(!Path::new(&path).exists(), "the folder is not made anew");
 
     fs::create_dir(&path).unwrap();
-    fs::write(Path::new(&path).join("zarr.json"), document.replace("int32", "int64")).unwrap();
+    fs::write(
+        Path::new(&path).join("zarr.json"),
+        document.replace("int32", "int64"),
+    )
+    .unwrap();
     let told = failure(&client, &written).await;
-    assert!(told.contains("its data_type is \"int64\", \"int32\" is expected"), "{told}");
+    assert!(
+        told.contains("its data_type is \"int64\", \"int32\" is expected"),
+        "{told}"
+    );
     assert_eq!(files(Path::new(&path)), ["zarr.json"]);
 
     // Attributes may change, and the array may grow.
-    let grown = document.replace("\"attributes\":{}", "\"attributes\":{\"a\":1}").replace("[10,13]", "[20,13]");
+    let grown = document
+        .replace("\"attributes\":{}", "\"attributes\":{\"a\":1}")
+        .replace("[10,13]", "[20,13]");
     assert_ne!(grown, document);
     fs::write(Path::new(&path).join("zarr.json"), grown).unwrap();
     in_time(client.compute(&written)).await.unwrap();
@@ -253,9 +334,19 @@ async fn a_file_that_cannot_be_written_fails_the_job_by_name() {
     fs::create_dir(Path::new(&path).join("c")).unwrap();
     fs::write(Path::new(&path).join("c/1"), "in the way").unwrap();
     let told = failure(&client, &written).await;
-    for part in ["chunk [1, ", &path, "c/1/", "cannot be written on", "Not a directory"] {
+    for part in [
+        "chunk [1, ",
+        &path,
+        "c/1/",
+        "cannot be written on",
+        "Not a directory",
+    ] {
         assert!(told.contains(part), "{part:?} in {told}");
     }
-    assert!(!files(Path::new(&path)).iter().any(|name| name.ends_with(".partial")));
+    assert!(
+        !files(Path::new(&path))
+            .iter()
+            .any(|name| name.ends_with(".partial"))
+    );
     client.close().await;
 }
