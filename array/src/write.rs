@@ -1,10 +1,13 @@
 //! Arrays that are written where they are computed.
 
-use graticule_ops::{ZARR_WRITER, ZarrTarget, encode_table};
+use std::{collections::BTreeSet, sync::Arc};
+
+use graticule_ops::{ArraySource, ZARR_WRITER, ZarrTarget, decode_table, encode_table};
 use graticule_plan::{AxisChunks, DType};
 
 use crate::{
-    Array, ArrayError, BlockFunction, BlockLen, MapBlocks, Over,
+    Array, ArrayError, BlockFunction, BlockLen, MapBlocks,
+    expression::Op,
     infer::{from_lengths, grid_of},
 };
 
@@ -17,15 +20,18 @@ const SCRATCH_PER_CHUNK: u64 = 3;
 const CODEC_BYTES: u64 = 2 << 20;
 
 impl Array {
-    /// Writes the array into a region of a Zarr array, each block by the task that makes it. What it gives is one number
-    /// of dtype `uint64`, the bytes stored, and the array is written when that is computed.
+    /// Writes the array into a region of a Zarr array, each block by the task that makes it. What it gives has an element
+    /// of dtype `uint64` for each block, the bytes stored, and the array is written when that is computed: do so once, and
+    /// for a sum of the bytes add these numbers up, since a block whose number is with the client is not written again
+    /// when a worker is lost, and one of a sum would be.
     ///
     /// Blocks that hold whole stored chunks are written as they are; else the array is cut anew along the axes where they
     /// do not. Beside the block a task takes four times the bytes of one stored chunk.
     ///
     /// # Errors
     /// [`ArrayError::Target`] if dtype or shape do not fit, or the region begins or ends within a stored chunk (it may end
-    /// where the stored array does).
+    /// where the stored array does); also if the array is computed from the one that it is to be written into, since a task
+    /// that runs a second time would read what it has written.
     pub fn write_zarr(&self, target: &ZarrTarget) -> Result<Array, ArrayError> {
         let misfit = |why: String| ArrayError::Target {
             url: target.url.clone(),
@@ -45,6 +51,11 @@ impl Array {
             let stored = target.shape.len();
             return Err(misfit(format!("an array of {ndim} axes for one of {stored}")));
         }
+        if self.zarr_sources().contains(&target.url) {
+            return Err(misfit(
+                "it cannot be computed from itself; write to another one".into(),
+            ));
+        }
         for (axis, own) in self.chunks().axes().iter().enumerate() {
             check_axis(target, axis, own.len()).map_err(misfit)?;
         }
@@ -63,7 +74,25 @@ impl Array {
             .payload(encode_table(target))
             .scratch_bytes(scratch_bytes);
         let each = MapBlocks::new(DType::UInt64).chunks(vec![BlockLen::Each(1); ndim]);
-        whole.map_blocks(&writer, &each)?.sum(&Over::all())
+        whole.map_blocks(&writer, &each)
+    }
+
+    /// The addresses of the Zarr arrays that the array is computed from, as far as it is read by the core.
+    pub fn zarr_sources(&self) -> BTreeSet<String> {
+        let (mut urls, mut seen, mut open) = (BTreeSet::new(), BTreeSet::new(), vec![self]);
+        while let Some(array) = open.pop() {
+            if !seen.insert(Arc::as_ptr(&array.0)) {
+                continue;
+            }
+            if let Op::Source { table, .. } = &array.0.op
+                && !table.is_inline
+                && let Ok(ArraySource::Zarr(zarr)) = decode_table(&table.bytes)
+            {
+                urls.insert(zarr.url);
+            }
+            open.extend(&array.0.operands);
+        }
+        urls
     }
 }
 
@@ -142,10 +171,9 @@ mod tests {
     #[test]
     fn regions_of_whole_chunks_are_written_and_others_refused() {
         let x = zeros(&[10], 3);
-        assert_eq!(
-            x.write_zarr(&target(&[10], &[4], &[0])).unwrap().shape(),
-            [] as [u64; 0]
-        );
+        let written = x.write_zarr(&target(&[10], &[4], &[0])).unwrap();
+        // Blocks of several stored chunks.
+        assert_eq!((written.dtype(), written.shape()), (DType::UInt64, vec![1]));
         x.write_zarr(&target(&[24], &[5], &[5])).unwrap();
         for (other, why) in [
             (target(&[24], &[5], &[4]), "no whole chunks of 5"),
@@ -183,5 +211,43 @@ mod tests {
             [1000, 19, 24]
         );
         assert_eq!(block_shape(&[10], 40, &[0]), [10]);
+    }
+
+    #[test]
+    fn what_encoding_takes_is_foreseen() {
+        let x = zeros(&[4096, 4096], 1024);
+        let written = x
+            .write_zarr(&target(&[4096, 4096], &[1024, 1024], &[0, 0]))
+            .unwrap();
+        let lowered = crate::lower(
+            &[(&written, crate::Wanted::Deliver)],
+            &crate::LowerOptions::default(),
+        );
+        let plan = lowered.unwrap().plan;
+        let scratch = plan.layers().iter().map(|layer| layer.scratch_bytes).max();
+        assert!(scratch >= Some(3 * (4 << 20) + CODEC_BYTES), "{scratch:?}");
+    }
+
+    #[test]
+    fn an_array_is_not_written_into_what_it_is_computed_from() {
+        let source = ArraySource::Zarr(graticule_ops::ZarrArray {
+            url: "file:///a.zarr".into(),
+            metadata: String::new(),
+            is_v2: false,
+            dtype: DType::Float32,
+            shape: vec![10],
+            chunks: vec![4],
+            on_error: graticule_ops::OnError::Raise,
+        });
+        let grid = graticule_plan::ChunkGrid::regular(&[10], &[4]).unwrap();
+        let read = Array::from_source(&source, DType::Float32, &grid).unwrap();
+        let more = read.add(&read.negative().unwrap()).unwrap();
+        assert_eq!(more.zarr_sources(), ["file:///a.zarr".to_owned()].into());
+        let told = more
+            .write_zarr(&target(&[10], &[4], &[0]))
+            .unwrap_err()
+            .to_string();
+        assert!(told.contains("computed from itself"), "{told}");
+        assert!(zeros(&[10], 4).zarr_sources().is_empty());
     }
 }

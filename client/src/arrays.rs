@@ -35,8 +35,8 @@ pub async fn open_zarr(url: &str) -> Result<Array, ClientError> {
     zarr_array(&open_zarr_array(&Stores::default(), &address).await?)
 }
 
-/// Makes a Zarr array at a path or `file://` address, and gives what writes `array` into it where it is computed: one
-/// number, the bytes that are stored. Workers must reach the path as the client does.
+/// Makes a Zarr array at a path or `file://` address, and gives what writes `array` into it when it is computed: the bytes
+/// that are stored, a number for each block. Workers must reach the path as the client does.
 ///
 /// Each stored chunk is written whole by one task, on its worker, aside and renamed; so after any failure and any second
 /// attempt a chunk is there whole or not at all. The metadata are there at once, before anything is computed.

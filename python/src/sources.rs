@@ -62,6 +62,12 @@ fn write_zarr(
     }
 }
 
+/// The addresses of the Zarr arrays that an array is computed from, as far as the core reads them.
+#[pyfunction]
+fn zarr_sources(array: &Expression) -> Vec<String> {
+    array.array.zarr_sources().into_iter().collect()
+}
+
 /// The arrays of a Zarr group by name, those that cannot be read with the reason, and the group's attributes as JSON.
 #[pyfunction]
 fn open_group<'py>(
@@ -306,6 +312,7 @@ pub(crate) fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<Items>()?;
     module.add_function(wrap_pyfunction!(open_zarr, module)?)?;
     module.add_function(wrap_pyfunction!(write_zarr, module)?)?;
+    module.add_function(wrap_pyfunction!(zarr_sources, module)?)?;
     module.add_function(wrap_pyfunction!(tiff_header, module)?)?;
     module.add_function(wrap_pyfunction!(open_group, module)?)
 }

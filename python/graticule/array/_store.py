@@ -142,6 +142,13 @@ class Delayed:
     def __dask_tokenize__(self) -> str:
         return self._key
 
+    @staticmethod
+    def __dask_scheduler__(graph: Any, keys: Any, **kwargs: Any) -> Any:
+        """Runs it in this thread, unless Dask has been told of a scheduler."""
+        from dask.local import get_sync
+
+        return get_sync(graph, keys, **kwargs)
+
     def __dask_postcompute__(self) -> tuple[Any, tuple[Any, ...]]:
         return _only, ()
 

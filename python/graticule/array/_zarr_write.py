@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pathlib
 import sys
+import urllib.parse
+import urllib.request
 from collections.abc import Sequence
 from typing import Any
 
@@ -22,8 +24,9 @@ def written(sources: Sequence[Any], targets: Sequence[Any], regions: Sequence[An
 
     A target is written by workers if it is one of zarr-python's arrays in a folder, stored in a way that the core writes, and the
     region is one of whole chunks (whole shards). Where sources go to one place, their order counts: the client writes all but the
-    first.
+    first. So does it what is computed from the array that it goes to: a task that runs again would read what it has written.
     """
+    read = {_path(url) for source in sources if isinstance(source, Array) for url in _graticule.zarr_sources(source._x)}
     made: list[Array | None] = []
     taken: list[tuple[str, Span | None]] = []
     for source, target, region in zip(sources, targets, regions):
@@ -31,7 +34,8 @@ def written(sources: Sequence[Any], targets: Sequence[Any], regions: Sequence[An
         path = _folder(target)
         span = None if path is None else _span(region, target.shape, source.shape)
         is_free = path is not None and not any(path == other and _meet(span, its) for other, its in taken)
-        made.append(_writer(source, target, path, span) if is_free and span is not None else None)
+        is_writable = is_free and span is not None and path not in read
+        made.append(_writer(source, target, path, span) if is_writable else None)
         if path is not None:
             taken.append((path, span))
     return made
@@ -54,6 +58,12 @@ def _folder(target: Any) -> str | None:
     if local is None or not isinstance(target, zarr.Array) or type(target.store) is not local or target.store.read_only:
         return None
     return str(pathlib.Path(target.store.root, target.path).resolve())
+
+
+def _path(url: str) -> str:
+    """The folder of an address, as `_folder` says it."""
+    parts = urllib.parse.urlsplit(url)
+    return str(pathlib.Path(urllib.request.url2pathname(parts.path)).resolve()) if parts.scheme == "file" else url
 
 
 def _span(region: Any, shape: tuple[int, ...], lengths: tuple[Any, ...]) -> Span | None:
