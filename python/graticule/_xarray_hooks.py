@@ -258,6 +258,6 @@ def _write_later() -> None:
     writers.delayed_close_after_writes = delayed_close_after_writes
 
 
-def _write_and_close(writes: Delayed, store: Any) -> None:
-    writes()
+def _write_and_close(writes: Delayed, store: Any, client: Any) -> None:
+    writes(client)
     store.close()

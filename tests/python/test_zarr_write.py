@@ -209,6 +209,23 @@ def test_dask_computes_what_is_written_later(client, tmp_path, no_stream):
         np.testing.assert_array_equal(zarr.open_array(tmp_path / f"{number}.zarr" / "a")[...], X + number)
 
 
+def test_what_is_written_later_is_written_from_the_client_whoever_computes_it(tmp_path):
+    """Also where Dask's graphs go to the client: the lazy array is the client's."""
+    ways = {"client": lambda own, late: own.compute(late), "module": lambda own, late: graticule.compute(late)}
+    try:
+        import dask
+
+        ways |= {"dask": lambda own, late: dask.compute(late), "nested": lambda own, late: dask.compute({"a": [late]})}
+    except ImportError:
+        pass
+    with Client() as own:
+        for name, compute in ways.items():
+            late = dataset().to_zarr(tmp_path / name, compute=False)
+            assert np.isnan(zarr.open_array(tmp_path / name / "a")[...]).all()
+            compute(own, late)
+            np.testing.assert_array_equal(zarr.open_array(tmp_path / name / "a")[...], X)
+
+
 def test_a_dataset_can_be_written_by_the_client(client, tmp_path, streamed):
     path = str(tmp_path / "ds.zarr")
     dataset().to_zarr(path, chunkmanager_store_kwargs={"by_workers": False})

@@ -33,8 +33,7 @@ def store(
         regions = None if regions is None else [regions]
     regions = [None] * len(sources) if regions is None else regions
 
-    def write() -> None:
-        client = default_client()
+    def write(client: Any) -> None:
         made = written(sources, targets, regions) if by_workers else [None] * len(sources)
         by_job = [array for array in made if array is not None]
         if by_job:
@@ -45,7 +44,7 @@ def store(
             for place, block in client.stream(source):
                 target[_within(region, place)] = block if source.ndim else block[()]
 
-    return write() if compute else Delayed(write)
+    return write(default_client()) if compute else Delayed(write)
 
 
 def _within(region: Any, place: tuple[slice, ...]) -> tuple[Any, ...]:
@@ -127,17 +126,20 @@ class Delayed:
         self._run = run
         self._key = f"store-{uuid.uuid4().hex}"
 
-    def __call__(self) -> Any:
-        return self._run()
+    def __call__(self, client: Any = None) -> Any:
+        return self._run(default_client() if client is None else client)
 
     def compute(self, **_: Any) -> Any:
-        return self._run()
+        return self()
 
     def __dask_graph__(self) -> dict[str, Any]:
-        return {self._key: (self._run,)}
+        return {self._key: (self,)}
 
     def __dask_keys__(self) -> list[str]:
         return [self._key]
+
+    # Nothing is to be optimized.
+    __dask_optimize__ = None
 
     def __dask_tokenize__(self) -> str:
         return self._key
@@ -164,5 +166,5 @@ def _done(*_: Any, **__: Any) -> Delayed:
     return Delayed(_nothing)
 
 
-def _nothing() -> None:
+def _nothing(_: Any) -> None:
     return None
