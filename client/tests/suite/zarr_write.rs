@@ -155,7 +155,7 @@ async fn shards_are_written_whole_and_what_is_only_fill_is_left_out() {
         fill_value: Some(json!("NaN")),
         ..ZarrOptions::default()
     };
-    let late = x.where_valid(&x.greater_equal(52.0).unwrap()).unwrap();
+    let late = x.where_valid(x.greater_equal(52.0).unwrap()).unwrap();
     let written = to_zarr(&late, &path, &nothing).await.unwrap();
     in_time(client.compute(&written)).await.unwrap();
     // The first four rows are less than 52.
