@@ -66,6 +66,14 @@ pub enum ArrayError {
         /// The number that is needed.
         want: usize,
     },
+    /// A place in a stored array that an array cannot be written into.
+    #[error("{url}: {why}")]
+    Target {
+        /// The stored array's address.
+        url: String,
+        /// What does not fit.
+        why: String,
+    },
     /// Subscripts of `einsum` that do not fit its arrays.
     #[error("einsum {subscripts:?}: {why}")]
     Einsum {

@@ -78,6 +78,7 @@ mod shape;
 mod statistics;
 mod table;
 mod times;
+mod write;
 
 pub use annotate::annotate;
 pub use axes::Axes;

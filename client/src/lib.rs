@@ -54,7 +54,7 @@ mod resume;
 mod session;
 mod why;
 
-pub use arrays::{open_zarr, stack_array, zarr_array};
+pub use arrays::{open_zarr, stack_array, to_zarr, write_zarr_region, zarr_array};
 #[cfg(feature = "bars")]
 pub use bars::Bars;
 pub use calls::{Arg, CallOptions, Future, ScatterOptions};

@@ -41,6 +41,7 @@ mod scalar;
 mod scan;
 mod selected;
 mod source;
+mod target;
 mod variate;
 
 pub use apply::{Apply, ApplyAxis, ApplyOperand, WholeAxis};
@@ -64,4 +65,5 @@ pub use source::{
     ArraySource, AxisSelection, Grid, InlineArray, OnError, RasterAsset, RasterStack, Read, Resampling,
     ZarrArray, decode_table, encode_table,
 };
+pub use target::{ZARR_WRITER, ZarrTarget};
 pub use variate::Variate;

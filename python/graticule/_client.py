@@ -97,7 +97,8 @@ class Client(About):
         What is no array is given back as it is; lists, tuples and dicts are looked into. Of collections of Dask's it gives futures, as
         `distributed.Client.compute` does, or with `sync=True` the results.
         """
-        computed = _mapped(arrays, lambda lazy: self._results(lazy, allow_large))
+        computed = _mapped(arrays, lambda lazy: [write(self) for write in lazy], _is_delayed)
+        computed = _mapped(computed, lambda lazy: self._results(lazy, allow_large))
         if _dask.is_loaded():
             computed = _mapped(
                 computed, lambda lazy: _dask.compute(self, lazy, optimize_graph), _dask.is_collection
@@ -195,6 +196,12 @@ def _is_array(value: Any) -> bool:
 
     api = sys.modules.get("graticule.array_api")
     return isinstance(value, Array) or (api is not None and isinstance(value, api.Array))
+
+
+def _is_delayed(value: Any) -> bool:
+    from .array._store import Delayed
+
+    return isinstance(value, Delayed)
 
 
 def _plain(array: Any) -> Any:

@@ -176,6 +176,11 @@ class Graph:
     def _call(self, key: Any, node: Any) -> Any:
         from dask.sizeof import sizeof
 
+        from .array._store import Delayed
+
+        if isinstance(getattr(node, "func", None), Delayed):
+            # It launches a job, of arrays that this process has.
+            return node.func(self.client)
         needs = {need: self.made[need] for need in node.dependencies}
         if not hasattr(node, "func"):
             # No call: data, or another name of what is made already.

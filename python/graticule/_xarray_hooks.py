@@ -16,6 +16,7 @@ import graticule.array as ga
 
 from . import _xarray_groups
 from .array import Array
+from .array._store import Delayed
 
 _installed = False
 
@@ -34,6 +35,7 @@ def install() -> None:
     _xarray_groups.install()
     _map_blocks()
     _open()
+    _write_later()
 
 
 def _count_as_lazy() -> None:
@@ -241,3 +243,21 @@ def choose_manager(is_default: bool) -> None:
     except (KeyError, ValueError):
         # An xarray without that option takes the manager that is named.
         _before.clear()
+
+
+def _write_later() -> None:
+    """What `compute=False` gives is written when it is computed, in the client's own process; xarray would ask Dask for it."""
+    from xarray.backends import writers
+
+    close_after = writers.delayed_close_after_writes
+
+    @functools.wraps(close_after)
+    def delayed_close_after_writes(writes: Any, store: Any) -> Any:
+        return Delayed(functools.partial(_write_and_close, writes, store)) if isinstance(writes, Delayed) else close_after(writes, store)
+
+    writers.delayed_close_after_writes = delayed_close_after_writes
+
+
+def _write_and_close(writes: Delayed, store: Any, client: Any) -> None:
+    writes(client)
+    store.close()

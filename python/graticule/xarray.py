@@ -146,8 +146,8 @@ class GraticuleManager(ChunkManagerEntrypoint[Array]):
         return unify_chunks(*args, **kwargs)
 
     def store(self, sources: Any, targets: Any, **kwargs: Any) -> Any:
-        regions, compute = kwargs.get("regions"), kwargs.get("compute", True)
-        return ga.store(sources, targets, regions, compute)
+        known = {name: kwargs[name] for name in ("regions", "compute", "by_workers") if name in kwargs}
+        return ga.store(sources, targets, **known)
 
     def shuffle(self, x: Array, indexer: list[list[int]], axis: int, chunks: Any) -> Array:
         return ga.shuffle(x, indexer, axis, "auto" if chunks is None else chunks)

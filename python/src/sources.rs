@@ -1,5 +1,6 @@
 //! Files and catalogs, described by their metadata alone.
 
+use graticule_array::ArrayError;
 use graticule_client::{stack_array, zarr_array};
 use graticule_data::DataError;
 use graticule_data::{
@@ -8,7 +9,7 @@ use graticule_data::{
     stack,
     store::{Address, Stores},
     tiff::Tiff,
-    zarr::{ZarrDescription, open_zarr_array, open_zarr_group},
+    zarr::{ZarrDescription, open_zarr_array, open_zarr_group, open_zarr_target},
 };
 use graticule_ops::OnError;
 use pyo3::{prelude::*, types::PyDict};
@@ -40,6 +41,31 @@ fn open_zarr(py: Python<'_>, url: &str) -> Result<Zarr, Failure> {
         async move { open_zarr_array(&Stores::default(), &address).await },
     )?;
     described(&zarr)
+}
+
+/// What writes an array into the Zarr array in a folder, from the element `start` on; none if workers cannot write it so:
+/// stored in another way, of another dtype, or not by whole chunks.
+#[pyfunction]
+fn write_zarr(
+    array: &Expression,
+    path: &str,
+    start: Vec<u64>,
+    stores_empty: bool,
+) -> Result<Option<Expression>, Failure> {
+    let target = match open_zarr_target(&address(path)?, &start, stores_empty) {
+        Err(DataError::Unsupported { .. }) => return Ok(None),
+        other => other?,
+    };
+    match array.array.write_zarr(&target) {
+        Err(ArrayError::Target { .. }) => Ok(None),
+        other => Ok(Some(other?.into())),
+    }
+}
+
+/// The addresses of the Zarr arrays that an array is computed from, as far as the core reads them.
+#[pyfunction]
+fn zarr_sources(array: &Expression) -> Vec<String> {
+    array.array.zarr_sources().into_iter().collect()
 }
 
 /// The arrays of a Zarr group by name, those that cannot be read with the reason, and the group's attributes as JSON.
@@ -285,6 +311,8 @@ fn tiff_header<'py>(py: Python<'py>, url: &str) -> Result<Bound<'py, PyDict>, Fa
 pub(crate) fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<Items>()?;
     module.add_function(wrap_pyfunction!(open_zarr, module)?)?;
+    module.add_function(wrap_pyfunction!(write_zarr, module)?)?;
+    module.add_function(wrap_pyfunction!(zarr_sources, module)?)?;
     module.add_function(wrap_pyfunction!(tiff_header, module)?)?;
     module.add_function(wrap_pyfunction!(open_group, module)?)
 }

@@ -222,8 +222,8 @@ EAGER |= {
 }
 NOTES |= {name: "counts its result at once" for name in ("argwhere", "extract", "flatnonzero", "nonzero", "union1d", "unique")}
 NOTES |= {
-    "bincount": "computes the greatest number without `minlength`", "histogram": "computes the range without `range`", "to_zarr": "by the package `zarr`, block by block",
-    "store": "block by block, into what can be assigned to", "empty": "zeros", "empty_like": "zeros", "compute": "as `graticule.compute`",
+    "bincount": "computes the greatest number without `minlength`", "histogram": "computes the range without `range`", "to_zarr": "by the workers, each chunk where it is computed",
+    "store": "Zarr in folders by the workers, else block by block into what can be assigned to", "empty": "zeros", "empty_like": "zeros", "compute": "as `graticule.compute`",
     "random.default_rng": "its numbers, and those below, are not NumPy's", "linalg.cholesky": "the lower factor as NumPy's, where Dask's is the upper one",
     "from_array": "what is no NumPy array is sliced by a Python function",
 }

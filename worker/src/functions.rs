@@ -8,6 +8,7 @@ use std::{
     sync::Arc,
 };
 
+use graticule_data::zarr::write_zarr_block;
 use graticule_kernel::{BlockCall, BlockFunction, BlockFunctions, Chunk, Value};
 
 use crate::call::panic_text;
@@ -61,6 +62,8 @@ impl Registry {
             [value] => Ok(value.clone()),
             others => Err(format!("one value is expected, there are {}", others.len()).into()),
         });
+        // Written where it is made: it holds its slot, and so at most as many chunks are being written as there are slots.
+        whole.block_function(graticule_ops::ZARR_WRITER, |call| Ok(write_zarr_block(call)?));
         whole
     }
 

@@ -11,3 +11,4 @@ mod own_worker;
 mod rechunk;
 mod reconnect;
 mod remote;
+mod zarr_write;

@@ -1,10 +1,12 @@
 //! How a Zarr array's elements lie in its files, from its metadata document.
 
-use std::{num::NonZeroU64, sync::Arc};
+use std::{borrow::Cow, num::NonZeroU64, sync::Arc};
 
 use graticule_plan::DType;
 use serde_json::Value;
-use zarrs::array::{Array, ArrayMetadata, CodecChain, DataType, FillValue};
+use zarrs::array::{
+    Array, ArrayBytes, ArrayMetadata, ArrayToBytesCodecTraits, CodecChain, CodecOptions, DataType, FillValue,
+};
 
 use super::codec::{Fast, fast_path};
 
@@ -173,6 +175,22 @@ impl Layout {
         Ok(())
     }
 
+    /// Encodes a stored chunk or shard, whole and native endian, on this thread alone.
+    ///
+    /// # Errors
+    /// What the codecs say.
+    pub(crate) fn encode<'a>(&self, bytes: &'a [u8], stores_empty: bool) -> Result<Cow<'a, [u8]>, String> {
+        let options = CodecOptions::default()
+            .with_concurrent_target(1)
+            .with_store_empty_chunks(stores_empty);
+        let shape: Vec<NonZeroU64> = self.outer.iter().map(|&len| non_zero(len)).collect();
+        let bytes = ArrayBytes::new_flen(Cow::Borrowed(bytes));
+        self.array
+            .codecs()
+            .encode(bytes, &shape, &self.data_type, &self.fill_value, &options)
+            .map_err(|error| error.to_string())
+    }
+
     /// The file of a stored chunk or shard, relative to the array.
     pub(crate) fn key(&self, outer: &[u64]) -> String {
         self.array.chunk_key(outer).as_str().to_owned()
@@ -185,11 +203,12 @@ impl Layout {
     }
 
     pub(super) fn chunk_shape(&self) -> Vec<NonZeroU64> {
-        self.chunks
-            .iter()
-            .map(|&len| NonZeroU64::new(len).expect("checked when the layout was made"))
-            .collect()
+        self.chunks.iter().map(|&len| non_zero(len)).collect()
     }
+}
+
+fn non_zero(len: u64) -> NonZeroU64 {
+    NonZeroU64::new(len).expect("checked when the layout was made")
 }
 
 fn open(metadata: &str) -> Result<Array<()>, LayoutError> {

@@ -6,6 +6,7 @@ import functools
 import itertools
 import pathlib
 import pickle
+import uuid
 from typing import Any
 
 import numpy as np
@@ -13,26 +14,37 @@ import numpy as np
 from .._client import default_client
 from ..errors import InvalidValue, Unsupported
 from ._array import Array
+from ._zarr_write import written
 
 
-def store(sources: Any, targets: Any, regions: Any = None, compute: bool = True, **_: Any) -> Any:
+def store(
+    sources: Any, targets: Any, regions: Any = None, compute: bool = True, *, by_workers: bool = True, **_: Any
+) -> Any:
     """Computes arrays and writes each block into a target (`target[slices] = block`) as it is ready.
 
-    The blocks are written here, one after another; what is computed runs ahead no further than a few blocks. With
-    `compute=False` nothing runs until what is returned is called.
+    Zarr arrays in a folder are written by the workers, each chunk where it is computed, all of them in one job; the workers must
+    reach the folder at the same path. That is so where the core writes what the array is stored as, and regions are of whole
+    chunks. What else can be assigned to is written here, one block after another; what is computed runs ahead no further than a
+    few blocks. So is everything with `by_workers=False`. With `compute=False` nothing runs until what is returned is called or
+    computed.
     """
     if isinstance(sources, Array):
         sources, targets = [sources], [targets]
         regions = None if regions is None else [regions]
     regions = [None] * len(sources) if regions is None else regions
 
-    def write() -> None:
-        client = default_client()
-        for source, target, region in zip(sources, targets, regions):
+    def write(client: Any) -> None:
+        made = written(sources, targets, regions) if by_workers else [None] * len(sources)
+        by_job = [array for array in made if array is not None]
+        if by_job:
+            client.compute(*by_job)
+        for source, target, region, writer in zip(sources, targets, regions, made):
+            if writer is not None:
+                continue
             for place, block in client.stream(source):
                 target[_within(region, place)] = block if source.ndim else block[()]
 
-    return write() if compute else Delayed(write)
+    return write(default_client()) if compute else Delayed(write)
 
 
 def _within(region: Any, place: tuple[slice, ...]) -> tuple[Any, ...]:
@@ -52,15 +64,16 @@ def _within(region: Any, place: tuple[slice, ...]) -> tuple[Any, ...]:
 
 
 def to_zarr(
-    arr: Array, url: Any, component: str | None = None, overwrite: bool = False, region: Any = None, compute: bool = True, **kwargs: Any
+    arr: Array, url: Any, component: str | None = None, overwrite: bool = False, region: Any = None, compute: bool = True, *,
+    by_workers: bool = True, **kwargs: Any,
 ) -> Any:
-    """Writes an array as a Zarr array, by the package `zarr`, block by block as they are ready.
+    """Writes an array as a Zarr array: its metadata by the package `zarr`, its chunks by the workers, as `store` does.
 
     `url` is a path, an address that `zarr` can write to, or a Zarr array that is there. A new one is stored in the array's
     chunks, which must be of one length along each axis but for the last one.
     """
     if hasattr(url, "shape"):
-        return store(arr, url, region, compute)
+        return store(arr, url, region, compute, by_workers=by_workers)
     try:
         import zarr
     except ImportError:
@@ -72,7 +85,7 @@ def to_zarr(
         store=str(url), name=component, shape=arr.shape, dtype=arr.dtype, overwrite=overwrite,
         chunks=tuple(max(1, length) for length in arr.chunksize), **kwargs,
     )
-    return store(arr, target, region, compute)
+    return store(arr, target, region, compute, by_workers=by_workers)
 
 
 def to_npy_stack(dirname: Any, x: Array, axis: int = 0) -> None:
@@ -107,13 +120,51 @@ def _loaded(folder: str, axis: int, mmap_mode: str | None, block_id: tuple[int, 
 
 
 class Delayed:
-    """Something that is done when it is called, or computed."""
+    """Something that is done when it is called, or computed: by itself, or as one of Dask's collections by `dask.compute`."""
 
     def __init__(self, run: Any) -> None:
         self._run = run
+        self._key = f"store-{uuid.uuid4().hex}"
 
-    def __call__(self) -> Any:
-        return self._run()
+    def __call__(self, client: Any = None) -> Any:
+        return self._run(default_client() if client is None else client)
 
     def compute(self, **_: Any) -> Any:
-        return self._run()
+        return self()
+
+    def __dask_graph__(self) -> dict[str, Any]:
+        return {self._key: (self,)}
+
+    def __dask_keys__(self) -> list[str]:
+        return [self._key]
+
+    # Nothing is to be optimized.
+    __dask_optimize__ = None
+
+    def __dask_tokenize__(self) -> str:
+        return self._key
+
+    @staticmethod
+    def __dask_scheduler__(graph: Any, keys: Any, **kwargs: Any) -> Any:
+        """Runs it in this thread, unless Dask has been told of a scheduler."""
+        from dask.local import get_sync
+
+        return get_sync(graph, keys, **kwargs)
+
+    def __dask_postcompute__(self) -> tuple[Any, tuple[Any, ...]]:
+        return _only, ()
+
+    def __dask_postpersist__(self) -> tuple[Any, tuple[Any, ...]]:
+        return _done, ()
+
+
+def _only(results: Any) -> Any:
+    return results[0]
+
+
+def _done(*_: Any, **__: Any) -> Delayed:
+    return Delayed(_nothing)
+
+
+def _nothing(_: Any) -> None:
+    return None
