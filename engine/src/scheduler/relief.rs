@@ -16,6 +16,9 @@ use crate::{BlockRun, ToWorker};
 
 /// The most chunks, and tasks that are to read them, that are looked at for one answer.
 const LOOKED_AT_MAX: u64 = 1 << 16;
+/// A chunk that is made whole for one of several tasks, which reads a part of it, takes the room of others that are wanted
+/// again too.
+const ROOM_FACTOR: u64 = 2;
 /// The most inputs of a task that are looked through for one that it waits for.
 const INPUTS_MAX: u64 = 64;
 
@@ -55,7 +58,12 @@ impl Scheduler {
                 // their parts.
                 let Some(uses) = self.uses_later(id) else { continue };
                 looked_at += uses;
-                if chunk.costs_more_on_disk(make_us.saturating_mul(uses), disk_bytes_per_s) {
+                let making = if uses > 1 {
+                    uses.saturating_mul(ROOM_FACTOR)
+                } else {
+                    uses
+                };
+                if chunk.costs_more_on_disk(make_us.saturating_mul(making), disk_bytes_per_s) {
                     bytes += chunk.bytes;
                     chosen.push(id);
                 }

@@ -1,8 +1,8 @@
 //! Pages: how a part's bytes lie in a file, and how runs of them are read back.
 
-use std::{io, ops::Range};
+use std::{io, ops::Range, time::Instant};
 
-use super::segment::Segment;
+use super::{pace::Pace, segment::Segment};
 
 /// Bytes of a page before compression.
 const PAGE_BYTES: usize = 64 << 10;
@@ -25,9 +25,17 @@ impl Page {
     }
 }
 
+/// What it takes to read compressed bytes back, for what it took to compress them.
+const READ_BACK: f64 = 0.5;
+
 /// Writes bytes as pages from `at` on; returns the pages and their end.
-pub(super) fn write_pages(segment: &Segment, mut at: u64, bytes: &[u8]) -> io::Result<(Vec<Page>, u64)> {
-    let start = at;
+pub(super) fn write_pages(
+    segment: &Segment,
+    mut at: u64,
+    bytes: &[u8],
+    disk: &mut Pace,
+) -> io::Result<(Vec<Page>, u64)> {
+    let (start, rate) = (at, disk.bytes_per_s());
     let page = |at, stored: &[u8], is_compressed| Page {
         at,
         stored_bytes: u32::try_from(stored.len()).expect("a page is small"),
@@ -35,12 +43,18 @@ pub(super) fn write_pages(segment: &Segment, mut at: u64, bytes: &[u8]) -> io::R
         is_compressed,
     };
     let mut pages = Vec::with_capacity(bytes.len().div_ceil(PAGE_BYTES));
-    if !pays(bytes) {
+    let mut write = |bytes: &[u8]| {
+        let begun = Instant::now();
+        segment.write(bytes, start)?;
+        disk.note(bytes.len() as u64, begun.elapsed());
+        io::Result::Ok(())
+    };
+    if !pays(bytes, rate) {
         for raw in bytes.chunks(PAGE_BYTES) {
             pages.push(page(at, raw, false));
             at += raw.len() as u64;
         }
-        segment.write(bytes, start)?;
+        write(bytes)?;
         return Ok((pages, at));
     }
     let mut stored = Vec::new();
@@ -52,17 +66,22 @@ pub(super) fn write_pages(segment: &Segment, mut at: u64, bytes: &[u8]) -> io::R
         at += kept.len() as u64;
         stored.extend_from_slice(kept);
     }
-    segment.write(&stored, start)?;
+    write(&stored)?;
     Ok((pages, at))
 }
 
-/// Whether compression is worth its time, by a page from the middle.
-fn pays(bytes: &[u8]) -> bool {
+/// Whether compression is worth its time, by a page from the middle: whether to write and read what it saves would take
+/// longer, on a disk that takes so many bytes a second, if that is known.
+fn pays(bytes: &[u8], disk_bytes_per_s: Option<f64>) -> bool {
     let middle = bytes.len() / 2;
     let start = middle - (middle % PAGE_BYTES).min(middle);
     let sample = &bytes[start..(start + PAGE_BYTES).min(bytes.len())];
+    let begun = Instant::now();
     let compressed = lz4_flex::block::compress(sample);
-    !sample.is_empty() && (compressed.len() as f64) < WORTHWHILE * sample.len() as f64
+    let took = begun.elapsed().as_secs_f64() * (1.0 + READ_BACK);
+    let saved = sample.len() as f64 - compressed.len() as f64;
+    let is_worthwhile = saved > (1.0 - WORTHWHILE) * sample.len() as f64;
+    is_worthwhile && disk_bytes_per_s.is_none_or(|rate| 2.0 * saved / rate > took)
 }
 
 /// Reads runs of a part's bytes, in rising order at best: one page is kept for the next run.
@@ -189,5 +208,30 @@ pub(super) fn each_run(
             }
             index[axis] = region[axis].start;
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_quick_disk_is_given_more_bytes_rather_than_time_for_fewer() {
+        // A third of the bytes is noise.
+        let noise = |n: usize| {
+            let mixed = (n as u64 + 1).wrapping_mul(0x9E37_79B9_7F4A_7C15);
+            (mixed ^ (mixed >> 31))
+                .wrapping_mul(0xBF58_476D_1CE4_E5B9)
+                .to_le_bytes()[7]
+        };
+        let bytes: Vec<u8> = (0..PAGE_BYTES)
+            .map(|n| if n % 3 == 0 { noise(n) } else { 0 })
+            .collect();
+        assert!(pays(&bytes, None));
+        assert!(pays(&bytes, Some(1e6)));
+        assert!(!pays(&bytes, Some(1e15)));
+        assert!(!pays(&[], None));
+        let noise: Vec<u8> = (0..PAGE_BYTES).map(noise).collect();
+        assert!(!pays(&noise, Some(1e6)));
     }
 }

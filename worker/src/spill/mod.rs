@@ -5,6 +5,7 @@
 //! file system; a file whose chunks are all gone is removed.
 
 mod layout;
+mod pace;
 mod segment;
 
 use std::{
@@ -21,15 +22,12 @@ use tracing::{info, warn};
 
 use self::{
     layout::{Page, PageReader, each_run},
+    pace::Pace,
     segment::Segment,
 };
 
 /// Bytes after which the next file is begun.
 const SEGMENT_BYTES: u64 = 256 << 20;
-/// Bytes of chunks after which half of what was measured before is forgotten.
-const RATE_BYTES: f64 = 256e6;
-/// Bytes of chunks below which nothing is said of the disk's rate.
-const RATE_BYTES_MIN: f64 = 4e6;
 /// How long a disk that took nothing is left in peace, doubled each time up to the second.
 const RESTS: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(30));
 
@@ -44,8 +42,10 @@ pub(crate) struct SpillLog {
 struct Writer {
     segment: Option<Arc<Segment>>,
     next_segment: u64,
-    /// What it took of late: bytes of chunks, however small they became, and how long that was.
-    taken: (f64, Duration),
+    /// How quickly it took chunks of late, however small they became.
+    chunks: Pace,
+    /// How quickly the disk took what was left of them.
+    disk: Pace,
     /// Set while the disk takes nothing: until when it is left in peace, and how long that was.
     resting: Option<(Instant, Duration)>,
 }
@@ -77,8 +77,8 @@ impl SpillLog {
 
     /// Bytes of chunks that go to disk in a second, if enough were written to tell.
     pub(crate) fn bytes_per_s(&self) -> Option<u64> {
-        let (bytes, time) = self.writer.lock().unwrap_or_else(PoisonError::into_inner).taken;
-        (bytes >= RATE_BYTES_MIN).then(|| (bytes / time.as_secs_f64().max(1e-6)) as u64)
+        let writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
+        writer.chunks.bytes_per_s().map(|rate| rate as u64)
     }
 
     /// Writes a chunk. One writes at a time.
@@ -98,7 +98,7 @@ impl SpillLog {
         let begun = Instant::now();
         let written = writer.append(&self.path, chunk);
         if written.is_ok() {
-            writer.note_taken(chunk.nbytes(), begun.elapsed());
+            writer.chunks.note(chunk.nbytes(), begun.elapsed());
         }
         match (&written, writer.resting) {
             (Ok(_), Some(_)) => {
@@ -120,15 +120,6 @@ impl SpillLog {
 }
 
 impl Writer {
-    /// Adds to what the disk took; what is long ago counts less and less.
-    fn note_taken(&mut self, bytes: u64, took: Duration) {
-        let (before, time) = self.taken;
-        self.taken = (before + bytes as f64, time + took);
-        if self.taken.0 > RATE_BYTES {
-            self.taken = (self.taken.0 / 2.0, self.taken.1 / 2);
-        }
-    }
-
     fn append(&mut self, folder: &Path, chunk: &Chunk) -> io::Result<SpilledChunk> {
         let segment = match &self.segment {
             Some(segment) if segment.len() < SEGMENT_BYTES => segment.clone(),
@@ -145,7 +136,7 @@ impl Writer {
         let mut at = start;
         let mut parts = Vec::with_capacity(chunk.parts().len());
         for part in chunk.parts() {
-            let (pages, end) = layout::write_pages(&segment, at, part.bytes())?;
+            let (pages, end) = layout::write_pages(&segment, at, part.bytes(), &mut self.disk)?;
             parts.push(SpilledPart {
                 dtype: part.dtype(),
                 bytes: part.bytes().len(),
