@@ -13,6 +13,9 @@ use crate::{
     selection::is_whole,
 };
 
+/// The most chunks along an axis of which each one's elements are listed.
+const INTERVALS_MAX: u64 = 1 << 12;
+
 /// For each axis of a node the axis of the layer's grid whose block index decides, if any does.
 ///
 /// An axis of one block needs none.
@@ -190,7 +193,7 @@ pub(super) fn element_windows(
                 Reach::Whole => AxisWindow::All,
             }),
             Op::Finish(reducer) => Some(finish_window(graph, ix, reducer, axis, source, placement)),
-            _ => Some(recut(source, &node.grid.axes()[axis], place())),
+            _ => recut(source, &node.grid.axes()[axis], layer, place()),
         };
         made.filter(|window| match window {
             AxisWindow::Affine { out_axis, .. } => same_cuts(&layer[*out_axis], &node.grid.axes()[axis]),
@@ -207,22 +210,36 @@ fn aligned(source: &AxisChunks, place: Option<usize>) -> AxisWindow {
     }
 }
 
-/// The same elements in other chunks.
-fn recut(source: &AxisChunks, wanted: &AxisChunks, place: Option<usize>) -> AxisWindow {
-    match place {
-        Some(out_axis) if wanted.count() > 1 => {
-            if same_cuts(source, wanted) {
-                AxisWindow::Aligned { out_axis }
-            } else {
-                AxisWindow::Affine {
-                    out_axis,
-                    start: 0,
-                    step: 1,
-                }
-            }
-        }
-        _ => AxisWindow::All,
+/// The same elements in other chunks; `None` where these cannot be said in terms of the layer's axes.
+fn recut(
+    source: &AxisChunks,
+    wanted: &AxisChunks,
+    layer: &[AxisChunks],
+    place: Option<usize>,
+) -> Option<AxisWindow> {
+    let Some(out_axis) = place.filter(|_| wanted.count() > 1) else {
+        return Some(AxisWindow::All);
+    };
+    if same_cuts(source, wanted) {
+        return Some(AxisWindow::Aligned { out_axis });
     }
+    let own = &layer[out_axis];
+    if same_cuts(own, wanted) {
+        return Some(AxisWindow::Affine {
+            out_axis,
+            start: 0,
+            step: 1,
+        });
+    }
+    // The layer's blocks are of other lengths than what they are made of, as those of partials are.
+    let can_be_listed = own.count() == wanted.count() && own.count() <= INTERVALS_MAX;
+    can_be_listed.then(|| AxisWindow::Intervals {
+        out_axis,
+        intervals: (0..wanted.count())
+            .map(|block| wanted.extent(block))
+            .map(|extent| (extent.start, extent.end))
+            .collect(),
+    })
 }
 
 /// The window of a slice that is the same for all blocks, where it is exactly a source block.

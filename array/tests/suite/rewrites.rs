@@ -7,7 +7,7 @@ use graticule_array::{
     where_,
 };
 use graticule_ops::{Node, Program, ReduceKind};
-use graticule_plan::{ChunkGrid, DType, Key, Source};
+use graticule_plan::{AxisWindow, ChunkGrid, DType, InputMap, Key, Source};
 
 fn lowered(array: &Array) -> Lowered {
     lower(&[(array, Wanted::Deliver)], &LowerOptions::default()).unwrap()
@@ -75,6 +75,23 @@ fn rechunk_of_what_others_use_too_gathers_it() {
     )
     .unwrap();
     assert_eq!(names(&both), ["inline+add", "rechunk"]);
+}
+
+#[test]
+fn rechunk_is_done_by_the_first_step_of_what_is_reduced() {
+    let x = cube(6, 4).sort(2, false).unwrap();
+    let columns = x
+        .rechunk(&[Chunks::Size(4), Chunks::Size(1), Chunks::Keep])
+        .unwrap();
+    let lowered = lowered(&columns.sum(&Over::axis(0)).unwrap());
+    assert_eq!(names(&lowered)[1..], ["rechunk+sum-partial", "sum"]);
+    let InputMap::Product(windows) = &lowered.plan.layers()[1].inputs[0].map else {
+        panic!("{}", lowered.explain())
+    };
+    // A block of partials has one element where the elements that it is made of are four.
+    assert!(
+        matches!(&windows[0], AxisWindow::Intervals { intervals, .. } if intervals[..] == [(0, 4), (4, 6)])
+    );
 }
 
 #[test]
