@@ -3,7 +3,7 @@
 use graticule_ops::AxisSelection;
 use graticule_plan::{AxisChunks, ChunkGrid};
 
-use crate::{Array, ArrayError};
+use crate::{Array, ArrayError, expression::Op};
 
 /// The most cuts that a slice across the source's cuts keeps; beyond it the slice is cut regularly, so that a plan's
 /// size does not follow the number of chunks.
@@ -64,6 +64,8 @@ pub(crate) fn unify(operands: Vec<Array>) -> Result<(Vec<Array>, ChunkGrid), Arr
     by_size.sort_by_key(|x| {
         (
             std::cmp::Reverse(x.nbytes()),
+            // Elements looked up by a list can be looked up in any chunks.
+            matches!(x.0.op, Op::Take { .. }),
             std::cmp::Reverse(x.chunks().block_count()),
         )
     });

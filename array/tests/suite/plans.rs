@@ -159,6 +159,11 @@ fn bands_of_days_come_together_where_whole_axes_are_too_much_for_a_task() {
     let map = BlockMap::new(&layer.inputs[0].map, &layer.grid, &grid).unwrap();
     let most = (0..layer.grid.block_count()).map(|block| map.sources(block).len());
     assert!(most.max().unwrap() <= 20, "two chunks of each year");
+    // What is made of both is cut as the cube is.
+    let own: Vec<i64> = (0..3650).map(|day| day % 365).collect();
+    let anomaly = cube.subtract(means.take(&own, 0).unwrap()).unwrap();
+    assert_eq!(*anomaly.chunks(), grid);
+    assert_eq!(blocks(&anomaly), [61, 365]);
 }
 
 /// A task of a combination holds all partials that it combines, and each of them has every group.
