@@ -22,9 +22,11 @@ mod error;
 mod expression;
 mod functions;
 mod linalg;
+mod lines;
 mod logged;
 mod memory;
 mod positions;
+mod printed;
 mod process;
 mod reduce;
 mod selected;
@@ -56,5 +58,6 @@ fn _graticule(module: &Bound<'_, PyModule>) -> PyResult<()> {
     linalg::register(module)?;
     logged::register(module)?;
     positions::register(module)?;
+    printed::register(module)?;
     sources::register(module)
 }
