@@ -59,6 +59,12 @@ def end() -> None:
 
 def look() -> None:
     """Listens to the streams that are standard output and standard error now."""
+    try:
+        # Nearly always, and before nearly each function that runs alone.
+        sys.stdout.write._graticule_before, sys.stderr.write._graticule_before  # type: ignore[attr-defined]
+        return
+    except AttributeError:
+        pass
     with _lock:
         _listen(sys.stdout, False)
         _listen(sys.stderr, True)
@@ -67,11 +73,10 @@ def look() -> None:
 def _listen(stream: Any, is_error: bool) -> None:
     try:
         # Others do the same, and put there again what was there before, as IPython for each cell.
-        before = vars(stream).get("write")
-        if hasattr(before, "_graticule_before"):
+        if hasattr(stream.write, "_graticule_before"):
             return
         tell, of = _teller(stream, is_error), weakref.ref(stream)
-        tell._graticule_before = before
+        tell._graticule_before = vars(stream).get("write")
         stream.write = tell
     except (AttributeError, TypeError):
         # There is none, or it can be no other than it is.

@@ -1,13 +1,16 @@
 //! What Python and the native code log, on its way to the dashboard.
 
-use std::sync::OnceLock;
+use std::{
+    io::{self, Write},
+    sync::OnceLock,
+};
 
 use graticule_logs::{LOG_BUFFER_LINE_COUNT_MAX, LogLevel, LogLine, note, rest};
 use pyo3::prelude::*;
 use serde::{Deserialize, Serialize};
 use tracing_subscriber::{EnvFilter, Layer, Registry, fmt, layer::SubscriberExt, registry, reload};
 
-use crate::{children, error::Failure};
+use crate::{calls::raised, children, error::Failure};
 
 /// The numbers of Python's levels from which on a line is an error, and a warning.
 const ERROR: i32 = 40;
@@ -20,13 +23,28 @@ static SHOWN: OnceLock<reload::Handle<EnvFilter, Registry>> = OnceLock::new();
 pub(crate) fn collect() {
     let (filter, shown) = reload::Layer::new(EnvFilter::new("off"));
     // As the command `graticule` writes them.
-    let text = fmt::layer().with_writer(std::io::stderr).with_target(false);
+    let text = fmt::layer().with_writer(|| Readable).with_target(false);
     let lines = registry()
         .with(text.with_filter(filter))
         .with(graticule_logs::layer());
     // An error means that it is done already.
     if tracing::subscriber::set_global_default(lines).is_ok() {
         let _ = SHOWN.set(shown);
+    }
+}
+
+/// Standard error, without what is written down of exceptions, which is for no person.
+struct Readable;
+
+impl Write for Readable {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let text = String::from_utf8_lossy(bytes);
+        io::stderr().write_all(raised::without_written(&text).as_bytes())?;
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        io::stderr().flush()
     }
 }
 

@@ -47,6 +47,8 @@ def levels(written):
     """How many lines there are of each level; all of them look as those of the command `graticule`, and none is there twice."""
     found = [LINE.fullmatch(line) for line in written]
     assert all(found), written
+    # What is for the client alone of an exception is for no person's eyes.
+    assert not any("python exception" in line for line in written), written
     assert len(set(written)) == len(written), written
     return {match[1] for match in found}
 
