@@ -65,7 +65,7 @@ def test_a_local_cluster_says_what_it_is_asked_for(options, variables):
     written = errors_of(options, variables)
     assert levels(written) == {"INFO", "WARN"}
     # The scheduler tells of the job and of its failure, the worker of itself, each once.
-    for told in ("job started", "no date", "worker connected"):
+    for told in ("job started", "no date", "worker connected", "worker listens"):
         assert len([line for line in written if told in line]) == 1, (told, written)
 
 

@@ -182,10 +182,22 @@ def test_a_stream_that_the_program_puts_there_is_heard_and_let_go_of(embedded):
         def __getattr__(self, name):
             return getattr(self.stream, name)
 
-    for made in (io.StringIO, lambda: Passing(sys.stdout), lambda: Passing(io.StringIO())):
+    class Twice(io.StringIO):
+        """One that writes to another one, too."""
+
+        def __init__(self, stream):
+            super().__init__()
+            self.stream = stream
+
+        def write(self, text):
+            self.stream.write(text)
+            return super().write(text)
+
+    for made in (io.StringIO, lambda: Passing(sys.stdout), lambda: Passing(io.StringIO()), lambda: Twice(sys.stdout)):
         stream = made()
         with contextlib.redirect_stdout(stream):
             wait([embedded.submit(print, "heard", type(stream).__name__, id(stream), pure=False)])
+        mark(embedded)
         assert [line[3] for line in told(embedded, f"heard+{type(stream).__name__}+{id(stream)}")] == [1]
     assert sys.stdout.write is not None
     stream = io.StringIO()
