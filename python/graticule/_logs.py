@@ -84,7 +84,7 @@ def _note(record: logging.LogRecord) -> bool:
         return False
 
 
-#: What a worker finds around lines on standard error that it need not tell once more (`children/output.rs`).
+#: What a worker finds around lines on standard error that it need not tell once more (`logs/src/output.rs`).
 _TOLD, _NOT_TOLD = "\x1b]graticule;told\x07", "\x1b]graticule;new\x07"
 
 

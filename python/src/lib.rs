@@ -22,7 +22,6 @@ mod error;
 mod expression;
 mod functions;
 mod linalg;
-mod lines;
 mod logged;
 mod memory;
 mod positions;

@@ -9,9 +9,10 @@ use std::{
     },
 };
 
+use graticule_logs::OutputLines;
 use pyo3::{prelude::*, sync::PyOnceLock, types::PyString};
 
-use crate::{lines::Lines, wait::is_in_task};
+use crate::wait::is_in_task;
 
 /// So much of a text is looked at in one go.
 const PIECE_BYTES: usize = 16 << 10;
@@ -29,11 +30,11 @@ static PID: OnceLock<u32> = OnceLock::new();
 
 thread_local! {
     /// The lines that have begun on this thread, of standard output and standard error.
-    static BEGUN: RefCell<[Lines; 2]> = RefCell::new(begun());
+    static BEGUN: RefCell<[OutputLines; 2]> = RefCell::new(begun());
 }
 
-fn begun() -> [Lines; 2] {
-    [false, true].map(Lines::of)
+fn begun() -> [OutputLines; 2] {
+    [false, true].map(OutputLines::of)
 }
 
 /// Has what is printed be kept from now on: of functions, or all; or nothing.
@@ -83,7 +84,7 @@ pub(crate) fn of_task<T>(py: Python<'_>, run: impl FnOnce() -> T) -> T {
 
 /// A function that runs on this thread, perhaps in the middle of another one.
 struct Printing {
-    before: [Lines; 2],
+    before: [OutputLines; 2],
 }
 
 impl Printing {

@@ -9,13 +9,11 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-use graticule_logs::LogScope;
+use graticule_logs::{LogScope, OutputLines};
 use rustix::{
     event::{PollFd, PollFlags, poll},
     fs::OFlags,
 };
-
-use crate::lines::Lines;
 
 /// What a pipe holds, if the system lets it: so much a function can print without waiting.
 const PIPE_BYTES: usize = 1 << 20;
@@ -41,7 +39,7 @@ struct State {
 struct Stream {
     /// `None` once all who could write are gone.
     pipe: Option<Arc<OwnedFd>>,
-    lines: Lines,
+    lines: OutputLines,
     /// Room for what is read.
     piece: Box<[u8]>,
 }
@@ -58,7 +56,7 @@ impl Output {
             let _ = rustix::pipe::fcntl_setpipe_size(&pipe, PIPE_BYTES);
             streams.push(Stream {
                 pipe: Some(Arc::new(pipe)),
-                lines: Lines::of(is_error),
+                lines: OutputLines::of(is_error),
                 piece: vec![0; PIECE_BYTES].into(),
             });
         }

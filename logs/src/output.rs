@@ -1,6 +1,6 @@
 //! What is written to standard output and standard error, cut into the lines that are kept of it.
 
-use graticule_logs::{LogLevel, LogLine, LogScope, note};
+use crate::{LogLevel, LogLine, LogScope, note};
 
 /// A line that is longer is cut.
 const LINE_BYTES_MAX: usize = 16 << 10;
@@ -12,7 +12,7 @@ const ESCAPE: u8 = 0x1b;
 
 /// What is written to one of the two, by one who writes.
 #[derive(Debug, Default)]
-pub(crate) struct Lines {
+pub struct OutputLines {
     is_error: bool,
     /// The line that has begun.
     line: Vec<u8>,
@@ -24,20 +24,22 @@ pub(crate) struct Lines {
     is_told: bool,
 }
 
-impl Lines {
-    pub(crate) fn of(is_error: bool) -> Self {
+impl OutputLines {
+    /// Those of standard error, or else of standard output.
+    pub fn of(is_error: bool) -> Self {
         Self {
             is_error,
             ..Self::default()
         }
     }
 
-    pub(crate) fn is_error(&self) -> bool {
+    /// Whether they are those of standard error.
+    pub fn is_error(&self) -> bool {
         self.is_error
     }
 
     /// Bytes have come: `on` gets those that are to be passed on, `lines` what they complete.
-    pub(crate) fn come(&mut self, bytes: &[u8], lines: &mut Vec<String>, on: &mut Vec<u8>) {
+    pub fn come(&mut self, bytes: &[u8], lines: &mut Vec<String>, on: &mut Vec<u8>) {
         for part in bytes.split_inclusive(|&byte| byte == b'\n') {
             self.line.extend_from_slice(part);
             if self.passed == 0 && self.line.starts_with(NOT_TOLD) {
@@ -71,7 +73,7 @@ impl Lines {
     }
 
     /// What has no end is a line too, if it says something that was not told already. `on` gets what of it was not passed on.
-    pub(crate) fn end(&mut self, on: &mut Vec<u8>) -> Option<String> {
+    pub fn end(&mut self, on: &mut Vec<u8>) -> Option<String> {
         let line = self.end_line(on).filter(|_| !self.is_long);
         (self.is_told, self.is_long) = (false, false);
         line
@@ -100,7 +102,7 @@ impl Lines {
     }
 
     /// Keeps lines; of errors, those that are indented go on with the one before, as in tracebacks and warnings.
-    pub(crate) fn keep(&self, lines: &[String], scope: Option<&LogScope>) {
+    pub fn keep(&self, lines: &[String], scope: Option<&LogScope>) {
         let goes_on = |line: &str| self.is_error && line.starts_with([' ', '\t']);
         let (level, target) = match self.is_error {
             false => (LogLevel::Info, "stdout"),
@@ -156,7 +158,7 @@ mod tests {
 
     /// What is passed on, and the lines, of bytes that come in pieces of so many.
     fn come(bytes: &[u8], piece: usize) -> (String, Vec<String>) {
-        let (mut all, mut lines, mut on) = (Lines::of(true), Vec::new(), Vec::new());
+        let (mut all, mut lines, mut on) = (OutputLines::of(true), Vec::new(), Vec::new());
         for piece in bytes.chunks(piece) {
             all.come(piece, &mut lines, &mut on);
         }
