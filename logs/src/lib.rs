@@ -4,6 +4,8 @@
 //! the event happened, which is a worker's, or else [the process's own](rest). What finds no room is dropped and
 //! counted, and a line that is repeated is one line with a count.
 //!
+//! [`OutputLines`] are what is written to standard output and standard error, cut into lines.
+//!
 //! This crate does not know who is told, nor how.
 //!
 //! ```
@@ -22,6 +24,7 @@
 
 mod buffer;
 mod layer;
+mod output;
 mod scope;
 
 pub use graticule_engine::{LogLevel, LogLine, LogReport};
@@ -29,5 +32,6 @@ pub use graticule_engine::{LogLevel, LogLine, LogReport};
 pub use self::{
     buffer::{LOG_BUFFER_LINE_COUNT_MAX, LogBuffer, RestClaim, is_rest_claimed, rest},
     layer::{layer, note},
+    output::OutputLines,
     scope::{LogScope, Scoped},
 };

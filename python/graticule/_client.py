@@ -6,12 +6,13 @@ import atexit
 import os
 import sys
 import threading
+import weakref
 from collections.abc import Iterable, Iterator
 from typing import Any
 
 import numpy as np
 
-from . import _dask, _graticule, _html, _logs
+from . import _dask, _graticule, _html, _logs, _output
 from ._about import About
 from ._calls import sync
 from ._cluster import LocalCluster
@@ -84,6 +85,8 @@ class Client(About):
             self._cluster = _graticule.Cluster.local(
                 n_workers, threads_per_worker, _bytes(memory_limit), dashboard_address, local_directory
             )
+            _output.begin()
+            self._end_output = weakref.finalize(self, _output.end)
         else:
             self._cluster = _graticule.Cluster.connect(address, reconnect_timeout)
         if set_as_default:
@@ -152,6 +155,8 @@ class Client(About):
         _tell_xarray()
         self._end_calls()
         self._cluster.close()
+        if not self.is_remote:
+            self._end_output()
         if self._owns_cluster and self.cluster is not None:
             self.cluster.close()
 

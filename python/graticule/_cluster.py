@@ -10,7 +10,7 @@ import time
 import weakref
 from typing import TYPE_CHECKING, Any
 
-from . import _html
+from . import _html, _logs
 from .errors import ClusterError, InvalidValue
 
 if TYPE_CHECKING:
@@ -46,6 +46,11 @@ class LocalCluster:
         Countable things that each worker has, by name.
     local_directory
         Where chunks go that do not fit the memory.
+    log
+        What its processes write to this process' standard error of what they log: `"warn"`, `"info"` or another filter of `--log`;
+        nothing unless said here or by the environment variable `GRATICULE_LOG`. The dashboard tells it in any case.
+    silence_logs
+        The same as `distributed` calls it: a level of `logging` below which nothing is written, or `False`.
     processes
         `True`; a cluster in this process is `Client()`.
     """
@@ -64,6 +69,8 @@ class LocalCluster:
         resources: dict[str, int] | None = None,
         local_directory: str | os.PathLike[str] | None = None,
         name: str | None = None,
+        log: str | None = None,
+        silence_logs: int | str | bool | None = None,
         **unknown: Any,
     ) -> None:
         if unknown:
@@ -80,7 +87,7 @@ class LocalCluster:
         command = [
             sys.executable, "-m", "graticule.scheduler", "--ends-with-stdin", "--listen", f"{host}:{scheduler_port}",
             "--workers", str(n_workers), "--nthreads", str(threads_per_worker),
-            "--memory", str(_memory(memory_limit, max(n_workers, 1))),
+            "--memory", str(_memory(memory_limit, max(n_workers, 1))), "--log", _logs.filter_of(log, silence_logs),
         ]
         if dashboard_address is not None:
             command += ["--dashboard", dashboard_address]

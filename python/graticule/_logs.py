@@ -2,14 +2,54 @@
 
 from __future__ import annotations
 
+import argparse
 import logging
+import os
 import sys
 from typing import Any
 
 from . import _graticule
+from .errors import InvalidValue
 
 #: Records below this level stay in their process.
 LEVEL = logging.WARNING
+
+#: As of the command `graticule`: what says which lines go to standard error, and which do if nobody does.
+VARIABLE, USUAL = "GRATICULE_LOG", "warn"
+
+
+def add_argument(parser: argparse.ArgumentParser) -> None:
+    """Lets a process of a cluster be told which of its lines go to standard error."""
+    parser.add_argument(
+        "--log", default=os.environ.get(VARIABLE) or USUAL, metavar="FILTER",
+        help="what is logged to standard error: off, error, warn, info, debug, trace, or a filter such as graticule_worker=debug; "
+        f"by default warnings, or what {VARIABLE} says",
+    )
+
+
+def show(parser: argparse.ArgumentParser, wanted: str) -> None:
+    try:
+        _graticule.show_log(wanted)
+    except InvalidValue as error:
+        parser.error(str(error))
+
+
+def filter_of(log: str | None, silence_logs: Any) -> str:
+    """What the processes of a `LocalCluster` are told: nothing goes to standard error unless the caller or the environment says so.
+
+    `silence_logs` is a level of `logging` as for distributed: what is below it is left out. `False` leaves out nothing from `info` on.
+    """
+    if log is not None:
+        return log
+    if silence_logs is None:
+        return os.environ.get(VARIABLE) or "off"
+    if isinstance(silence_logs, bool):
+        return "off" if silence_logs else "info"
+    level = logging.getLevelName(silence_logs.upper()) if isinstance(silence_logs, str) else silence_logs
+    if not isinstance(level, int):
+        raise InvalidValue(f"silence_logs={silence_logs!r} is no level; write logging.WARNING, \"WARNING\", True or False")
+    names = ((logging.DEBUG, "debug"), (logging.INFO, "info"), (logging.WARNING, "warn"), (logging.CRITICAL, "error"))
+    return next((name for most, name in names if level <= most), "off")
 
 
 def collect(of_functions: bool = False) -> None:
@@ -44,7 +84,7 @@ def _note(record: logging.LogRecord) -> bool:
         return False
 
 
-#: What a worker finds around lines on standard error that it need not tell once more (`children/output.rs`).
+#: What a worker finds around lines on standard error that it need not tell once more (`logs/src/output.rs`).
 _TOLD, _NOT_TOLD = "\x1b]graticule;told\x07", "\x1b]graticule;new\x07"
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 
-from . import _graticule
+from . import _graticule, _logs
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -17,9 +17,12 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--memory", type=int, metavar="BYTES", help="memory of each of them")
     parser.add_argument("--prefix", default="worker", help="what the names of workers begin with")
     parser.add_argument("--ends-with-stdin", action="store_true", help="ends when its standard input does; lines say how many workers")
+    _logs.add_argument(parser)
     parser.add_argument("worker", nargs="*", help="further arguments of the workers, behind --")
     said = parser.parse_args(arguments)
-    program = [sys.executable, "-m", "graticule.worker", *said.worker]
+    _logs.show(parser, said.log)
+    # Workers that are told otherwise behind -- hear that last.
+    program = [sys.executable, "-m", "graticule.worker", "--log", said.log, *said.worker]
     _graticule.serve_scheduler(
         said.listen, said.dashboard, said.workers, said.nthreads, said.memory, said.prefix, program, said.ends_with_stdin
     )

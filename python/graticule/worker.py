@@ -10,7 +10,7 @@ import faulthandler
 import os
 import sys
 
-from . import _graticule, _logs, _worker
+from . import _graticule, _logs, _output, _worker
 from ._client import _bytes
 
 
@@ -28,7 +28,9 @@ def main(arguments: list[str] | None = None) -> None:
         help="runs functions in child processes, one for each task at a time; else in threads of the worker",
     )
     parser.add_argument("--ends-with-stdin", action="store_true", help="ends when its standard input does")
+    _logs.add_argument(parser)
     said = parser.parse_args(arguments)
+    _logs.show(parser, said.log)
     resources = {}
     for part in filter(None, said.resources.split(",")):
         name, _, count = part.partition("=")
@@ -41,6 +43,8 @@ def main(arguments: list[str] | None = None) -> None:
     if os.environ.get("GRATICULE_TRACEBACKS", "1") != "0":
         faulthandler.enable()
     children = [sys.executable, "-m", "graticule._child", said.scheduler] if said.isolate and sys.platform == "linux" else None
+    if children is None:
+        _output.begin(all=True)
     _graticule.serve_worker(
         said.scheduler, said.listen, said.name, said.nthreads, _bytes(said.memory_limit), resources, said.local_directory,
         said.ends_with_stdin, children,

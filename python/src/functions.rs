@@ -26,7 +26,7 @@ use crate::{
     convert::{self, Length, Named, block_len},
     error::Failure,
     expression::{Edge, Expression, Made, boundaries, each},
-    memory,
+    memory, printed,
     wait::in_task,
 };
 
@@ -114,7 +114,9 @@ fn attached(
 ) -> Result<Chunk, FunctionError> {
     let made = in_task(|| {
         Python::try_attach(|py| {
-            run(py, digest, payload, ask, blocks).map_err(|error| calls::raised::say(py, error))
+            printed::of_task(py, || {
+                run(py, digest, payload, ask, blocks).map_err(|error| calls::raised::say(py, error))
+            })
         })
     });
     made.unwrap_or_else(|| Err("the interpreter is shutting down".into()))

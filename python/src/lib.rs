@@ -25,6 +25,7 @@ mod linalg;
 mod logged;
 mod memory;
 mod positions;
+mod printed;
 mod process;
 mod reduce;
 mod selected;
@@ -56,5 +57,6 @@ fn _graticule(module: &Bound<'_, PyModule>) -> PyResult<()> {
     linalg::register(module)?;
     logged::register(module)?;
     positions::register(module)?;
+    printed::register(module)?;
     sources::register(module)
 }

@@ -70,6 +70,16 @@ pub(crate) fn text(message: &str) -> &str {
     message.split(MARKS.0).next().unwrap_or_default()
 }
 
+/// A text about failures, without what is written down of exceptions.
+pub(crate) fn without_written(text: &str) -> String {
+    let (before, behind) = MARKS;
+    let mut parts = text.split(before);
+    let first = parts.next().unwrap_or_default().to_owned();
+    parts.fold(first, |kept, part| {
+        kept + part.split_once(behind).map_or("", |(_, rest)| rest)
+    })
+}
+
 /// The exception that the message of a job tells of, with what stands before it as a note.
 pub(crate) fn told(message: &str) -> Option<PyErr> {
     let (note, behind) = message.split_once(MARKS.0)?;

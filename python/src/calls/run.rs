@@ -21,7 +21,7 @@ use super::{
     settings::DIGEST_BYTES,
     value::{Home, Reader, decode, encode},
 };
-use crate::{children::Children, wait::in_task};
+use crate::{children::Children, printed, wait::in_task};
 
 /// What stands before the version of Python in the name.
 pub(super) const PREFIX: &str = "graticule.python-";
@@ -143,7 +143,7 @@ fn attached(inputs: &[Value], home: Home) -> Result<Value, FunctionError> {
     let made = in_task(|| {
         Python::try_attach(|py| {
             stay(py);
-            run(py, inputs, home).map_err(|error| say(py, error))
+            printed::of_task(py, || run(py, inputs, home).map_err(|error| say(py, error)))
         })
     });
     made.unwrap_or_else(|| Err("the interpreter is shutting down".into()))

@@ -110,12 +110,16 @@ impl Turns {
 impl Drop for Turn<'_> {
     fn drop(&mut self) {
         let mut state = self.turns.lock();
+        // Nobody waits but for one that is, or is to be, alone; and to wake nobody is a call to the system too.
+        let is_awaited = self.is_alone || state.waiting > 0;
         if self.is_alone {
             state.is_alone = false;
         } else {
             state.running -= 1;
         }
         drop(state);
-        self.turns.changed.notify_all();
+        if is_awaited {
+            self.turns.changed.notify_all();
+        }
     }
 }
