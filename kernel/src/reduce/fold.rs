@@ -211,6 +211,40 @@ impl<T: Moments, const SKIP: bool> Fold<T> for Mean<SKIP> {
     }
 }
 
+/// `mean` of elements whose number is known, since none is left out: their total.
+#[derive(Clone, Copy)]
+pub(crate) struct MeanOf {
+    pub(crate) count: f64,
+}
+
+impl<T: Moments> Fold<T> for MeanOf {
+    type A = T::Center;
+    type B = ();
+    type C = ();
+    type Out = T;
+
+    fn start(self) -> (T::Center, (), ()) {
+        (T::Center::default(), (), ())
+    }
+
+    #[inline(always)]
+    fn step(self, a: &mut T::Center, _: &mut (), _: &mut (), x: T, _: i64) {
+        *a = T::add(*a, x.center());
+    }
+
+    fn settle(self, _: &mut T::Center, _: &mut (), _: i64) {}
+
+    #[inline(always)]
+    fn combine(self, state: (&mut T::Center, &mut (), &mut ()), other: (T::Center, (), ())) {
+        *state.0 = T::add(*state.0, other.0);
+    }
+
+    #[inline(always)]
+    fn finish(self, state: (T::Center, (), ())) -> Result<T, Nothing> {
+        Ok(T::mean_out(T::divide(state.0, self.count)))
+    }
+}
+
 /// `var` and `std`: count, mean and the sum of squared distances from it.
 #[derive(Clone, Copy)]
 pub(crate) struct Var<const SKIP: bool> {

@@ -19,7 +19,7 @@ use num_complex::Complex;
 use super::{
     Layout, Request, carried, carrier,
     extreme::Extreme,
-    fold::{Count, Fold, Mean, Prod, Sum, Truth, Var},
+    fold::{Count, Fold, Mean, MeanOf, Prod, Sum, Truth, Var},
     reducible::{Moments, Reducible},
     sink::Sink,
     skips,
@@ -33,13 +33,12 @@ use crate::{
     shape,
 };
 
-/// Elements of a window from which on its length shall not matter; shorter ones are as well reduced one by one. For
-/// counts, extremes and truth, for sums and means, and for variances, of which three more are made for each window.
+/// Elements of a window from which on its length shall not matter; shorter ones are as well reduced one by one.
 const PICK_LEN_MIN: usize = 4;
-const SUM_LEN_MIN: usize = 4;
-const SPREAD_LEN_MIN: usize = 4;
-/// Bytes of the states of a block, which shall stay in a core's cache.
-const STATES_BYTES: usize = 192 << 10;
+/// The same of sums, means and variances, which add several elements at once where they lie in the order of the sum.
+const SUM_LEN_MIN: usize = 10;
+/// Bytes of the states of a block, which shall stay in a core's second cache. Fewer would leave few columns to long windows.
+const STATES_BYTES: usize = 768 << 10;
 /// Neighbouring elements of a row below which columns are put together from all axes.
 const INNER_LEN_MIN: usize = 32;
 /// Columns that are worked on together, if there are as many.
@@ -155,7 +154,7 @@ fn len_min(reduction: &Reduction) -> Option<usize> {
             (is_float || is_integer || dtype.is_complex()).then_some(SUM_LEN_MIN)
         }
         ReduceKind::Var { .. } | ReduceKind::Std { .. } => {
-            (is_float || dtype.is_complex()).then_some(SPREAD_LEN_MIN)
+            (is_float || dtype.is_complex()).then_some(SUM_LEN_MIN)
         }
         ReduceKind::Any | ReduceKind::All => (dtype == DType::Bool).then_some(PICK_LEN_MIN),
         _ => None,
@@ -210,7 +209,10 @@ impl Moving<'_> {
 
     fn moments<T: Moments, const SKIP: bool>(&self) -> Result<Chunk, KernelError> {
         match self.request.reduction.kind {
-            ReduceKind::Mean => self.fold::<T, _>(Mean::<SKIP>),
+            ReduceKind::Mean if SKIP => self.fold::<T, _>(Mean::<true>),
+            ReduceKind::Mean => self.fold::<T, _>(MeanOf {
+                count: self.window as f64,
+            }),
             ReduceKind::Var { ddof } => self.fold::<T, _>(Var::<SKIP> { ddof, is_std: false }),
             ReduceKind::Std { ddof } => self.fold::<T, _>(Var::<SKIP> { ddof, is_std: true }),
             _ => self.totals::<T, SKIP>(),

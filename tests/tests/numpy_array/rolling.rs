@@ -132,7 +132,7 @@ proptest! {
         };
         let want = whole.region(&extents).unwrap();
         same(&want, &made)
-            .map_err(|why| TestCaseError::fail(format!("{}: {why}, {start}..{stop}", case.name())))?;
+            .map_err(|why| TestCaseError::fail(format!("{}: {why}, {start}..{stop}\n{}", case.name(), part.explain().unwrap())))?;
     }
 
     /// What is infinite, or huge, shows in its windows alone.
