@@ -82,8 +82,9 @@ pub(crate) enum Op {
     /// Along each axis that has intervals block `i` is made of elements `intervals[i].0..intervals[i].1` of the operand,
     /// which may overlap with those of other blocks or leave some out between them; along the others cut as the operand.
     Windows(Vec<Option<Intervals>>),
-    /// Windows of so many neighbours along an axis, along a new one behind it. Blocks are made of one block each.
-    Sliding { axis: usize, len: u64 },
+    /// Windows of so many neighbours along an axis, along a new one behind it. Blocks are made of one block each. `start`
+    /// windows of a longer array stand before the first one.
+    Sliding { axis: usize, len: u64, start: u64 },
     /// Operands: an array of which the axis is one chunk, and positions along it, of the result's shape and chunks.
     TakeAlong(usize),
     /// Operands one after another along an axis.

@@ -178,7 +178,11 @@ impl Array {
         let mut axes = wide.chunks().axes().to_vec();
         axes[axis] = cuts.clone();
         axes.insert(axis + 1, AxisChunks::whole(window));
-        let op = Op::Sliding { axis, len: window };
+        let op = Op::Sliding {
+            axis,
+            len: window,
+            start: 0,
+        };
         Ok(Array::new(op, vec![wide], self.dtype(), ChunkGrid::new(axes)?))
     }
 }

@@ -107,6 +107,10 @@ impl Array {
     ///
     /// Integers become float64, since windows without enough elements give NaN. NaN is left out of the others.
     ///
+    /// From ten elements on the time does not depend on the window's length (medians apart). A sum is one of at most two
+    /// parts of the window, which meet at a multiple of its length along the axis: the same bits in any chunks, with the
+    /// error of a plain sum, but not to the bit the same for equal elements elsewhere.
+    ///
     /// # Errors
     /// [`ArrayError::Window`], [`ArrayError::MinPeriods`], [`ArrayError::AxisOutOfRange`], [`ArrayError::NotRolling`] for
     /// another reduction than a count, a sum, a product, a mean, a variance, a median or an extreme.

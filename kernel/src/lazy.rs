@@ -1,6 +1,6 @@
 //! Elementwise nodes that wait to be evaluated together.
 
-use graticule_ops::{AxisSelection, Node, NodeId, Program};
+use graticule_ops::{AxisSelection, Node, NodeId, Program, Sliding};
 use graticule_plan::DType;
 
 use crate::{
@@ -31,9 +31,15 @@ pub(crate) fn describe(
     let made = match step {
         Node::Full { value, axes } => block_shape(task, axes).map(|shape| (value.dtype(), shape)),
         Node::BroadcastTo { x, axes } => broadcast_to(task, values, *x, axes),
-        Node::ExpandDims { x, .. } | Node::Squeeze { x, .. } | Node::Sliding { x, .. } => {
+        Node::ExpandDims { x, .. } | Node::Squeeze { x, .. } | Node::Sliding(Sliding { x, .. }) => {
             let meta = values.meta(*x);
-            single(&meta).and_then(|dtype| Ok((dtype, reshaped(step, &meta.shape)?)))
+            single(&meta).and_then(|dtype| {
+                let shape = reshaped(step, &meta.shape)?;
+                if let Node::Sliding(sliding) = step {
+                    check_windows(task, sliding, shape[sliding.axis])?;
+                }
+                Ok((dtype, shape))
+            })
         }
         Node::Slice { x, selection } => sliced(&values.meta(*x), selection),
         _ => calculated(step, values),
@@ -45,6 +51,15 @@ pub(crate) fn describe(
         dtype: Some(dtype),
         shape,
     })
+}
+
+/// Checks that there are as many windows as the block should have.
+fn check_windows(task: &Task<'_>, sliding: &Sliding, count: usize) -> Result<(), String> {
+    let extent = shape::extent(&sliding.extent, task.block_index)?;
+    if extent.end - extent.start == count as u64 {
+        return Ok(());
+    }
+    Err(format!("{count} windows, of which the block has {extent:?}"))
 }
 
 fn single(meta: &Meta) -> Result<DType, String> {
@@ -95,7 +110,7 @@ pub(crate) fn reshaped(step: &Node, shape: &[usize]) -> Result<Vec<usize>, Strin
         Node::Squeeze { axis, .. } if shape.get(*axis) == Some(&1) => {
             shape.remove(*axis);
         }
-        Node::Sliding { axis, len, .. } => {
+        Node::Sliding(Sliding { axis, len, .. }) => {
             let window = usize::try_from(*len).ok().filter(|len| *len > 0);
             let have = shape
                 .get(*axis)
@@ -213,7 +228,7 @@ pub(crate) fn group(
     }
     let is_only_user = values.users[node].len() == 1;
     // Windows are looked at anew by each user: in memory they would take all their elements several times.
-    let is_view = matches!(task.program.nodes[node], Node::Sliding { .. });
+    let is_view = matches!(task.program.nodes[node], Node::Sliding(_));
     if (is_only_user || is_view) && !matches!(task.program.nodes[node], Node::Full { .. }) {
         while matches!(values.values[node], Value::Lazy(_)) {
             match members(task.program, values, node) {
@@ -324,7 +339,7 @@ fn compile(
         let step = &task.program.nodes[member];
         let operand_axes = axes_before(step, &axes[k]);
         let ndim = match step {
-            Node::ExpandDims { x, .. } | Node::Squeeze { x, .. } | Node::Sliding { x, .. } => {
+            Node::ExpandDims { x, .. } | Node::Squeeze { x, .. } | Node::Sliding(Sliding { x, .. }) => {
                 values.meta(*x).shape.len()
             }
             _ => values.meta(NodeId(member as u32)).shape.len(),
@@ -428,7 +443,7 @@ fn axes_before(step: &Node, axes: &[Option<usize>]) -> Vec<Option<usize>> {
             std::cmp::Ordering::Equal => None,
             std::cmp::Ordering::Greater => Some(axis - 1),
         },
-        (Node::Sliding { axis: windowed, .. }, Some(axis)) => Some(axis - usize::from(axis > *windowed)),
+        (Node::Sliding(sliding), Some(axis)) => Some(axis - usize::from(axis > sliding.axis)),
         (Node::Squeeze { axis: gone, .. }, Some(axis)) => Some(axis + usize::from(axis >= *gone)),
         (_, axis) => axis,
     };

@@ -175,7 +175,7 @@ impl Task<'_> {
             values.values.push(value);
             if !is_lazy {
                 values.taken(self.program, node);
-            } else if !fuse && !matches!(step, Node::Sliding { .. }) {
+            } else if !fuse && !matches!(step, Node::Sliding(_)) {
                 // Windows are but a view of what they lie in.
                 lazy::force(self, &mut values, node)?;
             }
@@ -224,7 +224,7 @@ impl Task<'_> {
             | Node::Where { .. }
             | Node::BroadcastTo { .. }
             | Node::Slice { .. }
-            | Node::Sliding { .. } => Ok(Value::Lazy(lazy::describe(self, node, step, values)?)),
+            | Node::Sliding(_) => Ok(Value::Lazy(lazy::describe(self, node, step, values)?)),
             Node::ExpandDims { x, .. } | Node::Squeeze { x, .. } => match values.ready(x.0 as usize) {
                 Some(chunk) => ready(nodes::reshape(step, chunk)),
                 None => Ok(Value::Lazy(lazy::describe(self, node, step, values)?)),
@@ -333,7 +333,7 @@ fn name(node: &Node) -> String {
         Node::BroadcastTo { .. } => "broadcast_to".into(),
         Node::Concatenate { .. } => "concatenate".into(),
         Node::Reshape { .. } => "reshape".into(),
-        Node::Sliding { .. } => "sliding".into(),
+        Node::Sliding(_) => "sliding".into(),
         Node::TakeAlong { .. } => "take_along_axis".into(),
         Node::Reduce { reduction, stage, .. } => format!("{} {stage:?}", reduction.name()),
         Node::GroupReduce { reduction, stage, .. } => format!("group {} {stage:?}", reduction.name()),

@@ -40,6 +40,7 @@ mod reduce;
 mod scalar;
 mod scan;
 mod selected;
+mod sliding;
 mod source;
 mod target;
 mod variate;
@@ -61,6 +62,7 @@ pub use reduce::{PartKind, ReduceKind, Reduction, Stage};
 pub use scalar::Scalar;
 pub use scan::{Scan, ScanKind, ScanStep};
 pub use selected::{Compress, Distinct, DistinctPart};
+pub use sliding::Sliding;
 pub use source::{
     ArraySource, AxisSelection, Grid, InlineArray, OnError, RasterAsset, RasterStack, Read, Resampling,
     ZarrArray, decode_table, encode_table,

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     Apply, ApplyOperand, AxisSelection, BinaryOp, Compress, Contract, Count, Distinct, Fourier, Linalg,
-    OpsError, Random, Read, Reduction, Scalar, ScanStep, Search, Sort, Stage, UnaryOp,
+    OpsError, Random, Read, Reduction, Scalar, ScanStep, Search, Sliding, Sort, Stage, UnaryOp,
 };
 
 /// A node's position in its program.
@@ -254,16 +254,8 @@ pub enum Node {
         /// The block's extents.
         axes: Vec<BlockAxis>,
     },
-    /// The windows of so many neighbours along an axis, which becomes shorter by all but one of them; they lie along a
-    /// new axis behind it.
-    Sliding {
-        /// Operand.
-        x: NodeId,
-        /// The axis.
-        axis: usize,
-        /// Elements of a window, at least 1.
-        len: u64,
-    },
+    /// The windows of so many neighbours along an axis.
+    Sliding(Sliding),
     /// The elements at positions along an axis, other ones for each row.
     TakeAlong {
         /// Operand, with all elements of the axis.
@@ -312,7 +304,7 @@ impl Node {
             | Node::Fourier(Fourier { x, .. })
             | Node::GroupReduce { x, .. }
             | Node::Reshape { x, .. }
-            | Node::Sliding { x, .. }
+            | Node::Sliding(Sliding { x, .. })
             | Node::Part { x, .. } => vec![*x],
             Node::Search(search) => vec![search.sorted, search.x],
             Node::Count(count) => [Some(count.x), count.weights].into_iter().flatten().collect(),
@@ -353,7 +345,7 @@ impl Node {
             | Node::Fourier(Fourier { x, .. })
             | Node::GroupReduce { x, .. }
             | Node::Reshape { x, .. }
-            | Node::Sliding { x, .. }
+            | Node::Sliding(Sliding { x, .. })
             | Node::Part { x, .. } => *x = rename(*x),
             Node::Search(search) => {
                 search.sorted = rename(search.sorted);
@@ -405,6 +397,7 @@ impl Node {
             }
             Node::Arange { axis, .. } => vec![axis],
             Node::Compress(step) => vec![&mut step.extent],
+            Node::Sliding(step) => vec![&mut step.extent],
             Node::Distinct(step) => vec![&mut step.source, &mut step.made],
             Node::Random(random) => random.axes.iter_mut().collect(),
             Node::Take { extent, .. } => vec![extent],

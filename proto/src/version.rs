@@ -2,7 +2,7 @@ use crate::{ProtoError, v1};
 
 const PROTOCOL: u32 = 8;
 const PLAN_FORMAT: u32 = 4;
-const OPERATIONS: u32 = 9;
+const OPERATIONS: u32 = 10;
 
 /// What this build speaks.
 pub fn version() -> v1::Version {

@@ -403,11 +403,13 @@ impl<'a> Emitter<'a> {
                     made: self.axes(ix, placement).remove(0),
                 })
             }
-            Op::Sliding { axis, len } => ops::Node::Sliding {
+            Op::Sliding { axis, len, start } => ops::Node::Sliding(ops::Sliding {
                 x: xs[0],
                 axis: *axis,
                 len: *len,
-            },
+                start: *start,
+                extent: self.axes(ix, placement).remove(*axis),
+            }),
             Op::Concatenate(axis) => ops::Node::Concatenate { xs, axis: *axis },
             Op::Rechunk => return xs[0],
             Op::Reduce(reduce) => {

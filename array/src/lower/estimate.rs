@@ -172,7 +172,7 @@ fn stored(nodes: &[Node]) -> Vec<bool> {
                 | Node::BroadcastTo { .. }
                 | Node::ExpandDims { .. }
                 | Node::Squeeze { .. }
-                | Node::Sliding { .. }
+                | Node::Sliding(_)
                 | Node::Slice { .. }
         )
     };
@@ -184,7 +184,7 @@ fn stored(nodes: &[Node]) -> Vec<bool> {
     for node in nodes.iter().filter(|node| !is_lazy(node)) {
         let moves = !matches!(node, Node::Reduce { .. } | Node::GroupReduce { .. });
         for x in node.operands().into_iter().map(|x| x.0 as usize) {
-            let is_view = matches!(nodes[x], Node::Sliding { .. } | Node::Slice { .. });
+            let is_view = matches!(nodes[x], Node::Sliding(_) | Node::Slice { .. });
             stored[x] |= moves || (users[x] > 1 && !is_view);
         }
     }

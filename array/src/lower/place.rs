@@ -52,6 +52,7 @@ pub(super) fn places(
                     *counts.entry(by).or_insert(0) += 1;
                     place
                 }
+                None if is_reduced_windows(graph, ix) => Place::Inline,
                 None if is_made_anew(graph, ix, &places, rewrites) => {
                     *counts.entry(FUSE_SMALL).or_insert(0) += 1;
                     Place::Inline
@@ -89,6 +90,21 @@ fn may_inline(graph: &Graph, ix: NodeIx, rewrites: &Rewrites) -> bool {
     // A constant has no blocks of its own worth a task, whatever the options.
     let allowed = matches!(graph.op(ix), Op::Constant(_)) || rewrites.has(FUSE_ELEMENTWISE);
     allowed && !graph.is_output(ix) && graph.users(ix).iter().all(|&user| is_blockwise(graph.op(user)))
+}
+
+/// Whether nothing is done with windows but that they are reduced.
+///
+/// Then each task that reduces some sees them where they lie, whatever the options: stored they would take as many times the
+/// array as they are long, and a sum of elements that lie otherwise has other bits.
+fn is_reduced_windows(graph: &Graph, ix: NodeIx) -> bool {
+    let Op::Sliding { axis, .. } = graph.op(ix) else {
+        return false;
+    };
+    let reduces = |&user: &NodeIx| match graph.op(user) {
+        Op::Reduce(reduce) => reduce.axes == [axis + 1],
+        _ => false,
+    };
+    !graph.is_output(ix) && graph.users(ix).iter().all(reduces)
 }
 
 /// Whether each task that needs the node makes it: a few kilobytes that come with the plan, or little work on them, which

@@ -67,6 +67,14 @@ fn part_of_operand(
         let last = kept.block_of(covered.start + covered.len - 1);
         let (start, end) = match op {
             Op::Windows(axes) if axes[axis].is_some() => keep_intervals(&mut axes[axis], first, last),
+            Op::Sliding {
+                axis: windowed,
+                start,
+                ..
+            } if *windowed == axis => {
+                *start += kept.extent(first).start;
+                (chunks.extent(first).start, chunks.extent(last).end)
+            }
             Op::Compact(compacted) if *compacted == axis => (covered.start, covered.start + covered.len),
             // The operand's blocks of the same numbers.
             _ => (chunks.extent(first).start, chunks.extent(last).end),

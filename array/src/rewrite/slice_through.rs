@@ -121,11 +121,32 @@ pub(super) fn reduction(graph: &mut Graph, ix: NodeIx) -> bool {
     if goes_by_blocks(&node.op) {
         return false;
     }
+    if takes_windows_apart(graph, &node, &selections) {
+        return slice_blocks(graph, ix, x, &selections);
+    }
     let mut reduce = reduce.clone();
     slice_quantiles(&mut reduce.reduction, &selections);
     let grid = slice_grid(&node.grid, &selections);
     slice_operands(graph, ix, x, Op::Reduce(reduce), &selections, grid);
     true
+}
+
+/// Whether a slice would come between windows and their reduction, which then were stored to be cut.
+fn takes_windows_apart(graph: &Graph, node: &Node, selections: &[AxisSelection]) -> bool {
+    let (Op::Reduce(reduce), mut windows) = (&node.op, node.operands[0]) else {
+        return false;
+    };
+    // Blocks of them may have been left out before.
+    while matches!(graph.op(windows), Op::Slice(_)) {
+        windows = graph.operand(windows, 0);
+    }
+    match *graph.op(windows) {
+        Op::Sliding { axis, .. } => {
+            let len = graph.grid(node.operands[0]).axes()[axis].len();
+            reduce.axes == [axis + 1] && !is_whole(&selections[axis..=axis], &[len])
+        }
+        _ => false,
+    }
 }
 
 /// Of a reduction by groups.

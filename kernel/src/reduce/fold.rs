@@ -211,6 +211,40 @@ impl<T: Moments, const SKIP: bool> Fold<T> for Mean<SKIP> {
     }
 }
 
+/// `mean` of elements whose number is known, since none is left out: their total.
+#[derive(Clone, Copy)]
+pub(crate) struct MeanOf {
+    pub(crate) count: f64,
+}
+
+impl<T: Moments> Fold<T> for MeanOf {
+    type A = T::Center;
+    type B = ();
+    type C = ();
+    type Out = T;
+
+    fn start(self) -> (T::Center, (), ()) {
+        (T::Center::default(), (), ())
+    }
+
+    #[inline(always)]
+    fn step(self, a: &mut T::Center, _: &mut (), _: &mut (), x: T, _: i64) {
+        *a = T::add(*a, x.center());
+    }
+
+    fn settle(self, _: &mut T::Center, _: &mut (), _: i64) {}
+
+    #[inline(always)]
+    fn combine(self, state: (&mut T::Center, &mut (), &mut ()), other: (T::Center, (), ())) {
+        *state.0 = T::add(*state.0, other.0);
+    }
+
+    #[inline(always)]
+    fn finish(self, state: (T::Center, (), ())) -> Result<T, Nothing> {
+        Ok(T::mean_out(T::divide(state.0, self.count)))
+    }
+}
+
 /// `var` and `std`: count, mean and the sum of squared distances from it.
 #[derive(Clone, Copy)]
 pub(crate) struct Var<const SKIP: bool> {
@@ -253,17 +287,23 @@ impl<T: Moments, const SKIP: bool> Fold<T> for Var<SKIP> {
     /// Chan, Golub, LeVeque: Updating formulae and a pairwise algorithm for computing sample variances (1979).
     #[inline(always)]
     fn combine(self, (count, mean, m2): (&mut i64, &mut T::Center, &mut f64), other: (i64, T::Center, f64)) {
-        if other.0 == 0 {
-            return;
-        }
-        if *count == 0 {
-            (*count, *mean, *m2) = other;
-            return;
-        }
         let (n, more) = (*count as f64, other.0 as f64);
         let delta = T::subtract(other.1, *mean);
-        *mean = T::add(*mean, T::scale(delta, more / (n + more)));
-        *m2 += other.2 + T::square(delta) * (n * more / (n + more));
+        let both = T::add(*mean, T::scale(delta, more / (n + more)));
+        let both_m2 = *m2 + (other.2 + T::square(delta) * (n * more / (n + more)));
+        // Chosen when all is computed, which is as quick for several at once.
+        let (is_first, is_nothing) = (*count == 0, other.0 == 0);
+        let choose = |own: T::Center, other: T::Center, both: T::Center| match (is_nothing, is_first) {
+            (true, _) => own,
+            (false, true) => other,
+            (false, false) => both,
+        };
+        *mean = choose(*mean, other.1, both);
+        *m2 = match (is_nothing, is_first) {
+            (true, _) => *m2,
+            (false, true) => other.2,
+            (false, false) => both_m2,
+        };
         *count = count.wrapping_add(other.0);
     }
 

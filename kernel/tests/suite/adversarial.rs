@@ -8,7 +8,7 @@ use graticule_kernel::{
 };
 use graticule_ops::{
     ArraySource, AxisSelection, BinaryOp, BlockAxis, InlineArray, Node, NodeId, Program, Read, ReduceKind,
-    Reduction, Scalar, Stage, UnaryOp, encode_codes, encode_table,
+    Reduction, Scalar, Sliding, Stage, UnaryOp, encode_codes, encode_table,
 };
 use graticule_plan::{AxisChunks, DType, Digest};
 use proptest::{prelude::*, sample::select};
@@ -192,11 +192,26 @@ fn nodes_that_do_not_fit_their_operands_name_themselves() {
             "sliding",
             vec![
                 input(DType::Float64),
-                Node::Sliding {
+                Node::Sliding(Sliding {
                     x: NodeId(0),
                     axis: 0,
                     len: u64::MAX,
-                },
+                    start: 0,
+                    extent: BlockAxis::Whole { len: 1 },
+                }),
+            ],
+        ),
+        (
+            "fewer windows than the block has",
+            vec![
+                input(DType::Float64),
+                Node::Sliding(Sliding {
+                    x: NodeId(0),
+                    axis: 0,
+                    len: 1,
+                    start: u64::MAX,
+                    extent: BlockAxis::Whole { len: 1 << 40 },
+                }),
             ],
         ),
         (
@@ -504,9 +519,17 @@ fn node() -> impl Strategy<Value = Node> {
         }),
         (id(), proptest::collection::vec(axis(), 0..4)).prop_map(|(x, order)| Node::Transpose { x, order }),
         (id(), axis()).prop_map(|(x, axis)| Node::ExpandDims { x, axis }),
-        (id(), axis(), 0..5u64).prop_map(|(x, axis, len)| match len {
-            0 | 1 => Node::Squeeze { x, axis },
-            _ => Node::Sliding { x, axis, len },
+        (id(), axis(), 0..6u64, any::<u64>(), block_axis()).prop_map(|(x, axis, len, start, extent)| {
+            match len {
+                0 | 1 => Node::Squeeze { x, axis },
+                _ => Node::Sliding(Sliding {
+                    x,
+                    axis,
+                    len,
+                    start,
+                    extent,
+                }),
+            }
         }),
         (id(), axes(), any::<bool>()).prop_map(|(x, axes, repeats)| {
             if repeats {

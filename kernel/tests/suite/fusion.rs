@@ -6,8 +6,8 @@ use std::collections::BTreeMap;
 
 use graticule_kernel::{Chunk, InlineReader, Tensor, Window, run, run_unfused};
 use graticule_ops::{
-    AxisSelection, BinaryOp, BlockAxis, Node, NodeId, Program, ReduceKind, Reduction, Scalar, Stage, UnaryOp,
-    encode_codes,
+    AxisSelection, BinaryOp, BlockAxis, Node, NodeId, Program, ReduceKind, Reduction, Scalar, Sliding, Stage,
+    UnaryOp, encode_codes,
 };
 use graticule_plan::{DType, Digest, Kind};
 use proptest::{prelude::*, sample::select};
@@ -149,11 +149,15 @@ impl Builder {
                 let mut windows = shape.clone();
                 windows[axis] = len - (window - 1);
                 windows.insert(axis + 1, window);
-                let node = Node::Sliding {
+                let node = Node::Sliding(Sliding {
                     x,
                     axis,
                     len: window as u64,
-                };
+                    start: c as u64,
+                    extent: BlockAxis::Whole {
+                        len: windows[axis] as u64,
+                    },
+                });
                 let view = self.push(node, dtype, windows);
                 let same = self.push(Node::Squeeze { x: view, axis: gone }, dtype, shape);
                 self.binary(same, x, BinaryOp::Equal);

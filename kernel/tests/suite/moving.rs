@@ -5,8 +5,10 @@
 use std::collections::BTreeMap;
 
 use graticule_kernel::{Chunk, InlineReader, Tensor, Window, run, run_unfused};
-use graticule_ops::{BinaryOp, Node, NodeId, Program, ReduceKind, Reduction, Stage};
-use graticule_plan::DType;
+use graticule_ops::{
+    BinaryOp, BlockAxis, Complex, Node, NodeId, Program, ReduceKind, Reduction, Sliding, Stage,
+};
+use graticule_plan::{AxisChunks, DType};
 
 /// Elements of which some are NaN.
 fn values(len: usize) -> Vec<f64> {
@@ -29,8 +31,36 @@ fn kinds() -> Vec<ReduceKind> {
     vec![Sum, Prod, Mean, Min, Max, Count, Var { ddof: 0 }, Std { ddof: 1 }]
 }
 
+/// Windows of so many elements along an axis.
+#[derive(Clone)]
+struct Along {
+    axis: usize,
+    len: usize,
+    start: u64,
+    extent: BlockAxis,
+}
+
+impl Along {
+    fn whole(shape: &[usize], axis: usize, len: usize) -> Self {
+        let count = (shape[axis] - (len - 1)) as u64;
+        let (start, extent) = (0, BlockAxis::Whole { len: count });
+        Self {
+            axis,
+            len,
+            start,
+            extent,
+        }
+    }
+}
+
 /// `(x + x)` in windows along an axis, reduced.
-fn program(dtype: DType, axis: usize, len: usize, kind: &ReduceKind, skipna: bool) -> Program {
+fn program(dtype: DType, along: Along, kind: &ReduceKind, skipna: bool) -> Program {
+    let Along {
+        axis,
+        len,
+        start,
+        extent,
+    } = along;
     let (x, y) = (NodeId(0), NodeId(0));
     let reduction = Reduction {
         kind: kind.clone(),
@@ -47,11 +77,13 @@ fn program(dtype: DType, axis: usize, len: usize, kind: &ReduceKind, skipna: boo
             x,
             y,
         },
-        Node::Sliding {
+        Node::Sliding(Sliding {
             x: NodeId(1),
             axis,
             len: len as u64,
-        },
+            start,
+            extent,
+        }),
         Node::Reduce {
             x: NodeId(2),
             reduction,
@@ -64,11 +96,15 @@ fn program(dtype: DType, axis: usize, len: usize, kind: &ReduceKind, skipna: boo
 }
 
 fn evaluate(program: &Program, x: &Tensor) -> Result<Tensor, String> {
+    evaluate_block(program, &[], x)
+}
+
+fn evaluate_block(program: &Program, index: &[u64], x: &Tensor) -> Result<Tensor, String> {
     let tables = BTreeMap::new();
     let windows = [Window::whole(Chunk::from(x.clone()))];
     let reader = InlineReader::new(&tables);
-    let made = run(program, &[], &windows, &reader, &tables).map_err(|e| e.to_string());
-    let unfused = run_unfused(program, &[], &windows, &reader, &tables).map_err(|e| e.to_string());
+    let made = run(program, index, &windows, &reader, &tables).map_err(|e| e.to_string());
+    let unfused = run_unfused(program, index, &windows, &reader, &tables).map_err(|e| e.to_string());
     assert_eq!(made, unfused, "fusion changes no byte");
     made.map(|chunk| chunk.single().unwrap().clone())
 }
@@ -125,7 +161,11 @@ fn windows_are_reduced_as_if_each_were_alone() {
                 .flat_map(|w| kinds().into_iter().map(move |k| (w, k)))
             {
                 for skipna in [false, true] {
-                    let made = evaluate(&program(dtype, axis, window, &kind, skipna), &x).unwrap();
+                    let made = evaluate(
+                        &program(dtype, Along::whole(shape, axis, window), &kind, skipna),
+                        &x,
+                    )
+                    .unwrap();
                     let what = format!("{kind:?} of {window} along {axis} of {shape:?} {dtype}, {skipna}");
                     compare(
                         &made,
@@ -196,12 +236,114 @@ fn compare(
     }
 }
 
+/// The rows of a block and those that its windows reach into.
+fn rows(x: &Tensor, from: usize, to: usize) -> Tensor {
+    let width: usize = x.shape()[1..].iter().product();
+    let mut shape = x.shape().to_vec();
+    shape[0] = to - from;
+    let range = from * width..to * width;
+    match x.dtype() {
+        DType::Float32 => Tensor::from_vec(&shape, x.as_slice::<f32>().unwrap()[range].to_vec()),
+        DType::Float64 => Tensor::from_vec(&shape, x.as_slice::<f64>().unwrap()[range].to_vec()),
+        DType::Int64 => Tensor::from_vec(&shape, x.as_slice::<i64>().unwrap()[range].to_vec()),
+        _ => Tensor::from_vec(&shape, x.as_slice::<Complex<f64>>().unwrap()[range].to_vec()),
+    }
+    .unwrap()
+}
+
+/// Where blocks begin is told by their extents: without these, sums would differ in their last bits.
+#[test]
+fn windows_give_the_same_bits_in_any_blocks() {
+    let (len, width) = (61usize, 40usize);
+    let elements = values(len * width);
+    let shape = [len, width];
+    let narrow: Vec<f32> = elements.iter().map(|&x| x as f32).collect();
+    let complex = elements.iter().map(|&x| Complex::new(x, x.sin())).collect();
+    let arrays = [
+        Tensor::from_vec(&shape, elements.clone()).unwrap(),
+        Tensor::from_vec(&shape, narrow).unwrap(),
+        Tensor::from_vec(&shape, elements.iter().map(|&x| (x * 1e3) as i64).collect()).unwrap(),
+        Tensor::from_vec(&shape, complex).unwrap(),
+    ];
+    for window in [1usize, 3, 5, 16, 30, 61] {
+        let count = len - (window - 1);
+        let mut cuts = vec![vec![count as u64], vec![1; count]];
+        if count > 20 {
+            cuts.extend([vec![7, count as u64 - 7], vec![2, 17, count as u64 - 19]]);
+        }
+        for (x, kind) in arrays
+            .iter()
+            .flat_map(|x| kinds().into_iter().map(move |kind| (x, kind)))
+        {
+            let ends = matches!(kind, ReduceKind::Min | ReduceKind::Max);
+            let skips = [false, true];
+            // An integer has no NaN, and a window of nothing but NaN has no extreme.
+            for skipna in skips.into_iter().filter(|skipna| !(ends && *skipna)) {
+                let mut along = Along::whole(&shape, 0, window);
+                along.start = 3;
+                let whole = evaluate(&program(x.dtype(), along.clone(), &kind, skipna), x).unwrap();
+                for cuts in &cuts {
+                    along.extent = BlockAxis::Cut {
+                        out_axis: 0,
+                        chunks: AxisChunks::from_lengths(cuts).unwrap(),
+                    };
+                    let program = program(x.dtype(), along.clone(), &kind, skipna);
+                    let mut first = 0;
+                    let mut bytes = Vec::new();
+                    for (block, &block_len) in cuts.iter().enumerate() {
+                        let part = rows(x, first, first + block_len as usize + window - 1);
+                        let made = evaluate_block(&program, &[block as u64], &part).unwrap();
+                        bytes.extend_from_slice(&made.to_bytes());
+                        first += block_len as usize;
+                    }
+                    assert!(
+                        bytes == whole.to_bytes().to_vec(),
+                        "{kind:?} of {} in windows of {window}, cut {cuts:?}",
+                        x.dtype()
+                    );
+                }
+            }
+        }
+    }
+}
+
+/// Elements of a short window are added one to the other; in sums of differences, huge ones would spoil those after them.
+#[test]
+fn what_is_huge_ends_with_its_window() {
+    let mut elements: Vec<f64> = (0..64).map(|k| 1.0 + f64::from(k) / 64.0).collect();
+    elements[20] = 1e300;
+    let x = Tensor::from_vec(&[64], elements.clone()).unwrap();
+    for (kind, want) in [
+        (
+            ReduceKind::Sum,
+            &(|w: &[f64]| w.iter().sum()) as &dyn Fn(&[f64]) -> f64,
+        ),
+        (ReduceKind::Mean, &|w: &[f64]| {
+            w.iter().sum::<f64>() / w.len() as f64
+        }),
+    ] {
+        let along = Along::whole(&[64], 0, 12);
+        let made = evaluate(&program(DType::Float64, along, &kind, true), &x).unwrap();
+        for (at, &got) in made.as_slice::<f64>().unwrap().iter().enumerate() {
+            let want = 2.0 * want(&elements[at..at + 12]);
+            assert!(
+                (got - want).abs() <= 1e-14 * want,
+                "{kind:?} at {at}: {got} for {want}"
+            );
+        }
+    }
+}
+
 #[test]
 fn infinity_ends_with_its_window() {
     let mut elements = vec![1.0; 20];
     elements[6] = f64::INFINITY;
     let x = Tensor::from_vec(&[20], elements).unwrap();
-    let made = evaluate(&program(DType::Float64, 0, 5, &ReduceKind::Sum, false), &x).unwrap();
+    let made = evaluate(
+        &program(DType::Float64, Along::whole(&[20], 0, 5), &ReduceKind::Sum, false),
+        &x,
+    )
+    .unwrap();
     let made = made.as_slice::<f64>().unwrap();
     for (at, &sum) in made.iter().enumerate() {
         let want = if (2..=6).contains(&at) {

@@ -29,6 +29,7 @@ mod provoked;
 mod random;
 mod reductions;
 mod rewrites;
+mod rolling;
 mod scans;
 mod times;
 mod windows;
