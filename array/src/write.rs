@@ -241,7 +241,7 @@ mod tests {
         });
         let grid = graticule_plan::ChunkGrid::regular(&[10], &[4]).unwrap();
         let read = Array::from_source(&source, DType::Float32, &grid).unwrap();
-        let more = read.add(&read.negative().unwrap()).unwrap();
+        let more = read.add(read.negative().unwrap()).unwrap();
         assert_eq!(more.zarr_sources(), ["file:///a.zarr".to_owned()].into());
         let told = more
             .write_zarr(&target(&[10], &[4], &[0]))

@@ -293,12 +293,11 @@ impl<T: Moments, const SKIP: bool> Fold<T> for Var<SKIP> {
         let both_m2 = *m2 + (other.2 + T::square(delta) * (n * more / (n + more)));
         // Chosen when all is computed, which is as quick for several at once.
         let (is_first, is_nothing) = (*count == 0, other.0 == 0);
-        let choose = |own: T::Center, other: T::Center, both: T::Center| match (is_nothing, is_first) {
-            (true, _) => own,
-            (false, true) => other,
+        *mean = match (is_nothing, is_first) {
+            (true, _) => *mean,
+            (false, true) => other.1,
             (false, false) => both,
         };
-        *mean = choose(*mean, other.1, both);
         *m2 = match (is_nothing, is_first) {
             (true, _) => *m2,
             (false, true) => other.2,
