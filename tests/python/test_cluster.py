@@ -2,6 +2,7 @@
 
 import ctypes
 import os
+import socket
 import subprocess
 import sys
 import textwrap
@@ -278,15 +279,37 @@ def test_a_client_with_processes_of_its_own():
         cluster.scale(1)
 
 
-def test_another_minor_version_is_refused():
-    with LocalCluster(n_workers=0) as cluster, Client(cluster, set_as_default=False) as client:
+@pytest.fixture
+def scheduler():
+    """The address of a scheduler alone, which leaves the number of workers to others."""
+    program = os.environ.get("GRATICULE_BIN", "")
+    assert os.path.exists(program), "build the program, and name it: GRATICULE_BIN=target/debug/graticule"
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        address = f"127.0.0.1:{free.getsockname()[1]}"
+    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    process = subprocess.Popen([program, "scheduler", "--listen", address], **quiet)
+    until(lambda: _listens(address))
+    yield f"grpc://{address}"
+    process.kill()
+    process.wait(20)
+
+
+def _listens(address):
+    host, port = address.split(":")
+    with socket.socket() as line:
+        return line.connect_ex((host, int(port))) == 0
+
+
+def test_another_minor_version_is_refused(scheduler):
+    with Client(scheduler, set_as_default=False) as client:
         program = """
             import sys
             from graticule import _graticule
             _graticule.serve_worker(sys.argv[1], "127.0.0.1:0", "old", 1, 1 << 28, {}, None, True, None, "3.99")
         """
         worker = subprocess.Popen(
-            [sys.executable, "-c", textwrap.dedent(program), cluster.scheduler_address], stdin=subprocess.PIPE
+            [sys.executable, "-c", textwrap.dedent(program), scheduler], stdin=subprocess.PIPE
         )
         try:
             client.wait_for_workers(1, timeout=60)
