@@ -107,7 +107,15 @@ proptest! {
         };
         let (widths, width_text) = widths(&mut random, x.array.ndim(), 6);
         let python = format!("np.pad({}, {width_text}, mode='{text}', reflect_type='odd')", x.python);
-        check_built(x.array.pad(&widths, &mode), &python, &case.inputs, &Near::Same)
+        // NumPy mirrors what it has mirrored already, and rounds each time.
+        let near = match x.array.dtype() {
+            DType::Float16 => {
+                let result = format!("({python}).astype(float)");
+                Near::Part(4e-3, format!("0 * {result} + np.abs({result}).max(initial=1)"))
+            }
+            _ => Near::Same,
+        };
+        check_built(x.array.pad(&widths, &mode), &python, &case.inputs, &near)
             .map_err(TestCaseError::fail)?;
     }
 }

@@ -25,7 +25,8 @@ fn case(random: &mut Random, shapes: &[Vec<usize>]) -> (Case, Values) {
     for shape in shapes {
         let dtype = if random.one_in(4) { random.dtype() } else { first };
         let wild = tensor(random, dtype, shape, values);
-        let finite = "np.nan_to_num(x, nan=0.5, posinf=3e5, neginf=-7)";
+        // Also as float16: 0 times infinity is what BLAS makes of it.
+        let finite = "np.nan_to_num(x, nan=0.5, posinf=3e4, neginf=-7)";
         let finite = Numpy::shared().eval(finite, &[("x", &wild)]).unwrap();
         let python = format!("a{}", case.inputs.len());
         case.values.push(Value {
