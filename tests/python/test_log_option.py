@@ -13,10 +13,6 @@ from graticule.errors import InvalidValue
 LINE = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z +(ERROR|WARN|INFO|DEBUG) \S.*")
 
 
-def fails():
-    raise ValueError("no date")
-
-
 def errors_of(options, variables=None):
     """What a program writes to its standard error that has a cluster, in which a function fails."""
     script = f"""
@@ -71,6 +67,10 @@ def test_a_local_cluster_says_what_it_is_asked_for(options, variables):
 
 @pytest.mark.parametrize("option", ["", "--log=warn"])
 def test_a_scheduler_and_its_workers_write_warnings_by_default(option):
+    # Made here, it goes along whole: workers do not have the tests' modules.
+    def fails():
+        raise ValueError("no date")
+
     program = [sys.executable, "-m", "graticule.scheduler", "--listen=127.0.0.1:0", "--workers=1", "--ends-with-stdin"]
     variables = {"GRATICULE_LOG": "off"} if option else {}
     pipes = {name: subprocess.PIPE for name in ("stdin", "stdout", "stderr")}

@@ -5,6 +5,7 @@ import gc
 import io
 import logging
 import os
+import subprocess
 import sys
 import threading
 import time
@@ -214,6 +215,12 @@ def test_a_stream_that_the_program_puts_there_is_heard_and_let_go_of(embedded):
 
 
 def test_nothing_is_left_when_the_last_client_is_closed():
+    # In a process without other clients.
+    program = [sys.executable, "-c", "import test_output; test_output.nothing_is_left_behind()"]
+    subprocess.run(program, cwd=os.path.dirname(__file__), check=True, timeout=120)
+
+
+def nothing_is_left_behind():
     stream = io.StringIO()
     with contextlib.redirect_stdout(stream):
         handle, own = logging.Handler.handle, dict(vars(stream))
