@@ -414,10 +414,11 @@ impl World {
         if !self.journal.is_written() {
             return;
         }
-        for job in self.journal.standing.lineages() {
-            if !self.scheduler.has_job(job) {
-                self.note(Record::Forgotten { job });
-            }
+        // In the engine's order, since the process may end between two of them: a job is forgotten before what it reads.
+        let lineages = self.journal.standing.lineages();
+        let forgotten = self.scheduler.take_forgotten().into_iter();
+        for job in forgotten.filter(|job| lineages.contains(job)) {
+            self.note(Record::Forgotten { job });
         }
         if self.runs.is_restoring && !self.scheduler.is_restoring() {
             self.runs.is_restoring = false;

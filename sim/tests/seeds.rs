@@ -246,3 +246,10 @@ fn what_needs_the_values_of_a_client_that_did_not_come_back_fails_with_what_runs
     let case = Case::new(1_795_884_206_000_271);
     simulate(&case).unwrap_or_else(|failed| panic!("{failed}"));
 }
+
+#[test]
+fn a_job_is_taken_down_as_forgotten_before_what_it_reads() {
+    // The scheduler ended when it had taken down the one and not the other; the next one could not take the job in.
+    let case = Case::new(1_795_893_521_005_492);
+    simulate(&case).unwrap_or_else(|failed| panic!("{failed}"));
+}
