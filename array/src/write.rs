@@ -51,11 +51,7 @@ impl Array {
             let stored = target.shape.len();
             return Err(misfit(format!("an array of {ndim} axes for one of {stored}")));
         }
-        if self.zarr_sources().contains(&target.url) {
-            return Err(misfit(
-                "it cannot be computed from itself; write to another one".into(),
-            ));
-        }
+        self.check_no_source_of(&target.url)?;
         for (axis, own) in self.chunks().axes().iter().enumerate() {
             check_axis(target, axis, own.len()).map_err(misfit)?;
         }
@@ -75,6 +71,20 @@ impl Array {
             .scratch_bytes(scratch_bytes);
         let each = MapBlocks::new(DType::UInt64).chunks(vec![BlockLen::Each(1); ndim]);
         whole.map_blocks(&writer, &each)
+    }
+
+    /// Checks that the array is not computed from the Zarr array at an address, which it may then be written into.
+    ///
+    /// # Errors
+    /// [`ArrayError::Target`] if it is.
+    pub fn check_no_source_of(&self, url: &str) -> Result<(), ArrayError> {
+        match self.zarr_sources().contains(url) {
+            false => Ok(()),
+            true => Err(ArrayError::Target {
+                url: url.to_owned(),
+                why: "it cannot be computed from itself; write to another one".into(),
+            }),
+        }
     }
 
     /// The addresses of the Zarr arrays that the array is computed from, as far as it is read by the core.

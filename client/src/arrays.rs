@@ -60,9 +60,12 @@ pub async fn open_zarr(url: &str) -> Result<Array, ClientError> {
 /// ```
 ///
 /// # Errors
-/// [`ClientError::Data`] as [`create_zarr_array`] says, [`ClientError::Array`] as [`Array::write_zarr`] does.
+/// [`ClientError::Data`] as [`create_zarr_array`] says, [`ClientError::Array`] as [`Array::write_zarr`] does. Nothing is removed
+/// if the array is computed from the one that is to be overwritten.
 pub async fn to_zarr(array: &Array, url: &str, options: &ZarrOptions) -> Result<Array, ClientError> {
     let address = Address::parse(url).map_err(DataError::from)?;
+    // Before what is there is removed.
+    array.check_no_source_of(&address.href().map_err(DataError::from)?)?;
     let (dtype, grid, start) = (array.dtype(), array.chunks().clone(), vec![0; array.ndim()]);
     let options = options.clone();
     let target = blocking(move || {

@@ -168,6 +168,18 @@ def test_an_array_that_is_changed_in_place_is_written_by_the_client(client, tmp_
     assert len(streamed) == 2
 
 
+@pytest.mark.parametrize("component", [None, "inner"])
+def test_what_an_array_is_computed_from_is_not_removed_for_it(component, client, tmp_path):
+    where = {"url": str(tmp_path / "a.zarr"), "component": component}
+    ga.to_zarr(ga.from_array(np.arange(12.0), chunks=4), **where)
+    x = ga.from_zarr(**where)
+    with pytest.raises(graticule.errors.InvalidValue, match="computed from .*a.zarr.*another place"):
+        ga.to_zarr(x + 1, **where, overwrite=True)
+    np.testing.assert_array_equal(ga.from_zarr(**where).compute(), np.arange(12.0))
+    ga.to_zarr(ga.from_array(np.ones(12), chunks=4), **where, overwrite=True)
+    np.testing.assert_array_equal(ga.from_zarr(**where).compute(), np.ones(12))
+
+
 def dataset(values=X, **chunks):
     ds = xr.Dataset({"a": (("y", "x"), values), "when": ("y", np.datetime64("2001-01-01", "ns") + np.arange(len(values)) * np.timedelta64(1, "h"))})
     return ds.chunk(chunks or {"y": 5}, chunked_array_type="graticule")

@@ -282,6 +282,25 @@ async fn an_array_that_is_there_is_left_alone_unless_it_is_to_be_overwritten() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_an_array_is_computed_from_is_not_overwritten_by_it() {
+    let client = local().await;
+    let (_folder, path) = folder();
+    let x = numbers([10, 13], [4, 6], DType::Int32);
+    let written = to_zarr(&x, &path, &ZarrOptions::default()).await.unwrap();
+    in_time(client.compute(&written)).await.unwrap();
+    let before = files(Path::new(&path));
+    let more = open_zarr(&path).await.unwrap().add(1).unwrap();
+    let overwrite = ZarrOptions {
+        overwrite: true,
+        ..ZarrOptions::default()
+    };
+    let told = to_zarr(&more, &path, &overwrite).await.unwrap_err().to_string();
+    assert!(told.contains("write to another one"), "{told}");
+    assert_eq!(files(Path::new(&path)), before);
+    client.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_worker_writes_nowhere_but_into_the_array_that_was_described() {
     let client = local().await;
     let (_folder, path) = folder();

@@ -14,7 +14,7 @@ import numpy as np
 from .._client import default_client
 from ..errors import InvalidValue, Unsupported
 from ._array import Array
-from ._zarr_write import written
+from ._zarr_write import is_computed_from, written
 
 
 def store(
@@ -81,6 +81,8 @@ def to_zarr(
     for axis, lengths in enumerate(arr.chunks):
         if len(set(lengths[:-1])) > 1 or lengths[-1:] > lengths[:1]:
             raise InvalidValue(f"to_zarr: chunks {lengths} of axis {axis} are of several lengths; rechunk the array first")
+    if overwrite and is_computed_from(arr, url, component):
+        raise InvalidValue(f"to_zarr: the array is computed from {url}, which would be removed first; write to another place")
     target = zarr.create_array(
         store=str(url), name=component, shape=arr.shape, dtype=arr.dtype, overwrite=overwrite,
         chunks=tuple(max(1, length) for length in arr.chunksize), **kwargs,

@@ -26,7 +26,7 @@ def written(sources: Sequence[Any], targets: Sequence[Any], regions: Sequence[An
     region is one of whole chunks (whole shards). Where sources go to one place, their order counts: the client writes all but the
     first. So does it what is computed from the array that it goes to: a task that runs again would read what it has written.
     """
-    read = {_path(url) for source in sources if isinstance(source, Array) for url in _graticule.zarr_sources(source._x)}
+    read = {path for source in sources if isinstance(source, Array) for path in _read(source)}
     made: list[Array | None] = []
     taken: list[tuple[str, Span | None]] = []
     for source, target, region in zip(sources, targets, regions):
@@ -39,6 +39,16 @@ def written(sources: Sequence[Any], targets: Sequence[Any], regions: Sequence[An
         if path is not None:
             taken.append((path, span))
     return made
+
+
+def is_computed_from(array: Array, url: Any, component: str | None) -> bool:
+    """Whether an array is computed from the Zarr array at a path or address, as far as it is read by the core."""
+    address = str(url) if "://" in str(url) else pathlib.Path(url).absolute().as_uri()
+    return str(pathlib.Path(_path(address), component or "").resolve()) in _read(array)
+
+
+def _read(array: Array) -> set[str]:
+    return {_path(url) for url in _graticule.zarr_sources(array._x)}
 
 
 def _writer(source: Array, target: Any, path: str, span: Span) -> Array | None:
