@@ -5,7 +5,7 @@ use std::{
     io::Read,
     process::{Command, ExitStatus, Stdio},
     thread,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use anyhow::Context;
@@ -25,11 +25,11 @@ pub(super) struct Done {
     pub(super) peak_bytes: u64,
 }
 
-/// Runs a command to its end.
+/// Runs a command to its end, or ends it after `limit`.
 ///
 /// # Errors
 /// If it does not start.
-pub(super) fn run(command: &mut Command) -> anyhow::Result<Done> {
+pub(super) fn run(command: &mut Command, limit: Duration) -> anyhow::Result<Done> {
     let name = command.get_program().to_string_lossy().into_owned();
     let command = command
         .stdin(Stdio::null())
@@ -38,7 +38,8 @@ pub(super) fn run(command: &mut Command) -> anyhow::Result<Done> {
     let mut process = Process::spawn(command).with_context(|| format!("cannot run {name}"))?;
     let (stdout, stderr) = (process.0.stdout.take(), process.0.stderr.take());
     let (printed, complained) = (read_all(stdout), read_all(stderr));
-    let mut peak_bytes = 0;
+    let (mut peak_bytes, mut is_late) = (0, false);
+    let begun = Instant::now();
     let status = loop {
         peak_bytes = peak_bytes.max(bytes_of_tree(process.0.id()));
         if let Some(status) = process
@@ -48,8 +49,22 @@ pub(super) fn run(command: &mut Command) -> anyhow::Result<Done> {
         {
             break status;
         }
+        if !is_late && begun.elapsed() > limit {
+            is_late = true;
+            // It may have ended meanwhile.
+            let _ = process.0.kill();
+        }
         thread::sleep(SAMPLE);
     };
+    if is_late {
+        // Its children may hold the pipes' other ends.
+        return Ok(Done {
+            status,
+            printed: String::new(),
+            complained: format!("it took more than {} s and was ended", limit.as_secs()),
+            peak_bytes,
+        });
+    }
     let text = |reader: thread::JoinHandle<String>| reader.join().unwrap_or_default();
     Ok(Done {
         status,
@@ -93,12 +108,21 @@ mod tests {
     #[test]
     fn a_process_says_what_it_says_and_its_children_count() {
         let script = "sh -c 'sleep 0.3; echo said; echo complained >&2; exit 3'; exit $?";
-        let done = run(Command::new("sh").args(["-c", script])).expect("there is a shell");
+        let done =
+            run(Command::new("sh").args(["-c", script]), Duration::from_secs(60)).expect("there is a shell");
         assert_eq!(done.status.code(), Some(3));
         assert_eq!(
             (done.printed.as_str(), done.complained.as_str()),
             ("said\n", "complained\n")
         );
         assert!(done.peak_bytes > 100_000, "{} bytes", done.peak_bytes);
+    }
+
+    #[test]
+    fn a_process_that_takes_too_long_is_ended() {
+        let mut sleeping = Command::new("sleep");
+        let done = run(sleeping.arg("600"), Duration::from_millis(50)).expect("there is such a program");
+        assert!(!done.status.success());
+        assert!(done.complained.contains("was ended"), "{}", done.complained);
     }
 }

@@ -9,7 +9,7 @@ use std::{
     fs,
     path::PathBuf,
     process::{Command, ExitCode},
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use anyhow::{Context, bail};
@@ -52,6 +52,9 @@ pub(crate) struct Args {
     /// Threads, or worker processes of one thread, for each.
     #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u32).range(1..), value_name = "COUNT")]
     threads: u32,
+    /// How many seconds a peer has for one program; one that takes longer, or fails, is told and left out of its other rounds.
+    #[arg(long, default_value_t = 120, value_parser = clap::value_parser!(u64).range(1..), value_name = "SECONDS")]
+    limit: u64,
     /// A Python with dask, distributed, rasterio and zarr.
     #[arg(
         long,
@@ -82,6 +85,26 @@ struct Took {
     peak_bytes: Vec<f64>,
 }
 
+/// What is known of one system and a program.
+#[derive(Debug)]
+enum Outcome {
+    Took(Took),
+    /// It is not installed, or does not have the program.
+    NotThere,
+    /// It failed, or took too long: a sentence or a traceback's end.
+    Failed(String),
+}
+
+/// How a program went once: its seconds and the most bytes that it had, if it went.
+enum Once {
+    Took(f64, u64),
+    NotThere,
+    Failed(String),
+}
+
+/// Long enough for what is no peer's.
+const OWN_LIMIT: Duration = Duration::from_secs(3600);
+
 pub(super) async fn run(args: &Args) -> anyhow::Result<Report> {
     let bench = Bench::prepare(args)?;
     let programs: Vec<&Program> = if args.only.is_empty() {
@@ -102,7 +125,10 @@ pub(super) async fn run(args: &Args) -> anyhow::Result<Report> {
     };
     for program in programs {
         let measured = bench.measure(program)?;
+        let before = report.lines.len();
         tell(program, measured, &mut report);
+        // All of it takes long.
+        terminal::note(&report.lines[before..].join("\n"));
     }
     Ok(report)
 }
@@ -165,7 +191,7 @@ impl<'a> Bench<'a> {
         let script = folder.join("array_peers.py");
         let bench = Self { args, folder, script };
         terminal::note(&format!("the inputs are in {}", bench.folder.display()));
-        let made = child::run(bench.python().arg("make"))?;
+        let made = child::run(bench.python().arg("make"), OWN_LIMIT)?;
         if !made.status.success() {
             bail!(
                 "{} needs dask, distributed, rasterio and zarr (`cargo xtask bench peers` installs them): {}",
@@ -182,57 +208,63 @@ impl<'a> Bench<'a> {
         command
     }
 
-    /// What the host, Graticule and each peer take for a program, by name; `None` for a peer that does not have it.
-    fn measure(&self, program: &Program) -> anyhow::Result<Vec<(String, Option<Took>)>> {
+    /// What the host, Graticule and each peer take for a program, by name.
+    fn measure(&self, program: &Program) -> anyhow::Result<Vec<(String, Outcome)>> {
         let peers = self.args.peers.iter().filter(|peer| *peer != "none");
         let names = ["floor", "graticule"]
             .into_iter()
             .map(str::to_owned)
             .chain(peers.cloned());
-        let mut measured: Vec<_> = names.map(|name| (name, Some(Took::default()))).collect();
+        let mut measured: Vec<_> = names.map(|name| (name, Outcome::Took(Took::default()))).collect();
         // The first pass over the files only brings them into memory.
         floor::seconds(program, &self.folder, self.args.threads)?;
         for _ in 0..self.args.rounds {
-            for (name, took) in &mut measured {
-                if let Some(sum) = took {
-                    match self.once(name, program)? {
-                        Some((seconds, peak_bytes)) => {
-                            sum.seconds.push(seconds);
-                            sum.peak_bytes.push(peak_bytes as f64);
-                        }
-                        None => *took = None,
+            for (name, outcome) in &mut measured {
+                let Outcome::Took(took) = outcome else { continue };
+                match self.once(name, program)? {
+                    Once::Took(seconds, peak_bytes) => {
+                        took.seconds.push(seconds);
+                        took.peak_bytes.push(peak_bytes as f64);
                     }
+                    Once::NotThere => *outcome = Outcome::NotThere,
+                    Once::Failed(why) => *outcome = Outcome::Failed(why),
                 }
             }
         }
         Ok(measured)
     }
 
-    /// Seconds and peak memory.
-    fn once(&self, name: &str, program: &Program) -> anyhow::Result<Option<(f64, u64)>> {
+    /// Runs a program once.
+    ///
+    /// # Errors
+    /// If Graticule fails, or a peer's results are others.
+    fn once(&self, name: &str, program: &Program) -> anyhow::Result<Once> {
         let threads = self.args.threads.to_string();
         let (ours, theirs) = (self.folder.join("ours"), self.folder.join("theirs"));
         let done = match name {
             "floor" => {
                 let seconds = floor::seconds(program, &self.folder, self.args.threads)?;
-                return Ok(seconds.map(|seconds| (seconds, 0)));
+                return Ok(seconds.map_or(Once::NotThere, |seconds| Once::Took(seconds, 0)));
             }
             "graticule" => {
                 let own = std::env::current_exe().context("cannot find this program's file")?;
                 let mut command = Command::new(own);
                 command.args(["bench", "peers-program", program.name]);
-                child::run(command.arg(&self.folder).arg(&threads).arg(&ours))?
+                child::run(command.arg(&self.folder).arg(&threads).arg(&ours), OWN_LIMIT)?
             }
-            peer => child::run(
-                self.python()
-                    .args(["run", peer, program.name, &threads])
-                    .arg(&theirs),
-            )?,
+            peer => {
+                let mut command = self.python();
+                command.args(["run", peer, program.name, &threads]).arg(&theirs);
+                child::run(&mut command, Duration::from_secs(self.args.limit))?
+            }
         };
         if matches!(done.status.code(), Some(NOT_INSTALLED | NOT_THERE)) {
-            return Ok(None);
+            return Ok(Once::NotThere);
         }
-        let said = said(name, program, &done)?;
+        let said = match said(name, program, &done) {
+            Err(error) if name != "graticule" => return Ok(Once::Failed(format!("{error:#}"))),
+            said => said?,
+        };
         let seconds = said["seconds"].as_f64().context("no seconds were named")?;
         if let Some(count) = said["results"].as_u64() {
             let mut comparing = self.python();
@@ -241,9 +273,9 @@ impl<'a> Bench<'a> {
                 .arg(&ours)
                 .arg(&theirs)
                 .arg(count.to_string());
-            self::said(name, program, &child::run(&mut comparing)?)?;
+            self::said(name, program, &child::run(&mut comparing, OWN_LIMIT)?)?;
         }
-        Ok(Some((seconds, done.peak_bytes)))
+        Ok(Once::Took(seconds, done.peak_bytes))
     }
 }
 
@@ -263,7 +295,7 @@ fn last_lines(text: &str) -> String {
     lines[lines.len().saturating_sub(6)..].join("\n")
 }
 
-fn tell(program: &Program, mut measured: Vec<(String, Option<Took>)>, report: &mut Report) {
+fn tell(program: &Program, mut measured: Vec<(String, Outcome)>, report: &mut Report) {
     report.lines.push(format!("{}: {}", program.name, program.about));
     let middle = |took: &mut Took| {
         (
@@ -271,18 +303,27 @@ fn tell(program: &Program, mut measured: Vec<(String, Option<Took>)>, report: &m
             percentile(&mut took.peak_bytes, 50.0),
         )
     };
-    let of = |(name, took): &mut (String, Option<Took>)| (name.clone(), took.as_mut().map(middle));
-    let middles: Vec<_> = measured.iter_mut().map(of).collect();
-    let ours = middles.iter().find(|(name, _)| name == "graticule");
-    let Some((own_seconds, own_bytes)) = ours.and_then(|(_, took)| *took) else {
+    let ours = measured.iter_mut().find_map(|(name, outcome)| match outcome {
+        Outcome::Took(took) if name == "graticule" => Some(middle(took)),
+        _ => None,
+    });
+    let Some((own_seconds, own_bytes)) = ours else {
         return;
     };
-    for (name, took) in middles {
-        let figures = &mut report.figures["programs"][program.name][&name];
-        let Some((seconds, bytes)) = took else {
-            report.lines.push(format!("{name:>14}: not there"));
-            *figures = Value::Null;
-            continue;
+    for (name, outcome) in &mut measured {
+        let figures = &mut report.figures["programs"][program.name][&*name];
+        let (seconds, bytes) = match outcome {
+            Outcome::Took(took) => middle(took),
+            Outcome::NotThere => {
+                report.lines.push(format!("{name:>14}: not there"));
+                *figures = Value::Null;
+                continue;
+            }
+            Outcome::Failed(why) => {
+                report.lines.push(format!("{name:>14}: {why}"));
+                *figures = json!({ "failed": why });
+                continue;
+            }
         };
         let (times, memory) = (seconds / own_seconds, bytes / own_bytes);
         let mib = bytes / f64::from(1 << 20);
