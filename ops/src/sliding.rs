@@ -1,3 +1,5 @@
+//! Windows of neighbours along an axis.
+
 use serde::{Deserialize, Serialize};
 
 use crate::{BlockAxis, NodeId};
