@@ -8,6 +8,7 @@ those there is a hook each. All of them look at the array first and leave others
 from __future__ import annotations
 
 import functools
+import importlib
 from typing import Any
 
 import numpy as np
@@ -33,6 +34,7 @@ def install() -> None:
     _quantile()
     _roll()
     _xarray_groups.install()
+    _apply_its_own()
     _map_blocks()
     _open()
     _write_later()
@@ -168,6 +170,28 @@ def _roll() -> None:
             return reduce(self, array_agg_func, *args, keep_attrs=keep_attrs, **kwargs)
 
     DataArrayRolling._array_reduce = native_reduce
+
+
+def _apply_its_own() -> None:
+    apply_ufunc = importlib.import_module("xarray.computation.apply_ufunc")
+    apply = apply_ufunc.apply_variable_ufunc
+
+    @functools.wraps(apply)
+    def apply_together(func: Any, *args: Any, dask: str = "forbidden", dask_gufunc_kwargs: Any = None, **kwargs: Any) -> Any:
+        is_lazy = any(isinstance(getattr(arg, "_data", arg), Array) for arg in args)
+        if dask == "parallelized" and is_lazy and _is_its_own(func):
+            dask_gufunc_kwargs = {"allow_rechunk": True, **(dask_gufunc_kwargs or {})}
+        return apply(func, *args, dask=dask, dask_gufunc_kwargs=dask_gufunc_kwargs, **kwargs)
+
+    apply_ufunc.apply_variable_ufunc = apply_together
+
+
+def _is_its_own(func: Any) -> bool:
+    """Whether a function is one that a method of xarray's applies: then nobody was told of chunks along its dimensions."""
+    while isinstance(func, functools.partial):
+        func = func.func
+    module = getattr(func, "__module__", None) or ""
+    return module.startswith("xarray.") or getattr(func, "__name__", "") in ("rankdata", "nanrankdata")
 
 
 def _map_blocks() -> None:

@@ -95,6 +95,12 @@ def test_it_is_lazy_and_right_or_a_typed_error(name, client, executed):
     OUTCOMES[name] = "exact" if exact else "to 12 digits"
 
 
+def test_of_a_function_of_ones_own_one_chunk_is_asked(client):
+    lazy = chunked(dataset(np.random.default_rng(0)), np.random.default_rng(0)).full.chunk(time=5)
+    with pytest.raises(ValueError, match="allow_rechunk=True"):
+        xr.apply_ufunc(lambda x: x - x.mean(-1, keepdims=True), lazy, input_core_dims=[["time"]], output_core_dims=[["time"]], dask="parallelized")
+
+
 def page():
     groups = {}
     for name, (group, _) in OPERATIONS.items():

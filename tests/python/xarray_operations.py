@@ -121,7 +121,11 @@ each("Scans and gaps", {
     "isnull()": lambda ds: ds.gaps.isnull(),
     "notnull()": lambda ds: ds.gaps.notnull(),
     "isnull() of integers": lambda ds: ds.counts.isnull(),
-    "interpolate_na()": lambda ds: whole(ds.gaps, "time").interpolate_na("time"),
+    "interpolate_na()": lambda ds: ds.gaps.interpolate_na("time"),
+    "interpolate_na(limit=)": lambda ds: ds.gaps.interpolate_na("time", limit=2),
+    "interpolate_na(max_gap=)": lambda ds: ds.gaps.interpolate_na("time", max_gap="40D"),
+    "interpolate_na(method='nearest')": lambda ds: ds.single.interpolate_na("time", method="nearest", use_coordinate=False),
+    "interpolate_na() of a dataset": lambda ds: ds[["gaps", "single"]].interpolate_na("x"),
     "diff()": lambda ds: ds.full.diff("time"),
     "diff(n=2, label=lower)": lambda ds: ds.full.diff("x", n=2, label="lower"),
     "differentiate()": lambda ds: ds.full.differentiate("x"),
@@ -178,7 +182,7 @@ each("Arithmetic", {
     "xr.cov()": lambda ds: xr.cov(ds.gaps, ds.full, "time"),
     "xr.corr()": lambda ds: xr.corr(ds.gaps, ds.full, "time"),
     "xr.cross()": lambda ds: xr.cross(
-        whole(ds.full.isel(x=slice(0, 3)), "x"), whole(ds.full.isel(x=slice(0, 3)) + 1, "x"), dim="x"
+        ds.full.isel(x=slice(0, 3)), ds.full.isel(x=slice(0, 3)) + 1, dim="x"
     ),
     "xr.polyval()": lambda ds: xr.polyval(ds.full, xr.DataArray([1.0, 2.0], dims="degree", coords={"degree": [0, 1]})),
     "map(abs)": lambda ds: ds[["gaps", "signed"]].map(abs),
@@ -321,7 +325,7 @@ each("Windows", {
     "weighted().sum()": lambda ds: ds.gaps.weighted(ds.weights).sum(["y", "x"]),
     "weighted().std()": lambda ds: ds.gaps.weighted(ds.weights).std("y"),
     "weighted().sum_of_weights()": lambda ds: ds.gaps.weighted(ds.weights).sum_of_weights("y"),
-    "weighted().quantile()": lambda ds: whole(ds.full, "y").weighted(xr.zeros_like(ds.y) + 0.5 * np.arange(1, 6)).quantile(0.5, dim="y"),
+    "weighted().quantile()": lambda ds: ds.full.weighted(xr.zeros_like(ds.y) + 0.5 * np.arange(1, 6)).quantile(0.5, dim="y"),
     "weighted() by a coordinate": lambda ds: ds.gaps.weighted(np.cos(np.deg2rad(ds.y))).mean(["y", "x"]),
 })
 for _field in ("year", "month", "day", "hour", "minute", "second", "dayofyear", "dayofweek", "quarter", "days_in_month"):
@@ -352,7 +356,8 @@ each("Fitting and functions", {
     "interp(points)": lambda ds: ds.full.interp(x=xr.DataArray([0.3, 1.1], dims="p"), y=xr.DataArray([33.0, 41.0], dims="p")),
     "interp() of time": lambda ds: ds.full.interp(time=ds.time[:-1] + np.timedelta64(3, "D")),
     "interp_like()": lambda ds: ds.full.interp_like(ds.full.isel(x=slice(0, 3)) * 1.0),
-    "rank()": lambda ds: whole(ds.full, "x").rank("x"),
+    "rank()": lambda ds: ds.full.rank("x"),
+    "rank(pct=True)": lambda ds: ds.gaps.rank("time", pct=True),
     "apply_ufunc(parallelized)": lambda ds: xr.apply_ufunc(lambda a, b: a * 2 + b, ds.full, ds.weights, dask="parallelized", output_dtypes=[float]),
     "apply_ufunc(core dimension)": lambda ds: xr.apply_ufunc(lambda a: a.sum(-1), ds.full, input_core_dims=[["x"]], dask="parallelized", output_dtypes=[float], dask_gufunc_kwargs={"allow_rechunk": True}),
     "apply_ufunc(new dimension)": lambda ds: xr.apply_ufunc(lambda a: np.stack([a, a + 1], -1), ds.full, output_core_dims=[["new"]], dask="parallelized", output_dtypes=[float], dask_gufunc_kwargs={"output_sizes": {"new": 2}}),
@@ -365,7 +370,7 @@ each("Fitting and functions", {
     "xr.map_blocks() with arguments": lambda ds: xr.map_blocks(lambda block, other, by: block + other * by, few(ds.full), [few(ds.gaps)], {"by": 2}),
     "Dataset.map_blocks()": lambda ds: few(ds[["full", "gaps"]]).map_blocks(lambda block: block.fillna(0) + 1),
     "xr.map_blocks() that drops a dimension": lambda ds: xr.map_blocks(lambda block: block.mean("x"), whole(few(ds.full), "x")),
-    "curvefit()": lambda ds: whole(ds.full.isel(y=0, x=[0]), "time").curvefit("time", lambda t, a: a + 0 * t).curvefit_coefficients,
+    "curvefit()": lambda ds: ds.full.isel(y=0, x=[0]).curvefit("time", lambda t, a: a + 0 * t).curvefit_coefficients,
     "sum of a scipy function": lambda ds: xr.apply_ufunc(np.cbrt, ds.full, dask="parallelized"),
     "np.where through xarray": lambda ds: xr.apply_ufunc(np.where, ds.flags, ds.full, 0.0, dask="allowed"),
     "to_numpy round trip": lambda ds: ds.full.copy(data=ds.full.data),

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use graticule_plan::{AxisChunks, ChunkGrid, DType};
 
-use super::{ApplyOperand, BlockFunction, Reach, align, applied, reach, signature::Signature, whole_along};
+use super::{ApplyOperand, BlockFunction, Reach, align, applied, brought_together, reach, signature::Signature};
 use crate::{
     Array, ArrayError,
     infer::{axis_index, axis_indices},
@@ -76,7 +76,8 @@ impl Gufunc {
         }
     }
 
-    /// Brings axes that go into one call to one chunk, where they have several.
+    /// Brings axes that go into one call to one chunk, where they have several. Where that takes more than
+    /// [`AUTO_CHUNK_BYTES`](crate::AUTO_CHUNK_BYTES), loops are cut finer.
     #[must_use]
     pub fn allow_rechunk(self) -> Self {
         Self {
@@ -150,7 +151,7 @@ fn moved_last(
             "the axis {name:?} goes into one call but has {count} chunks: rechunk it to one, or allow_rechunk"
         )));
     }
-    Ok((whole_along(&array, &core), outer))
+    Ok((brought_together(&array, &core), outer))
 }
 
 /// A result with its own axes where they were said to be, or those of a call kept with length 1.
@@ -333,7 +334,8 @@ impl Call {
 impl Array {
     /// Calls a function with each line along an axis; its result, of this shape and dtype, takes the line's place.
     ///
-    /// The axis is brought to one chunk. As NumPy's `apply_along_axis`.
+    /// The axis is brought to one chunk; where that takes more than [`AUTO_CHUNK_BYTES`](crate::AUTO_CHUNK_BYTES), the others are
+    /// cut finer. As NumPy's `apply_along_axis`.
     ///
     /// # Errors
     /// [`ArrayError::AxisOutOfRange`], [`ArrayError::Plan`].
@@ -346,7 +348,7 @@ impl Array {
     ) -> Result<Array, ArrayError> {
         let axis = axis_index(axis, self.ndim())?;
         let misfit = |why: String| function.misfit("apply_along_axis", why);
-        let array = whole_along(self, &[axis]).moveaxis(axis as i64, -1)?;
+        let array = brought_together(self, &[axis]).moveaxis(axis as i64, -1)?;
         let loops = array.ndim() - 1;
         let call = Call {
             arrays: vec![(array, loops)],
@@ -360,5 +362,41 @@ impl Array {
         let places: Vec<i64> = (0..count).map(|place| loops as i64 + place).collect();
         let wanted: Vec<i64> = (0..count).map(|place| axis as i64 + place).collect();
         made.moveaxis(places, wanted)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use graticule_plan::DType;
+
+    use super::{Gufunc, apply_gufunc};
+    use crate::{AUTO_CHUNK_BYTES, Array, BlockFunction, Chunks};
+
+    /// Lengths of the first chunks along each axis.
+    fn chunks(array: &Array) -> Vec<u64> {
+        let axes = array.chunks().axes().iter();
+        axes.map(|axis| axis.chunk_max()).collect()
+    }
+
+    /// 3.8 GB.
+    fn zeros(chunks: [u64; 3]) -> Array {
+        Array::zeros(&[3650, 361, 720], &chunks.map(Chunks::Size), DType::Float32).unwrap()
+    }
+
+    #[test]
+    fn an_axis_in_many_chunks_does_not_make_one_chunk_of_the_whole_array() {
+        let function = BlockFunction::new("filled");
+        // Maps of one day.
+        let cube = zeros([1, 361, 720]);
+        let options = Gufunc::new([DType::Float32]).axis(0).allow_rechunk();
+        let filled = apply_gufunc(&function, "(t)->(t)", &[&cube], &options).unwrap().remove(0);
+        assert_eq!(chunks(&filled)[0], 3650);
+        assert!(chunks(&filled).iter().product::<u64>() * 4 <= AUTO_CHUNK_BYTES);
+        let along = cube.apply_along_axis(&function, 0, &[], DType::Float32).unwrap();
+        assert!(chunks(&along).iter().product::<u64>() * 3650 * 4 <= AUTO_CHUNK_BYTES);
+        // What has its axis in one chunk stays as it is, however large.
+        let pencils = zeros([3650, 361, 36]);
+        let filled = apply_gufunc(&function, "(t)->(t)", &[&pencils], &options).unwrap().remove(0);
+        assert_eq!(chunks(&filled), [3650, 361, 36]);
     }
 }

@@ -12,7 +12,7 @@ use std::{collections::BTreeMap, sync::Arc};
 use graticule_ops::WholeAxis;
 use graticule_plan::{AxisChunks, ChunkGrid, DType};
 
-use crate::{Array, ArrayError, expression::Op, infer::grid_of};
+use crate::{AUTO_CHUNK_BYTES, Array, ArrayError, chunking::shrink, expression::Op, infer::grid_of};
 
 pub use along::{apply_over_axes, fromfunction};
 pub use blockwise::{Blockwise, blockwise, unify_chunks};
@@ -240,6 +240,22 @@ fn reach(own: &AxisChunks, chunks: &AxisChunks, axis: usize) -> Reach {
     } else {
         Reach::Whole
     }
+}
+
+/// The array with one chunk along these axes. Where they had several and would take more than [`AUTO_CHUNK_BYTES`] now, the
+/// others are cut finer: chunks of one step of a long axis must not become the whole array.
+fn brought_together(array: &Array, axes: &[usize]) -> Array {
+    let own = array.chunks().axes();
+    if axes.iter().all(|&axis| own[axis].count() == 1) {
+        return array.clone();
+    }
+    let mut whole = own.to_vec();
+    axes.iter()
+        .for_each(|&axis| whole[axis] = AxisChunks::whole(own[axis].len()));
+    let others: Vec<usize> = (0..array.ndim()).filter(|axis| !axes.contains(axis)).collect();
+    let item_bytes = array.dtype().size_bytes().max(1);
+    shrink(&mut whole, &others, &array.0.origin.tile, item_bytes, AUTO_CHUNK_BYTES);
+    array.with_grid(&grid_of(whole))
 }
 
 /// The array with one chunk along these axes.
