@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 
 use graticule_plan::{AxisChunks, ChunkGrid, DType};
 
-use super::{ApplyOperand, BlockFunction, Reach, align, applied, brought_together, reach, signature::Signature};
+use super::{
+    ApplyOperand, BlockFunction, Reach, align, applied, brought_together, reach, signature::Signature,
+};
 use crate::{
     Array, ArrayError,
     infer::{axis_index, axis_indices},
@@ -389,14 +391,18 @@ mod tests {
         // Maps of one day.
         let cube = zeros([1, 361, 720]);
         let options = Gufunc::new([DType::Float32]).axis(0).allow_rechunk();
-        let filled = apply_gufunc(&function, "(t)->(t)", &[&cube], &options).unwrap().remove(0);
+        let filled = apply_gufunc(&function, "(t)->(t)", &[&cube], &options)
+            .unwrap()
+            .remove(0);
         assert_eq!(chunks(&filled)[0], 3650);
         assert!(chunks(&filled).iter().product::<u64>() * 4 <= AUTO_CHUNK_BYTES);
         let along = cube.apply_along_axis(&function, 0, &[], DType::Float32).unwrap();
         assert!(chunks(&along).iter().product::<u64>() * 3650 * 4 <= AUTO_CHUNK_BYTES);
         // What has its axis in one chunk stays as it is, however large.
         let pencils = zeros([3650, 361, 36]);
-        let filled = apply_gufunc(&function, "(t)->(t)", &[&pencils], &options).unwrap().remove(0);
+        let filled = apply_gufunc(&function, "(t)->(t)", &[&pencils], &options)
+            .unwrap()
+            .remove(0);
         assert_eq!(chunks(&filled), [3650, 361, 36]);
     }
 }

@@ -254,7 +254,13 @@ fn brought_together(array: &Array, axes: &[usize]) -> Array {
         .for_each(|&axis| whole[axis] = AxisChunks::whole(own[axis].len()));
     let others: Vec<usize> = (0..array.ndim()).filter(|axis| !axes.contains(axis)).collect();
     let item_bytes = array.dtype().size_bytes().max(1);
-    shrink(&mut whole, &others, &array.0.origin.tile, item_bytes, AUTO_CHUNK_BYTES);
+    shrink(
+        &mut whole,
+        &others,
+        &array.0.origin.tile,
+        item_bytes,
+        AUTO_CHUNK_BYTES,
+    );
     array.with_grid(&grid_of(whole))
 }
 

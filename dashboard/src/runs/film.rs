@@ -12,6 +12,7 @@
 use std::{collections::BTreeMap, io::Write};
 
 use flate2::{Compression, write::GzEncoder};
+use graticule_plan::TaskId;
 use serde::Serialize;
 
 use super::{
@@ -134,6 +135,24 @@ impl Archive {
     }
 }
 
+/// When each task was with its worker first: when it began to fetch, but not before an attempt before it ended, which it
+/// follows though two workers' clocks may say otherwise.
+fn given_us(tasks: &[(u64, TaskFinished)], timed: &[(u64, Record)]) -> Vec<u64> {
+    let mut ended_us: BTreeMap<TaskId, Vec<(u32, u64)>> = BTreeMap::new();
+    for (at_us, record) in timed {
+        if let Record::TaskFailed { task, attempt, .. } | Record::TaskReset { task, attempt } = record {
+            ended_us.entry(*task).or_default().push((*attempt, *at_us));
+        }
+    }
+    let given_us = tasks.iter().map(|(_, task)| {
+        let before = ended_us.get(&task.task).into_iter().flatten();
+        let before = before.filter(|(attempt, _)| *attempt < task.attempt);
+        let free_us = before.map(|(_, at_us)| *at_us).max().unwrap_or(0);
+        free_us.max(task.started_us.saturating_sub(task.fetch_us))
+    });
+    given_us.collect()
+}
+
 struct Studio {
     aggregator: Aggregator,
     publisher: Publisher,
@@ -144,6 +163,8 @@ struct Studio {
     waited: std::iter::Peekable<std::vec::IntoIter<Waited>>,
     topics: Option<Topics>,
     tasks: Vec<(u64, TaskFinished)>,
+    /// When each of them was with its worker first.
+    given_us: Vec<u64>,
     next_task: usize,
     /// Tasks that are under way at a step, by the first such step.
     under_way: Vec<Vec<usize>>,
@@ -160,15 +181,15 @@ impl Studio {
             .map(|step| (u128::from(span_us) * u128::from(step) / u128::from(count)) as u64)
             .collect();
         let tasks = archive.timed_tasks();
+        let (timed, waited) = archive.timed();
+        let given_us = given_us(&tasks, &timed);
         let mut under_way = vec![Vec::new(); steps_us.len()];
-        for (at, (told_us, task)) in tasks.iter().enumerate() {
-            let given_us = task.started_us.saturating_sub(task.fetch_us);
-            let step = steps_us.partition_point(|step_us| *step_us < given_us);
+        for (at, ((told_us, _), given_us)) in tasks.iter().zip(&given_us).enumerate() {
+            let step = steps_us.partition_point(|step_us| step_us < given_us);
             if steps_us.get(step).is_some_and(|step_us| step_us < told_us) {
                 under_way[step].push(at);
             }
         }
-        let (timed, waited) = archive.timed();
         let mut timed = timed.into_iter();
         let topics = archive
             .lines
@@ -184,6 +205,7 @@ impl Studio {
             waited: waited.into_iter().peekable(),
             topics,
             tasks,
+            given_us,
             next_task: 0,
             under_way,
             given: Vec::new(),
@@ -227,13 +249,12 @@ impl Studio {
         let now_us = self.steps_us[step];
         for at in std::mem::take(&mut self.under_way[step]) {
             let (_, task) = self.tasks[at];
-            let given_us = task.started_us.saturating_sub(task.fetch_us);
             let record = Record::TaskAssigned {
                 task: task.task,
                 worker: task.worker,
                 attempt: task.attempt,
             };
-            self.aggregator.apply(given_us, record);
+            self.aggregator.apply(self.given_us[at], record);
             self.given.push(at);
         }
         let (tasks, aggregator) = (&self.tasks, &mut self.aggregator);

@@ -9,7 +9,7 @@ use super::{
     topic_tests::{value, watched},
     *,
 };
-use crate::{Record, ScaleDecision};
+use crate::{Record, ScaleDecision, TaskFinished};
 
 pub(super) fn decided(wanted: u32, start: u32) -> Record {
     Record::ScaleDecided(ScaleDecision {
@@ -123,7 +123,23 @@ fn an_attempt_that_failed_has_a_bar_as_it_had() {
         attempt: 0,
         message: "HTTP 503".into(),
     };
-    records.extend([(4_000, began), (9_000, failed)]);
+    // By its worker's clock the next one fetched before this one failed.
+    let next = TaskFinished {
+        task,
+        worker: WorkerId(1),
+        attempt: 1,
+        slot: 0,
+        started_us: 12_000,
+        duration_us: 8_000,
+        fetch_us: 5_000,
+        bytes: 64,
+        spilled: false,
+    };
+    records.extend([
+        (4_000, began),
+        (9_000, failed),
+        (20_000, Record::TaskFinished(next)),
+    ]);
     records.sort_by_key(|(at_us, _)| *at_us);
     let end_us = records.last().expect("there are records").0;
     let (aggregator, recorder) = watched(&records);
@@ -136,7 +152,7 @@ fn an_attempt_that_failed_has_a_bar_as_it_had() {
             .any(|bar| (bar.started_us, bar.duration_us, bar.slot) == (4_000, 5_000, 1))
     );
     assert_eq!(head["tasks"], bars.len() as u64);
-    assert_eq!(bars.len(), 30);
+    assert_eq!(bars.len(), 31);
 }
 
 #[test]
