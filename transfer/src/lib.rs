@@ -20,4 +20,4 @@ pub use error::FetchError;
 pub use pool::{Fetch, StorePool};
 pub use server::{ChunkSource, Refusal, StoreService, server};
 #[cfg(target_os = "linux")]
-pub use shared::{Door, Line, Message, share_large_buffers};
+pub use shared::{Door, Heard, Line, Message, share_large_buffers};

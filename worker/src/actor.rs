@@ -21,13 +21,15 @@ use tracing::{debug, info, warn};
 
 use crate::{
     ChunkStore, Connector, LinkError, Peers, Session, WorkerError, WorkerOptions,
-    compute::compute,
+    call::{caught, outcome},
+    compute::{called, compute},
     cpu::{CpuPool, cpu_time},
     fetch::{Fetcher, Prepared, Work},
     limit::{resident_bytes, transit_bytes},
     lines::Lines,
     pace::{Paces, timed},
     tables::TableStore,
+    underway::{self, End},
 };
 
 /// Results and other news that may wait for the actor. More tasks than that are never under way.
@@ -154,6 +156,7 @@ impl Worker {
             pause: RECONNECT_PAUSES.0,
             fetches: BTreeMap::new(),
             prepared: BTreeMap::new(),
+            underway: Vec::new(),
             paces: Paces::default(),
             sizes_changed: false,
             moves_told: Instant::now(),
@@ -243,6 +246,8 @@ struct Actor {
     /// Of these there are about as many as slots: maps by order are quicker than by hash then.
     fetches: BTreeMap<RunId, AbortHandle>,
     prepared: BTreeMap<RunId, Ready>,
+    /// At most one for each slot.
+    underway: Vec<underway::Run>,
     paces: Paces,
     /// The store's sizes changed, and the engine was not told yet.
     sizes_changed: bool,
@@ -277,6 +282,9 @@ impl Actor {
                     batch.drain(..).for_each(|input| self.take(input));
                 }
                 message = hear(&mut self.link) => self.heard(message),
+                ended = underway::ended(&mut self.underway) => {
+                    ended.into_iter().for_each(|(run, end)| self.ended(run, end));
+                }
                 Some(_) = self.tasks.join_next() => {}
                 () = tokio::task::yield_now(), if self.sizes_changed || !self.events.is_empty() => {}
                 () = sleep_until(wake.into()) => self.events.push_back(Event::Tick),
@@ -594,6 +602,19 @@ impl Actor {
                 took,
             });
         }
+        if let Work::Call(call) = &prepared.work
+            && let Some(call) = logs.run(|| call.begin())
+        {
+            self.underway.push(underway::Run {
+                run,
+                slot,
+                layer,
+                logs,
+                began: Instant::now(),
+                call,
+            });
+            return;
+        }
         let calls_user = prepared.work.calls_user();
         let store = self.fetcher.store.clone();
         let (tables, inbox) = (self.fetcher.tables.clone(), self.inbox.clone());
@@ -615,6 +636,41 @@ impl Actor {
                 took,
             });
         });
+    }
+
+    /// A call in another process has ended, or has to be waited for by its slot's thread.
+    fn ended(&mut self, ended: underway::Run, end: End) {
+        let underway::Run {
+            run,
+            slot,
+            layer,
+            logs,
+            began,
+            call,
+        } = ended;
+        let store = self.fetcher.store.clone();
+        let computed = move |made| {
+            let (chunk, outcome) = called(outcome(made));
+            store.moves.note_call(layer, began, Duration::ZERO);
+            Input::Computed {
+                run,
+                layer,
+                chunk,
+                outcome,
+                took: began.elapsed(),
+            }
+        };
+        match end {
+            End::Made(made) => self.take(computed(made)),
+            End::Waits => {
+                let inbox = self.inbox.clone();
+                self.cpu.run(slot, move || {
+                    let made = logs.run(|| caught(|| call.finish()));
+                    // As above.
+                    let _ = inbox.blocking_send(computed(made));
+                });
+            }
+        }
     }
 
     fn keep(&mut self, run: RunId, chunk: ChunkId) {

@@ -14,7 +14,8 @@ use graticule_plan::ChunkId;
 use crate::{
     compute::chain,
     fetch::{Fetcher, Needs, permanent},
-    functions::ValueFunction,
+    functions::{FunctionError, ValueFunction},
+    underway::Underway,
 };
 
 /// Chunks that one call fetches at a time.
@@ -78,17 +79,26 @@ fn arguments(calls: &Calls, block: u64, results: &[Vec<Value>]) -> Result<Vec<Va
 impl Call {
     /// Calls the function. Its panic is a failure like others.
     pub(crate) fn run(self) -> Result<Chunk, Failure> {
-        let called = catch_unwind(AssertUnwindSafe(|| self.function.call(&self.arguments)));
-        let message = match called {
-            Ok(Ok(value)) => return Ok(Chunk::from(value)),
-            Ok(Err(error)) => chain(&*error),
-            Err(panic) => panic_text(&*panic),
-        };
-        Err(Failure {
-            kind: FailureKind::Transient,
-            message: message.into(),
-        })
+        outcome(caught(|| self.function.call(&self.arguments)))
     }
+
+    /// Has the function begin elsewhere, if it can at once.
+    pub(crate) fn begin(&self) -> Option<Box<dyn Underway>> {
+        self.function.begin(&self.arguments)
+    }
+}
+
+/// What a function makes; its panic is an error like others.
+pub(crate) fn caught(call: impl FnOnce() -> Result<Value, FunctionError>) -> Result<Value, FunctionError> {
+    catch_unwind(AssertUnwindSafe(call)).unwrap_or_else(|panic| Err(panic_text(&*panic).into()))
+}
+
+/// What a call's task makes of what its function made.
+pub(crate) fn outcome(called: Result<Value, FunctionError>) -> Result<Chunk, Failure> {
+    called.map(Chunk::from).map_err(|error| Failure {
+        kind: FailureKind::Transient,
+        message: chain(&*error).into(),
+    })
 }
 
 /// What is told of a function that panicked.

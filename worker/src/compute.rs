@@ -18,10 +18,15 @@ pub(crate) fn compute(prepared: Prepared, tables: &TableStore) -> (Option<Chunk>
     match prepared.work {
         Work::Run(inputs) => run_program(inputs, tables),
         Work::Value(value) => finished(value, Vec::new(), true),
-        Work::Call(call) => match call.run() {
-            Ok(chunk) => finished(chunk, Vec::new(), true),
-            Err(failure) => (None, Err(failure)),
-        },
+        Work::Call(call) => called(call.run()),
+    }
+}
+
+/// What a call's task ends with.
+pub(crate) fn called(outcome: Result<Chunk, Failure>) -> (Option<Chunk>, Result<Finished, Failure>) {
+    match outcome {
+        Ok(chunk) => finished(chunk, Vec::new(), true),
+        Err(failure) => (None, Err(failure)),
     }
 }
 

@@ -28,6 +28,7 @@ mod server;
 mod spill;
 mod store;
 mod tables;
+mod underway;
 mod uploads;
 
 pub use actor::{Worker, WorkerHandle};
@@ -41,3 +42,4 @@ pub use peers::{GrpcPeers, LocalPeers, PeerError, Peers};
 pub use run::run;
 pub use server::{ServeOptions, Served, serve};
 pub use store::{ChunkStore, StoreError};
+pub use underway::{End, Underway};

@@ -2,6 +2,7 @@
 
 mod block_functions;
 mod embedded;
+mod far_functions;
 mod functions;
 mod lengths;
 mod logged;

@@ -100,8 +100,8 @@ pub(crate) enum Place {
 /// Lets workers run calls.
 pub(crate) fn register(registry: &mut Registry, name: &str, place: Place) {
     for (name, is_everywhere) in [(name.to_owned(), false), (everywhere(name), true)] {
-        let place = place.clone();
-        registry.function(&name, move |inputs| {
+        let (place, begins_at) = (place.clone(), place.clone());
+        let function = move |inputs: &[Value]| {
             let make = |inputs: &[Value], is_nested| match &place {
                 Place::Embedded => attached(inputs, Home::Lent),
                 Place::Here => attached(inputs, Home::Own),
@@ -111,6 +111,12 @@ pub(crate) fn register(registry: &mut Registry, name: &str, place: Place) {
                 Some(token) => nested::on_slot(token, || make(&inputs[..inputs.len() - 1], true)),
                 None => make(inputs, false),
             }
+        };
+        registry.far_function(&name, function, move |inputs| match &begins_at {
+            Place::Children(children) if !is_everywhere && nested::token_of(inputs).is_none() => {
+                children.begin(inputs)
+            }
+            Place::Embedded | Place::Here | Place::Children(_) => None,
         });
     }
 }

@@ -1,6 +1,9 @@
 //! Where there are no child processes: they need memory that has a descriptor. Functions run on the worker's own threads.
 
+use std::sync::Arc;
+
 use graticule_client::{BlockCall, Chunk, FunctionError, Value};
+use graticule_worker::Underway;
 use pyo3::prelude::*;
 
 use crate::{calls::nested::Outcome, error::Failure, logged::Told};
@@ -18,6 +21,10 @@ impl Children {
 
     pub(crate) fn call(&self, _: &[Value], _: bool, _: bool) -> Result<Value, FunctionError> {
         match *self {}
+    }
+
+    pub(crate) fn begin(self: &Arc<Self>, _: &[Value]) -> Option<Box<dyn Underway>> {
+        match **self {}
     }
 
     pub(crate) fn block(&self, _: &BlockCall<'_>) -> Result<Chunk, FunctionError> {

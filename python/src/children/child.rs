@@ -3,14 +3,16 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     io,
+    os::fd::{AsFd, OwnedFd},
     process::{Command, Stdio},
     sync::Arc,
     time::{Duration, Instant},
 };
 
-use graticule_client::Value;
+use graticule_client::{FunctionError, Value};
 use graticule_kernel::Tensor;
-use graticule_transfer::Line;
+use graticule_transfer::{Heard, Line};
+use tokio::io::{Interest, unix::AsyncFd};
 
 use super::{
     output::Output,
@@ -31,11 +33,57 @@ const END_PATIENCE: Duration = Duration::from_secs(1);
 const END_POLL: Duration = Duration::from_millis(1);
 
 /// A function on its way to a child.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Function {
     pub(super) digest: [u8; 32],
     /// The digest and the pickle.
     pub(super) whole: Tensor,
+}
+
+/// What a child is to run.
+#[derive(Debug)]
+pub(super) struct Asked {
+    pub(super) ask: Ask,
+    pub(super) function: Function,
+    pub(super) tensors: Vec<Tensor>,
+    /// All other children are to run it too.
+    pub(super) is_everywhere: bool,
+}
+
+impl Asked {
+    /// A call: its first value is its function, with its digest before it.
+    ///
+    /// # Errors
+    /// If there is none.
+    pub(super) fn call(inputs: &[Value]) -> Result<Self, FunctionError> {
+        let (function, rest) = inputs.split_first().ok_or("a call without a function")?;
+        let bytes = function.bytes().unwrap_or_default();
+        let (digest, _) = bytes.split_first_chunk().ok_or("a call without a function")?;
+        Ok(Self {
+            ask: Ask::Call,
+            function: Function {
+                digest: *digest,
+                whole: function.tensor().clone(),
+            },
+            tensors: rest.iter().map(|value| value.tensor().clone()).collect(),
+            is_everywhere: false,
+        })
+    }
+}
+
+/// What a function makes, or what the task says of its failure.
+pub(super) type Made = Result<Vec<Tensor>, String>;
+
+/// What there is of a call without waiting.
+pub(super) enum Looked {
+    /// Nothing new.
+    Nothing,
+    /// Something was said in its middle.
+    Said,
+    /// Something large is being said.
+    Part,
+    /// Its last word.
+    Ended(What, Vec<Tensor>),
 }
 
 /// How a child ended in the middle of a call.
@@ -56,6 +104,8 @@ pub(super) struct Child {
     claims: BTreeMap<u64, Held>,
     watched: Arc<Watched>,
     output: Arc<Output>,
+    /// Tells a task when there is something to hear, once one has asked for it.
+    news: Option<Arc<AsyncFd<OwnedFd>>>,
     /// What of `Client.run`'s it has done.
     pub(super) done: Done,
 }
@@ -87,6 +137,7 @@ impl Child {
             claims: BTreeMap::new(),
             watched,
             output,
+            news: None,
             done: Done::default(),
         })
     }
@@ -96,80 +147,180 @@ impl Child {
         self.watched.wait(&mut self.process, false).is_none()
     }
 
-    /// Has it run a function: what it makes, or what the task says of its failure.
+    /// What tells the current task when there is something to hear.
+    pub(super) fn news(&mut self) -> io::Result<Arc<AsyncFd<OwnedFd>>> {
+        if let Some(news) = &self.news {
+            return Ok(news.clone());
+        }
+        let file = self.line.as_fd().try_clone_to_owned()?;
+        // Nobody waits to write, and whoever heard of the room for it would be woken at each word that the child hears.
+        #[allow(unsafe_code)]
+        // SAFETY: the descriptor is open as long as what owns it, which the registration owns.
+        let news = unsafe { AsyncFd::register_with_interest(file, Interest::READABLE) }?;
+        let news = Arc::new(news);
+        self.news = Some(news.clone());
+        Ok(news)
+    }
+
+    /// Bytes that are written to it to have it run something.
+    pub(super) fn copied_len(&self, asked: &Asked) -> usize {
+        let tensors = asked.tensors.iter().map(Line::copied_len);
+        let function = if self.knows(&asked.function) {
+            asked.function.digest.len()
+        } else {
+            asked.function.whole.bytes().len()
+        };
+        function + tensors.sum::<usize>()
+    }
+
+    /// Has it run a function, and waits for what it makes.
     ///
     /// # Errors
     /// If it is there no more, or says what makes no sense.
-    pub(super) fn ask(
-        &mut self,
-        ask: &Ask,
-        function: &Function,
-        tensors: &[Tensor],
-    ) -> io::Result<Result<Vec<Tensor>, String>> {
+    pub(super) fn ask(&mut self, asked: &Asked) -> io::Result<Made> {
+        // Whoever waits on a thread need not have others woken.
+        self.news = None;
+        self.begin(asked)?;
+        self.end(asked, None)
+    }
+
+    /// Has it begin with a function.
+    ///
+    /// # Errors
+    /// If it is there no more.
+    pub(super) fn begin(&mut self, asked: &Asked) -> io::Result<()> {
         self.output.begin();
-        let words = write(ask)?;
-        let is_long = function.whole.bytes().len() > SENT_ONCE_BYTES_MIN;
-        let mut is_known = is_long && self.known.contains(&function.digest);
+        self.say(asked)
+    }
+
+    /// As [`Self::begin`], if that can be done without waiting; `false` if not.
+    ///
+    /// # Errors
+    /// As there.
+    pub(super) fn begin_now(&mut self, asked: &Asked) -> io::Result<bool> {
+        Ok(self.output.begin_now() && self.say(asked).map(|()| true)?)
+    }
+
+    /// Waits for the end of a call, whose last word may have been heard already.
+    ///
+    /// # Errors
+    /// As [`Self::ask`].
+    pub(super) fn end(&mut self, asked: &Asked, heard: Option<(What, Vec<Tensor>)>) -> io::Result<Made> {
+        let mut heard = heard;
         loop {
-            let function_sent = if is_known {
-                Value::from(function.digest.to_vec()).into_tensor()
-            } else {
-                function.whole.clone()
+            let last = match heard.take() {
+                Some(last) => Ok(last),
+                None => self.last_word(),
             };
-            let mut sent = vec![function_sent];
-            sent.extend_from_slice(tensors);
-            let lent: usize = sent.iter().map(|tensor| tensor.bytes().len()).sum();
-            self.watched.maps(lent + self.line.borrowed_bytes());
-            self.line.say(&words, &sent)?;
-            drop(sent);
-            let answer = self.answer();
             self.watched.maps(self.line.borrowed_bytes());
-            match answer? {
-                (What::Made, made) => {
-                    self.known.insert(function.digest);
-                    return Ok(Ok(made));
-                }
-                (What::Failed(message), _) => return Ok(Err(message)),
-                (What::Unknown, _) if is_known => is_known = false,
-                (what, _) => return Err(io::Error::other(format!("it said {what:?}"))),
+            let (what, made) = last?;
+            self.output.end();
+            match what {
+                What::Unknown if self.known.remove(&asked.function.digest) => self.begin(asked)?,
+                what => return self.made(asked, what, made),
             }
         }
     }
 
+    /// What a call has made, if its end needs nothing that could take a while; its last word otherwise.
+    pub(super) fn end_now(
+        &mut self,
+        asked: &Asked,
+        heard: (What, Vec<Tensor>),
+    ) -> Result<io::Result<Made>, (What, Vec<Tensor>)> {
+        let (what, made) = heard;
+        if matches!(what, What::Unknown) || !self.output.end_if_silent() {
+            return Err((what, made));
+        }
+        self.watched.maps(self.line.borrowed_bytes());
+        Ok(self.made(asked, what, made))
+    }
+
+    /// What there is of its call, without waiting.
+    ///
+    /// # Errors
+    /// As [`Self::ask`].
+    pub(super) fn look(&mut self) -> io::Result<Looked> {
+        match self.line.hear_now()? {
+            Heard::Nothing => Ok(Looked::Nothing),
+            Heard::Part => Ok(Looked::Part),
+            Heard::End => Err(io::ErrorKind::UnexpectedEof.into()),
+            Heard::Message((words, tensors)) => Ok(match self.take(&words, tensors)? {
+                Some((what, made)) => Looked::Ended(what, made),
+                None => Looked::Said,
+            }),
+        }
+    }
+
+    fn knows(&self, function: &Function) -> bool {
+        function.whole.bytes().len() > SENT_ONCE_BYTES_MIN && self.known.contains(&function.digest)
+    }
+
+    fn say(&mut self, asked: &Asked) -> io::Result<()> {
+        let function = if self.knows(&asked.function) {
+            Value::from(asked.function.digest.to_vec()).into_tensor()
+        } else {
+            asked.function.whole.clone()
+        };
+        let mut sent = vec![function];
+        sent.extend_from_slice(&asked.tensors);
+        let lent: usize = sent.iter().map(|tensor| tensor.bytes().len()).sum();
+        self.watched.maps(lent + self.line.borrowed_bytes());
+        self.line.say(&write(&asked.ask)?, &sent)
+    }
+
+    fn made(&mut self, asked: &Asked, what: What, made: Vec<Tensor>) -> io::Result<Made> {
+        match what {
+            What::Made => {
+                self.known.insert(asked.function.digest);
+                Ok(Ok(made))
+            }
+            What::Failed(message) => Ok(Err(message)),
+            what => Err(io::Error::other(format!("it said {what:?}"))),
+        }
+    }
+
     /// What ends its call; what it asks and tells meanwhile is seen to.
-    fn answer(&mut self) -> io::Result<(What, Vec<Tensor>)> {
+    fn last_word(&mut self) -> io::Result<(What, Vec<Tensor>)> {
         loop {
-            let Some((words, mut tensors)) = self.line.hear()? else {
+            let Some((words, tensors)) = self.line.hear()? else {
                 return Err(io::ErrorKind::UnexpectedEof.into());
             };
-            let answer: Answer = read(&words)?;
-            answer.forgot.into_iter().for_each(nested::forget);
-            answer.logged.into_iter().for_each(Told::keep);
-            match answer.what {
-                What::Claim(token) => {
-                    let held = Held::take(token);
-                    self.line.say(&write(&Ask::Claimed(held.is_some()))?, &[])?;
-                    self.claims.extend(held.map(|held| (token, held)));
-                }
-                What::Settled { token, failed } => {
-                    let value = tensors.pop().map(Value::from);
-                    let outcome = match (failed, value) {
-                        (Some(message), _) => Err(message.into()),
-                        (None, value) => value.ok_or_else(|| "a call made nothing".into()),
-                    };
-                    if let Some(held) = self.claims.remove(&token) {
-                        held.made(outcome);
-                    }
-                }
-                What::GaveUp(token) => drop(self.claims.remove(&token)),
-                What::Noted => {}
-                what @ (What::Made | What::Failed(_) | What::Unknown) => {
-                    self.claims.clear();
-                    self.output.end();
-                    return Ok((what, tensors));
-                }
+            if let Some(last) = self.take(&words, tensors)? {
+                return Ok(last);
             }
         }
+    }
+
+    /// Sees to what it said in the middle of a call; gives back what ends it.
+    fn take(&mut self, words: &[u8], mut tensors: Vec<Tensor>) -> io::Result<Option<(What, Vec<Tensor>)>> {
+        let answer: Answer = read(words)?;
+        answer.forgot.into_iter().for_each(nested::forget);
+        answer.logged.into_iter().for_each(Told::keep);
+        match answer.what {
+            What::Claim(token) => {
+                let held = Held::take(token);
+                self.line.say(&write(&Ask::Claimed(held.is_some()))?, &[])?;
+                self.claims.extend(held.map(|held| (token, held)));
+            }
+            What::Settled { token, failed } => {
+                let value = tensors.pop().map(Value::from);
+                let outcome = match (failed, value) {
+                    (Some(message), _) => Err(message.into()),
+                    (None, value) => value.ok_or_else(|| "a call made nothing".into()),
+                };
+                if let Some(held) = self.claims.remove(&token) {
+                    held.made(outcome);
+                }
+            }
+            What::GaveUp(token) => drop(self.claims.remove(&token)),
+            What::Noted => {}
+            what @ (What::Made | What::Failed(_) | What::Unknown) => {
+                self.claims.clear();
+                return Ok(Some((what, tensors)));
+            }
+        }
+        Ok(None)
     }
 
     /// How it ended, with what it ran.

@@ -1,14 +1,18 @@
 //! Child processes that run the functions of Python's for a worker, one for each of its slots.
 //!
 //! A function that crashes, runs for ever or takes all memory costs its own process and its own task; the worker with its chunks
-//! goes on, and slots do not wait for each other's interpreter lock. A slot's child is started by its first call and stays warm.
+//! goes on, and slots do not wait for each other's interpreter lock. A child is started when a slot has a call and all children are busy,
+//! and stays warm.
 //! Large arrays go there and back as memory that both map; the rest goes through the socket that is the child's standard input.
+//!
+//! The worker's actor speaks with children itself where nothing has to be waited for ([`begun`]); all else is done on slots' threads.
 //!
 //! What functions print comes by pipes, which the worker passes on and keeps as lines of the task.
 //!
 //! Calls within calls are decided on by the worker ([`nested`](crate::calls)), which a child asks in the middle of its call.
 
 mod arrays;
+mod begun;
 mod child;
 mod output;
 mod runs;
@@ -18,9 +22,9 @@ mod watch;
 mod words;
 
 use std::{
-    cell::RefCell,
+    io,
     sync::{
-        Arc,
+        Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU64, Ordering},
     },
 };
@@ -29,12 +33,13 @@ use graticule_client::{BlockCall, Chunk, FunctionError, Value};
 use graticule_kernel::Tensor;
 use graticule_logs::LogScope;
 use graticule_plan::Digest;
+use graticule_worker::Underway;
 
 pub(crate) use arrays::is_handed_over;
-use child::{Child, End, Function};
+use child::{Asked, Child, End, Function, Made};
 use runs::Runs;
 pub(crate) use serve::{claim, forget, give_up, is_child, is_forked, number, serve_child, settle, tell};
-use turns::Turns;
+use turns::{Turn, Turns};
 use watch::Watch;
 use words::Ask;
 
@@ -50,14 +55,11 @@ pub(crate) struct Children {
     program: Vec<String>,
     worker: String,
     next: AtomicU64,
-    turns: Turns,
+    /// Those that run nothing: at most one for each slot.
+    idle: Mutex<Vec<Child>>,
+    turns: Arc<Turns>,
     watch: Arc<Watch>,
     runs: Runs,
-}
-
-thread_local! {
-    /// The child of the slot whose thread this is.
-    static CHILD: RefCell<Option<Child>> = const { RefCell::new(None) };
 }
 
 impl Children {
@@ -73,7 +75,8 @@ impl Children {
             worker,
             // The worker itself has number 0.
             next: AtomicU64::new(1),
-            turns: Turns::default(),
+            idle: Mutex::default(),
+            turns: Arc::default(),
             watch: Watch::new(memory_bytes, ledger_bytes),
             runs: Runs::default(),
         })
@@ -87,90 +90,109 @@ impl Children {
         is_nested: bool,
         is_everywhere: bool,
     ) -> Result<Value, FunctionError> {
-        let Some((function, rest)) = inputs.split_first() else {
-            return Err("a call without a function".into());
-        };
-        let bytes = function.bytes().unwrap_or_default();
-        let Some((digest, _)) = bytes.split_first_chunk() else {
-            return Err("a call without a function".into());
-        };
-        let function = Function {
-            digest: *digest,
-            whole: function.tensor().clone(),
-        };
-        let tensors: Vec<Tensor> = rest.iter().map(|value| value.tensor().clone()).collect();
-        let mut made = self.run(&Ask::Call, &function, &tensors, is_nested)?;
-        if is_everywhere {
-            CHILD.with_borrow_mut(|child| {
-                if let Some(child) = child {
-                    self.runs.add(function, tensors, &mut child.done);
-                }
-            });
-        }
-        made.pop()
-            .map(Value::from)
-            .ok_or_else(|| "a call made nothing".into())
+        let mut asked = Asked::call(inputs)?;
+        asked.is_everywhere = is_everywhere;
+        single(self.run(&asked, is_nested)?)
+    }
+
+    /// Has a call begin that is none within a call and need not run everywhere, if that can be done without waiting.
+    pub(crate) fn begin(self: &Arc<Self>, inputs: &[Value]) -> Option<Box<dyn Underway>> {
+        begun::begin(self, Asked::call(inputs).ok()?)
     }
 
     /// Runs a function on blocks of arrays.
     pub(crate) fn block(&self, call: &BlockCall<'_>) -> Result<Chunk, FunctionError> {
         let digest = Digest::of(call.payload()).0;
         let whole = [&digest[..], call.payload()].concat();
-        let function = Function {
-            digest,
-            whole: Value::from(whole).into_tensor(),
+        let asked = Asked {
+            ask: Ask::Block(BlockAsk::of(call)),
+            function: Function {
+                digest,
+                whole: Value::from(whole).into_tensor(),
+            },
+            tensors: call.blocks().iter().map(|block| block.tensor().clone()).collect(),
+            is_everywhere: false,
         };
-        let tensors: Vec<Tensor> = call.blocks().iter().map(|block| block.tensor().clone()).collect();
-        let made = self.run(&Ask::Block(BlockAsk::of(call)), &function, &tensors, false)?;
-        Ok(Chunk::new(made)?)
+        Ok(Chunk::new(self.run(&asked, false)?)?)
     }
 
-    fn run(
+    fn run(&self, asked: &Asked, is_nested: bool) -> Result<Vec<Tensor>, FunctionError> {
+        let turn = self.turns.take(&asked.function.digest, is_nested);
+        let outcome = self.run_once(asked)?;
+        if is_nested {
+            return outcome.map_err(|end| end.told.into());
+        }
+        self.settled(turn, asked, outcome)
+    }
+
+    /// What the task of a call says of its outcome: what was too much beside others runs once more alone.
+    fn settled(
         &self,
-        ask: &Ask,
-        function: &Function,
-        tensors: &[Tensor],
-        is_nested: bool,
+        turn: Turn,
+        asked: &Asked,
+        outcome: Result<Vec<Tensor>, End>,
     ) -> Result<Vec<Tensor>, FunctionError> {
-        let turn = self.turns.take(&function.digest, is_nested);
-        let end = match self.run_once(ask, function, tensors)? {
+        let end = match outcome {
             Ok(made) => return Ok(made),
             Err(end) => end,
         };
-        if !end.is_for_memory || turn.is_alone || is_nested {
+        if !end.is_for_memory || turn.is_alone {
             return Err(end.told.into());
         }
-        // Beside others it was too much, which it may not be alone.
         drop(turn);
-        self.turns.is_greedy(&function.digest);
+        self.turns.is_greedy(&asked.function.digest);
         let Some(_alone) = self.turns.take_alone() else {
             return Err(end.told.into());
         };
-        self.run_once(ask, function, tensors)?
-            .map_err(|end| end.told.into())
+        self.run_once(asked)?.map_err(|end| end.told.into())
     }
 
-    /// Has the slot's child run a function: what it makes, or how the child ended meanwhile.
-    fn run_once(
+    /// Has a child run a function: what it makes, or how the child ended meanwhile.
+    fn run_once(&self, asked: &Asked) -> Result<Result<Vec<Tensor>, End>, FunctionError> {
+        let child = match self.idle_child() {
+            Some(child) => child,
+            None => self.start()?,
+        };
+        let mut child = self.caught_up(child)?;
+        let outcome = child.ask(asked);
+        self.judged(child, asked, outcome)
+    }
+
+    /// Keeps a child for the next call, or says how it ended.
+    fn judged(
         &self,
-        ask: &Ask,
-        function: &Function,
-        tensors: &[Tensor],
+        mut child: Child,
+        asked: &Asked,
+        outcome: io::Result<Made>,
     ) -> Result<Result<Vec<Tensor>, End>, FunctionError> {
-        CHILD.with_borrow_mut(|place| {
-            let mut child = match place.take().map(|mut child| (child.is_there(), child)) {
-                Some((true, child)) => child,
-                _ => self.start()?,
-            };
-            child = self.caught_up(child)?;
-            match child.ask(ask, function, tensors) {
-                Ok(outcome) => {
-                    *place = Some(child);
-                    Ok(Ok(outcome?))
-                }
-                Err(error) => Ok(Err(child.obituary(&error))),
+        let made = match outcome {
+            Ok(made) => made,
+            Err(error) => return Ok(Err(child.obituary(&error))),
+        };
+        if asked.is_everywhere && made.is_ok() {
+            let (function, tensors) = (asked.function.clone(), asked.tensors.clone());
+            self.runs.add(function, tensors, &mut child.done);
+        }
+        self.keep(child);
+        Ok(Ok(made?))
+    }
+
+    /// A child that runs nothing, if there is one. Those that have ended meanwhile are let go of.
+    fn idle_child(&self) -> Option<Child> {
+        loop {
+            let mut child = self.idle().pop()?;
+            if child.is_there() {
+                return Some(child);
             }
-        })
+        }
+    }
+
+    fn keep(&self, child: Child) {
+        self.idle().push(child);
+    }
+
+    fn idle(&self) -> MutexGuard<'_, Vec<Child>> {
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The child, or another one, that has done what `Client.run` had done on this worker.
@@ -178,7 +200,7 @@ impl Children {
         let mut crashed = None;
         'children: loop {
             for run in self.runs.missing(&mut child.done) {
-                let outcome = apart(|| child.ask(&Ask::Call, &run.function, &run.tensors));
+                let outcome = apart(|| child.ask(&run.asked));
                 match outcome {
                     Ok(Ok(_)) => {}
                     Ok(Err(message)) => {
@@ -211,6 +233,13 @@ impl Children {
         let child = Child::start(&self.program, &self.worker, number, &self.watch);
         child.map_err(|error| format!("the process for the function cannot be started: {error}").into())
     }
+}
+
+/// The value that a call makes.
+fn single(mut made: Vec<Tensor>) -> Result<Value, FunctionError> {
+    made.pop()
+        .map(Value::from)
+        .ok_or_else(|| "a call made nothing".into())
 }
 
 /// Does something that is of no task, as far as lines of logs go.

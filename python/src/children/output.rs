@@ -40,6 +40,8 @@ struct Stream {
     /// `None` once all who could write are gone.
     pipe: Option<Arc<OwnedFd>>,
     lines: OutputLines,
+    /// Something came since lines were ended the last time.
+    has_come: bool,
     /// Room for what is read.
     piece: Box<[u8]>,
 }
@@ -57,6 +59,7 @@ impl Output {
             streams.push(Stream {
                 pipe: Some(Arc::new(pipe)),
                 lines: OutputLines::of(is_error),
+                has_come: false,
                 piece: vec![0; PIECE_BYTES].into(),
             });
         }
@@ -95,12 +98,35 @@ impl Output {
         self.lock().scope = LogScope::here();
     }
 
+    /// As [`Self::begin`], unless what was printed before is just being passed on, which may have to wait.
+    pub(super) fn begin_now(&self) -> bool {
+        let state = self.state.try_lock();
+        state.is_ok_and(|mut state| {
+            state.scope = LogScope::here();
+            true
+        })
+    }
+
     /// What was printed up to now is the task's; what comes from now on is of no task.
     pub(super) fn end(&self) {
         let mut state = self.lock();
         state.take();
         state.end_lines();
         state.scope = state.scope.as_ref().map(LogScope::of_no_task);
+    }
+
+    /// As [`Self::end`] where nothing was printed since the task began; else nothing is done, as it may have to wait for those who
+    /// read the worker's own output.
+    pub(super) fn end_if_silent(&self) -> bool {
+        // Who has the lock has something to take.
+        let Ok(mut state) = self.state.try_lock() else {
+            return false;
+        };
+        let is_silent = state.streams.iter().all(Stream::is_silent);
+        if is_silent {
+            state.scope = state.scope.as_ref().map(LogScope::of_no_task);
+        }
+        is_silent
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -122,6 +148,7 @@ impl State {
         for stream in &mut self.streams {
             let mut on = Vec::new();
             let line = stream.lines.end(&mut on);
+            stream.has_come = false;
             stream.pass_on(&on);
             stream.lines.keep(line.as_slice(), self.scope.as_ref());
         }
@@ -136,7 +163,10 @@ impl Stream {
         for _ in 0..PIECE_COUNT_MAX {
             let Some(pipe) = &self.pipe else { break };
             match rustix::io::retry_on_intr(|| rustix::io::read(pipe.as_fd(), &mut piece[..])) {
-                Ok(len @ 1..) => self.lines.come(&piece[..len], &mut lines, &mut on),
+                Ok(len @ 1..) => {
+                    self.has_come = true;
+                    self.lines.come(&piece[..len], &mut lines, &mut on);
+                }
                 Err(rustix::io::Errno::AGAIN) => break,
                 Ok(0) | Err(_) => self.pipe = None,
             }
@@ -144,6 +174,12 @@ impl Stream {
         self.piece = piece;
         self.pass_on(&on);
         lines
+    }
+
+    /// Whether nothing has come that was not told, and nothing is to come.
+    fn is_silent(&self) -> bool {
+        let is_empty = |pipe: &Arc<OwnedFd>| rustix::io::ioctl_fionread(pipe) == Ok(0);
+        !self.has_come && self.pipe.as_ref().is_none_or(is_empty)
     }
 
     fn pass_on(&self, bytes: &[u8]) {

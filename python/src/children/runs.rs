@@ -11,7 +11,10 @@ use std::{
 
 use graticule_kernel::Tensor;
 
-use super::child::Function;
+use super::{
+    child::{Asked, Function},
+    words::Ask,
+};
 
 /// What is remembered: beyond, the oldest goes.
 const RUN_COUNT_MAX: usize = 256;
@@ -29,8 +32,7 @@ pub(super) struct Runs {
 #[derive(Debug)]
 pub(super) struct Run {
     pub(super) number: u64,
-    pub(super) function: Function,
-    pub(super) tensors: Vec<Tensor>,
+    pub(super) asked: Asked,
 }
 
 /// What of it a child has done.
@@ -43,9 +45,14 @@ pub(super) struct Done {
 }
 
 impl Runs {
+    /// Whether a child has nothing of it to do.
+    pub(super) fn are_done(&self, done: &Done) -> bool {
+        self.latest.load(Ordering::Acquire) == done.upto
+    }
+
     /// What a child has not done yet, oldest first.
     pub(super) fn missing(&self, done: &mut Done) -> Vec<Arc<Run>> {
-        if self.latest.load(Ordering::Acquire) == done.upto {
+        if self.are_done(done) {
             return Vec::new();
         }
         let runs = self.lock();
@@ -65,11 +72,13 @@ impl Runs {
         let mut runs = self.lock();
         runs.retain(|run| !run.is_of(&function, &tensors));
         let number = self.latest.load(Ordering::Acquire) + 1;
-        runs.push_back(Arc::new(Run {
-            number,
+        let asked = Asked {
+            ask: Ask::Call,
             function,
             tensors,
-        }));
+            is_everywhere: false,
+        };
+        runs.push_back(Arc::new(Run { number, asked }));
         while runs.len() > RUN_COUNT_MAX || runs.iter().map(|run| run.size()).sum::<usize>() > RUN_BYTES_MAX {
             tracing::warn!(
                 runs = RUN_COUNT_MAX,
@@ -97,13 +106,13 @@ impl Run {
         let is_same = |(one, other): (&Tensor, &Tensor)| {
             one.dtype() == other.dtype() && one.shape() == other.shape() && one.bytes() == other.bytes()
         };
-        self.function.digest == function.digest
-            && self.tensors.len() == tensors.len()
-            && self.tensors.iter().zip(tensors).all(is_same)
+        self.asked.function.digest == function.digest
+            && self.asked.tensors.len() == tensors.len()
+            && self.asked.tensors.iter().zip(tensors).all(is_same)
     }
 
     fn size(&self) -> usize {
-        let tensors = std::iter::once(&self.function.whole).chain(&self.tensors);
+        let tensors = std::iter::once(&self.asked.function.whole).chain(&self.asked.tensors);
         tensors.map(|tensor| tensor.bytes().len()).sum()
     }
 }
@@ -122,7 +131,7 @@ mod tests {
     }
 
     fn names(runs: &[Arc<Run>]) -> Vec<u8> {
-        runs.iter().map(|run| run.function.digest[0]).collect()
+        runs.iter().map(|run| run.asked.function.digest[0]).collect()
     }
 
     #[test]
@@ -155,7 +164,7 @@ mod tests {
         let large = Value::from(vec![0_u8; RUN_BYTES_MAX / 2]).into_tensor();
         runs.add(function(0), vec![large.clone()], &mut done);
         let kept = runs.missing(&mut Done::default());
-        assert_eq!((kept.len(), kept[0].function.digest[0]), (RUN_COUNT_MAX, 1));
+        assert_eq!((kept.len(), kept[0].asked.function.digest[0]), (RUN_COUNT_MAX, 1));
         runs.add(function(1), vec![large], &mut done);
         assert_eq!(names(&runs.missing(&mut Done::default())), [1]);
     }

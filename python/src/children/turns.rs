@@ -3,7 +3,7 @@
 
 use std::{
     collections::BTreeSet,
-    sync::{Condvar, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
 };
 
@@ -30,14 +30,14 @@ struct State {
 
 /// A turn, until it is dropped.
 #[derive(Debug)]
-pub(super) struct Turn<'a> {
-    turns: &'a Turns,
+pub(super) struct Turn {
+    turns: Arc<Turns>,
     pub(super) is_alone: bool,
 }
 
 impl Turns {
     /// A turn for a function. A call within a call never waits: the one that made it waits for it.
-    pub(super) fn take(&self, function: &[u8; 32], is_nested: bool) -> Turn<'_> {
+    pub(super) fn take(self: &Arc<Self>, function: &[u8; 32], is_nested: bool) -> Turn {
         let mut state = self.lock();
         if is_nested {
             state.running += 1;
@@ -54,14 +54,24 @@ impl Turns {
         self.turn(false)
     }
 
+    /// A turn beside others, if it is to be had without waiting.
+    pub(super) fn take_now(self: &Arc<Self>, function: &[u8; 32]) -> Option<Turn> {
+        let mut state = self.lock();
+        if state.is_alone || state.waiting > 0 || state.greedy.contains(function) {
+            return None;
+        }
+        state.running += 1;
+        Some(self.turn(false))
+    }
+
     /// A turn beside others, whoever waits.
-    fn take_beside(&self) -> Turn<'_> {
+    fn take_beside(self: &Arc<Self>) -> Turn {
         self.lock().running += 1;
         self.turn(false)
     }
 
     /// A turn with nobody beside; `None` if somebody runs on and on.
-    pub(super) fn take_alone(&self) -> Option<Turn<'_>> {
+    pub(super) fn take_alone(self: &Arc<Self>) -> Option<Turn> {
         let end = Instant::now() + PATIENCE;
         let mut state = self.lock();
         state.waiting += 1;
@@ -87,11 +97,9 @@ impl Turns {
         }
     }
 
-    fn turn(&self, is_alone: bool) -> Turn<'_> {
-        Turn {
-            turns: self,
-            is_alone,
-        }
+    fn turn(self: &Arc<Self>, is_alone: bool) -> Turn {
+        let turns = self.clone();
+        Turn { turns, is_alone }
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -107,7 +115,7 @@ impl Turns {
     }
 }
 
-impl Drop for Turn<'_> {
+impl Drop for Turn {
     fn drop(&mut self) {
         let mut state = self.turns.lock();
         // Nobody waits but for one that is, or is to be, alone; and to wake nobody is a call to the system too.

@@ -1,8 +1,8 @@
 //! A line between two processes of one host, of which one started the other: messages are words and tensors. Tensors that lie in
 //! memory with a descriptor are handed over where they lie, others are copied through the socket.
 //!
-//! A message is the length of its head, the number of its descriptors, the head, and the bytes of the tensors that have no
-//! descriptor. The descriptors come along with the first bytes.
+//! A message is the length of its head, the number of its descriptors, the length of what is copied, the head, and the bytes of the
+//! tensors that have no descriptor. The descriptors come along with the first bytes.
 //!
 //! An end that [lends](Line::lend) its memory gets it back with a later message, when the other end does not use it any more, and
 //! can use it again: memory that is there already is filled much faster than the system gives new one.
@@ -19,28 +19,46 @@ use std::{
 };
 
 use graticule_kernel::{Chunk, Tensor, TensorMut, split_header};
-use rustix::net::{
-    RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage,
-    SendFlags, recvmsg, sendmsg,
+use rustix::{
+    event::{PollFd, PollFlags, poll},
+    net::{
+        RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage,
+        SendFlags, recvmsg, sendmsg,
+    },
 };
 
 use super::memory::{self, Lender, Returns, Shareable};
 
-/// What stands before a head: its length, and the number of descriptors.
-const PREFIX_BYTES: usize = 8;
+/// What stands before a head: its length, the number of descriptors, and the length of what is copied.
+const PREFIX_BYTES: usize = 16;
 /// Descriptors that go with one byte of the prefix; Linux takes up to 253.
 const FILES_AT_ONCE: usize = 128;
 /// Descriptors of a message. Tensors beyond are copied.
-const FILE_COUNT_MAX: usize = FILES_AT_ONCE * PREFIX_BYTES;
+const FILE_COUNT_MAX: usize = FILES_AT_ONCE * 8;
 /// Tensors below this are copied: that is faster than to map them.
 const HANDED_BYTES_MIN: usize = 64 << 10;
 /// The longest head.
 const HEAD_BYTES_MAX: usize = 64 << 20;
+/// Descriptors of a message that is heard without waiting.
+const SMALL_FILE_COUNT_MAX: usize = 8;
 /// What is read at once, or written.
 const PIECE_BYTES: usize = 16 << 10;
 
 /// What is said: words, and tensors with them.
 pub type Message = (Vec<u8>, Vec<Tensor>);
+
+/// What is there of the next message.
+#[derive(Debug)]
+pub enum Heard {
+    /// Not all of it yet, if anything.
+    Nothing,
+    /// All of it.
+    Message(Message),
+    /// The beginning of a large one, which [`Line::hear`] is to wait for.
+    Part,
+    /// The other end has gone.
+    End,
+}
 
 /// One end of a line.
 #[derive(Debug)]
@@ -132,9 +150,11 @@ impl Line {
             return Err(invalid("a message of so many words"));
         }
         let count = |len: usize| u32::try_from(len).map_err(io::Error::other);
+        let copied_len: usize = written.copied.iter().map(|bytes| bytes.len()).sum();
         let prefix = [
-            count(written.head.len())?.to_le_bytes(),
-            count(written.files.len())?.to_le_bytes(),
+            &count(written.head.len())?.to_le_bytes()[..],
+            &count(written.files.len())?.to_le_bytes(),
+            &(copied_len as u64).to_le_bytes(),
         ]
         .concat();
         let files: Vec<BorrowedFd<'_>> = written.files.iter().map(|file| file.file.as_fd()).collect();
@@ -163,14 +183,8 @@ impl Line {
         if self.came.len() == self.begin && !self.read_some()? {
             return Ok(None);
         }
-        let prefix = self.take(PREFIX_BYTES)?;
-        let number =
-            |at: usize| u32::from_le_bytes(prefix[at..at + 4].try_into().expect("four bytes")) as usize;
-        let (head_len, file_count) = (number(0), number(4));
-        if head_len > HEAD_BYTES_MAX || file_count > FILE_COUNT_MAX {
-            return Err(invalid("not the beginning of a message"));
-        }
-        let head = self.take(head_len)?;
+        let prefix = Prefix::of(&self.take(PREFIX_BYTES)?)?;
+        let head = self.take(prefix.head_len)?;
         let mut rest = &head[..];
         let words_len = usize::try_from(number_of(&mut rest)?).map_err(io::Error::other)?;
         let words = part_of(&mut rest, words_len)?.to_vec();
@@ -184,6 +198,38 @@ impl Line {
             tensors.push(self.tensor(&mut rest)?);
         }
         Ok(Some((words, tensors)))
+    }
+
+    /// The next message, if all of it is there already: nothing is waited for.
+    ///
+    /// # Errors
+    /// As [`Self::hear`].
+    pub fn hear_now(&mut self) -> io::Result<Heard> {
+        loop {
+            let came = &self.came[self.begin..];
+            let prefix = came.get(..PREFIX_BYTES).map(Prefix::of).transpose()?;
+            let is_begun = !came.is_empty();
+            if prefix.as_ref().is_some_and(|prefix| !prefix.is_small()) {
+                return Ok(Heard::Part);
+            }
+            if prefix.is_some_and(|prefix| prefix.is_whole(came.len())) {
+                return Ok(self.hear()?.map_or(Heard::End, Heard::Message));
+            }
+            match self.receive(RecvFlags::DONTWAIT) {
+                Ok(0) if is_begun => return Err(io::ErrorKind::UnexpectedEof.into()),
+                Ok(0) => return Ok(Heard::End),
+                Ok(_) => {}
+                Err(rustix::io::Errno::AGAIN) => return Ok(Heard::Nothing),
+                Err(error) => return Err(error.into()),
+            }
+        }
+    }
+
+    /// How many bytes of a tensor go through the socket when it is said: none of one that is handed over where it lies.
+    pub fn copied_len(tensor: &Tensor) -> usize {
+        let bytes = tensor.bytes();
+        let is_handed = bytes.len() >= HANDED_BYTES_MIN && memory::is_shareable(bytes);
+        if is_handed { 0 } else { bytes.len() }
     }
 
     fn tensor(&mut self, rest: &mut &[u8]) -> io::Result<Tensor> {
@@ -228,13 +274,26 @@ impl Line {
 
     /// Waits for more; `false` if the other end has gone.
     fn read_some(&mut self) -> io::Result<bool> {
+        // One who sleeps in `recvmsg` is woken when the other end reads, too: there is room to write again. One who polls is not.
+        let mut look = [PollFd::new(&self.stream, PollFlags::IN)];
+        rustix::io::retry_on_intr(|| poll(&mut look, None))?;
+        Ok(self.receive(RecvFlags::empty())? > 0)
+    }
+
+    /// Takes what is there, or else waits if the flags do not say otherwise: so many bytes, none if the other end has gone.
+    fn receive(&mut self, flags: RecvFlags) -> rustix::io::Result<usize> {
         self.came.drain(..self.begin);
         self.begin = 0;
         let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(FILES_AT_ONCE))];
         let mut control = RecvAncillaryBuffer::new(&mut space);
         let received = rustix::io::retry_on_intr(|| {
             let mut piece = [IoSliceMut::new(&mut self.piece)];
-            recvmsg(&self.stream, &mut piece, &mut control, RecvFlags::CMSG_CLOEXEC)
+            recvmsg(
+                &self.stream,
+                &mut piece,
+                &mut control,
+                flags | RecvFlags::CMSG_CLOEXEC,
+            )
         });
         let bytes = received.as_ref().map_or(0, |received| received.bytes);
         self.came.extend_from_slice(&self.piece[..bytes]);
@@ -243,8 +302,49 @@ impl Line {
                 self.files.extend(more);
             }
         }
-        received?;
-        Ok(bytes > 0)
+        received.map(|received| received.bytes)
+    }
+}
+
+impl AsFd for Line {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.stream.as_fd()
+    }
+}
+
+/// What stands before a head.
+struct Prefix {
+    head_len: usize,
+    file_count: usize,
+    copied_len: usize,
+}
+
+impl Prefix {
+    fn of(bytes: &[u8]) -> io::Result<Self> {
+        let number =
+            |at: usize| u32::from_le_bytes(bytes[at..at + 4].try_into().expect("four bytes")) as usize;
+        let copied_len = u64::from_le_bytes(bytes[8..16].try_into().expect("eight bytes"));
+        let prefix = Self {
+            head_len: number(0),
+            file_count: number(4),
+            copied_len: usize::try_from(copied_len).map_err(io::Error::other)?,
+        };
+        if prefix.head_len > HEAD_BYTES_MAX || prefix.file_count > FILE_COUNT_MAX {
+            return Err(invalid("not the beginning of a message"));
+        }
+        Ok(prefix)
+    }
+
+    /// Whether it takes next to no time to hear all.
+    fn is_small(&self) -> bool {
+        self.file_count <= SMALL_FILE_COUNT_MAX
+            && self.head_len <= PIECE_BYTES
+            && self.copied_len <= PIECE_BYTES
+    }
+
+    /// Whether so many bytes, from the prefix on, are all of a message.
+    fn is_whole(&self, len: usize) -> bool {
+        len >= PREFIX_BYTES + self.head_len + self.copied_len
     }
 }
 
@@ -451,11 +551,61 @@ mod tests {
 
     #[test]
     fn what_is_no_message_is_an_error() {
-        for bytes in [&[1_u8][..], &[255; 40], &[4, 0, 0, 0, 0, 0, 0, 0, 9, 9, 9, 9]] {
+        let nonsense = [&[4, 0, 0, 0][..], &[0; 12], &[9; 4]].concat();
+        for bytes in [&[1_u8][..], &[255; 40], &nonsense] {
             let (one, mut other) = lines();
             (&one.stream).write_all(bytes).unwrap();
             drop(one);
             other.hear().unwrap_err();
         }
+    }
+
+    #[test]
+    fn who_does_not_wait_hears_whole_messages_alone() {
+        memory::share_large_buffers();
+        let (mut one, mut other) = lines();
+        assert!(matches!(other.hear_now(), Ok(Heard::Nothing)));
+        for word in [b"a", b"b"] {
+            one.say(word, &[tensor(5, 1)]).unwrap();
+        }
+        for word in [b"a", b"b"] {
+            let Ok(Heard::Message((words, tensors))) = other.hear_now() else {
+                panic!("it was said");
+            };
+            assert_eq!((&words[..], tensors[0].bytes()), (&word[..], &[1; 5][..]));
+        }
+        assert!(matches!(other.hear_now(), Ok(Heard::Nothing)));
+        // What is long is for who waits.
+        one.say(b"large", &[tensor(40_000, 2)]).unwrap();
+        for _ in 0..2 {
+            assert!(matches!(other.hear_now(), Ok(Heard::Part)));
+        }
+        let (_, tensors) = other.hear().unwrap().unwrap();
+        assert!(tensors[0].bytes().len() == 40_000 && tensors[0].bytes().iter().all(|&byte| byte == 2));
+        // What is handed over is not.
+        let large = tensor(2 << 20, 3);
+        assert_eq!(
+            (Line::copied_len(&large), Line::copied_len(&tensor(9, 0))),
+            (0, 9)
+        );
+        one.say(b"mapped", &[large]).unwrap();
+        let Ok(Heard::Message((_, tensors))) = other.hear_now() else {
+            panic!("it was said");
+        };
+        assert!(tensors[0].bytes().len() == 2 << 20 && tensors[0].bytes().iter().all(|&byte| byte == 3));
+        one.say(b"many", &vec![tensor(1 << 20, 4); 9]).unwrap();
+        assert!(matches!(other.hear_now(), Ok(Heard::Part)));
+        assert_eq!(other.hear().unwrap().unwrap().1.len(), 9);
+        one.say(b"last", &[]).unwrap();
+        drop(one);
+        assert!(matches!(other.hear_now(), Ok(Heard::Message((words, _))) if words == b"last"));
+        assert!(matches!(other.hear_now(), Ok(Heard::End)));
+        let (one, mut other) = lines();
+        for bytes in [&4_u64.to_le_bytes()[..], &0_u64.to_le_bytes(), &[0; 2]] {
+            (&one.stream).write_all(bytes).unwrap();
+            assert!(matches!(other.hear_now(), Ok(Heard::Nothing)));
+        }
+        drop(one);
+        other.hear_now().unwrap_err();
     }
 }

@@ -136,6 +136,14 @@ pub(super) fn share(bytes: &[u8]) -> Option<(Arc<Shareable>, u64)> {
     Some((found.clone(), found.begin + offset as u64))
 }
 
+/// Whether such bytes can be [shared](share).
+pub(super) fn is_shareable(bytes: &[u8]) -> bool {
+    let at = bytes.as_ptr().addr();
+    let segments = lock();
+    let found = segments.range(..=at).next_back();
+    found.is_some_and(|(start, found)| at - start + bytes.len() <= found.len)
+}
+
 /// A buffer that was lent has come back, once; when nobody else has it, it may be used again.
 pub(super) fn unshare(bytes: &[u8]) {
     if let Some((_, found)) = lock().range(..=bytes.as_ptr().addr()).next_back() {

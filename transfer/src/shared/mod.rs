@@ -20,7 +20,7 @@ use std::os::{linux::net::SocketAddrExt, unix::net::SocketAddr};
 
 pub use door::Door;
 pub(crate) use knock::Knockers;
-pub use line::{Line, Message};
+pub use line::{Heard, Line, Message};
 pub use memory::share_large_buffers;
 
 /// Regions below this are sent: to ask for a mapping takes longer.
