@@ -32,7 +32,7 @@ pub(crate) fn found_dtype(kind: SearchKind) -> DType {
 }
 
 fn lookup_of<T: Reducible>(sorted: Tensor, kind: SearchKind, count: usize) -> LookupFn {
-    let parts = Parts::new(T::slice(sorted.bytes()), count);
+    let parts = Parts::new(T::slice(sorted.bytes()), kind, count);
     Box::new(move |x, out| {
         let (sorted, x) = (T::slice(sorted.bytes()), T::slice(x));
         let list = List {
@@ -40,11 +40,17 @@ fn lookup_of<T: Reducible>(sorted: Tensor, kind: SearchKind, count: usize) -> Lo
             parts: parts.as_ref(),
         };
         match kind {
-            SearchKind::Left => list.places(x, stands_before, |place, at, _| *place = at as i64, out),
-            SearchKind::Right => list.places(x, is_not_after, |place, at, _| *place = at as i64, out),
+            SearchKind::Left => {
+                let has = (stands_before, T::is_less);
+                list.places(x, has, |place, at, _| *place = at as i64, out);
+            }
+            SearchKind::Right => {
+                let has = (is_not_after, is_not_greater);
+                list.places(x, has, |place, at, _| *place = at as i64, out);
+            }
             SearchKind::Contains => {
                 let is_there = |place: &mut bool, at: usize, x: T| *place = sorted.get(at) == Some(&x);
-                list.places(x, stands_before, is_there, out);
+                list.places(x, (stands_before, T::is_less), is_there, out);
             }
         }
     })
@@ -64,27 +70,58 @@ fn is_not_after<T: Reducible>(a: T, b: T) -> bool {
     !stands_before(b, a)
 }
 
+/// [`is_not_after`] of numbers; NaN is neither.
+#[inline(always)]
+fn is_not_greater<T: Reducible>(a: T, b: T) -> bool {
+    a.is_less(b) | (a == b)
+}
+
 struct List<'a, T> {
     sorted: &'a [T],
     parts: Option<&'a Parts<T>>,
 }
 
 impl<T: Reducible> List<'_, T> {
-    /// Has `put` write, for each value, the number of elements that have a property towards it, which are the first ones.
+    /// Has `put` write, for each value, the number of elements that have a property towards it, which are the first ones;
+    /// the property is given for all, and for where neither is NaN.
     #[inline(always)]
     fn places<U: crate::Element>(
         &self,
         x: &[T],
-        has: impl Fn(T, T) -> bool + Copy,
-        put: impl Fn(&mut U, usize, T) + Copy,
+        (has, has_number): (impl Fn(T, T) -> bool, impl Fn(T, T) -> bool),
+        put: impl Fn(&mut U, usize, T),
         out: &mut [u8],
     ) {
         let out = U::slice_mut(out);
         match self.parts {
-            Some(parts) => match parts.depth {
-                0 | 1 => parts.places::<U, 1>(x, has, put, out),
-                _ => parts.places::<U, DEPTH_MAX>(x, has, put, out),
-            },
+            Some(parts) if parts.depth <= 1 => {
+                let near = |part: usize, x| {
+                    let (first, start) = parts.firsts[part];
+                    start as usize + usize::from(has_number(first, x))
+                };
+                parts.places(x, near, put, out);
+            }
+            Some(parts) if parts.depth <= DEPTH_MAX => {
+                let near = |part: usize, x| {
+                    let start = parts.firsts[part].1 as usize;
+                    let near: &[T; DEPTH_MAX] = parts.padded[start..].first_chunk().expect("it is padded");
+                    near.iter()
+                        .fold(start, |at, &other| at + usize::from(has_number(other, x)))
+                };
+                parts.places(x, near, put, out);
+            }
+            Some(parts) => {
+                let near = |part: usize, x| {
+                    let start = parts.firsts[part].1 as usize;
+                    let end = parts
+                        .firsts
+                        .get(part + 1)
+                        .map_or(parts.len, |next| next.1 as usize);
+                    let of_part = &parts.padded[start..end];
+                    start + of_part.partition_point(|&other| has_number(other, x))
+                };
+                parts.places(x, near, put, out);
+            }
             None => out
                 .iter_mut()
                 .zip(x)
@@ -93,7 +130,7 @@ impl<T: Reducible> List<'_, T> {
     }
 }
 
-/// Elements of a part above which the list is rather halved again and again.
+/// Elements of a part above which they are rather halved again and again than all compared.
 const DEPTH_MAX: usize = 4;
 /// Values looked up for each element of the list, from which on parts are worth making.
 const PARTED_FROM: usize = 4;
@@ -105,8 +142,8 @@ const PARTED_LEN_MAX: usize = 1 << 16;
 /// Even parts of a list's range.
 struct Parts<T> {
     scale: Scale,
-    /// Of each part how many elements stand before it.
-    starts: Vec<u32>,
+    /// Of each part the first element that does not stand before it, and how many do; behind the parts the place of NaN.
+    firsts: Vec<(T, u32)>,
     /// The most elements of a part.
     depth: usize,
     /// The list, and behind it its last element once more for each that may be looked at beyond the end.
@@ -123,14 +160,15 @@ struct Scale {
 }
 
 impl Scale {
-    /// The part of a value, that of NaN being the last; never less for a greater value.
+    /// The part of a value, never less for a greater one; that of NaN is behind the last.
     #[inline(always)]
     fn part(self, value: f64) -> u32 {
         /// Added to a lesser number it leaves that number, rounded, in the last bits.
         const ROUNDING: f64 = (1u64 << 52) as f64;
         let place = (value - self.low) * self.factor;
-        let place = if place < self.last { place } else { self.last };
-        let place = if place > 0.0 { place } else { 0.0 };
+        let place = if place > self.last { self.last } else { place };
+        let place = if place < 0.0 { 0.0 } else { place };
+        let place = if place.is_nan() { self.last + 1.0 } else { place };
         (place + ROUNDING).to_bits() as u32
     }
 }
@@ -157,7 +195,7 @@ impl<T: Reducible> Kernel for PartsOf<'_, T> {
 
 impl<T: Reducible> Parts<T> {
     /// The parts of a list, if they are worth making for `count` values.
-    fn new(sorted: &[T], count: usize) -> Option<Self> {
+    fn new(sorted: &[T], kind: SearchKind, count: usize) -> Option<Self> {
         // Complex numbers with NaN are not in the order of their real parts.
         let is_parted = !T::DTYPE.is_complex()
             && (2..=PARTED_LEN_MAX).contains(&sorted.len())
@@ -174,37 +212,39 @@ impl<T: Reducible> Parts<T> {
         }
         let last = parts as f64;
         let scale = Scale { low, factor, last };
-        let mut counts = vec![0u32; parts + 1];
+        let mut counts = vec![0u32; parts + 2];
         sorted
             .iter()
             .for_each(|x| counts[scale.part(x.float()) as usize] += 1);
-        let depth = counts.iter().max().map_or(0, |&most| most as usize);
-        if depth > DEPTH_MAX {
-            return None;
-        }
-        let mut before = 0;
-        let starts = counts.iter().map(|count| {
-            before += count;
-            before - count
-        });
-        let starts = starts.collect();
+        let depth = counts[..=parts].iter().max().map_or(0, |&most| most as usize);
         let mut padded = sorted.to_vec();
         padded.resize(sorted.len() + DEPTH_MAX, sorted[sorted.len() - 1]);
+        let mut before = 0;
+        let firsts = counts.iter().map(|count| {
+            let start = before;
+            before += count;
+            (padded[start as usize], start)
+        });
+        let mut firsts: Vec<(T, u32)> = firsts.collect();
+        if kind == SearchKind::Right {
+            // NaN is not behind NaN.
+            firsts[parts + 1].1 = sorted.len() as u32;
+        }
         Some(Self {
             scale,
-            starts,
+            firsts,
             depth,
             padded,
             len: sorted.len(),
         })
     }
 
-    /// As [`List::places`] where no part has more than `DEPTH` elements.
+    /// As [`List::places`], given the place for a part and a value.
     #[inline(always)]
-    fn places<U, const DEPTH: usize>(
+    fn places<U>(
         &self,
         x: &[T],
-        has: impl Fn(T, T) -> bool,
+        near: impl Fn(usize, T) -> usize,
         put: impl Fn(&mut U, usize, T),
         out: &mut [U],
     ) {
@@ -216,12 +256,7 @@ impl<T: Reducible> Parts<T> {
                 parts: &mut parts,
             });
             for ((out, &x), &part) in out.iter_mut().zip(x).zip(&parts) {
-                let start = self.starts[part as usize] as usize;
-                let near = &self.padded[start..start + DEPTH];
-                let at = near
-                    .iter()
-                    .fold(start, |at, &other| at + usize::from(has(other, x)));
-                put(out, at.min(self.len), x);
+                put(out, near(part as usize, x).min(self.len), x);
             }
         }
     }
@@ -292,7 +327,7 @@ mod tests {
     fn even_edges_have_parts_of_their_own() {
         for (len, low, step) in [(101, 0.0, 0.02), (3, -1e9, 7.7), (4097, 1e-7, 1e-13)] {
             let edges: Vec<f64> = (0..len).map(|k| low + f64::from(k) * step).collect();
-            let parts = Parts::new(&edges, 1 << 20).expect("they are worth it");
+            let parts = Parts::new(&edges, SearchKind::Left, 1 << 20).expect("they are worth it");
             assert_eq!(parts.depth, 1, "{len} from {low} by {step}");
         }
     }

@@ -165,7 +165,7 @@ fn sorted<T: Keyed>(x: &Tensor, sorting: Sorting) -> Result<Tensor, KernelError>
     shape[axis] = kept;
     let inner: usize = shape[axis + 1..].iter().product();
     let dtype = if positions { DType::Int64 } else { x.dtype() };
-    let mut out = TensorMut::zeros(dtype, &shape)?;
+    let mut out = TensorMut::for_overwrite(dtype, &shape)?;
     if shape.contains(&0) {
         return Ok(out.freeze());
     }
