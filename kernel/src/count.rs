@@ -147,7 +147,7 @@ mod tests {
             let mut want = vec![0; bins];
             let is_inside = |number: &i64| (0..bins as i64).contains(number);
             numbers.iter().filter(|number| is_inside(number)).for_each(|&number| want[number as usize] += 1);
-            let all = numbers.iter().all(|number| is_inside(number));
+            let all = numbers.iter().all(is_inside);
 
             let mut tables = vec![[0; TABLES]; bins + 1];
             prop_assert_eq!(count_spread(&numbers, &mut tables), all);

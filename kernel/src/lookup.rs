@@ -285,9 +285,7 @@ mod tests {
                 let out = out.freeze();
                 for (k, &x) in x.iter().enumerate() {
                     let is_same = match kind {
-                        SearchKind::Contains => {
-                            bool::slice(out.bytes())[k] == sorted.iter().any(|other| *other == x)
-                        }
+                        SearchKind::Contains => bool::slice(out.bytes())[k] == sorted.contains(&x),
                         _ => i64::slice(out.bytes())[k] == before(x) as i64,
                     };
                     assert!(is_same, "{kind:?} of {x:?} in {sorted:?} for {count}");
