@@ -9,6 +9,7 @@ use crate::{
     Element, KernelError, Tensor, TensorMut,
     buffer::Buffer,
     elementwise::{BinaryFn, UnaryFn, select},
+    lookup::LookupFn,
     view::View,
 };
 
@@ -44,6 +45,8 @@ pub(crate) enum Operation {
     Unary(UnaryFn),
     /// To two.
     Binary(BinaryFn),
+    /// Looks the operand up in a list.
+    Lookup(LookupFn),
     /// Chooses by the first operand between the two others.
     Select,
 }
@@ -328,6 +331,7 @@ impl<'g> Tiles<'g> {
         match operation {
             Operation::Unary(f) => f(arg(0), out),
             Operation::Binary(f) => f(arg(0), arg(1), out)?,
+            Operation::Lookup(f) => f(arg(0), out),
             Operation::Select => select(dtype.size_bytes(), arg(0), arg(1), arg(2), out),
         }
         Ok(())

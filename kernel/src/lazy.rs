@@ -1,12 +1,13 @@
 //! Elementwise nodes that wait to be evaluated together.
 
-use graticule_ops::{AxisSelection, Node, NodeId, Program, Sliding};
+use graticule_ops::{AxisSelection, Node, NodeId, Program, Search, Sliding};
 use graticule_plan::DType;
 
 use crate::{
     Chunk, KernelError, Tensor,
     elementwise::{binary, cast, unary},
     fused::{Group, Operation, Slot},
+    lookup::{found_dtype, lookup},
     program::{Task, Value, Values, check_ndim},
     shape,
     tensor::sizes,
@@ -42,6 +43,7 @@ pub(crate) fn describe(
             })
         }
         Node::Slice { x, selection } => sliced(&values.meta(*x), selection),
+        Node::Search(step) => searched(&values.meta(step.sorted), &values.meta(step.x), step),
         _ => calculated(step, values),
     };
     let (dtype, shape) = made.map_err(|why| task.misfit(node, why))?;
@@ -100,6 +102,17 @@ fn sliced(operand: &Meta, selection: &[Option<AxisSelection>]) -> Result<(DType,
     let made = made.filter(|made| made.len() == shape.len() && shape.len() == selection.len());
     let made = made.ok_or_else(|| format!("selection {selection:?} of shape {shape:?}"))?;
     Ok((single(operand)?, made))
+}
+
+fn searched(sorted: &Meta, x: &Meta, step: &Search) -> Result<(DType, Vec<usize>), String> {
+    let (dtype, of) = (single(x)?, single(sorted)?);
+    if sorted.shape.len() != 1 || of != dtype {
+        return Err(format!(
+            "{dtype} is looked up in {of} of shape {:?}",
+            sorted.shape
+        ));
+    }
+    Ok((found_dtype(step.kind), x.shape.clone()))
 }
 
 /// The shape that `ExpandDims`, `Squeeze` or `Sliding` make of another.
@@ -345,7 +358,7 @@ fn compile(
             _ => values.meta(NodeId(member as u32)).shape.len(),
         };
         let mut args = Vec::new();
-        for operand in step.operands() {
+        for operand in taken_in_order(step) {
             let slot = match slots[operand.0 as usize] {
                 Some(slot) => slot,
                 None => leaf(task, values, &mut group, operand, &operand_axes, ndim)?,
@@ -356,13 +369,22 @@ fn compile(
             .meta(NodeId(member as u32))
             .dtype
             .expect("lazy values are no tuples");
-        slots[member] = Some(match operation(step, values) {
+        slots[member] = Some(match operation(step, values)? {
             Some(operation) => group.step(operation, args, dtype),
             None => args[0],
         });
     }
     let root = slots[root].expect("the root is the last member");
     Ok(group.finish(root))
+}
+
+/// The operands that a node takes element by element.
+fn taken_in_order(step: &Node) -> Vec<NodeId> {
+    match step {
+        // The list is in memory.
+        Node::Search(step) => vec![step.x],
+        _ => step.operands(),
+    }
 }
 
 /// Adds an operand in memory (or a constant) to a group.
@@ -399,14 +421,14 @@ fn leaf(
 }
 
 /// What a member computes; `None` if it only shows its operand in another shape.
-fn operation(step: &Node, values: &Values) -> Option<Operation> {
+fn operation(step: &Node, values: &Values) -> Result<Option<Operation>, KernelError> {
     let dtype = |node: &NodeId| {
         values
             .meta(*node)
             .dtype
             .expect("checked when the node was described")
     };
-    Some(match step {
+    Ok(Some(match step {
         Node::Cast { x, dtype: to } => Operation::Unary(cast(dtype(x), *to)),
         Node::Unary { op, x } => {
             Operation::Unary(unary(*op, dtype(x)).expect("an operation exists where it has dtypes"))
@@ -415,8 +437,15 @@ fn operation(step: &Node, values: &Values) -> Option<Operation> {
             Operation::Binary(binary(*op, dtype(x)).expect("an operation exists where it has dtypes"))
         }
         Node::Where { .. } => Operation::Select,
-        _ => return None,
-    })
+        Node::Search(step) => {
+            let sorted = values
+                .ready(step.sorted.0 as usize)
+                .expect("it was made before the node was described");
+            let count = values.meta(step.x).shape.iter().product();
+            Operation::Lookup(lookup(crate::program::single(sorted)?, step.kind, count))
+        }
+        _ => return Ok(None),
+    }))
 }
 
 /// For each member which of its axes each axis of the index space walks along.

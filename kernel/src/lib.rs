@@ -40,6 +40,7 @@ mod fourier;
 mod fused;
 mod lazy;
 mod linalg;
+mod lookup;
 mod movement;
 mod nodes;
 mod order;

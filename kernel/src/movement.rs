@@ -131,12 +131,9 @@ fn copy_view(x: &Tensor, view: &View) -> Result<Tensor, KernelError> {
     if view.shape == x.shape() && view.is_contiguous() {
         return Ok(x.clone());
     }
-    let mut out = TensorMut::zeros(x.dtype(), &view.shape)?;
-    view.gather(
-        x.bytes(),
-        x.dtype().size_bytes() as usize,
-        0,
-        out.trusted_bytes_mut(),
-    );
+    let mut out = TensorMut::for_overwrite(x.dtype(), &view.shape)?;
+    let item = x.dtype().size_bytes() as usize;
+    view.collapsed()
+        .gather_all(x.bytes(), item, out.trusted_bytes_mut());
     Ok(out.freeze())
 }

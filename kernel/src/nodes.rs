@@ -112,7 +112,7 @@ fn arange(
     if made.dtype() == dtype {
         return Ok(made.into());
     }
-    let mut out = TensorMut::zeros(dtype, &shape)?;
+    let mut out = TensorMut::for_overwrite(dtype, &shape)?;
     elementwise::cast(made.dtype(), dtype)(made.bytes(), out.trusted_bytes_mut());
     Ok(out.freeze().into())
 }

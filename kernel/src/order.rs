@@ -1,8 +1,8 @@
-//! Sorting along an axis, and looking up in what is sorted.
+//! Sorting along an axis.
 
 use std::cmp::Ordering;
 
-use graticule_ops::{NodeId, Search, SearchKind, Sort, Sorting};
+use graticule_ops::{NodeId, Sort, Sorting};
 use graticule_plan::DType;
 use num_complex::Complex;
 
@@ -165,7 +165,7 @@ fn sorted<T: Keyed>(x: &Tensor, sorting: Sorting) -> Result<Tensor, KernelError>
     shape[axis] = kept;
     let inner: usize = shape[axis + 1..].iter().product();
     let dtype = if positions { DType::Int64 } else { x.dtype() };
-    let mut out = TensorMut::zeros(dtype, &shape)?;
+    let mut out = TensorMut::for_overwrite(dtype, &shape)?;
     if shape.contains(&0) {
         return Ok(out.freeze());
     }
@@ -211,138 +211,4 @@ fn keep_first<T>(line: &mut [T], kept: usize, compare: impl Fn(&T, &T) -> Orderi
         first = &mut first[..kept];
     }
     first.sort_unstable_by(&compare);
-}
-
-/// The value of a `Search` node.
-pub(crate) fn search(
-    task: &Task<'_>,
-    node: usize,
-    step: &Search,
-    values: &mut Values,
-) -> Result<Chunk, KernelError> {
-    let sorted = single(forced(task, values, step.sorted)?)?.clone();
-    let x = single(forced(task, values, step.x)?)?;
-    if sorted.ndim() != 1 || sorted.dtype() != x.dtype() {
-        let (dtype, shape) = (sorted.dtype(), sorted.shape());
-        let why = format!("{} is looked up in {dtype} of shape {shape:?}", x.dtype());
-        return Err(task.misfit(node, why));
-    }
-    Ok(with_element!(x.dtype(), T => found::<T>(&sorted, x, step.kind))?.into())
-}
-
-fn found<T: Reducible>(sorted: &Tensor, x: &Tensor, kind: SearchKind) -> Result<Tensor, KernelError> {
-    let (sorted, elements) = (T::slice(sorted.bytes()), T::slice(x.bytes()));
-    let guide = Guide::new(sorted, elements.len());
-    let first_not_less = |x: T| guide.first_without(x, |other| other.order(x).is_lt());
-    if kind == SearchKind::Contains {
-        let mut out = TensorMut::zeros(DType::Bool, x.shape())?;
-        let places = out.slice_mut::<bool>().iter_mut().zip(elements);
-        places.for_each(|(place, &x)| *place = sorted.get(first_not_less(x)) == Some(&x));
-        return Ok(out.freeze());
-    }
-    let mut out = TensorMut::for_overwrite(DType::Int64, x.shape())?;
-    let places = out.slice_mut::<i64>().iter_mut().zip(elements);
-    if kind == SearchKind::Left {
-        places.for_each(|(place, &x)| *place = first_not_less(x) as i64);
-    } else {
-        places.for_each(|(place, &x)| {
-            *place = guide.first_without(x, |other| other.order(x).is_le()) as i64;
-        });
-    }
-    Ok(out.freeze())
-}
-
-/// A sorted list that much is looked up in, with a guess of where a value stands by its distance from the ends: in edges of
-/// even steps, as most are, the guess is right or the neighbour is.
-struct Guide<'a, T> {
-    sorted: &'a [T],
-    low: f64,
-    /// Places of `starts` for each unit of a value; 0 where no guess is made.
-    scale: f64,
-    /// Where the values of each of so many even parts of the range begin.
-    starts: Vec<usize>,
-}
-
-/// Elements looked at beside a guess before the rest is halved again and again.
-const GUESS_STEPS_MAX: usize = 4;
-/// Values looked up for each element of the list, from which on a guide is worth making.
-const GUIDED_FROM: usize = 4;
-
-impl<'a, T: Reducible> Guide<'a, T> {
-    fn new(sorted: &'a [T], count: usize) -> Self {
-        let mut guide = Self {
-            sorted,
-            low: 0.0,
-            scale: 0.0,
-            starts: Vec::new(),
-        };
-        let (Some(low), Some(high)) = (sorted.first(), sorted.last()) else {
-            return guide;
-        };
-        let (low, width) = (low.float(), high.float() - low.float());
-        if sorted.len() >= GUIDED_FROM
-            && count / GUIDED_FROM >= sorted.len()
-            && width > 0.0
-            && width.is_finite()
-        {
-            let parts = 2 * sorted.len();
-            let start = |part: usize| {
-                let value = low + width * part as f64 / parts as f64;
-                sorted.partition_point(|other| other.float() < value)
-            };
-            guide.low = low;
-            guide.scale = parts as f64 / width;
-            guide.starts = (0..=parts).map(start).collect();
-        }
-        guide
-    }
-
-    /// The first place whose element does not have a property that all before it have, `x` being the value asked for.
-    fn first_without(&self, x: T, has: impl Fn(T) -> bool) -> usize {
-        let Some(last) = self.starts.len().checked_sub(1) else {
-            return self.sorted.partition_point(|&other| has(other));
-        };
-        // Of a NaN it is 0, of what is out of range one of the ends.
-        let part = ((x.float() - self.low) * self.scale) as usize;
-        let mut at = self.starts[part.min(last)];
-        for _ in 0..GUESS_STEPS_MAX {
-            if self.sorted.get(at).is_some_and(|&other| has(other)) {
-                at += 1;
-            } else if at > 0 && !has(self.sorted[at - 1]) {
-                at -= 1;
-            } else {
-                return at;
-            }
-        }
-        self.sorted.partition_point(|&other| has(other))
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_guess_never_changes_where_a_value_stands() {
-        let even: Vec<f64> = (0..=100).map(|edge| f64::from(edge) * 0.02).collect();
-        let clustered = vec![0.0, 1e-9, 2e-9, 2e-9, 2e-9, 2e-9, 2e-9, 3e-9, 1.0, f64::MAX];
-        let with_ends = vec![f64::NEG_INFINITY, -1.0, 0.0, 1.0, f64::INFINITY, f64::NAN];
-        for sorted in [even, clustered, with_ends, vec![5.0; 9]] {
-            let guide = Guide::new(&sorted, 1000);
-            let near = sorted
-                .iter()
-                .flat_map(|&x: &f64| [x, x.next_up(), x.next_down(), x * 0.7]);
-            for x in near.chain([f64::NAN, f64::INFINITY, f64::NEG_INFINITY, -0.0]) {
-                for is_right in [false, true] {
-                    let has = |other: f64| match other.order(x) {
-                        Ordering::Less => true,
-                        Ordering::Equal => is_right,
-                        Ordering::Greater => false,
-                    };
-                    let want = sorted.partition_point(|&other| has(other));
-                    assert_eq!(guide.first_without(x, has), want, "{x} in {sorted:?}");
-                }
-            }
-        }
-    }
 }

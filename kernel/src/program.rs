@@ -225,6 +225,10 @@ impl Task<'_> {
             | Node::BroadcastTo { .. }
             | Node::Slice { .. }
             | Node::Sliding(_) => Ok(Value::Lazy(lazy::describe(self, node, step, values)?)),
+            Node::Search(search) => {
+                lazy::force(self, values, search.sorted.0 as usize)?;
+                Ok(Value::Lazy(lazy::describe(self, node, step, values)?))
+            }
             Node::ExpandDims { x, .. } | Node::Squeeze { x, .. } => match values.ready(x.0 as usize) {
                 Some(chunk) => ready(nodes::reshape(step, chunk)),
                 None => Ok(Value::Lazy(lazy::describe(self, node, step, values)?)),
@@ -243,7 +247,6 @@ impl Task<'_> {
             }
             Node::Reduce { .. } | Node::GroupReduce { .. } => ready(reduce::node(self, node, step, values)),
             Node::Sort(step) => ready(order::sort(self, node, step, values)),
-            Node::Search(step) => ready(order::search(self, node, step, values)),
             Node::Count(step) => ready(count::node(self, node, step, values)),
             Node::Compress(step) => ready(selected::compress(self, node, step, values)),
             Node::Distinct(step) => ready(selected::distinct(self, node, step, values)),

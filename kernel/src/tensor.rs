@@ -144,7 +144,7 @@ impl Tensor {
                 data,
             });
         }
-        let mut copy = TensorMut::zeros(dtype, shape)?;
+        let mut copy = TensorMut::for_overwrite(dtype, shape)?;
         copy.bytes_mut().copy_from_slice(&data);
         Ok(copy.freeze())
     }
@@ -199,7 +199,7 @@ impl Tensor {
     /// # Errors
     /// [`KernelError::TooLarge`].
     pub fn to_mut(&self) -> Result<TensorMut, KernelError> {
-        let mut copy = TensorMut::zeros(self.dtype, &self.shape)?;
+        let mut copy = TensorMut::for_overwrite(self.dtype, &self.shape)?;
         copy.data.bytes_mut().copy_from_slice(&self.data);
         Ok(copy)
     }
@@ -264,7 +264,7 @@ impl Tensor {
         if shape[..] == self.shape[..] {
             return Ok(self.clone());
         }
-        let mut out = TensorMut::zeros(self.dtype, &shape)?;
+        let mut out = TensorMut::for_overwrite(self.dtype, &shape)?;
         out.place(&vec![0; shape.len()], self, &start, &shape);
         Ok(out.freeze())
     }

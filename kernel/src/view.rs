@@ -142,6 +142,61 @@ impl View {
         }
     }
 
+    /// Copies all elements.
+    pub(crate) fn gather_all(&self, source: &[u8], item: usize, out: &mut [u8]) {
+        let Some(unit) = self.crossing() else {
+            return self.gather(source, item, 0, out);
+        };
+        match item {
+            1 => self.gather_across::<u8>(unit, source, out),
+            2 => self.gather_across::<u16>(unit, source, out),
+            4 => self.gather_across::<u32>(unit, source, out),
+            8 => self.gather_across::<u64>(unit, source, out),
+            _ => self.gather_across::<[u64; 2]>(unit, source, out),
+        }
+    }
+
+    /// The axis along which the source's neighbours lie, if it is not the last one, and both have several elements.
+    fn crossing(&self) -> Option<usize> {
+        let (&step, outer) = self.strides.split_last()?;
+        let is_far = step.unsigned_abs() > 1 && self.shape[outer.len()] > 1 && !self.shape.contains(&0);
+        (0..outer.len()).find(|&axis| is_far && outer[axis] == 1 && self.shape[axis] > 1)
+    }
+
+    /// Copies plane after plane of the axis `unit` and the last one, each in squares of which source and target stay in a
+    /// core's first cache: row by row each element would be in a cache line of its own.
+    fn gather_across<T: Pod>(&self, unit: usize, source: &[u8], out: &mut [u8]) {
+        /// Elements along a square's edge: at least a cache line of most types.
+        const EDGE: usize = 16;
+        let (source, out): (&[T], &mut [T]) = (bytemuck::cast_slice(source), bytemuck::cast_slice_mut(out));
+        let last = self.shape.len() - 1;
+        let (rows, columns, step) = (self.shape[unit], self.shape[last], self.strides[last]);
+        let target_strides = strides(&self.shape);
+        let others: Vec<usize> = (0..last).filter(|&axis| axis != unit).collect();
+        let other_shape: Vec<usize> = others.iter().map(|&axis| self.shape[axis]).collect();
+        let mut index = vec![0; others.len()];
+        for _ in 0..other_shape.iter().product() {
+            let (mut base, mut at) = (self.offset as isize, 0);
+            for (&axis, &i) in others.iter().zip(&index) {
+                base += i as isize * self.strides[axis];
+                at += i * target_strides[axis];
+            }
+            for row in (0..rows).step_by(EDGE) {
+                for column in (0..columns).step_by(EDGE) {
+                    let width = EDGE.min(columns - column);
+                    for row in row..rows.min(row + EDGE) {
+                        let target = &mut out[at + row * target_strides[unit] + column..][..width];
+                        let from = base + row as isize + column as isize * step;
+                        for (place, k) in target.iter_mut().zip(0..) {
+                            *place = source[(from + k * step) as usize];
+                        }
+                    }
+                }
+            }
+            crate::tensor::advance(&mut index, &other_shape);
+        }
+    }
+
     /// Copies the elements at flat positions from `start` on, as many as `out` has room for.
     pub(crate) fn gather(&self, source: &[u8], item: usize, start: usize, out: &mut [u8]) {
         match item {
@@ -217,4 +272,41 @@ fn unravel(mut position: usize, shape: &[usize]) -> Vec<usize> {
         position /= len;
     }
     index
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::{collection::vec, prelude::*};
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn squares_copy_what_rows_do(
+            shape in vec(1..40usize, 1..4), turn in vec(any::<prop::sample::Index>(), 4), steps in vec(-3..4i64, 4),
+        ) {
+            let len: usize = shape.iter().product();
+            let x = Tensor::from_vec(&shape, (0..len as u32).collect()).unwrap();
+            let mut order: Vec<usize> = (0..shape.len()).collect();
+            for (axis, with) in turn.iter().enumerate().take(shape.len()) {
+                order.swap(axis, with.index(shape.len()));
+            }
+            let steps: Vec<i64> = steps[..shape.len()].iter().map(|&step| if step == 0 { 1 } else { step }).collect();
+            let view = View::of(&x).stepped(&steps).permuted(&order);
+            for view in [view.collapsed(), view] {
+                let count: usize = view.shape.iter().product();
+                let (mut by_rows, mut by_squares) = (vec![0; 4 * count], vec![0; 4 * count]);
+                view.gather(x.bytes(), 4, 0, &mut by_rows);
+                view.gather_all(x.bytes(), 4, &mut by_squares);
+                prop_assert_eq!(by_rows, by_squares);
+            }
+        }
+    }
+
+    #[test]
+    fn a_transposed_matrix_is_copied_in_squares() {
+        let x = Tensor::from_vec(&[3, 5], (0..15u8).collect()).unwrap();
+        assert_eq!(View::of(&x).permuted(&[1, 0]).crossing(), Some(0));
+        assert_eq!(View::of(&x).crossing(), None);
+    }
 }

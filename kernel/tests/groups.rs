@@ -64,13 +64,17 @@ fn values(random: &mut Random, dtype: DType, shape: &[usize]) -> Tensor {
     made.parts()[0].clone()
 }
 
-/// Labels in runs and one by one, some of none; the last group has no element.
+/// Labels in runs of up to 400 and one by one, some of none; the last group has no element.
 fn codes(random: &mut Random, len: usize) -> Vec<i32> {
+    codes_of_runs(random, len, 400)
+}
+
+fn codes_of_runs(random: &mut Random, len: usize, run_len_max: u64) -> Vec<i32> {
     let mut codes = Vec::new();
     while codes.len() < len {
         let code = random.below(GROUP_COUNT) as i32 - 1;
         let count = if random.below(3) == 0 {
-            random.below(400) as usize
+            random.below(run_len_max) as usize
         } else {
             1
         };
@@ -104,8 +108,15 @@ fn kinds() -> Vec<ReduceKind> {
 
 /// The same reduction, with the labelled axes behind the others and before them.
 fn same_behind_and_before(rows: &[usize], columns: usize, dtype: DType, skipna: bool) {
+    // Labels that are kept as runs, and one by one.
+    for run_len_max in [400, 3] {
+        same_of_runs(rows, columns, dtype, skipna, run_len_max);
+    }
+}
+
+fn same_of_runs(rows: &[usize], columns: usize, dtype: DType, skipna: bool, run_len_max: u64) {
     let mut random = Random(rows.len() as u64 + columns as u64);
-    let codes = encode_codes(&codes(&mut random, rows.iter().product()));
+    let codes = encode_codes(&codes_of_runs(&mut random, rows.iter().product(), run_len_max));
     let behind = [&[columns], rows].concat();
     let x: Chunk = values(&mut random, dtype, &behind).into();
     let mut order: Vec<usize> = (1..behind.len()).collect();

@@ -92,6 +92,51 @@ impl<'a> GroupCodes<'a> {
             _ => codes.extend(bytes.as_chunks().0.iter().map(|&code| i32::from_le_bytes(code))),
         }
     }
+
+    /// Adds some of them to a list of runs, each a code and how often it stands there; the list's last run goes on if they
+    /// begin with its code.
+    ///
+    /// # Panics
+    /// If there are not as many.
+    pub fn read_runs(&self, range: Range<usize>, runs: &mut Vec<(i32, usize)>) {
+        let bytes = &self.bytes[range.start * self.width..range.end * self.width];
+        match self.width {
+            1 => add_runs(bytes.as_chunks().0, |[byte]| i32::from(byte as i8), runs),
+            2 => add_runs(
+                bytes.as_chunks().0,
+                |code| i32::from(i16::from_le_bytes(code)),
+                runs,
+            ),
+            _ => add_runs(bytes.as_chunks().0, i32::from_le_bytes, runs),
+        }
+    }
+}
+
+fn add_runs<const N: usize>(codes: &[[u8; N]], value: impl Fn([u8; N]) -> i32, runs: &mut Vec<(i32, usize)>) {
+    let mut rest = codes;
+    while let Some(&first) = rest.first() {
+        let (code, len) = (value(first), run_len(rest, first));
+        match runs.last_mut() {
+            Some((last, count)) if *last == code => *count += len,
+            _ => runs.push((code, len)),
+        }
+        rest = &rest[len..];
+    }
+}
+
+/// How many codes in front are this one.
+fn run_len<const N: usize>(codes: &[[u8; N]], code: [u8; N]) -> usize {
+    /// Codes looked at one by one before many are compared at once.
+    const NEAR: usize = 8;
+    let count = |codes: &[[u8; N]]| codes.iter().take_while(|other| **other == code).count();
+    let near = count(&codes[..codes.len().min(NEAR)]);
+    if near < NEAR {
+        return near;
+    }
+    let (blocks, _) = codes.as_chunks::<32>();
+    let is_all = |block: &&[[u8; N]; 32]| block.iter().fold(true, |all, other| all & (*other == code));
+    let whole = 32 * blocks.iter().take_while(is_all).count();
+    whole + count(&codes[whole..])
 }
 
 #[cfg(test)]
@@ -116,6 +161,30 @@ mod tests {
                 let mut rest = vec![7];
                 read.read(start..codes.len(), &mut rest);
                 assert_eq!(rest[1..], codes[start..]);
+            }
+        }
+    }
+
+    #[test]
+    fn runs_are_those_of_the_codes_read_one_by_one() {
+        let lens = [1, 7, 8, 9, 31, 32, 33, 1, 1, 64, 100, 2];
+        for scale in [1, 300, 100_000] {
+            let codes = lens.iter().zip(0..);
+            let codes: Vec<i32> = codes
+                .flat_map(|(&len, k)| std::iter::repeat_n((k % 5 - 1) * scale, len))
+                .collect();
+            let table = encode_codes(&codes);
+            let read = GroupCodes::new(&table).expect("it was just written");
+            for start in 0..codes.len() {
+                let middle = start + (codes.len() - start) / 2;
+                let mut runs = vec![];
+                read.read_runs(start..middle, &mut runs);
+                read.read_runs(middle..codes.len(), &mut runs);
+                let want: Vec<(i32, usize)> = codes[start..]
+                    .chunk_by(|a, b| a == b)
+                    .map(|run| (run[0], run.len()))
+                    .collect();
+                assert_eq!(runs, want, "from {start} on");
             }
         }
     }

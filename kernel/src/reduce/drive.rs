@@ -15,6 +15,8 @@ use crate::{
 
 /// Elements that one state takes before it is combined with others.
 pub(crate) const BLOCK_ROWS: usize = 128;
+/// Elements of a block that is passed over twice, which shall stay in a core's second cache.
+const KEPT_LEN: usize = BLOCK_ROWS * TILE_LEN / 8;
 /// States side by side in a reduction of neighbouring elements.
 pub(crate) const LANES: usize = 16;
 
@@ -216,7 +218,13 @@ pub(crate) fn columns<T: Reducible, F: Fold<T>>(
     if columns == 0 {
         return Ok(());
     }
-    let width_max = if F::TWO_PASSES { TILE_LEN / 8 } else { TILE_LEN / 2 }.min(columns);
+    let width_max = if F::TWO_PASSES {
+        // Of few rows more columns: rows lie far from each other, and short pieces of them keep memory waiting.
+        (KEPT_LEN / rows.len().clamp(1, BLOCK_ROWS)).min(TILE_LEN / 2)
+    } else {
+        TILE_LEN / 2
+    };
+    let width_max = width_max.min(columns);
     // Where a tile is as wide as the matrix, several rows are one range of positions.
     let batch = if width_max == columns {
         TILE_LEN.div_ceil(columns)

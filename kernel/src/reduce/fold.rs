@@ -76,6 +76,8 @@ pub(crate) trait Fold<T: Reducible>: Copy {
     type Out: Element;
     /// Whether the elements of a block are passed over twice.
     const TWO_PASSES: bool = false;
+    /// Whether [`combine`](Fold::combine) adds what elements have added before [`settle`](Fold::settle), too.
+    const ADDS: bool = false;
     /// Whether the first part is a position.
     const HAS_POSITION: bool = false;
 
@@ -176,6 +178,7 @@ impl<T: Moments, const SKIP: bool> Fold<T> for Mean<SKIP> {
     type B = T::Center;
     type C = ();
     type Out = T;
+    const ADDS: bool = true;
 
     fn start(self) -> (i64, T::Center, ()) {
         (0, T::Center::default(), ())

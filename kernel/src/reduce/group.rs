@@ -1,12 +1,14 @@
 //! Reductions of the elements with the same label along one or several axes.
 
+use std::ops::Range;
+
 use graticule_ops::{GroupCodes, Node, NodeId, ReduceKind, Reduction, Stage};
 
 use super::{
     Layout, Positions, RUN_LEN_MIN, carried, check,
     drive::Rows,
     is_order_statistic, order,
-    scatter::{Scattered, is_scattered},
+    scatter::{Labels, Scattered, is_scattered},
     stage::{Combine, Elements, Empty},
     visit::visit,
     walked,
@@ -137,8 +139,7 @@ fn elements(
         layout.order.sort_by_key(|axis| !axes.contains(axis));
     }
     let positions = Positions::new(task, extents, &layout).map_err(misfit)?;
-    let codes = codes_of_block(GroupCodes::new(&table)?, &positions).map_err(misfit)?;
-    check_codes(&codes, group_count).map_err(misfit)?;
+    let codes = GroupCodes::new(&table)?;
 
     let group = carried(lazy::group(task, values, x.0 as usize, &layout.order)?, reduction);
     let mut walked_shape = layout.result_shape(false);
@@ -146,11 +147,18 @@ fn elements(
     walked_shape.insert(if is_scattered { free } else { 0 }, group_count);
     crate::tensor::sizes(graticule_plan::DType::Float64, &walked_shape)?;
     if is_scattered {
+        let labels = labels_of_block(codes, &positions).map_err(misfit)?;
+        match &labels {
+            Labels::Runs(runs) => check_codes(runs.iter().map(|run| run.0), group_count),
+            Labels::Each(codes) => check_codes(codes.iter().copied(), group_count),
+        }
+        .map_err(misfit)?;
         let scattered = Scattered {
             reduction,
             group: &group,
             columns: layout.columns,
-            codes: &codes,
+            rows: layout.rows,
+            labels: &labels,
             group_count,
             stage: *stage,
             shape: &walked_shape,
@@ -159,6 +167,8 @@ fn elements(
         let chunk = visit(reduction, scattered).expect("order statistics go another way")?;
         return placed(&chunk, free, axes, 0, *stage);
     }
+    let codes = codes_of_block(codes, &positions).map_err(misfit)?;
+    check_codes(codes.iter().copied(), group_count).map_err(misfit)?;
     let lists = rows_of_groups(&codes, group_count);
     let rows: Vec<Rows<'_>> = lists.iter().map(|list| Rows::List(list)).collect();
     if is_ordered {
@@ -199,6 +209,31 @@ fn placed(
 
 /// The codes of a block's elements; a sentence if there is not one for each element of the whole.
 fn codes_of_block(whole: GroupCodes<'_>, block: &Positions) -> Result<Vec<i32>, String> {
+    let mut codes = Vec::new();
+    for range in ranges_of_block(whole, block)? {
+        whole.read(range, &mut codes);
+    }
+    Ok(codes)
+}
+
+/// Labels of a run on the average, from which on they are kept as runs.
+const LABEL_RUN_MIN: usize = 8;
+
+/// [`codes_of_block`], as runs if there are many alike side by side.
+fn labels_of_block(whole: GroupCodes<'_>, block: &Positions) -> Result<Labels, String> {
+    let (mut runs, mut count) = (Vec::new(), 0);
+    for range in ranges_of_block(whole, block)? {
+        count += range.len();
+        whole.read_runs(range, &mut runs);
+        if runs.len() > 1 + count / LABEL_RUN_MIN {
+            return codes_of_block(whole, block).map(Labels::Each);
+        }
+    }
+    Ok(Labels::Runs(runs))
+}
+
+/// Where the codes of a block's elements are in the whole, in their order.
+fn ranges_of_block(whole: GroupCodes<'_>, block: &Positions) -> Result<Vec<Range<usize>>, String> {
     let wrong = || format!("{} codes for axes of {:?}", whole.len(), block.axes);
     let count = block
         .axes
@@ -215,25 +250,23 @@ fn codes_of_block(whole: GroupCodes<'_>, block: &Positions) -> Result<Vec<i32>, 
             .flat_map(|at| (*start..start + len).map(move |row| at * whole_len + row))
             .collect();
     }
-    let mut codes = Vec::new();
-    for at in starts {
+    let range = |at: u64| {
         let from = (at * last.2 + last.1) as usize;
         let end = from + last.0 as usize;
-        if end > whole.len() {
-            return Err(wrong());
-        }
-        whole.read(from..end, &mut codes);
-    }
-    Ok(codes)
+        (end <= whole.len()).then_some(from..end).ok_or_else(wrong)
+    };
+    starts.into_iter().map(range).collect()
 }
 
 /// Checks that each code is a group's or -1; a sentence if one is not.
-fn check_codes(codes: &[i32], group_count: usize) -> Result<(), String> {
-    let is_wrong = |code: i32| code < -1 || usize::try_from(code).is_ok_and(|group| group >= group_count);
-    match codes.iter().find(|&&code| is_wrong(code)) {
-        Some(code) => Err(format!("code {code} of {group_count} groups")),
-        None => Ok(()),
+fn check_codes(codes: impl Iterator<Item = i32> + Clone, group_count: usize) -> Result<(), String> {
+    // One more is a group's number one above, and 0 for none: what is less than none is very great.
+    let is_wrong = |code: i32| code.wrapping_add(1) as u32 as usize > group_count;
+    if codes.clone().fold(false, |any, code| any | is_wrong(code)) {
+        let code = codes.into_iter().find(|&code| is_wrong(code)).expect("one is");
+        return Err(format!("code {code} of {group_count} groups"));
     }
+    Ok(())
 }
 
 /// The rows of each group.

@@ -6,8 +6,8 @@ use std::collections::BTreeMap;
 
 use graticule_kernel::{Chunk, InlineReader, Tensor, Window, run, run_unfused};
 use graticule_ops::{
-    AxisSelection, BinaryOp, BlockAxis, Node, NodeId, Program, ReduceKind, Reduction, Scalar, Sliding, Stage,
-    UnaryOp, encode_codes,
+    AxisSelection, BinaryOp, BlockAxis, Node, NodeId, Program, ReduceKind, Reduction, Scalar, Search,
+    SearchKind, Sliding, Stage, UnaryOp, encode_codes,
 };
 use graticule_plan::{DType, Digest, Kind};
 use proptest::{prelude::*, sample::select};
@@ -162,6 +162,22 @@ impl Builder {
                 let same = self.push(Node::Squeeze { x: view, axis: gone }, dtype, shape);
                 self.binary(same, x, BinaryOp::Equal);
             }
+            12 => {
+                // What is looked up in a list that is no list in order is the same, too.
+                let list = self.cast(y, dtype);
+                let list = match self.metas[list.0 as usize].1.len() {
+                    1 => list,
+                    _ => {
+                        let value = Scalar::from_int((b % 2) as i128, dtype).unwrap();
+                        let x = self.push(Node::Constant { value }, dtype, vec![]);
+                        self.push(Node::ExpandDims { x, axis: 0 }, dtype, vec![1])
+                    }
+                };
+                let kinds = [SearchKind::Left, SearchKind::Right, SearchKind::Contains];
+                let (sorted, kind) = (list, kinds[c % 3]);
+                let found = if c % 3 == 2 { DType::Bool } else { DType::Int64 };
+                self.push(Node::Search(Search { sorted, x, kind }), found, shape);
+            }
             _ => {
                 let value = Scalar::from_int((b % 2) as i128, dtype).unwrap();
                 self.push(Node::Constant { value }, dtype, vec![]);
@@ -268,7 +284,7 @@ proptest! {
         ],
         dtypes in [select(DType::REAL.to_vec()), select(DType::REAL.to_vec())],
         thin in any::<u8>(),
-        steps in proptest::collection::vec((0u8..12, any::<[u16; 3]>()), 1..10),
+        steps in proptest::collection::vec((0u8..13, any::<[u16; 3]>()), 1..10),
         kind in proptest::option::of(select(kinds())),
         axes in any::<u8>(),
         grouped in any::<bool>(),
