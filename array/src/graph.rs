@@ -141,6 +141,11 @@ impl Graph {
         self.nodes[ix.index()].users.iter().copied().collect()
     }
 
+    /// The users of a node, in no order, each as often as it uses it.
+    pub(crate) fn each_user(&self, ix: NodeIx) -> impl Iterator<Item = NodeIx> + '_ {
+        self.nodes[ix.index()].users.iter().copied()
+    }
+
     pub(crate) fn is_output(&self, ix: NodeIx) -> bool {
         self.nodes[ix.index()].output_count > 0
     }

@@ -323,6 +323,9 @@ pub(crate) fn wrap(index: i64, axis: usize, len: u64) -> Result<u64, ArrayError>
         .ok_or(out)
 }
 
+/// Pieces of less than one part of so many of the source's longest block are joined.
+const SCRAP_PART: u64 = 4;
+
 /// How a list of positions is cut: in chunks as long as the longest of the source's.
 pub(crate) fn take_axis(source: &AxisChunks, positions: &[u64]) -> AxisChunks {
     let count = positions.len() as u64;
@@ -332,17 +335,40 @@ pub(crate) fn take_axis(source: &AxisChunks, positions: &[u64]) -> AxisChunks {
     }
     // Sorted lists keep the source's cuts, so that each block needs one source block where it can.
     if positions.is_sorted() && count > 0 {
-        let mut lengths: Vec<u64> = Vec::new();
-        let mut block = None;
-        for &position in positions {
-            let next = Some(source.block_of(position));
-            match lengths.last_mut() {
-                Some(last) if block == next && *last < chunk => *last += 1,
-                _ => lengths.push(1),
-            }
-            block = next;
-        }
-        return from_lengths(&lengths);
+        return from_lengths(&joined(&pieces(source, positions, chunk), source.chunk_max()));
     }
     crate::infer::tidy(&AxisChunks::Regular { len: count, chunk })
+}
+
+/// Lengths of what a sorted list takes of each block of the source, none longer than `len_max`.
+fn pieces(source: &AxisChunks, positions: &[u64], len_max: u64) -> Vec<u64> {
+    let mut lengths: Vec<u64> = Vec::new();
+    let mut block = None;
+    for &position in positions {
+        let next = Some(source.block_of(position));
+        match lengths.last_mut() {
+            Some(last) if block == next && *last < len_max => *last += 1,
+            _ => lengths.push(1),
+        }
+        block = next;
+    }
+    lengths
+}
+
+/// Neighbouring pieces of less than a [`SCRAP_PART`]th of the source's longest block become one as long as that: a list that
+/// takes one element of each of many blocks would be as many tasks with one element each.
+fn joined(pieces: &[u64], len_max: u64) -> Vec<u64> {
+    let is_scrap = |len: u64| len * SCRAP_PART < len_max;
+    let mut lengths: Vec<u64> = Vec::new();
+    let mut before = None;
+    for &len in pieces {
+        match lengths.last_mut() {
+            Some(last) if is_scrap(len) && before.is_some_and(is_scrap) && *last + len <= len_max => {
+                *last += len
+            }
+            _ => lengths.push(len),
+        }
+        before = Some(len);
+    }
+    lengths
 }

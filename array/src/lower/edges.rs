@@ -346,13 +346,14 @@ fn take_window(
         blocks
     });
     let rows: Vec<Vec<u64>> = rows.collect();
-    // Every block of a layer must be needed by somebody; where nobody else needs them all, this one does.
-    let mut needed: Vec<u64> = rows.concat();
-    needed.sort_unstable();
-    needed.dedup();
+    // Every block of a layer must be needed by somebody; where lists leave some out, the first one needs them all.
     let x = graph.operand(ix, 0);
-    let is_needed = needed.len() as u64 == source.count() || matches!(graph.op(x), Op::Held(_));
-    if is_needed || crate::rewrite::is_used_whole(graph, x) {
+    let others_need_all = || {
+        matches!(graph.op(x), Op::Held(_))
+            || !is_first_list(graph, ix, x)
+            || crate::rewrite::is_used_whole(graph, x)
+    };
+    if others_need_all() || crate::rewrite::are_all_selected(graph, x, *axis) {
         AxisWindow::Rows {
             out_axis,
             rows: Rows::new(rows),
@@ -360,4 +361,10 @@ fn take_window(
     } else {
         AxisWindow::All
     }
+}
+
+/// Whether no list that uses `x` stands before this one.
+fn is_first_list(graph: &Graph, ix: NodeIx, x: NodeIx) -> bool {
+    let is_list = |user: &NodeIx| matches!(graph.op(*user), Op::Take { .. });
+    graph.each_user(x).filter(is_list).min() == Some(ix)
 }

@@ -22,6 +22,7 @@ mod through;
 mod views;
 
 pub(crate) use slice::is_used_whole;
+pub(crate) use take::are_all_selected;
 pub(crate) use through::operand_axes;
 
 use std::collections::BTreeMap;

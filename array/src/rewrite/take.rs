@@ -18,6 +18,9 @@ use crate::{
 /// The most runs that a list of positions is taken apart into.
 const RUNS_MAX: usize = 32;
 
+/// The most blocks of an array of which it is found out whether lists take something of each.
+const SELECTED_BLOCKS_MAX: u64 = 1 << 16;
+
 fn taken(graph: &Graph, ix: NodeIx) -> Option<(NodeIx, usize, &[u64])> {
     match graph.op(ix) {
         Op::Take { axis, positions } => Some((graph.operand(ix, 0), *axis, positions)),
@@ -55,6 +58,68 @@ fn runs(positions: &[u64]) -> Option<Vec<AxisSelection>> {
     Some(runs)
 }
 
+/// Whether the blocks that a list takes elements of have more than twice as many.
+fn is_wasteful(graph: &Graph, x: NodeIx, axis: usize, positions: &[u64]) -> bool {
+    let chunks = &graph.grid(x).axes()[axis];
+    let blocks: BTreeSet<u64> = positions
+        .iter()
+        .map(|&position| chunks.block_of(position))
+        .collect();
+    let len = |&block: &u64| {
+        let extent = chunks.extent(block);
+        extent.end - extent.start
+    };
+    let made: u64 = blocks.iter().map(len).sum();
+    made > 2 * positions.len() as u64
+}
+
+/// Whether what uses `x` selects along an axis, and takes something of each of its blocks there, all together.
+pub(crate) fn are_all_selected(graph: &Graph, x: NodeIx, along: usize) -> bool {
+    let chunks = &graph.grid(x).axes()[along];
+    if chunks.count() > SELECTED_BLOCKS_MAX {
+        return false;
+    }
+    let mut missing: BTreeSet<u64> = (0..chunks.count()).collect();
+    for user in graph.each_user(x) {
+        match graph.op(user) {
+            Op::Take { axis, positions } if *axis == along => {
+                for &position in positions.iter() {
+                    missing.remove(&chunks.block_of(position));
+                }
+            }
+            Op::Slice(selections) if is_only_along(selections, &graph.grid(x).shape(), along) => {
+                let run = selections[along];
+                let element = |k: u64| chunks.block_of(run.element(k));
+                if run.step.abs() == 1 && run.len > 0 {
+                    let (first, last) = (element(0), element(run.len - 1));
+                    missing.retain(|block| *block < first.min(last) || *block > first.max(last));
+                } else {
+                    for k in 0..run.len {
+                        missing.remove(&element(k));
+                    }
+                }
+            }
+            _ => {}
+        }
+        if missing.is_empty() {
+            return true;
+        }
+    }
+    false
+}
+
+/// Whether a slice takes all of the other axes.
+fn is_only_along(selections: &[AxisSelection], shape: &[u64], along: usize) -> bool {
+    let others = selections
+        .iter()
+        .zip(shape)
+        .enumerate()
+        .filter(|(axis, _)| *axis != along);
+    others
+        .into_iter()
+        .all(|(_, (one, &len))| *one == AxisSelection::whole(len))
+}
+
 /// A list that is one run is a slice, and one of a few runs a join of slices.
 pub(super) fn list_to_slices(graph: &mut Graph, ix: NodeIx) -> bool {
     let Some((x, axis, positions)) = taken(graph, ix) else {
@@ -68,7 +133,9 @@ pub(super) fn list_to_slices(graph: &mut Graph, ix: NodeIx) -> bool {
         let distinct: BTreeSet<u64> = positions.iter().copied().collect();
         distinct.len() as u64 == graph.grid(x).axes()[axis].len()
     };
-    if runs.len() > 1 && (is_used_whole(graph, x) || is_all()) {
+    // So it is of one that lists need all of together, where each would make much more than it takes.
+    let is_shared = || is_wasteful(graph, x, axis, positions) && are_all_selected(graph, x, axis);
+    if runs.len() > 1 && (is_used_whole(graph, x) || is_all() || is_shared()) {
         return false;
     }
     let mut selections: Vec<_> = graph

@@ -217,6 +217,41 @@ fn anomalies_as_series_of_places_are_one_task_each_with_the_means_they_are_of() 
 }
 
 #[test]
+fn lists_of_an_element_here_and_there_are_few_tasks_that_need_their_own_blocks() {
+    // What `groupby(...).map(...)` does: each group by itself, joined, and in the old order again.
+    let cube = Array::arange(0.0, 730.0 * 4096.0, 1.0, DType::Float64, Chunks::Size(50 * 4096))
+        .unwrap()
+        .reshape(&[730, 64, 64])
+        .unwrap();
+    let cube = cube.add(cube.sum(&Over::all()).unwrap()).unwrap();
+    let mut lists = vec![Vec::new(); 73];
+    (0..730_usize).for_each(|day| lists[(day + day / 100) % 73].push(day as i64));
+    let anomalies = lists.iter().map(|list| {
+        let group = cube.take(list, 0).unwrap();
+        assert_eq!(group.chunks().axes()[0].count(), 1);
+        group
+            .subtract(group.mean(&Over::axis(0).keepdims()).unwrap())
+            .unwrap()
+    });
+    let joined = concatenate(&anomalies.collect::<Vec<_>>(), 0).unwrap();
+    let mut places = vec![0; 730];
+    for (place, day) in lists.iter().flatten().enumerate() {
+        places[*day as usize] = place as i64;
+    }
+    let lowered = delivered(&[&joined.take(&places, 0).unwrap()]);
+    let tasks = lowered.plan.task_count();
+    assert!(tasks < 400, "{tasks} tasks:\n{}", lowered.explain());
+    // A list needs up to eleven blocks of 50 days, 1.6 MiB each; a join, of its 73 parts those in its block.
+    let widest = lowered
+        .plan
+        .layers()
+        .iter()
+        .map(|layer| lowered.task_bytes_max(layer))
+        .max();
+    assert!(widest < Some(20 << 20), "{widest:?}:\n{}", lowered.explain());
+}
+
+#[test]
 fn persisted_result_is_named_in_the_plan() {
     let clear = masked(&stack(4, 4, 1024, 512));
     let lowered = lower(&[(&clear, Wanted::Keep(Key(5)))], &LowerOptions::default()).unwrap();
