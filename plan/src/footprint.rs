@@ -71,7 +71,7 @@ impl Layer {
                     out_axis,
                     start,
                     step: 1,
-                } if source.axes()[axis].len() > 0 => Some((*out_axis, axis, -i128::from(*start))),
+                } if !source.axes()[axis].is_empty() => Some((*out_axis, axis, -i128::from(*start))),
                 _ => None,
             });
         let first = affine.next()?;
