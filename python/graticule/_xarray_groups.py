@@ -19,8 +19,12 @@ from .array import Array
 #: Names of xarray's functions, and of the core's reductions.
 _KINDS = {
     "mean": "mean", "sum": "sum", "min": "min", "max": "max", "std": "std", "var": "var", "median": "median", "prod": "prod",
-    "count": "count", "array_any": "any", "array_all": "all",
+    "count": "count", "array_any": "any", "array_all": "all", "first": "first", "last": "last",
 }
+
+#: NumPy's functions, given to `reduce`: the core's reduction, and whether it leaves NaN out.
+_NUMPY = [(getattr(np, name), name, False) for name in ("mean", "sum", "min", "max", "std", "var", "median", "prod", "any", "all")]
+_NUMPY += [(getattr(np, f"nan{name}"), name, True) for name in ("mean", "sum", "min", "max", "std", "var", "median", "prod")]
 
 
 #: What xarray tells flox alone.
@@ -73,7 +77,12 @@ def _reducing(reduce: Any) -> Any:
     @functools.wraps(reduce)
     def reduce_groups(self: Any, func: Any, dim: Any = None, **kwargs: Any) -> Any:
         made = reduce(self, func, dim, **kwargs)
-        kind = _KINDS.get(getattr(func, "__name__", ""))
+        kind = None
+        if (getattr(func, "__module__", None) or "").startswith("xarray."):
+            kind = _KINDS.get(getattr(func, "__name__", ""))
+        for own, name, skipna in _NUMPY:
+            if own is func and "skipna" not in kwargs:
+                kind, kwargs = name, {**kwargs, "skipna": skipna}
         known = {"skipna", "keep_attrs", "ddof", "min_count", "axis", "shortcut", "numeric_only", "keepdims"}
         if kind is None or set(kwargs) - known or kwargs.get("axis") is not None or kwargs.get("keepdims"):
             return made
@@ -87,9 +96,9 @@ def _quantile(quantile: Any) -> Any:
     def quantile_groups(self: Any, q: Any, dim: Any = None, **kwargs: Any) -> Any:
         made = quantile(self, q, dim, **kwargs)
         method = kwargs.get("method", "linear")
-        if method != "linear" or kwargs.get("interpolation") not in (None, "linear") or np.ndim(q):
+        if method != "linear" or kwargs.get("interpolation") not in (None, "linear") or np.ndim(q) > 1:
             return made
-        return _natively(self, made, "quantile", {"skipna": kwargs.get("skipna"), "q": float(q)})
+        return _natively(self, made, "quantile", {"skipna": kwargs.get("skipna"), "q": q})
 
     return quantile_groups
 
@@ -102,7 +111,8 @@ def _natively(groups: Any, made: Any, kind: str, kwargs: dict[str, Any]) -> Any:
     codes = groups.encoded.codes
     if not isinstance(codes._variable._data, np.ndarray):
         return made
-    name, count = groups.groupers[0].name, len(groups.encoded.full_index)
+    # What is resampled has the dimension that it had, under its own name.
+    name, count = getattr(groups, "_dim", groups.groupers[0].name), len(groups.encoded.full_index)
     if hasattr(made, "data_vars"):
         natives = {
             key: _native(source[key].variable, one.variable, codes, name, count, kind, kwargs)
@@ -122,7 +132,8 @@ def _native(source: Any, made: Any, codes: Any, name: Any, count: int, kind: str
     if made.sizes[name] != count or x.dtype.kind in "mMc" or not set(codes.dims) <= set(source.dims):
         return None
     reduced = [dim for dim in source.dims if dim not in made.dims or dim in codes.dims]
-    if not set(codes.dims) <= set(reduced) or set(made.dims) - {name} - set(source.dims):
+    added = ["quantile"] if np.ndim(kwargs.get("q", 0.0)) else []
+    if not set(codes.dims) <= set(reduced) or set(made.dims) - {name} - set(source.dims) != set(added):
         return None
     numbers = codes.variable.set_dims({dim: source.sizes[dim] for dim in reduced}).transpose(*reduced).values
     skipna = kwargs.get("skipna")
@@ -135,11 +146,11 @@ def _native(source: Any, made: Any, codes: Any, name: Any, count: int, kind: str
     axes = [source.get_axis_num(dim) for dim in reduced]
     native = ga.group_reduce(
         kind, x, axes, numbers, count, skipna=skipna and kind not in ("any", "all"), fill_value=fill,
-        min_count=min_count, ddof=int(kwargs.get("ddof") or 0), q=None if "q" not in kwargs else [kwargs["q"]],
+        min_count=min_count, ddof=int(kwargs.get("ddof") or 0), q=kwargs.get("q"),
     )
-    if kind == "quantile":
+    if kind == "quantile" and not added:
         native = native[0]
-    dims = [name if dim == reduced[0] else dim for dim in source.dims if dim == reduced[0] or dim not in reduced]
+    dims = added + [name if dim == reduced[0] else dim for dim in source.dims if dim == reduced[0] or dim not in reduced]
     native = native.transpose([dims.index(dim) for dim in made.dims])
     if native.shape != made.shape:
         return None

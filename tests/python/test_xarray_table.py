@@ -5,6 +5,7 @@
 
 import os
 import pathlib
+import re
 import warnings
 
 import numpy as np
@@ -99,6 +100,36 @@ def test_of_a_function_of_ones_own_one_chunk_is_asked(client):
     lazy = chunked(dataset(np.random.default_rng(0)), np.random.default_rng(0)).full.chunk(time=5)
     with pytest.raises(ValueError, match="allow_rechunk=True"):
         xr.apply_ufunc(lambda x: x - x.mean(-1, keepdims=True), lazy, input_core_dims=[["time"]], output_core_dims=[["time"]], dask="parallelized")
+
+
+GROUPED = {
+    **{name: lambda groups, name=name: getattr(groups, name)() for name in (
+        "mean", "sum", "min", "max", "std", "var", "median", "prod", "count", "first", "last",
+    )},
+    "quantile": lambda groups: groups.quantile(0.3),
+    "quantiles": lambda groups: groups.quantile([0.1, 0.9]),
+    "np.nanmax": lambda groups: groups.reduce(np.nanmax),
+    "np.mean": lambda groups: groups.reduce(np.mean),
+}
+
+
+@pytest.mark.parametrize("name", GROUPED)
+@pytest.mark.parametrize("grouped", [lambda x: x.groupby("time.dayofyear"), lambda x: x.resample(time="40D")], ids=["groupby", "resample"])
+def test_groups_are_one_operation_however_many_they_are(name, grouped, client):
+    ds = dataset(np.random.default_rng(0))
+    lazy = GROUPED[name](grouped(chunked(ds, np.random.default_rng(0)).gaps))
+    layers = int(re.search(r"in (\d+) layers?", lazy.data.explain()).group(1))
+    assert layers <= 6
+    xr.testing.assert_allclose(lazy.compute(), GROUPED[name](grouped(ds.gaps)))
+
+
+def test_a_function_of_ones_own_is_called_though_it_has_the_name_of_another(client):
+    def mean(x, axis):
+        return np.max(x, axis)
+
+    ds = dataset(np.random.default_rng(0))
+    lazy = chunked(ds, np.random.default_rng(0)).full.groupby("time.month").reduce(mean)
+    xr.testing.assert_identical(lazy.compute(), ds.full.groupby("time.month").max())
 
 
 def page():
