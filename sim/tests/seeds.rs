@@ -253,3 +253,16 @@ fn a_job_is_taken_down_as_forgotten_before_what_it_reads() {
     let case = Case::new(1_795_893_521_005_492);
     simulate(&case).unwrap_or_else(|failed| panic!("{failed}"));
 }
+
+#[test]
+fn tasks_that_wait_for_a_worker_that_can_run_them_keep_their_turn_in_a_jobs_memory() {
+    // The workers with two of a thing were gone, and the tasks that need two were ready: those that come after them were run
+    // one by one all the same, and left behind more than the job's bound.
+    let case = Case {
+        layers_max: Some(3),
+        blocks_max: Some(8),
+        only_jobs: Some((1..=8).collect()),
+        ..Case::new(5_000_697_406)
+    };
+    simulate(&case).unwrap_or_else(|failed| panic!("{failed}"));
+}

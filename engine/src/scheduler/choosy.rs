@@ -81,15 +81,11 @@ impl Scheduler {
         self.top_choosy(job, layer).map(|top| (top.priority, job, top))
     }
 
-    /// Of a job's ready tasks that are not for every worker, that which was demanded first and some worker can run.
+    /// Of a job's ready tasks that are not for every worker, that which was demanded first, whether or not a worker that can
+    /// run it is there.
     pub(super) fn earliest_choosy(&mut self, job: JobId) -> Option<ReadyRun> {
         let of_job = (job, LayerId(0))..=(job, LayerId(u32::MAX));
         let layers: Vec<LayerId> = self.choosy.range(of_job).map(|&(_, layer)| layer).collect();
-        let can_run = |layer: &LayerId| {
-            let record = self.layer(job, *layer);
-            self.workers.values().any(|worker| record.may_ever_run_on(worker))
-        };
-        let layers: Vec<LayerId> = layers.into_iter().filter(can_run).collect();
         let tops = layers.into_iter().filter_map(|layer| self.top_choosy(job, layer));
         tops.min_by_key(|top| top.order)
     }

@@ -124,7 +124,8 @@ impl Scheduler {
             || ((in_use <= limit || ledger.leased_count == 0) && self.is_next_in_turn(task))
     }
 
-    /// Whether a ready task is the one that a run one by one would come to next, of those that some worker can run.
+    /// Whether a ready task is the one that a run one by one would come to next. One that no worker can run keeps its turn:
+    /// what others leave behind meanwhile must fit beside it when such a worker comes.
     fn is_next_in_turn(&mut self, task: TaskId) -> bool {
         let order = self.task(task).expect("a ready task").order;
         let is_earlier = |ready: Option<ReadyRun>| ready.is_some_and(|ready| ready.order < order);

@@ -4,7 +4,9 @@ use std::collections::BTreeSet;
 
 use crate::cluster::{CHUNK_BYTES, Cluster, Plans};
 use graticule_engine::{PlanMemory, scheduler::Config};
-use graticule_plan::{AxisWindow, Input, InputMap, Key, LayerId, Output, Plan, Source};
+use graticule_plan::{
+    Annotations, AxisWindow, Input, InputMap, Key, Layer, LayerId, Output, Plan, Resource, Source,
+};
 
 /// As a client hands it in.
 fn walked(plan: Plan) -> Plan {
@@ -98,33 +100,47 @@ fn a_limit_is_what_one_by_one_needs_and_what_slots_have_in_hand() {
     );
 }
 
-/// What waits for one chunk is ready together; with a higher priority than what consumes it, it would fill the memory that
-/// the job may have, and leave no room for that.
-#[test]
-fn tasks_of_high_priority_leave_room_for_those_that_free_memory() {
-    let (mut cluster, workers) = cluster(2);
+/// Tasks that all wait for one chunk, each with a reader of its own.
+fn many_of_one(change_many: impl FnOnce(&mut Layer), change_readers: impl FnOnce(&mut Layer)) -> Plan {
     let input = |layer, window| Input {
         source: Source::Layer(LayerId(layer)),
         map: InputMap::Product(vec![window]),
     };
     let mut plans = Plans::default().source(1);
-    plans.layer("many", 60, vec![input(0, AxisWindow::All)], |layer| {
-        layer.priority = 1
-    });
-    let each = plans.layer(
-        "each",
-        60,
-        vec![input(1, AxisWindow::Aligned { out_axis: 0 })],
-        |_| {},
-    );
-    let output = Output {
-        layer: each,
-        keep: None,
-    };
+    plans.layer("many", 60, vec![input(0, AxisWindow::All)], change_many);
+    let aligned = AxisWindow::Aligned { out_axis: 0 };
+    let layer = plans.layer("each", 60, vec![input(1, aligned)], change_readers);
+    let output = Output { layer, keep: None };
     plans.builder.output(output).expect("small plans are valid");
-    let job = cluster.submit(walked(plans.plan()));
+    walked(plans.plan())
+}
+
+/// What waits for one chunk is ready together; with a higher priority than what consumes it, it would fill the memory that
+/// the job may have, and leave no room for that.
+#[test]
+fn tasks_of_high_priority_leave_room_for_those_that_free_memory() {
+    let (mut cluster, workers) = cluster(2);
+    let job = cluster.submit(many_of_one(|layer| layer.priority = 1, |_| {}));
     // The bound is looked at after each event.
     let done = cluster.run_all(&workers);
     assert_eq!(done.len(), 121);
+    assert!(cluster.failure(job).is_none());
+}
+
+/// Nobody frees memory as long as no worker offers what the readers need, so the others stop at the bound.
+#[test]
+fn tasks_that_no_worker_can_run_keep_their_turn() {
+    let (mut cluster, mut workers) = cluster(2);
+    let on_gpu = |layer: &mut Layer| Annotations::new().resource("GPU", 1).apply(layer);
+    let job = cluster.submit(many_of_one(|_| {}, on_gpu));
+    // The bound is looked at after each event.
+    let before = cluster.run_all(&workers).len();
+    assert!((2..61).contains(&before), "{before} were run without readers");
+    let gpu = Resource {
+        name: "GPU".into(),
+        count: 1,
+    };
+    workers.push(cluster.join_offering(1, vec![gpu]));
+    assert_eq!(before + cluster.run_all(&workers).len(), 121);
     assert!(cluster.failure(job).is_none());
 }
