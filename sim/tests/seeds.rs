@@ -253,3 +253,16 @@ fn a_job_is_taken_down_as_forgotten_before_what_it_reads() {
     let case = Case::new(1_795_893_521_005_492);
     simulate(&case).unwrap_or_else(|failed| panic!("{failed}"));
 }
+
+#[test]
+fn a_value_is_handed_over_to_the_attempt_that_waits_for_it_and_to_no_earlier_one() {
+    // A worker that was cut off was called back and leased a value again before it heard of either. Its client, told of the
+    // second lease, gave the value to the first one, with which it was dropped, and was never asked again.
+    let case = Case {
+        layers_max: Some(3),
+        blocks_max: Some(8),
+        only_jobs: Some((1..=8).collect()),
+        ..Case::new(5_000_175_881)
+    };
+    simulate(&case).unwrap_or_else(|failed| panic!("{failed}"));
+}
