@@ -1,9 +1,9 @@
 //! Values that clients hand to workers: scattered data.
 //!
 //! A value is a block that stands for itself, leased like others: its worker reserves the bytes and waits, and the client
-//! is told where, and for which attempt: a worker that is called back, and leased the value again, drops what it was given before.
-//! When the value is there it is copied to as many workers as shall hold it, and told of when no copy is
-//! under way any more. One that all lose cannot be made again: its client has it no more, says so, and it fails.
+//! is told where, and for which attempt: a worker that is called back drops what it was given before. When the value is
+//! there it is copied to as many workers as shall hold it, and told of when no copy is under way any more. One that all
+//! lose cannot be made again: its client has it no more, says so, and it fails.
 
 use std::collections::BTreeMap;
 
