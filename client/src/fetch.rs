@@ -37,19 +37,24 @@ impl Fetcher {
         }
     }
 
-    /// Hands a value to the worker that waits for it.
+    /// Hands a value to the attempt that waits for it on a worker.
     ///
     /// # Errors
     /// What went wrong, for a person.
-    pub(crate) async fn put(&self, peer: &Peer, id: ChunkId, value: &Chunk) -> Result<(), String> {
+    pub(crate) async fn put(
+        &self,
+        peer: &Peer,
+        awaited: (ChunkId, u32),
+        value: &Chunk,
+    ) -> Result<(), String> {
         match self {
             #[cfg(feature = "local")]
             Fetcher::Embedded(peers) => peers
-                .put(&peer.address, id, value.clone())
+                .put(&peer.address, awaited, value.clone())
                 .await
                 .map_err(|error| error.to_string()),
             Fetcher::Remote(pool) => pool
-                .put(&peer.address, id, value)
+                .put(&peer.address, awaited, value)
                 .await
                 .map_err(|error| error.to_string()),
         }

@@ -366,10 +366,16 @@ fn job_event(job: JobId, event: JobEvent) -> v1::client_event::Event {
             block,
             message: message.to_string(),
         }),
-        JobEvent::ValueAwaited { layer, block, peer } => Event::ValueAwaited(v1::ValueAwaited {
+        JobEvent::ValueAwaited {
+            layer,
+            block,
+            peer,
+            attempt,
+        } => Event::ValueAwaited(v1::ValueAwaited {
             layer: layer.0,
             block,
             peer: Some((&peer).into()),
+            attempt,
         }),
         JobEvent::Problems(problems) => Event::Problems(v1::Problems {
             problems: problems.iter().map(|p| p.to_string()).collect(),
@@ -465,6 +471,7 @@ fn from_job_event(event: v1::job_event::Event) -> Result<JobEvent, ProtoError> {
                 .peer
                 .ok_or(Malformed("a value is awaited by nobody"))?
                 .into(),
+            attempt: awaited.attempt,
         },
         Event::Accepted(_) => JobEvent::Accepted,
         Event::BlockFailed(failed) => JobEvent::BlockFailed {

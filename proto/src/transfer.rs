@@ -14,23 +14,24 @@ pub const FETCH_PATH: &str = "/graticule.v1.Store/Fetch";
 
 /// The path of its method that takes values in.
 pub const PUT_PATH: &str = "/graticule.v1.Store/Put";
-/// The metadata that names the chunk that a value is.
+/// The metadata that names the chunk that a value is, and the attempt that waits for it.
 pub const PUT_CHUNK: &str = "graticule-chunk";
 
-/// The name of a chunk in metadata.
-pub fn encode_put(chunk: ChunkId) -> String {
-    format!("{}.{}.{}", chunk.job.0, chunk.layer.0, chunk.block)
+/// The name of a chunk in metadata, with the attempt that waits for it.
+pub fn encode_put(chunk: ChunkId, attempt: u32) -> String {
+    format!("{}.{}.{}.{attempt}", chunk.job.0, chunk.layer.0, chunk.block)
 }
 
-/// The chunk of a name in metadata.
-pub fn decode_put(name: &str) -> Option<ChunkId> {
+/// The chunk of a name in metadata, and the attempt that waits for it.
+pub fn decode_put(name: &str) -> Option<(ChunkId, u32)> {
     let mut parts = name.split('.');
     let chunk = ChunkId {
         job: JobId(parts.next()?.parse().ok()?),
         layer: LayerId(parts.next()?.parse().ok()?),
         block: parts.next()?.parse().ok()?,
     };
-    parts.next().is_none().then_some(chunk)
+    let attempt = parts.next()?.parse().ok()?;
+    parts.next().is_none().then_some((chunk, attempt))
 }
 
 /// A box of elements: a range along each axis.
@@ -85,8 +86,8 @@ mod tests {
             let message = encode_fetch(chunk, asked.as_deref());
             assert_eq!(decode_fetch(&message).ok(), Some((chunk, asked)));
         }
-        assert_eq!(decode_put(&encode_put(chunk)), Some(chunk));
-        for wrong in ["", "1.2", "1.2.3.4", "1.x.3", "1.2.-3"] {
+        assert_eq!(decode_put(&encode_put(chunk, 3)), Some((chunk, 3)));
+        for wrong in ["", "1.2", "1.2.3", "1.2.3.4.5", "1.x.3.4", "1.2.-3.4"] {
             assert_eq!(decode_put(wrong), None);
         }
         assert!(decode_fetch(&[0xff]).is_err());

@@ -408,9 +408,15 @@ impl World {
             let record = self.jobs.get_mut(&job).expect("submitted");
             record.told_failed.insert((*layer, *block));
         }
-        if let JobEvent::ValueAwaited { layer, block, peer } = &event {
+        if let JobEvent::ValueAwaited {
+            layer,
+            block,
+            peer,
+            attempt,
+        } = &event
+        {
             let (layer, block) = (*layer, *block);
-            self.value_awaited(client, ChunkId { job, layer, block }, peer.clone());
+            self.value_awaited(client, ChunkId { job, layer, block }, peer.clone(), *attempt);
         }
         let told = match &event {
             JobEvent::Accepted => Some(Status::Accepted),

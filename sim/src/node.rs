@@ -66,8 +66,8 @@ pub(crate) struct Node {
 pub(crate) struct Run {
     task: TaskId,
     layer: Arc<LayerEntry>,
-    /// A client is to hand over what it makes.
-    awaits_value: bool,
+    /// The attempt for which a client is to hand over what it makes.
+    awaits_value: Option<u32>,
     /// Parts still under way.
     outstanding: usize,
     /// How many there were.
@@ -183,9 +183,10 @@ impl World {
             Command::Fetch {
                 run,
                 task,
+                attempt,
                 layer,
                 holders,
-            } => self.start_fetch(at, run, task, layer, holders),
+            } => self.start_fetch(at, run, (task, attempt), layer, holders),
             Command::Compute { run, slot } => self.start_compute(at, run, slot),
             Command::Store { run, chunk } => self.store(at, run, chunk),
             Command::FetchCopy { run, chunk, peers } => self.start_copy(at, run, chunk, peers),
@@ -212,7 +213,7 @@ impl World {
         &mut self,
         at: usize,
         run: RunId,
-        task: TaskId,
+        (task, attempt): (TaskId, u32),
         layer: Arc<LayerEntry>,
         holders: Vec<ChunkHolders>,
     ) {
@@ -246,7 +247,7 @@ impl World {
         let is_handed_over = layer.spec.layer.replicas().is_some();
         let state = Run {
             task,
-            awaits_value: is_handed_over,
+            awaits_value: is_handed_over.then_some(attempt),
             outstanding: reads.len(),
             read_count: reads.len(),
             fetched_bytes: 0,
@@ -277,17 +278,17 @@ impl World {
         }
     }
 
-    /// Gives a value to the run that waits for it; `false` if none does.
-    pub(crate) fn give_value(&mut self, at: usize, chunk: ChunkId) -> bool {
+    /// Gives a value to the attempt that waits for it; `false` if it does not.
+    pub(crate) fn give_value(&mut self, at: usize, chunk: ChunkId, attempt: u32) -> bool {
         let node = &mut self.nodes[at];
         let waiting = node
             .runs
             .iter_mut()
-            .find(|(_, run)| run.awaits_value && run.task == chunk);
+            .find(|(_, run)| run.awaits_value == Some(attempt) && run.task == chunk);
         let Some((&run, state)) = waiting else {
             return false;
         };
-        state.awaits_value = false;
+        state.awaits_value = None;
         self.schedule(1, Happening::FetchEnds { node: at, run });
         true
     }

@@ -44,6 +44,7 @@ pub(crate) struct Put {
     client: ClientId,
     chunk: ChunkId,
     peer: Peer,
+    attempt: u32,
     /// How often its client had been asked for it, and had heard that it is there.
     asked: u32,
     there: u32,
@@ -86,7 +87,7 @@ impl World {
     }
 
     /// A client hears that a worker waits for a value.
-    pub(crate) fn value_awaited(&mut self, client: ClientId, chunk: ChunkId, peer: Peer) {
+    pub(crate) fn value_awaited(&mut self, client: ClientId, chunk: ChunkId, peer: Peer, attempt: u32) {
         let job = self.jobs.get_mut(&chunk.job).expect("submitted");
         if job.generated.plan.layer(chunk.layer).replicas().is_none() {
             return self.fail(format!("{client:?} is asked for {chunk}, which it never had"));
@@ -107,6 +108,7 @@ impl World {
             client,
             chunk,
             peer,
+            attempt,
             asked,
             there,
             tries: 0,
@@ -162,7 +164,7 @@ impl World {
         }
         let node = self.addresses.get(&put.peer.address).copied();
         let node = node.filter(|&node| self.nodes[node].alive && !self.nodes[node].hung);
-        if node.is_some_and(|node| self.give_value(node, chunk)) {
+        if node.is_some_and(|node| self.give_value(node, chunk, put.attempt)) {
             return;
         }
         if put.tries == PUT_COUNT_MAX {

@@ -266,3 +266,16 @@ fn tasks_that_wait_for_a_worker_that_can_run_them_keep_their_turn_in_a_jobs_memo
     };
     simulate(&case).unwrap_or_else(|failed| panic!("{failed}"));
 }
+
+#[test]
+fn a_value_is_handed_over_to_the_attempt_that_waits_for_it_and_to_no_earlier_one() {
+    // A worker that was cut off was called back and leased a value again before it heard of either. Its client, told of the
+    // second lease, gave the value to the first one, with which it was dropped, and was never asked again.
+    let case = Case {
+        layers_max: Some(3),
+        blocks_max: Some(8),
+        only_jobs: Some((1..=8).collect()),
+        ..Case::new(5_000_175_881)
+    };
+    simulate(&case).unwrap_or_else(|failed| panic!("{failed}"));
+}

@@ -143,15 +143,20 @@ impl StorePool {
         receive(body, true).await
     }
 
-    /// Hands a value to a worker that waits for it, or will soon: see [`ChunkSource::give`](crate::ChunkSource::give).
+    /// Hands a value to the attempt that waits for it on a worker, or will soon: see [`ChunkSource::give`](crate::ChunkSource::give).
     ///
     /// # Errors
     /// [`FetchError`]; [`FetchError::NotHeld`] if it does not wait for it.
-    pub async fn put(&self, address: &Arc<str>, chunk: ChunkId, value: &Chunk) -> Result<(), FetchError> {
+    pub async fn put(
+        &self,
+        address: &Arc<str>,
+        (chunk, attempt): (ChunkId, u32),
+        value: &Chunk,
+    ) -> Result<(), FetchError> {
         let credits = self.credits.take(value.nbytes()).await;
         let body = FrameBody::new(value.frames(), credits).into_request();
         let patience = FRAME_TIMEOUT + Duration::from_millis(value.nbytes() / PUT_BYTES_PER_MS_MIN);
-        self.send(address, chunk, body, patience)
+        self.send(address, (chunk, attempt), body, patience)
             .await
             .map_err(|status| self.fetch_error(address, chunk, &status))
     }
@@ -159,13 +164,13 @@ impl StorePool {
     async fn send(
         &self,
         address: &Arc<str>,
-        chunk: ChunkId,
+        (chunk, attempt): (ChunkId, u32),
         body: FrameBody,
         patience: Duration,
     ) -> Result<(), Status> {
         let mut channel = self.channel(address)?;
         let mut request = request_to(PUT_PATH, Body::new(body));
-        let name = http::HeaderValue::try_from(encode_put(chunk)).expect("digits and points");
+        let name = http::HeaderValue::try_from(encode_put(chunk, attempt)).expect("digits and points");
         request.headers_mut().insert(PUT_CHUNK, name);
         let call = async {
             let ready =

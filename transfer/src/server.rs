@@ -52,15 +52,15 @@ pub trait ChunkSource: Send + Sync + 'static {
     /// there, or for one that is not held.
     fn copied_bytes(&self, chunk: ChunkId, region: Option<&[Range<u64>]>) -> u64;
 
-    /// Whether somebody waits for a value that a client hands over, or will soon.
-    async fn awaits(&self, chunk: ChunkId) -> bool {
-        let _ = chunk;
+    /// Whether an attempt waits for a value that a client hands over, or will soon.
+    async fn awaits(&self, chunk: ChunkId, attempt: u32) -> bool {
+        let _ = (chunk, attempt);
         false
     }
 
-    /// Gives a value to who waits for it; `false` if nobody does.
-    fn give(&self, chunk: ChunkId, value: Chunk) -> bool {
-        let _ = (chunk, value);
+    /// Gives a value to the attempt that waits for it; `false` if it does not.
+    fn give(&self, chunk: ChunkId, attempt: u32, value: Chunk) -> bool {
+        let _ = (chunk, attempt, value);
         false
     }
 
@@ -129,13 +129,13 @@ impl<S: ChunkSource> StoreService<S> {
     async fn put(&self, request: http::Request<Body>) -> Result<FrameBody, Status> {
         let named = request.headers().get(PUT_CHUNK);
         let named = named.and_then(|name| decode_put(name.to_str().ok()?));
-        let chunk = named.ok_or_else(|| Status::invalid_argument("no chunk named"))?;
-        let unawaited = || Status::not_found(format!("nobody waits for {chunk} here"));
-        if !self.source.awaits(chunk).await {
+        let (chunk, attempt) = named.ok_or_else(|| Status::invalid_argument("no chunk and attempt named"))?;
+        let unawaited = || Status::not_found(format!("attempt {attempt} does not wait for {chunk} here"));
+        if !self.source.awaits(chunk, attempt).await {
             return Err(unawaited());
         }
         let value = receive(request.into_body(), false).await?;
-        if !self.source.give(chunk, value) {
+        if !self.source.give(chunk, attempt, value) {
             return Err(unawaited());
         }
         Ok(FrameBody::empty_answer())

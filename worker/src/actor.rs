@@ -478,9 +478,10 @@ impl Actor {
             Command::Fetch {
                 run,
                 task,
+                attempt,
                 layer,
                 holders,
-            } => self.fetch(run, task, layer, holders),
+            } => self.fetch(run, (task, attempt), layer, holders),
             Command::FetchCopy { run, chunk, peers } => self.copy(run, chunk, peers),
             Command::Compute { run, slot } => self.compute(run, slot),
             Command::Store { run, chunk } => self.keep(run, chunk),
@@ -531,7 +532,14 @@ impl Actor {
         }
     }
 
-    fn fetch(&mut self, run: RunId, task: TaskId, layer: Arc<LayerEntry>, holders: Vec<ChunkHolders>) {
+    fn fetch(
+        &mut self,
+        run: RunId,
+        (task, attempt): (TaskId, u32),
+        layer: Arc<LayerEntry>,
+        holders: Vec<ChunkHolders>,
+    ) {
+        let of = (task.block, attempt);
         let is_small = layer.task_bytes(task.block) <= SMALL_TASK_BYTES_MAX;
         let ready = move |prepared: Prepared| Ready {
             prepared,
@@ -542,7 +550,7 @@ impl Actor {
         // begun that would begin twice if it is not there after all.
         let is_here = holders.is_empty() && layer.spec.layer.source_bytes == 0;
         if is_small && is_here {
-            let outcome = std::pin::pin!(self.fetcher.prepare(&layer, task.block, Vec::new())).now_or_never();
+            let outcome = std::pin::pin!(self.fetcher.prepare(&layer, of, Vec::new())).now_or_never();
             if let Some(outcome) = outcome {
                 let outcome = outcome.map(ready);
                 return self.take(Input::Fetched { run, outcome });
@@ -552,7 +560,7 @@ impl Actor {
         let fetch = self
             .tasks
             .spawn(self.lines.scope.of_task(task).future(async move {
-                let prepared = fetcher.prepare(&layer, task.block, holders).await;
+                let prepared = fetcher.prepare(&layer, of, holders).await;
                 let outcome = prepared.map(ready);
                 let _ = inbox.send(Input::Fetched { run, outcome }).await;
             }));

@@ -111,7 +111,7 @@ impl Fetcher {
     pub(crate) async fn prepare(
         &self,
         layer: &LayerEntry,
-        block: u64,
+        (block, attempt): (u64, u32),
         holders: Vec<ChunkHolders>,
     ) -> Result<Prepared, Failure> {
         let needs = Needs {
@@ -120,7 +120,8 @@ impl Fetcher {
         };
         if layer.spec.layer.replicas().is_some() {
             let (job, layer) = (layer.spec.job, layer.spec.id);
-            let value = self.store.uploads.wait_for(ChunkId { job, layer, block }).await;
+            let awaited = (ChunkId { job, layer, block }, attempt);
+            let value = self.store.uploads.wait_for(awaited).await;
             let value = value.ok_or_else(|| permanent("another task waits for the same value"))?;
             let fetched_bytes = value.nbytes();
             let work = Work::Value(value);

@@ -71,14 +71,19 @@ impl LocalPeers {
         self.stores.remove(address);
     }
 
-    /// Hands a value to the worker that waits for it, or will soon.
+    /// Hands a value to the attempt that waits for it on a worker, or will soon.
     ///
     /// # Errors
     /// [`PeerError`]; [`PeerError::NotHeld`] if it does not wait for it.
-    pub async fn put(&self, address: &Arc<str>, id: ChunkId, value: Chunk) -> Result<(), PeerError> {
+    pub async fn put(
+        &self,
+        address: &Arc<str>,
+        awaited: (ChunkId, u32),
+        value: Chunk,
+    ) -> Result<(), PeerError> {
         let store = self.stores.get(address).map(|store| store.clone());
         let store = store.ok_or_else(|| PeerError::Broken(format!("no worker at {address}")))?;
-        if store.uploads.is_awaited(id).await && store.uploads.give(id, value) {
+        if store.uploads.is_awaited(awaited).await && store.uploads.give(awaited, value) {
             return Ok(());
         }
         Err(PeerError::NotHeld(address.clone()))

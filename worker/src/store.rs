@@ -268,12 +268,12 @@ impl ChunkSource for ChunkStore {
         }
     }
 
-    async fn awaits(&self, chunk: ChunkId) -> bool {
-        self.uploads.is_awaited(chunk).await
+    async fn awaits(&self, chunk: ChunkId, attempt: u32) -> bool {
+        self.uploads.is_awaited((chunk, attempt)).await
     }
 
-    fn give(&self, chunk: ChunkId, value: Chunk) -> bool {
-        self.uploads.give(chunk, value)
+    fn give(&self, chunk: ChunkId, attempt: u32, value: Chunk) -> bool {
+        self.uploads.give((chunk, attempt), value)
     }
 
     fn in_memory(&self, chunk: ChunkId) -> Option<Chunk> {

@@ -195,10 +195,15 @@ impl CallJobs {
                     });
                 }
             }
-            JobEvent::ValueAwaited { layer, block, peer } => {
+            JobEvent::ValueAwaited {
+                layer,
+                block,
+                peer,
+                attempt,
+            } => {
                 if let Some(value) = job.call(*layer, *block) {
                     let (job, layer, block) = (id, *layer, *block);
-                    value.value_awaited(ChunkId { job, layer, block }, peer.clone());
+                    value.value_awaited((ChunkId { job, layer, block }, *attempt), peer.clone());
                 }
             }
             JobEvent::Problems(problems) => problems.iter().for_each(|problem| warn!("{problem}")),

@@ -171,11 +171,11 @@ fn draft(
 }
 
 impl Promise {
-    /// A worker waits for the value: it is put there, or said to be gone.
-    pub(super) fn value_awaited(self: Arc<Self>, chunk: ChunkId, peer: Peer) {
+    /// An attempt waits for the value on a worker: it is put there, or said to be gone.
+    pub(super) fn value_awaited(self: Arc<Self>, awaited: (ChunkId, u32), peer: Peer) {
         let news = self.news_count.fetch_add(1, Ordering::SeqCst) + 1;
         match self.value() {
-            Some(value) => drop(tokio::spawn(self.hand_over(value, chunk, peer, news))),
+            Some(value) => drop(tokio::spawn(self.hand_over(value, awaited, peer, news))),
             // With it goes what needs it; the scheduler says why.
             None => self.give_up(),
         }
@@ -187,15 +187,16 @@ impl Promise {
         }
     }
 
-    async fn hand_over(self: Arc<Self>, value: Chunk, chunk: ChunkId, peer: Peer, news: u64) {
-        let (pause, attempts) = PUT_PAUSES;
+    async fn hand_over(self: Arc<Self>, value: Chunk, awaited: (ChunkId, u32), peer: Peer, news: u64) {
+        let (chunk, _) = awaited;
+        let (pause, tries) = PUT_PAUSES;
         let mut last = String::new();
-        for attempt in 1..=attempts {
-            match self.session.about.fetcher.put(&peer, chunk, &value).await {
+        for try_count in 1..=tries {
+            match self.session.about.fetcher.put(&peer, awaited, &value).await {
                 Ok(()) => return,
                 Err(why) => last = why,
             }
-            debug!(%chunk, address = %peer.address, attempt, why = last, "a value was not taken");
+            debug!(%chunk, address = %peer.address, try_count, why = last, "a value was not taken");
             tokio::time::sleep(pause).await;
             // Another worker waits for it now, or it is there, or nobody wants it. It may have been there before, and be lost.
             if self.news_count.load(Ordering::SeqCst) != news {
@@ -204,7 +205,7 @@ impl Promise {
         }
         self.fail(ClientError::ChunkUnreachable {
             chunk,
-            attempts,
+            attempts: tries,
             why: last,
         });
         self.give_up();

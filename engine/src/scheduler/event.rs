@@ -182,6 +182,8 @@ pub enum JobEvent {
         block: u64,
         /// The worker that waits.
         peer: Peer,
+        /// The attempt that waits. A value for it is none for another one, which may still wait there, called back.
+        attempt: u32,
     },
     /// Reads left something out: one sentence each.
     Problems(Vec<Arc<str>>),

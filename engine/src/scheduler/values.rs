@@ -1,8 +1,9 @@
 //! Values that clients hand to workers: scattered data.
 //!
 //! A value is a block that stands for itself, leased like others: its worker reserves the bytes and waits, and the client
-//! is told where. When the value is there it is copied to as many workers as shall hold it, and told of when no copy is
-//! under way any more. One that all lose cannot be made again: its client has it no more, says so, and it fails.
+//! is told where, and for which attempt: a worker that is called back drops what it was given before. When the value is
+//! there it is copied to as many workers as shall hold it, and told of when no copy is under way any more. One that all
+//! lose cannot be made again: its client has it no more, says so, and it fails.
 
 use std::collections::BTreeMap;
 
@@ -21,19 +22,21 @@ impl Scheduler {
     /// Tells a client for which of its values a worker waits.
     pub(super) fn tell_value_awaited(&mut self, tasks: BlockRun, worker: WorkerId) {
         let job = &self.jobs[&tasks.job];
-        let is_value = job.layers[tasks.layer.0 as usize].spec.layer.replicas().is_some();
-        let Some(peer) = self
-            .workers
-            .get(&worker)
-            .map(|worker| &worker.peer)
-            .filter(|_| is_value)
-        else {
+        let layer = &job.layers[tasks.layer.0 as usize];
+        let worker = self.workers.get(&worker);
+        let worker = worker.filter(|_| layer.spec.layer.replicas().is_some());
+        let (Some(worker), Some(record)) = (worker, layer.tasks.get(tasks.first)) else {
             return;
         };
-        let (client, peer) = (job.client, peer.clone());
+        let (client, peer, attempt) = (job.client, worker.peer.clone(), record.attempt);
         for task in tasks.each() {
-            let (layer, block, peer) = (task.layer, task.block, peer.clone());
-            self.notify(client, tasks.job, JobEvent::ValueAwaited { layer, block, peer });
+            let awaited = JobEvent::ValueAwaited {
+                layer: task.layer,
+                block: task.block,
+                peer: peer.clone(),
+                attempt,
+            };
+            self.notify(client, tasks.job, awaited);
         }
     }
 

@@ -127,6 +127,8 @@ pub enum Command {
         run: RunId,
         /// Its task.
         task: TaskId,
+        /// Which attempt at it: a value is handed over to that one alone.
+        attempt: u32,
         /// Its layer.
         layer: Arc<LayerEntry>,
         /// Where the chunks are that are not in this worker's store.

@@ -216,10 +216,11 @@ impl Worker {
             ChunkHolders { chunk, peers }
         });
         let holders = holders.collect();
-        let (task, layer) = (slot.task, slot.layer.clone());
+        let (task, attempt, layer) = (slot.task, slot.attempt, slot.layer.clone());
         self.out.push(Command::Fetch {
             run,
             task,
+            attempt,
             layer,
             holders,
         });

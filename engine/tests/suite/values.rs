@@ -22,13 +22,23 @@ fn value(replicas: u32) -> Plan {
 fn awaited(cluster: &Cluster, job: JobId) -> Vec<WorkerId> {
     let told = cluster.notices.iter().filter(|(of, _)| *of == job);
     let awaited = told.filter_map(|(_, event)| match event {
-        JobEvent::ValueAwaited { layer, block, peer } => {
+        JobEvent::ValueAwaited {
+            layer, block, peer, ..
+        } => {
             assert_eq!((*layer, *block), (LayerId(0), 0));
             Some(peer.worker)
         }
         _ => None,
     });
     awaited.collect()
+}
+
+/// The attempt that a job's client was last told to hand a value to.
+fn awaited_attempt(cluster: &Cluster, job: JobId) -> Option<u32> {
+    cluster.notices.iter().rev().find_map(|(of, event)| match event {
+        JobEvent::ValueAwaited { attempt, .. } if *of == job => Some(*attempt),
+        _ => None,
+    })
 }
 
 /// How many workers the client was told to hold the value, each time.
@@ -46,6 +56,7 @@ fn hand_over(cluster: &mut Cluster, job: JobId) -> WorkerId {
     let to = *awaited(cluster, job).last().expect("somebody waits");
     let leased = cluster.leased(to);
     assert_eq!(leased.len(), 1);
+    assert_eq!(awaited_attempt(cluster, job), Some(leased[0].attempt));
     cluster.finish(to, leased[0]);
     to
 }

@@ -181,6 +181,23 @@ fn a_result_is_stored_before_it_is_reported() {
 }
 
 #[test]
+fn a_task_that_is_leased_again_is_fetched_for_that_attempt() {
+    let mut station = Station::new(1, 1 << 30);
+    station.learn(&source(1));
+    let attempts = |commands: &[Command]| {
+        let fetched = commands.iter().filter_map(|command| match command {
+            Command::Fetch { task, attempt, .. } => Some((*task, *attempt)),
+            _ => None,
+        });
+        fetched.collect::<Vec<_>>()
+    };
+    for attempt in [3, 5] {
+        let commands = station.lease(0, &[0], attempt);
+        assert_eq!(attempts(&commands), [(task(JOB, 0, 0), attempt)]);
+    }
+}
+
+#[test]
 fn neighbours_that_went_well_alike_are_reported_together() {
     let mut station = Station::new(5, 1 << 30);
     station.learn(&source(9));

@@ -1088,6 +1088,9 @@ pub struct ValueAwaited {
     pub block: u64,
     #[prost(message, optional, tag = "3")]
     pub peer: ::core::option::Option<Peer>,
+    /// The attempt that waits: the value is put for it, not for an earlier one that still waits there.
+    #[prost(uint32, tag = "4")]
+    pub attempt: u32,
 }
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct JobAccepted {}
@@ -2234,8 +2237,8 @@ pub mod store_client {
                 .insert(GrpcMethod::new("graticule.v1.Store", "Fetch"));
             self.inner.server_streaming(req, path, codec).await
         }
-        /// A value that the worker waits for, encoded. Its chunk stands in the metadata `graticule-chunk`, as job, layer and
-        /// block with points between. NOT_FOUND if the worker does not wait for it.
+        /// A value that the worker waits for, encoded. Its chunk stands in the metadata `graticule-chunk`, as job, layer, block
+        /// and attempt with points between. NOT_FOUND if that attempt does not wait for it there.
         pub async fn put(
             &mut self,
             request: impl tonic::IntoStreamingRequest<Message = super::Frame>,
@@ -2275,8 +2278,8 @@ pub mod store_server {
             &self,
             request: tonic::Request<super::FetchRequest>,
         ) -> std::result::Result<tonic::Response<Self::FetchStream>, tonic::Status>;
-        /// A value that the worker waits for, encoded. Its chunk stands in the metadata `graticule-chunk`, as job, layer and
-        /// block with points between. NOT_FOUND if the worker does not wait for it.
+        /// A value that the worker waits for, encoded. Its chunk stands in the metadata `graticule-chunk`, as job, layer, block
+        /// and attempt with points between. NOT_FOUND if that attempt does not wait for it there.
         async fn put(
             &self,
             request: tonic::Request<tonic::Streaming<super::Frame>>,

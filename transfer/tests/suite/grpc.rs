@@ -25,8 +25,8 @@ struct Gated {
     reading_max: AtomicUsize,
     /// What each read copies.
     copied_bytes: u64,
-    /// Values that are waited for, and those that came.
-    awaited: Mutex<BTreeMap<u64, Option<Chunk>>>,
+    /// Blocks and attempts whose values are waited for, and those that came.
+    awaited: Mutex<BTreeMap<(u64, u32), Option<Chunk>>>,
 }
 
 #[async_trait::async_trait]
@@ -50,13 +50,15 @@ impl ChunkSource for Gated {
         self.copied_bytes
     }
 
-    async fn awaits(&self, chunk: ChunkId) -> bool {
-        self.awaited.lock().unwrap().contains_key(&chunk.block)
+    async fn awaits(&self, chunk: ChunkId, attempt: u32) -> bool {
+        self.awaited.lock().unwrap().contains_key(&(chunk.block, attempt))
     }
 
-    fn give(&self, chunk: ChunkId, value: Chunk) -> bool {
+    fn give(&self, chunk: ChunkId, attempt: u32, value: Chunk) -> bool {
         let mut awaited = self.awaited.lock().unwrap();
-        let place = awaited.get_mut(&chunk.block).filter(|place| place.is_none());
+        let place = awaited
+            .get_mut(&(chunk.block, attempt))
+            .filter(|place| place.is_none());
         place.map(|place| *place = Some(value)).is_some()
     }
 
@@ -247,13 +249,25 @@ async fn a_store_sends_no_more_than_it_has_credits_and_a_reader_that_goes_gives_
 #[tokio::test]
 async fn a_value_is_put_where_it_is_awaited_once_and_nowhere_else() {
     let source = gated(0, 0);
-    source.awaited.lock().unwrap().extend([(1, None), (2, None)]);
+    source
+        .awaited
+        .lock()
+        .unwrap()
+        .extend([((1, 7), None), ((2, 0), None)]);
     let address = serve(StoreService::new(source.clone())).await;
     let pool = StorePool::new();
-    pool.put(&address, id(1), &chunk(1)).await.unwrap();
-    assert_eq!(source.awaited.lock().unwrap()[&1], Some(chunk(1)));
+    // An earlier attempt, and a later one, are others.
+    for attempt in [6, 8] {
+        let refused = pool.put(&address, (id(1), attempt), &chunk(1)).await.unwrap_err();
+        assert!(matches!(refused, FetchError::NotHeld { .. }), "{refused}");
+    }
+    pool.put(&address, (id(1), 7), &chunk(1)).await.unwrap();
+    assert_eq!(source.awaited.lock().unwrap()[&(1, 7)], Some(chunk(1)));
     for block in [1, 3] {
-        let refused = pool.put(&address, id(block), &chunk(block)).await.unwrap_err();
+        let refused = pool
+            .put(&address, (id(block), 7), &chunk(block))
+            .await
+            .unwrap_err();
         assert!(matches!(refused, FetchError::NotHeld { .. }), "{refused}");
     }
     // A program of another kind may put one too, cut as it likes.
@@ -267,10 +281,10 @@ async fn a_value_is_put_where_it_is_awaited_once_and_nowhere_else() {
     let mut request = tonic::Request::new(tokio_stream::iter(frames.clone()));
     request
         .metadata_mut()
-        .insert(graticule_proto::PUT_CHUNK, "1.0.2".parse().unwrap());
+        .insert(graticule_proto::PUT_CHUNK, "1.0.2.0".parse().unwrap());
     let mut client = ordinary_client(&address).await;
     client.put(request).await.unwrap();
-    assert_eq!(source.awaited.lock().unwrap()[&2], Some(chunk(2)));
+    assert_eq!(source.awaited.lock().unwrap()[&(2, 0)], Some(chunk(2)));
     let unnamed = client.put(tokio_stream::iter(frames)).await.unwrap_err();
     assert_eq!(unnamed.code(), tonic::Code::InvalidArgument);
 }
