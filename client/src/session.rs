@@ -449,6 +449,8 @@ impl Dispatcher {
         words.extend(again);
         let cancelled = self.jobs.iter().filter(|(_, route)| route.is_cancelled);
         words.extend(cancelled.map(|(&job, _)| ToCluster::Cancel { job }));
+        words.extend(self.call_submissions.values().flat_map(CallSubmission::cancelled));
+        words.extend(self.calls.cancelled());
         for word in words {
             // The next look at the link finds what is wrong with it.
             if self.link.say(word).await.is_err() {
@@ -480,7 +482,13 @@ impl Dispatcher {
         };
         self.calls.said(&submission);
         self.call_submissions.insert(number, submission);
-        self.say(message).await
+        self.say(message).await?;
+        // Those whose end was asked for while the plan was made and on its way here; later ones say so behind it.
+        let cancelled = self.call_submissions[&number].cancelled();
+        for word in cancelled {
+            self.say(word).await?;
+        }
+        Ok(())
     }
 
     fn take(&mut self, event: FromCluster) {

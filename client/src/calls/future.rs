@@ -154,6 +154,10 @@ impl Promise {
     }
 
     /// Why the result cannot be had, if so.
+    pub(super) fn is_cancelled(&self) -> bool {
+        matches!(*self.state(), State::Failed(ClientError::Cancelled))
+    }
+
     pub(crate) fn error(&self) -> Option<ClientError> {
         match &*self.state() {
             State::Failed(error) => Some(error.clone()),

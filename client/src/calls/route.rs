@@ -44,6 +44,14 @@ impl CallSubmission {
         }
     }
 
+    /// What says of its calls which were cancelled by now. Said before the plan it would mean nothing to the scheduler.
+    pub(crate) fn cancelled(&self) -> Vec<ToCluster> {
+        let layers = self.keys.iter().zip(&self.promises);
+        layers
+            .filter_map(|((key, _), calls)| cancelled(*key, calls.iter().map(|call| call.is_cancelled())))
+            .collect()
+    }
+
     /// None of the calls can be made.
     pub(crate) fn fail(&self, error: &ClientError) {
         self.promises
@@ -51,6 +59,15 @@ impl CallSubmission {
             .flatten()
             .for_each(|call| call.fail(error.clone()));
     }
+}
+
+/// What says which blocks of a layer were cancelled, if any were.
+fn cancelled(key: Key, calls: impl Iterator<Item = bool>) -> Option<ToCluster> {
+    let blocks = calls
+        .zip(0..)
+        .filter_map(|(is_cancelled, block)| is_cancelled.then_some(block..block + 1));
+    let blocks: Vec<Range<u64>> = blocks.collect();
+    (!blocks.is_empty()).then_some(ToCluster::CancelBlocks { key, blocks })
 }
 
 /// A job of calls, for as long as one of them is held.
@@ -90,6 +107,18 @@ impl CallJobs {
             };
             self.keys.insert(key, letting);
         }
+    }
+
+    /// What says which calls were cancelled, of those that are held: a scheduler that comes back may not have heard of it.
+    pub(crate) fn cancelled(&self) -> impl Iterator<Item = ToCluster> {
+        let layers = self
+            .jobs
+            .values()
+            .flat_map(|job| job.keys.iter().zip(&job.promises));
+        layers.filter_map(|(key, calls)| {
+            let is_cancelled = |call: &Weak<Promise>| call.upgrade().is_some_and(|call| call.is_cancelled());
+            cancelled(*key, calls.iter().map(is_cancelled))
+        })
     }
 
     /// The scheduler has taken a batch in, or refused it.

@@ -3,11 +3,13 @@
 #![allow(clippy::unwrap_used)] // Helpers of tests are tests too.
 
 use std::{
+    future::poll_fn,
     sync::{
         Arc,
         atomic::{AtomicU32, AtomicU64, Ordering},
         mpsc,
     },
+    task::Poll,
     time::Duration,
 };
 
@@ -249,6 +251,44 @@ async fn cancelled_calls_and_those_that_need_them_end() {
     third.cancel();
     let fourth = client.submit("square", [&third]).unwrap();
     assert!(in_time(fourth.result()).await.is_err());
+}
+
+/// Lets the tasks go on that are to run by now, and no others.
+async fn let_others_run() {
+    let mut has_waited = false;
+    poll_fn(|context| {
+        if std::mem::replace(&mut has_waited, true) {
+            return Poll::Ready(());
+        }
+        context.waker().wake_by_ref();
+        Poll::Pending
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_call_that_is_cancelled_at_any_step_on_its_way_out_ends_with_those_that_need_it() {
+    let client = local_with(LocalOptions {
+        functions: registry(),
+        resources: Vec::new(),
+        ..LocalOptions::default()
+    })
+    .await;
+    // On a single thread the tasks that make the plan and send it take a step each time that this one lets them.
+    let calls = tokio::spawn(async move {
+        // It would wait for ever for what no worker has.
+        let options = CallOptions::new().resource("GPU", 1);
+        for steps in 0..24 {
+            let never = client.submit_with("square", [1_i64], &options).unwrap();
+            for _ in 0..steps {
+                let_others_run().await;
+            }
+            never.cancel();
+            let needs_it = client.submit("square", [&never]).unwrap();
+            assert!(in_time(needs_it.result()).await.is_err(), "after {steps} steps");
+        }
+    });
+    calls.await.unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]
