@@ -42,6 +42,8 @@ struct Stream {
     lines: OutputLines,
     /// Something came since lines were ended the last time.
     has_come: bool,
+    /// The last line that was passed on had no end yet.
+    is_open: bool,
     /// Room for what is read.
     piece: Box<[u8]>,
 }
@@ -60,6 +62,7 @@ impl Output {
                 pipe: Some(Arc::new(pipe)),
                 lines: OutputLines::of(is_error),
                 has_come: false,
+                is_open: false,
                 piece: vec![0; PIECE_BYTES].into(),
             });
         }
@@ -135,10 +138,20 @@ impl Output {
 }
 
 impl State {
-    /// Takes what is there, and passes it on.
+    /// Takes what is there, and passes it on so that lines do not stand within each other: of a line that was begun the end goes
+    /// first, and is looked for last, since it was written before what others have said since; a new beginning goes last.
     fn take(&mut self) {
-        for stream in &mut self.streams {
-            let lines = stream.take();
+        self.streams.sort_by_key(|stream| stream.is_open);
+        let came = self.streams.iter_mut().map(|stream| {
+            let was_open = stream.is_open;
+            let (lines, on) = stream.take();
+            let is_begun = on.last().is_some_and(|last| *last != b'\n');
+            (!was_open, is_begun, lines, on, stream)
+        });
+        let mut came: Vec<_> = came.collect();
+        came.sort_by_key(|&(is_new, is_begun, ..)| (is_new, is_begun));
+        for (_, _, lines, on, stream) in came {
+            stream.pass_on(&on);
             stream.lines.keep(&lines, self.scope.as_ref());
         }
     }
@@ -156,8 +169,8 @@ impl State {
 }
 
 impl Stream {
-    /// Passes on what has come: the lines that were not told yet.
-    fn take(&mut self) -> Vec<String> {
+    /// What has come: the lines that were not told yet, and what is to be passed on.
+    fn take(&mut self) -> (Vec<String>, Vec<u8>) {
         let (mut lines, mut on) = (Vec::new(), Vec::new());
         let mut piece = std::mem::take(&mut self.piece);
         for _ in 0..PIECE_COUNT_MAX {
@@ -172,8 +185,7 @@ impl Stream {
             }
         }
         self.piece = piece;
-        self.pass_on(&on);
-        lines
+        (lines, on)
     }
 
     /// Whether nothing has come that was not told, and nothing is to come.
@@ -182,10 +194,9 @@ impl Stream {
         !self.has_come && self.pipe.as_ref().is_none_or(is_empty)
     }
 
-    fn pass_on(&self, bytes: &[u8]) {
-        if bytes.is_empty() {
-            return;
-        }
+    fn pass_on(&mut self, bytes: &[u8]) {
+        let Some(last) = bytes.last() else { return };
+        self.is_open = *last != b'\n';
         // Where the worker's own output has no reader, the lines are kept all the same.
         let _ = if self.lines.is_error() {
             io::stderr().lock().write_all(bytes)
