@@ -12,7 +12,7 @@
 use std::{collections::BTreeMap, io::Write};
 
 use flate2::{Compression, write::GzEncoder};
-use graticule_plan::TaskId;
+use graticule_plan::{TaskId, WorkerId};
 use serde::Serialize;
 
 use super::{
@@ -135,20 +135,29 @@ impl Archive {
     }
 }
 
-/// When each task was with its worker first: when it began to fetch, but not before an attempt before it ended, which it
-/// follows though two workers' clocks may say otherwise.
+/// When each task was with its worker first: when it began to fetch, but not before its worker had joined and an attempt before it
+/// had ended, which it follows though two machines' clocks may say otherwise.
 fn given_us(tasks: &[(u64, TaskFinished)], timed: &[(u64, Record)]) -> Vec<u64> {
     let mut ended_us: BTreeMap<TaskId, Vec<(u32, u64)>> = BTreeMap::new();
+    let mut joined_us: BTreeMap<WorkerId, u64> = BTreeMap::new();
     for (at_us, record) in timed {
-        if let Record::TaskFailed { task, attempt, .. } | Record::TaskReset { task, attempt } = record {
-            ended_us.entry(*task).or_default().push((*attempt, *at_us));
+        match record {
+            Record::TaskFailed { task, attempt, .. } | Record::TaskReset { task, attempt } => {
+                ended_us.entry(*task).or_default().push((*attempt, *at_us));
+            }
+            Record::WorkerJoined { worker, .. } => {
+                joined_us.entry(*worker).or_insert(*at_us);
+            }
+            _ => {}
         }
     }
     let given_us = tasks.iter().map(|(_, task)| {
         let before = ended_us.get(&task.task).into_iter().flatten();
         let before = before.filter(|(attempt, _)| *attempt < task.attempt);
-        let free_us = before.map(|(_, at_us)| *at_us).max().unwrap_or(0);
-        free_us.max(task.started_us.saturating_sub(task.fetch_us))
+        let ended_us = before.map(|(_, at_us)| *at_us).max().unwrap_or(0);
+        let joined_us = joined_us.get(&task.worker).copied().unwrap_or(0);
+        let fetched_us = task.started_us.saturating_sub(task.fetch_us);
+        fetched_us.max(ended_us).max(joined_us)
     });
     given_us.collect()
 }

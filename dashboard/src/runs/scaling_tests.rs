@@ -156,6 +156,36 @@ fn an_attempt_that_failed_has_a_bar_as_it_had() {
 }
 
 #[test]
+fn a_worker_is_there_from_its_joining_though_by_its_clock_it_fetched_before() {
+    let mut records = story(1, 24, 0, "mosaic");
+    let worker = WorkerId(9);
+    let joined = Record::WorkerJoined {
+        worker,
+        name: "late".into(),
+        address: "127.0.0.1:9".into(),
+        slots: 2,
+        budget_bytes: 1 << 20,
+    };
+    let place = records.iter().position(|(at_us, record)| {
+        matches!(record, Record::TaskFinished(it) if it.task.layer == LayerId(0)) && *at_us > 40_000
+    });
+    let (at_us, record) = &mut records[place.expect("tasks are that long")];
+    let Record::TaskFinished(finished) = record else {
+        unreachable!("it was just looked for")
+    };
+    let joined_us = *at_us - 8_000;
+    (finished.worker, finished.slot) = (worker, 0);
+    (finished.started_us, finished.duration_us) = (joined_us + 1_000, 6_000);
+    finished.fetch_us = 6_000;
+    records.push((joined_us, joined));
+    records.sort_by_key(|(at_us, _)| *at_us);
+    let (head, _) = unpacked(&archive_of(&records).film());
+    let frames = head["frames"].to_string();
+    assert!(frames.contains(r#""name":"late""#));
+    assert!(!frames.contains(r#""address":"""#), "a worker that is nowhere");
+}
+
+#[test]
 fn a_file_of_all_that_there_is_that_was_cut_or_flipped_anywhere_is_refused() {
     let (_, recorder) = watched(&scaled());
     let bytes = recorder.archive(1, u64::MAX >> 16).expect("it is kept").encode();
