@@ -213,6 +213,31 @@ def test_linalg_fft_and_random(client):
         ga.random.default_rng(0).hypergeometric(3, 4, 5)
 
 
+@pytest.mark.parametrize("values", [np.arange(10.0), np.ones(9), np.arange(7), np.empty(0)], ids=["rising", "equal", "integers", "none"])
+@pytest.mark.parametrize("ends", [None, (0, 5), (1, 1)])
+def test_numbers_of_bins_have_numpys_edges(client, values, ends):
+    counts, edges = ga.histogram(ga.from_array(values, chunks=4), 5, ends)
+    want, want_edges = np.histogram(values, 5, ends)
+    same(counts, want)
+    np.testing.assert_array_equal(edges, want_edges)
+    if ends is not None:
+        same(ga.histogramdd((ga.from_array(values, chunks=4),), 5, [ends])[0], np.histogramdd((values,), 5, [ends])[0])
+
+
+def test_a_range_that_is_none_is_refused_in_numpys_words(client):
+    x = ga.from_array(np.array([1.0, np.nan, np.inf]), chunks=2)
+    with pytest.raises(ValueError, match="not finite"):
+        ga.histogram(x, 5)
+    with pytest.raises(ValueError, match="not finite"):
+        ga.histogram(x, 5, (0, np.inf))
+    with pytest.raises(ValueError, match="larger than min"):
+        ga.histogram(x, 5, (3, 1))
+    with pytest.raises(ValueError, match="positive"):
+        ga.histogram(x, 0, (1, 3))
+    with pytest.raises(graticule.errors.Unsupported, match="bins='auto'"):
+        ga.histogram(x, "auto")
+
+
 def test_positions_and_histograms_are_numpys(client):
     x = np.arange(24).reshape(4, 6) % 5
     lazy = ga.from_array(x, chunks=(3, 2))

@@ -71,7 +71,7 @@ def histogramdd(sample: Any, bins: Any, range: Any = None, density: bool = False
         if isinstance(one, (int, np.integer)):
             if range is None:
                 raise Unsupported("histogramdd with numbers of bins and no range")
-            one = np.linspace(*range[number], int(one) + 1)
+            one = np.histogram_bin_edges(np.empty(0), int(one), range[number])
         edges.append(np.asarray(one))
     weights = None if weights is None else typed(weights)
     return Array(_graticule.histogramdd(x._x, [one.astype(np.float64).tolist() for one in edges], weights, bool(density))), edges

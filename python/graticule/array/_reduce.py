@@ -309,12 +309,15 @@ def bincount(x: Any, weights: Any = None, minlength: int = 0) -> Array:
 
 def histogram(a: Any, bins: Any = 10, range: Any = None, density: bool = False, weights: Any = None) -> tuple[Array, np.ndarray]:
     x = Array(typed(a))
+    if isinstance(bins, str):
+        raise Unsupported(f"histogram with bins={bins!r}: give their number, or edges")
     if isinstance(bins, (int, np.integer)):
-        if range is None:
+        ends = np.empty(0)
+        if range is None and x.size:
             from .._client import compute
 
-            range = compute(FUNCTIONS["min"](x), FUNCTIONS["max"](x))
-        edges = np.linspace(float(range[0]), float(range[1]), int(bins) + 1)
+            ends = np.asarray(compute(FUNCTIONS["min"](x), FUNCTIONS["max"](x)), dtype=np.float64)
+        edges = np.histogram_bin_edges(ends, int(bins), range)
     else:
         edges = np.asarray(bins)
     flat = x.ravel()
