@@ -9,8 +9,8 @@ use graticule_ops::Reduction;
 
 use crate::{
     Array, ArrayError,
-    cohorts::{Laid, Numbered},
-    reduce::WORKING_SET_BYTES,
+    cohorts::{Laid, Numbered, is_positional},
+    reduce::{PARALLEL_BLOCKS, WORKING_SET_BYTES},
 };
 
 /// The most bytes of elements that are brought together for a band of several groups: several tasks at a time have one each.
@@ -23,7 +23,8 @@ struct Bands {
 }
 
 impl Array {
-    /// Finds bands where they are fewer pieces than whole axes in one chunk are.
+    /// Finds bands where they are fewer pieces than whole axes in one chunk are; or where those would be few tasks and large
+    /// ones, and bands are not many more pieces, as those of neighbours in time.
     pub(crate) fn in_cheaper_bands(
         &self,
         axes: &[usize],
@@ -33,8 +34,10 @@ impl Array {
         let &[axis] = axes else { return Ok(None) };
         let lines = self.across(axes).1;
         let whole_lines = self.with_whole_axes(axes).across(axes).1;
+        let needs_elements = reduction.partial_item_bytes().is_none();
+        let are_few = needs_elements && whole_lines < PARALLEL_BLOCKS;
         // Whole axes of uncut lines need nothing of other tasks' chunks.
-        if whole_lines <= lines || reduction.partial_item_bytes().is_none() {
+        if is_positional(reduction) || (whole_lines <= lines && !are_few) {
             return Ok(None);
         }
         let Some(bands) = bands(groups, self.row_bytes(axis), BAND_BYTES) else {
@@ -50,7 +53,7 @@ impl Array {
         let own = bands.positions.iter().map(|positions| touched(positions) + 1);
         let own = own.sum::<u64>().saturating_mul(lines);
         let whole = (chunks.count() + 1).saturating_mul(whole_lines);
-        (own <= whole)
+        (own <= if are_few { 2 * whole } else { whole })
             .then(|| self.banded(axis, groups, &bands))
             .transpose()
     }

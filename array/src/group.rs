@@ -275,7 +275,8 @@ impl Array {
             match strategy {
                 Strategy::Cheapest => {
                     together = self.with_axes_together(axes, &groups, &reduction);
-                    if together.is_some() {
+                    let needs_elements = reduction.partial_item_bytes().is_none();
+                    if together.is_some() || needs_elements {
                         laid = self.in_cheaper_bands(axes, &groups, &reduction)?;
                     }
                 }

@@ -24,7 +24,7 @@ const LARGE_PARTIAL_BYTES: u64 = 256 << 10;
 /// The most bytes that a task reads of whole axes where a tree would do: beyond, memory costs more than partials.
 const WHOLE_AXES_BYTES: u64 = WORKING_SET_BYTES / 4;
 /// Blocks of the result from which on a reduction in one step keeps the slots busy.
-const PARALLEL_BLOCKS: u64 = 4;
+pub(crate) const PARALLEL_BLOCKS: u64 = 4;
 
 /// What a reduction goes over, and how.
 ///

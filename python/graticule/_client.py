@@ -274,8 +274,10 @@ def _variables(value: Any) -> dict[Any, Any]:
 def _tell_xarray() -> None:
     """While a client is open, xarray takes Graticule's chunk manager where none is named."""
     if "xarray" in sys.modules:
-        from ._xarray_hooks import choose_manager
+        from ._xarray_hooks import choose_manager, install
 
+        # Arrays that were never chunked by xarray have made it ask for no chunk manager yet.
+        install()
         choose_manager(bool(_clients))
 
 

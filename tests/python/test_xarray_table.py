@@ -6,6 +6,8 @@
 import os
 import pathlib
 import re
+import subprocess
+import sys
 import warnings
 
 import numpy as np
@@ -94,6 +96,18 @@ def test_it_is_lazy_and_right_or_a_typed_error(name, client, executed):
         except GraticuleError as error:
             raise AssertionError(f"typed, but only when it is computed: {error}") from error
     OUTCOMES[name] = "exact" if exact else "to 12 digits"
+
+
+def test_what_xarray_is_told_holds_for_the_first_operation_too():
+    script = """
+import numpy as np, xarray as xr
+import graticule, graticule.array as ga
+with graticule.Client():
+    x = xr.DataArray(ga.from_array(np.array([1.0, np.nan, 3.0, np.nan]), chunks=2), dims="time")
+    print(x.interpolate_na("time", use_coordinate=False).values.tolist())
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60)
+    assert done.stdout == "[1.0, 2.0, 3.0, nan]\n", done.stderr
 
 
 def test_of_a_function_of_ones_own_one_chunk_is_asked(client):

@@ -78,8 +78,8 @@ impl Gufunc {
         }
     }
 
-    /// Brings axes that go into one call to one chunk, where they have several. Where that takes more than
-    /// [`AUTO_CHUNK_BYTES`](crate::AUTO_CHUNK_BYTES), loops are cut finer.
+    /// Brings axes that go into one call to one chunk, where they have several. Where that takes more than 32 MiB, loops are
+    /// cut finer.
     #[must_use]
     pub fn allow_rechunk(self) -> Self {
         Self {
@@ -336,7 +336,7 @@ impl Call {
 impl Array {
     /// Calls a function with each line along an axis; its result, of this shape and dtype, takes the line's place.
     ///
-    /// The axis is brought to one chunk; where that takes more than [`AUTO_CHUNK_BYTES`](crate::AUTO_CHUNK_BYTES), the others are
+    /// The axis is brought to one chunk; where that takes more than 32 MiB, the others are
     /// cut finer. As NumPy's `apply_along_axis`.
     ///
     /// # Errors
@@ -372,7 +372,7 @@ mod tests {
     use graticule_plan::DType;
 
     use super::{Gufunc, apply_gufunc};
-    use crate::{AUTO_CHUNK_BYTES, Array, BlockFunction, Chunks};
+    use crate::{Array, BlockFunction, Chunks, blocks::TOGETHER_BYTES};
 
     /// Lengths of the first chunks along each axis.
     fn chunks(array: &Array) -> Vec<u64> {
@@ -395,9 +395,9 @@ mod tests {
             .unwrap()
             .remove(0);
         assert_eq!(chunks(&filled)[0], 3650);
-        assert!(chunks(&filled).iter().product::<u64>() * 4 <= AUTO_CHUNK_BYTES);
+        assert!(chunks(&filled).iter().product::<u64>() * 4 <= TOGETHER_BYTES);
         let along = cube.apply_along_axis(&function, 0, &[], DType::Float32).unwrap();
-        assert!(chunks(&along).iter().product::<u64>() * 3650 * 4 <= AUTO_CHUNK_BYTES);
+        assert!(chunks(&along).iter().product::<u64>() * 3650 * 4 <= TOGETHER_BYTES);
         // What has its axis in one chunk stays as it is, however large.
         let pencils = zeros([3650, 361, 36]);
         let filled = apply_gufunc(&function, "(t)->(t)", &[&pencils], &options)

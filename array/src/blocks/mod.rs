@@ -242,7 +242,10 @@ fn reach(own: &AxisChunks, chunks: &AxisChunks, axis: usize) -> Reach {
     }
 }
 
-/// The array with one chunk along these axes. Where they had several and would take more than [`AUTO_CHUNK_BYTES`] now, the
+/// Bytes of a chunk that is brought together for a function: a task of it takes about four times as many, and should fit any worker.
+const TOGETHER_BYTES: u64 = AUTO_CHUNK_BYTES / 4;
+
+/// The array with one chunk along these axes. Where they had several and would take more than [`TOGETHER_BYTES`] now, the
 /// others are cut finer: chunks of one step of a long axis must not become the whole array.
 fn brought_together(array: &Array, axes: &[usize]) -> Array {
     let own = array.chunks().axes();
@@ -259,7 +262,7 @@ fn brought_together(array: &Array, axes: &[usize]) -> Array {
         &others,
         &array.0.origin.tile,
         item_bytes,
-        AUTO_CHUNK_BYTES,
+        TOGETHER_BYTES,
     );
     array.with_grid(&grid_of(whole))
 }

@@ -217,6 +217,30 @@ fn anomalies_as_series_of_places_are_one_task_each_with_the_means_they_are_of() 
 }
 
 #[test]
+fn groups_of_neighbours_in_time_are_not_one_task_though_they_have_no_partials() {
+    // Medians of five days of chunks of four: no set of chunks has groups for itself alone, and whole axes are one task.
+    let cube = stack(400, 1, 512, 512)
+        .astype(DType::Float32)
+        .unwrap()
+        .rechunk(&[Chunks::Size(4), Chunks::Whole, Chunks::Whole, Chunks::Whole])
+        .unwrap();
+    for group in [5, 7] {
+        let days: Vec<i32> = (0..400).map(|day| day / group).collect();
+        let grouping = Grouping::new([0], days, 400_u64.div_ceil(group as u64));
+        let medians = cube.group_reduce(&grouping, ReduceKind::Median).unwrap();
+        let blocks = medians.chunks().axes()[0].count();
+        assert!((5..=12).contains(&blocks), "{blocks}");
+        let lowered = delivered(&[&medians]);
+        let widest = lowered
+            .plan
+            .layers()
+            .iter()
+            .map(|layer| lowered.task_bytes_max(layer) - layer.source_bytes);
+        assert!(widest.max() < Some(160 << 20), "{}", lowered.explain());
+    }
+}
+
+#[test]
 fn lists_of_an_element_here_and_there_are_few_tasks_that_need_their_own_blocks() {
     // What `groupby(...).map(...)` does: each group by itself, joined, and in the old order again.
     let cube = Array::arange(0.0, 730.0 * 4096.0, 1.0, DType::Float64, Chunks::Size(50 * 4096))
