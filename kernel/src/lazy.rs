@@ -5,6 +5,7 @@ use graticule_plan::DType;
 
 use crate::{
     Chunk, KernelError, Tensor,
+    buffer::with_scratch,
     elementwise::{binary, cast, unary},
     fused::{Group, Operation, Slot},
     lookup::{found_dtype, lookup},
@@ -196,8 +197,10 @@ pub(crate) fn force(task: &Task<'_>, values: &mut Values, node: usize) -> Result
             continue;
         }
         let meta = values.meta(NodeId(top as u32));
+        let is_scratch = values.is_scratch(top);
         if let Node::Full { value, .. } = &task.program.nodes[top] {
-            values.values[top] = Value::Ready(Tensor::full(*value, &meta.shape)?.into());
+            let full = with_scratch(is_scratch, || Tensor::full(*value, &meta.shape))?;
+            values.values[top] = Value::Ready(full.into());
             continue;
         }
         if let Node::Slice { x, .. } = &task.program.nodes[top] {
@@ -206,7 +209,8 @@ pub(crate) fn force(task: &Task<'_>, values: &mut Values, node: usize) -> Result
                 continue;
             }
             let axes: Vec<usize> = (0..meta.shape.len()).collect();
-            let tensor = slice(task, values, top, &axes)?.materialise(&meta.shape)?;
+            let part = slice(task, values, top, &axes)?;
+            let tensor = with_scratch(is_scratch, || part.materialise(&meta.shape))?;
             values.values[top] = Value::Ready(Chunk::from(tensor));
             values.taken(task.program, top);
             continue;
@@ -220,7 +224,9 @@ pub(crate) fn force(task: &Task<'_>, values: &mut Values, node: usize) -> Result
             }
         };
         let axes: Vec<usize> = (0..meta.shape.len()).collect();
-        let tensor = compile(task, values, &members, &axes)?.materialise(&meta.shape)?;
+        let group = compile(task, values, &members, &axes)?;
+        let tensor = with_scratch(is_scratch, || group.materialise(&meta.shape))?;
+        drop(group);
         release(task.program, values, &members);
         values.values[top] = Value::Ready(Chunk::from(tensor));
     }

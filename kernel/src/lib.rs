@@ -39,6 +39,7 @@ mod error;
 mod fourier;
 mod fused;
 mod lazy;
+mod leaving;
 mod linalg;
 mod lookup;
 mod movement;
@@ -62,13 +63,14 @@ mod window;
 pub use apply::{AxisPlace, Block, BlockCall, BlockFunction, BlockFunctions, BlockPlace, NoFunctions};
 pub use arrival::ChunkArrival;
 pub use buffer::{
-    ALIGN_BYTES, LARGE_BYTES_MIN, LargeMemory, SPARE_BYTES_MAX, TENSOR_BYTES_MAX, limit_spare_bytes,
-    set_large_memory,
+    ALIGN_BYTES, LARGE_BYTES_MIN, LargeMemory, SPARE_BYTES_MAX, TENSOR_BYTES_MAX, as_scratch,
+    limit_spare_bytes, set_large_memory, set_result_memory,
 };
 pub use chunk::{Chunk, PART_COUNT_MAX, PartHeads, split_header};
 pub use element::Element;
 pub use error::{BoxError, KernelError};
 pub use graticule_numerics::linalg::MatrixProblem;
+pub use leaving::inputs_that_leave;
 pub use program::{NODE_COUNT_MAX, run, run_unfused, run_with_functions};
 pub use reader::{InlineReader, Reader, Tables, read_inline};
 pub use tensor::{Tensor, TensorMut};

@@ -2,9 +2,11 @@ use graticule_ops::{BinaryOp, Node, NodeId, Program, UnaryOp};
 use graticule_plan::{DType, NDIM_MAX};
 
 use crate::{
-    BlockFunctions, Chunk, KernelError, NoFunctions, Reader, Tables, Tensor, Window, apply, contract, count,
-    fourier,
+    BlockFunctions, Chunk, KernelError, NoFunctions, Reader, Tables, Tensor, Window, apply,
+    buffer::with_scratch,
+    contract, count, fourier,
     lazy::{self, Meta},
+    leaving::nodes_that_leave,
     linalg, nodes, order, random, reduce, scan, selected,
 };
 
@@ -101,6 +103,8 @@ pub(crate) struct Values {
     pub(crate) users: Vec<Vec<usize>>,
     /// For each node how many of its users have not yet taken it.
     waiting: Vec<usize>,
+    /// For each node whether others may see its memory when the task is over.
+    leaves: Vec<bool>,
 }
 
 impl Values {
@@ -117,6 +121,7 @@ impl Values {
             values: Vec::new(),
             users,
             waiting,
+            leaves: nodes_that_leave(program),
         }
     }
 
@@ -130,6 +135,11 @@ impl Values {
             Value::Lazy(meta) => meta.clone(),
             Value::Gone => unreachable!("a value is kept until its last user has taken it"),
         }
+    }
+
+    /// Whether nobody sees a node's memory when the task is over.
+    pub(crate) fn is_scratch(&self, node: usize) -> bool {
+        !self.leaves[node]
     }
 
     /// A value in memory.
@@ -170,7 +180,7 @@ impl Task<'_> {
         self.check_order()?;
         let mut values = Values::new(self.program);
         for (node, step) in self.program.nodes.iter().enumerate() {
-            let value = self.value(node, step, &mut values)?;
+            let value = with_scratch(values.is_scratch(node), || self.value(node, step, &mut values))?;
             let is_lazy = matches!(value, Value::Lazy(_));
             values.values.push(value);
             if !is_lazy {

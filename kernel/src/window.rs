@@ -2,7 +2,7 @@ use std::ops::Range;
 
 use graticule_plan::Piece;
 
-use crate::{Chunk, KernelError, Tensor, TensorMut, tensor::sizes};
+use crate::{Chunk, KernelError, Tensor, TensorMut, buffer::with_scratch, tensor::sizes};
 
 /// What a task sees of one input: the regions of source chunks that it needs, put together.
 #[derive(Debug, Clone)]
@@ -65,6 +65,7 @@ pub struct WindowBuilder {
     counts: Vec<usize>,
     is_placed: Vec<bool>,
     parts: Parts,
+    is_scratch: bool,
 }
 
 enum Parts {
@@ -100,7 +101,17 @@ impl WindowBuilder {
             counts,
             is_placed: vec![false; region_count],
             parts: Parts::Nothing,
+            is_scratch: false,
         })
+    }
+
+    /// The window is for its task alone, which [does not let it leave](crate::inputs_that_leave).
+    #[must_use]
+    pub fn as_scratch(self) -> Self {
+        Self {
+            is_scratch: true,
+            ..self
+        }
     }
 
     /// How many regions the window has.
@@ -217,7 +228,8 @@ impl WindowBuilder {
                 .parts()
                 .iter()
                 .map(|part| TensorMut::for_overwrite(part.dtype(), &self.shape));
-            self.parts = Parts::Several(parts.collect::<Result<_, _>>()?);
+            let parts = with_scratch(self.is_scratch, || parts.collect::<Result<_, _>>());
+            self.parts = Parts::Several(parts?);
         }
         let Parts::Several(parts) = &mut self.parts else {
             unreachable!("a single region is not copied")

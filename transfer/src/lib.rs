@@ -10,6 +10,8 @@
 mod credit;
 mod error;
 mod pool;
+#[cfg(target_os = "linux")]
+mod private;
 mod server;
 #[cfg(target_os = "linux")]
 mod shared;
@@ -18,6 +20,8 @@ mod wire;
 pub use credit::{COPY_BYTES_MAX, Credits, RECEIVE_BYTES_MAX, SEND_BYTES_MAX};
 pub use error::FetchError;
 pub use pool::{Fetch, StorePool};
+#[cfg(target_os = "linux")]
+pub use private::map_large_buffers;
 pub use server::{ChunkSource, Refusal, StoreService, server};
 #[cfg(target_os = "linux")]
 pub use shared::{Door, Heard, Line, Message, share_large_buffers};

@@ -104,6 +104,8 @@ impl Worker {
         let budget_bytes = options.bounded_budget_bytes();
         let spare_bytes = usize::try_from(transit_bytes(budget_bytes)).unwrap_or(usize::MAX);
         graticule_kernel::limit_spare_bytes(spare_bytes);
+        #[cfg(target_os = "linux")]
+        graticule_transfer::map_large_buffers();
         let mut config = Config::new(&options.name, address, options.slots, budget_bytes);
         config.heartbeat_us = options.heartbeat_us;
         config.resources.clone_from(&options.resources);

@@ -12,7 +12,7 @@ use graticule_data::sources::{Fetched, Sources};
 use graticule_engine::{
     ChunkHolders, Failure, FailureKind, LayerName, MoveKind, MoveName, Peer, worker::LayerEntry,
 };
-use graticule_kernel::{Chunk, Window, WindowBuilder};
+use graticule_kernel::{Chunk, Window, WindowBuilder, inputs_that_leave};
 use graticule_ops::Program;
 use graticule_plan::{BlockMap, ChunkId, WorkerId};
 use graticule_transfer::{ChunkSource, Fetch};
@@ -136,13 +136,16 @@ impl Fetcher {
         let block_index = layer.spec.layer.grid.unravel(block);
         let mut windows = Vec::with_capacity(layer.maps.len());
         let mut fetched_bytes = 0;
-        for (map, source) in layer.maps.iter().zip(&layer.spec.sources) {
+        let leave = inputs_that_leave(&program, layer.maps.len());
+        for ((map, source), leaves) in layer.maps.iter().zip(&layer.spec.sources).zip(leave) {
             let id = |block| ChunkId {
                 job: source.job,
                 layer: source.layer,
                 block,
             };
-            let (window, bytes) = self.window(map, block, id, source.item_bytes, &needs).await?;
+            let (window, bytes) = self
+                .window((map, block, leaves), id, source.item_bytes, &needs)
+                .await?;
             windows.push(window);
             fetched_bytes += bytes;
         }
@@ -182,11 +185,11 @@ impl Fetcher {
         Ok(Prepared { work, fetched_bytes })
     }
 
-    /// Puts one input's window together. Returns it with the bytes that came from peers.
+    /// Puts one input's window together, in memory that may leave the task or not. Returns it with the bytes that came from
+    /// peers.
     async fn window(
         &self,
-        map: &BlockMap,
-        block: u64,
+        (map, block, leaves): (&BlockMap, u64, bool),
         id: impl Fn(u64) -> ChunkId,
         item_bytes: u64,
         needs: &Needs,
@@ -197,6 +200,9 @@ impl Fetcher {
             ));
         };
         let mut builder = WindowBuilder::new(axes).map_err(permanent)?;
+        if !leaves {
+            builder = builder.as_scratch();
+        }
         let parts: Vec<Part> = map
             .sources(block)
             .into_iter()

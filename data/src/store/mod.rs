@@ -4,6 +4,8 @@ mod address;
 mod cloud;
 mod config;
 mod error;
+#[cfg(unix)]
+mod local;
 mod object;
 #[cfg(feature = "http")]
 mod retry;

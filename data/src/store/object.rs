@@ -6,6 +6,8 @@ use std::{
 
 use bytes::Bytes;
 use futures::future::try_join_all;
+#[cfg(unix)]
+use object_store::GetResultPayload;
 use object_store::{ObjectStore, ObjectStoreExt, local::LocalFileSystem, path::Path};
 use tokio::sync::Semaphore;
 use url::Url;
@@ -15,6 +17,8 @@ use crate::{
     tiff::{RangeSource, ReadFuture},
 };
 
+#[cfg(unix)]
+use super::local;
 use super::{Address, LOCAL_HINT, StoreConfig, StoreError};
 
 /// The clients of all stores that a process reads from. Cloning is cheap; clones share connections and limits.
@@ -156,6 +160,12 @@ impl Object {
                 limit,
             });
         }
+        #[cfg(unix)]
+        if let (GetResultPayload::File(file, _), true) = (&result.payload, local::is_long(&result.range)) {
+            let file = file.try_clone().map_err(|e| self.broken(&e))?;
+            let whole = local::read(file, vec![result.range.clone()]).await;
+            return whole.map(|mut read| read.remove(0)).map_err(|e| self.broken(&e));
+        }
         result.bytes().await.map_err(|e| self.error(e, None))
     }
 
@@ -181,6 +191,10 @@ impl Object {
         if range.is_empty() {
             return Ok(Bytes::new());
         }
+        #[cfg(unix)]
+        if self.address.is_local() && local::is_long(&range) {
+            return self.long(&[range]).await.map(|mut read| read.remove(0));
+        }
         let _permit = self.permit().await;
         self.store
             .get_range(&self.path, range.clone())
@@ -199,6 +213,10 @@ impl Object {
         }
         if self.address.is_local() {
             // One open file for all of them; nothing is gained from reading over gaps.
+            #[cfg(unix)]
+            if ranges.iter().all(local::is_long) {
+                return self.long(ranges).await;
+            }
             let _permit = self.permit().await;
             return self
                 .store
@@ -219,6 +237,32 @@ impl Object {
             bytes.slice(at(range.start)..at(range.end))
         };
         Ok(ranges.iter().map(part).collect())
+    }
+
+    /// Long ranges of a local file.
+    #[cfg(unix)]
+    async fn long(&self, ranges: &[Range<u64>]) -> Result<Vec<Bytes>, StoreError> {
+        let _permit = self.permit().await;
+        let opened = self.store.get(&self.path).await;
+        let opened = opened.map_err(|e| self.error(e, None))?;
+        if let Some(past) = ranges.iter().find(|range| range.start >= opened.meta.size) {
+            let address = self.address.to_string();
+            let range = past.clone();
+            return Err(StoreError::PastEnd { address, range });
+        }
+        let GetResultPayload::File(file, _) = opened.payload else {
+            return Err(self.broken(&"it is no file"));
+        };
+        let read = local::read(file, ranges.to_vec()).await;
+        read.map_err(|e| self.broken(&e))
+    }
+
+    #[cfg(unix)]
+    fn broken(&self, why: &dyn std::fmt::Display) -> StoreError {
+        StoreError::Failed {
+            address: self.address.to_string(),
+            why: why.to_string(),
+        }
     }
 
     /// The last `len` bytes of the file, fewer if it is shorter.

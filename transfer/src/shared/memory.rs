@@ -11,24 +11,21 @@ use std::{
 };
 
 use bytes::Bytes;
-use graticule_kernel::{LargeMemory, set_large_memory};
-use memmap2::{Mmap, MmapMut, MmapOptions};
+use graticule_kernel::{LargeMemory, set_large_memory, set_result_memory};
+use memmap2::{Mmap, MmapMut};
 
 use super::sys;
+use crate::private;
 
 /// Buffers below this have no file descriptor: they would be too many.
 const SEGMENT_BYTES_MIN: usize = 1 << 20;
 /// The most buffers that have a file descriptor; those beyond are private.
 const SEGMENT_COUNT_MAX: usize = 4096;
-/// The most buffers that are mappings without a descriptor, half of what Linux allows a process; those beyond lie on the heap.
-const PRIVATE_COUNT_MAX: usize = 1 << 15;
 
 /// Buffers with a descriptor, by where they begin.
 static SEGMENTS: Mutex<BTreeMap<usize, Arc<Shareable>>> = Mutex::new(BTreeMap::new());
 /// How many there may be.
 static COUNT_MAX: AtomicUsize = AtomicUsize::new(0);
-/// Mappings without a descriptor.
-static PRIVATE_COUNT: AtomicUsize = AtomicUsize::new(0);
 
 /// What others need of a buffer.
 #[derive(Debug)]
@@ -77,19 +74,17 @@ impl Returns {
     }
 }
 
-/// A buffer that is this process's alone: a mapping of its own all the same, which goes back to the system as a whole.
-struct Private(MmapMut);
-
-/// From now on this process's large buffers are mappings, and those of a MiB and more can be mapped by others, as far as
-/// its descriptors go.
+/// From now on this process's large buffers are mappings, and results of a MiB and more can be mapped by others, as far as
+/// its descriptors go. What ends with its task is memory of this process's own, which costs a tenth of that.
 pub fn share_large_buffers() {
     let open_files = rustix::process::getrlimit(rustix::process::Resource::Nofile).current;
     let half = open_files.map_or(usize::MAX, |max| usize::try_from(max / 2).unwrap_or(usize::MAX));
     COUNT_MAX.store(half.min(SEGMENT_COUNT_MAX), Ordering::Relaxed);
-    set_large_memory(|len| {
+    set_result_memory(|len| {
         let segment = segment(len).map(|segment| Box::new(segment) as Box<dyn LargeMemory>);
-        segment.or_else(|| Some(Box::new(private(len)?)))
+        segment.or_else(|| private::mapping(len))
     });
+    set_large_memory(private::mapping);
 }
 
 fn lock() -> std::sync::MutexGuard<'static, BTreeMap<usize, Arc<Shareable>>> {
@@ -111,15 +106,6 @@ fn segment(len: usize) -> Option<Segment> {
     });
     lock().insert(map.as_ptr().addr(), shareable.clone());
     Some(Segment { map, shareable })
-}
-
-fn private(len: usize) -> Option<Private> {
-    if PRIVATE_COUNT.load(Ordering::Relaxed) >= PRIVATE_COUNT_MAX {
-        return None;
-    }
-    let map = MmapOptions::new().len(len).populate().map_anon().ok()?;
-    PRIVATE_COUNT.fetch_add(1, Ordering::Relaxed);
-    Some(Private(map))
 }
 
 /// The descriptor behind bytes and where in it they begin, if they have one. From then on the memory is not used again
@@ -198,26 +184,6 @@ impl Drop for Adopted {
             let mut returned = returns.returned.lock().unwrap_or_else(PoisonError::into_inner);
             returned.push((*number, is_handed_on));
         }
-    }
-}
-
-impl LargeMemory for Private {
-    fn bytes(&self) -> &[u8] {
-        &self.0
-    }
-
-    fn bytes_mut(&mut self) -> &mut [u8] {
-        &mut self.0
-    }
-
-    fn is_reusable(&self) -> bool {
-        true
-    }
-}
-
-impl Drop for Private {
-    fn drop(&mut self) {
-        PRIVATE_COUNT.fetch_sub(1, Ordering::Relaxed);
     }
 }
 

@@ -87,10 +87,22 @@ fn read_all(pipe: Option<impl Read + Send + 'static>) -> thread::JoinHandle<Stri
 
 /// Memory of a process and its descendants; what several share counts once.
 fn bytes_of_tree(pid: u32) -> u64 {
-    let path = format!("/proc/{pid}/task/{pid}/children");
-    let children = fs::read_to_string(path).unwrap_or_default();
-    let of_children = children.split_whitespace().filter_map(|child| child.parse().ok());
-    own_bytes(pid).unwrap_or(0) + of_children.map(bytes_of_tree).sum::<u64>()
+    own_bytes(pid).unwrap_or(0) + children(pid).into_iter().map(bytes_of_tree).sum::<u64>()
+}
+
+/// The processes that a process started, in whichever of its threads: the system lists them by thread.
+fn children(pid: u32) -> Vec<u32> {
+    let threads = fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten();
+    let mut of_all = Vec::new();
+    for thread in threads.flatten() {
+        let listed = fs::read_to_string(thread.path().join("children")).unwrap_or_default();
+        of_all.extend(
+            listed
+                .split_whitespace()
+                .filter_map(|child| child.parse::<u32>().ok()),
+        );
+    }
+    of_all
 }
 
 /// A process's proportional set size: what it shares with others is divided among them.
@@ -116,6 +128,21 @@ mod tests {
             ("said\n", "complained\n")
         );
         assert!(done.peak_bytes > 100_000, "{} bytes", done.peak_bytes);
+    }
+
+    #[test]
+    fn what_another_thread_started_is_a_child() {
+        let found = thread::spawn(|| {
+            let mut sleeping = Command::new("sleep")
+                .arg("60")
+                .spawn()
+                .expect("there is such a program");
+            let is_found = children(std::process::id()).contains(&sleeping.id());
+            sleeping.kill().expect("it runs");
+            sleeping.wait().expect("it was ended");
+            is_found
+        });
+        assert!(found.join().expect("it does not panic"));
     }
 
     #[test]
