@@ -16,6 +16,8 @@ pub(super) struct Fast {
     has_checksum: bool,
     /// Whether the elements' bytes must be reversed.
     is_swapped: bool,
+    /// Whether it is nothing but zstd, at whatever level the writer takes.
+    pub(super) is_zstd_of_any_level: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -42,10 +44,13 @@ pub(super) fn fast_path(document: &Value, is_v2: bool, dtype: DType) -> Option<F
             Some(codec) => compression(codec.get("id")?.as_str()?)?,
         };
         let is_big = document.get("dtype")?.as_str()?.starts_with('>');
+        let is_swapped = is_swapped(is_big);
+        let is_any = document.get("compressor").is_some_and(is_zstd_of_any_level);
         return Some(Fast {
             compression,
             has_checksum: false,
-            is_swapped: is_swapped(is_big),
+            is_swapped,
+            is_zstd_of_any_level: is_any && !is_swapped,
         });
     }
     let codecs = document.get("codecs")?.as_array()?;
@@ -65,11 +70,24 @@ pub(super) fn fast_path(document: &Value, is_v2: bool, dtype: DType) -> Option<F
         [only] => compression(only)?,
         _ => return None,
     };
+    let is_swapped = is_swapped(endian == Some("big"));
+    let is_any = codecs[1..]
+        .iter()
+        .all(|codec| codec.get("configuration").is_some_and(is_zstd_of_any_level));
     Some(Fast {
         compression,
         has_checksum,
-        is_swapped: is_swapped(endian == Some("big")),
+        is_swapped,
+        is_zstd_of_any_level: compression == Compression::Zstd && is_any && !has_checksum && !is_swapped,
     })
+}
+
+/// Whether a configuration of zstd says level 0, which is the writer's choice, and asks for no checksum.
+fn is_zstd_of_any_level(configuration: &Value) -> bool {
+    let is_zstd = configuration.get("id").is_none_or(|id| id == "zstd");
+    let level = configuration.get("level").and_then(Value::as_i64);
+    let has_checksum = configuration.get("checksum").and_then(Value::as_bool) == Some(true);
+    is_zstd && level == Some(0) && !has_checksum
 }
 
 fn compression(name: &str) -> Option<Compression> {

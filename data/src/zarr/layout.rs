@@ -8,7 +8,10 @@ use zarrs::array::{
     Array, ArrayBytes, ArrayMetadata, ArrayToBytesCodecTraits, CodecChain, CodecOptions, DataType, FillValue,
 };
 
-use super::codec::{Fast, fast_path};
+use super::{
+    codec::{Fast, fast_path},
+    effort,
+};
 
 /// The most chunks' bytes that one chunk may decode to: above it the metadata must be damaged.
 const CHUNK_BYTES_MAX: u64 = 4 << 30;
@@ -180,6 +183,9 @@ impl Layout {
     /// # Errors
     /// What the codecs say.
     pub(crate) fn encode<'a>(&self, bytes: &'a [u8], stores_empty: bool) -> Result<Cow<'a, [u8]>, String> {
+        if self.shards.is_none() && self.fast.is_some_and(|fast| fast.is_zstd_of_any_level) {
+            return effort::compress(bytes).map(Cow::Owned);
+        }
         let options = CodecOptions::default()
             .with_concurrent_target(1)
             .with_store_empty_chunks(stores_empty);

@@ -2,6 +2,7 @@
 
 mod codec;
 mod create;
+mod effort;
 mod layout;
 mod open;
 mod target;
