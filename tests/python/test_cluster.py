@@ -99,6 +99,16 @@ def test_arrays_travel(far):
     np.testing.assert_array_equal(pair["row"], x[0])
 
 
+def test_more_arrays_than_a_worker_has_room_for_at_a_time_are_scattered_without_waiting(far):
+    arrays = [np.full(1 << 17, float(number)) for number in range(32)]
+    began = time.monotonic()
+    futures = far.scatter(arrays, hash=False)
+    for array, got in zip(arrays, far.gather(futures)):
+        np.testing.assert_array_equal(got, array)
+    # It had been ten seconds for each eight of them.
+    assert time.monotonic() - began < 8
+
+
 def test_an_exception_of_another_process(far):
     class Odd(Exception):
         pass

@@ -20,7 +20,7 @@ use tonic::{
 
 use crate::{
     Credits, FetchError, RECEIVE_BYTES_MAX,
-    wire::{FrameBody, FrameReader, OneMessage, enveloped},
+    wire::{FrameBody, FrameReader, HeldBack, OneMessage, enveloped},
 };
 
 /// How long a connection to a peer may take to open.
@@ -153,32 +153,38 @@ impl StorePool {
         (chunk, attempt): (ChunkId, u32),
         value: &Chunk,
     ) -> Result<(), FetchError> {
-        let credits = self.credits.take(value.nbytes()).await;
-        let body = FrameBody::new(value.frames(), credits).into_request();
-        let patience = FRAME_TIMEOUT + Duration::from_millis(value.nbytes() / PUT_BYTES_PER_MS_MIN);
-        self.send(address, (chunk, attempt), body, patience)
-            .await
-            .map_err(|status| self.fetch_error(address, chunk, &status))
+        let sent = self.send(address, (chunk, attempt), value).await;
+        sent.map_err(|status| self.fetch_error(address, chunk, &status))
     }
 
     async fn send(
         &self,
         address: &Arc<str>,
         (chunk, attempt): (ChunkId, u32),
-        body: FrameBody,
-        patience: Duration,
+        value: &Chunk,
     ) -> Result<(), Status> {
         let mut channel = self.channel(address)?;
+        let (open, body) = HeldBack::new();
         let mut request = request_to(PUT_PATH, Body::new(body));
         let name = http::HeaderValue::try_from(encode_put(chunk, attempt)).expect("digits and points");
         request.headers_mut().insert(PUT_CHUNK, name);
-        let call = async {
+        let asked = async {
             let ready =
                 std::future::poll_fn(|context| GrpcService::<Body>::poll_ready(&mut channel, context));
             ready.await.map_err(unreachable_peer)?;
             let answer = GrpcService::call(&mut channel, request).await;
-            let (head, mut body) = answer.map_err(unreachable_peer)?.into_parts();
-            let mut status = Status::from_header_map(&head.headers);
+            answer.map_err(unreachable_peer)
+        };
+        let (head, mut body) = in_time(asked).await??.into_parts();
+        let mut status = Status::from_header_map(&head.headers);
+        if status.is_none() {
+            // The worker waits for it, and has room.
+            let credits = self.credits.take(value.nbytes()).await;
+            // Who does not listen any more says so in the answer.
+            let _ = open.send(FrameBody::new(value.frames(), credits));
+        }
+        let patience = FRAME_TIMEOUT + Duration::from_millis(value.nbytes() / PUT_BYTES_PER_MS_MIN);
+        let answered = async {
             while let Some(frame) =
                 std::future::poll_fn(|context| Pin::new(&mut body).poll_frame(context)).await
             {
@@ -192,7 +198,7 @@ impl StorePool {
             }
         };
         let late = |_| Status::deadline_exceeded(format!("no answer within {} s", patience.as_secs()));
-        tokio::time::timeout(patience, call).await.map_err(late)?
+        tokio::time::timeout(patience, answered).await.map_err(late)?
     }
 
     fn fetch_error(&self, address: &Arc<str>, chunk: ChunkId, status: &Status) -> FetchError {

@@ -22,7 +22,7 @@ use tonic::{
 use crate::{
     COPY_BYTES_MAX, Credits, SEND_BYTES_MAX,
     pool::receive,
-    wire::{FrameBody, request_message},
+    wire::{AnswerWhenDone, FrameBody, request_message},
 };
 
 /// Bytes of a request. The longest names a region of as many axes as there may be.
@@ -125,20 +125,26 @@ impl<S: ChunkSource> StoreService<S> {
 }
 
 impl<S: ChunkSource> StoreService<S> {
-    /// Takes in a value that somebody waits for: whoever does has room for it.
-    async fn put(&self, request: http::Request<Body>) -> Result<FrameBody, Status> {
+    /// Takes in a value that somebody waits for: whoever does has room for it. That it is taken is said before it is read,
+    /// by the head of the answer: a client sends it no sooner, so that values for which nobody has room yet hold nothing up.
+    async fn put(&self, request: http::Request<Body>) -> Result<AnswerWhenDone, Status> {
         let named = request.headers().get(PUT_CHUNK);
         let named = named.and_then(|name| decode_put(name.to_str().ok()?));
         let (chunk, attempt) = named.ok_or_else(|| Status::invalid_argument("no chunk and attempt named"))?;
-        let unawaited = || Status::not_found(format!("attempt {attempt} does not wait for {chunk} here"));
+        let unawaited =
+            move || Status::not_found(format!("attempt {attempt} does not wait for {chunk} here"));
         if !self.source.awaits(chunk, attempt).await {
             return Err(unawaited());
         }
-        let value = receive(request.into_body(), false).await?;
-        if !self.source.give(chunk, attempt, value) {
-            return Err(unawaited());
-        }
-        Ok(FrameBody::empty_answer())
+        let source = self.source.clone();
+        Ok(AnswerWhenDone::new(async move {
+            let value = receive(request.into_body(), false).await?;
+            if source.give(chunk, attempt, value) {
+                Ok(())
+            } else {
+                Err(unawaited())
+            }
+        }))
     }
 }
 
@@ -179,13 +185,13 @@ impl<S: ChunkSource> Service<http::Request<Body>> for StoreService<S> {
         let service = self.clone();
         Box::pin(async move {
             let answer = match request.uri().path() {
-                FETCH_PATH => service.fetch(request).await,
-                PUT_PATH => service.put(request).await,
+                FETCH_PATH => service.fetch(request).await.map(Body::new),
+                PUT_PATH => service.put(request).await.map(Body::new),
                 _ => Err(Status::new(Code::Unimplemented, "no such method")),
             };
             Ok(match answer {
-                Ok(frames) => {
-                    let mut response = http::Response::new(Body::new(frames));
+                Ok(body) => {
+                    let mut response = http::Response::new(body);
                     let kind = http::HeaderValue::from_static("application/grpc");
                     response.headers_mut().insert(http::header::CONTENT_TYPE, kind);
                     response

@@ -5,11 +5,12 @@ use std::{
     collections::VecDeque,
     pin::Pin,
     sync::Arc,
-    task::{Context, Poll},
+    task::{Context, Poll, ready},
 };
 
 use bytes::{BufMut, Bytes, BytesMut};
 use http_body::{Body, Frame};
+use tokio::sync::oneshot;
 use tonic::{
     Code, Status,
     codegen::http::{HeaderMap, HeaderValue},
@@ -72,6 +73,15 @@ impl FrameBody {
             is_ended: self.pieces.is_empty(),
             has_status: false,
             ..self
+        }
+    }
+
+    /// Nothing more.
+    fn ended() -> Self {
+        Self {
+            pieces: VecDeque::new(),
+            is_ended: true,
+            has_status: false,
         }
     }
 
@@ -225,6 +235,82 @@ pub(crate) fn enveloped(message: &[u8]) -> Bytes {
     all.put_u32(message.len() as u32);
     all.put_slice(message);
     all.freeze()
+}
+
+/// A request of frames that are sent when the store says that it takes them. Until then nothing of it lies in what the
+/// connection may have under way, which those need that are taken.
+pub(crate) struct HeldBack {
+    opened: oneshot::Receiver<FrameBody>,
+    frames: Option<FrameBody>,
+}
+
+impl HeldBack {
+    /// A request without frames, and who gives them. It ends without any when that is dropped.
+    pub(crate) fn new() -> (oneshot::Sender<FrameBody>, Self) {
+        let (open, opened) = oneshot::channel();
+        let frames = None;
+        (open, Self { opened, frames })
+    }
+}
+
+impl Body for HeldBack {
+    type Data = Bytes;
+    type Error = Status;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
+        if self.frames.is_none() {
+            match ready!(Pin::new(&mut self.opened).poll(context)) {
+                Ok(frames) => self.frames = Some(frames.into_request()),
+                Err(_) => return Poll::Ready(None),
+            }
+        }
+        let frames = self.frames.as_mut().expect("they have just come");
+        Pin::new(frames).poll_frame(context)
+    }
+}
+
+/// What an answer waits for.
+type Done = Pin<Box<dyn Future<Output = Result<(), Status>> + Send>>;
+
+/// An answer of one empty message whose head goes out at once, and the rest when something is done: what it says is the
+/// status.
+pub(crate) struct AnswerWhenDone {
+    done: Option<Done>,
+    answer: FrameBody,
+}
+
+impl AnswerWhenDone {
+    pub(crate) fn new(done: impl Future<Output = Result<(), Status>> + Send + 'static) -> Self {
+        Self {
+            done: Some(Box::pin(done)),
+            answer: FrameBody::empty_answer(),
+        }
+    }
+}
+
+impl Body for AnswerWhenDone {
+    type Data = Bytes;
+    type Error = Status;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
+        if let Some(done) = &mut self.done {
+            let done = ready!(done.as_mut().poll(context));
+            self.done = None;
+            if let Err(status) = done {
+                self.answer = FrameBody::ended();
+                let mut trailers = HeaderMap::new();
+                status.add_header(&mut trailers)?;
+                return Poll::Ready(Some(Ok(Frame::trailers(trailers))));
+            }
+        }
+        Pin::new(&mut self.answer).poll_frame(context)
+    }
 }
 
 /// A request's body: one piece.

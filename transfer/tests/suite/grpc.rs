@@ -2,12 +2,13 @@
 #![allow(clippy::unwrap_used)]
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     ops::Range,
     sync::{
         Arc, Mutex,
         atomic::{AtomicUsize, Ordering},
     },
+    time::Duration,
 };
 
 use graticule_kernel::{ALIGN_BYTES, Chunk, Tensor};
@@ -27,6 +28,8 @@ struct Gated {
     copied_bytes: u64,
     /// Blocks and attempts whose values are waited for, and those that came.
     awaited: Mutex<BTreeMap<(u64, u32), Option<Chunk>>>,
+    /// Those that will be waited for later: who asks is answered then.
+    late: Mutex<BTreeSet<(u64, u32)>>,
 }
 
 #[async_trait::async_trait]
@@ -51,6 +54,9 @@ impl ChunkSource for Gated {
     }
 
     async fn awaits(&self, chunk: ChunkId, attempt: u32) -> bool {
+        while self.late.lock().unwrap().contains(&(chunk.block, attempt)) {
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
         self.awaited.lock().unwrap().contains_key(&(chunk.block, attempt))
     }
 
@@ -97,6 +103,7 @@ fn copied(count: u64, permits: usize, copied_bytes: u64) -> Arc<Gated> {
         reading: AtomicUsize::new(0),
         reading_max: AtomicUsize::new(0),
         awaited: Mutex::default(),
+        late: Mutex::default(),
     })
 }
 
@@ -287,4 +294,53 @@ async fn a_value_is_put_where_it_is_awaited_once_and_nowhere_else() {
     assert_eq!(source.awaited.lock().unwrap()[&(2, 0)], Some(chunk(2)));
     let unnamed = client.put(tokio_stream::iter(frames)).await.unwrap_err();
     assert_eq!(unnamed.code(), tonic::Code::InvalidArgument);
+}
+
+/// Values come to a worker in whatever order, and it has room for one at a time: those that wait must not take what the
+/// connection may have under way, nor the client's credits.
+#[tokio::test]
+async fn values_that_nobody_has_room_for_yet_hold_none_up_that_is_awaited() {
+    const LEN: usize = 3 << 20;
+    const LATE: u64 = 6;
+    let source = gated(0, 0);
+    let address = serve(StoreService::new(source.clone())).await;
+    let value = Chunk::from(Tensor::from_vec(&[LEN], vec![1u8; LEN]).unwrap());
+    let pool = StorePool::with_credits(Credits::new(4 << 20));
+    // Nobody waits for these so far.
+    source
+        .late
+        .lock()
+        .unwrap()
+        .extend((1..=LATE).map(|block| (block, 0)));
+    let late: Vec<_> = (1..=LATE)
+        .map(|block| {
+            let (pool, address, value) = (pool.clone(), address.clone(), value.clone());
+            tokio::spawn(async move { pool.put(&address, (id(block), 0), &value).await })
+        })
+        .collect();
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    source.awaited.lock().unwrap().insert((0, 0), None);
+    let put = pool.put(&address, (id(0), 0), &value);
+    tokio::time::timeout(Duration::from_secs(20), put)
+        .await
+        .expect("others hold it up")
+        .unwrap();
+    // Their turn comes.
+    source
+        .awaited
+        .lock()
+        .unwrap()
+        .extend((1..=LATE).map(|block| ((block, 0), None)));
+    source.late.lock().unwrap().clear();
+    for one in late {
+        one.await.unwrap().unwrap();
+    }
+    assert!(
+        source
+            .awaited
+            .lock()
+            .unwrap()
+            .values()
+            .all(|got| got.as_ref() == Some(&value))
+    );
 }
