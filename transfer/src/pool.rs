@@ -31,7 +31,7 @@ const FRAME_TIMEOUT: Duration = Duration::from_secs(60);
 const PUT_BYTES_PER_MS_MIN: u64 = 1 << 10;
 /// The largest frame of HTTP/2 that a peer may send: each is a system call or two for it, and stays in this CPU's cache
 /// until it is copied.
-const HTTP_FRAME_BYTES_MAX: u32 = 256 << 10;
+pub(crate) const HTTP_FRAME_BYTES_MAX: u32 = 256 << 10;
 /// What a store may send of one chunk before it is read.
 const STREAM_WINDOW_BYTES: u32 = 8 << 20;
 /// What a store may send of all chunks before they are read.
@@ -78,6 +78,8 @@ impl StorePool {
     /// As [`new`](Self::new), with another bound on what is under way.
     pub fn with_credits(credits: Credits) -> Self {
         keep_freed_frames();
+        #[cfg(target_os = "linux")]
+        crate::map_large_buffers();
         Self {
             channels: Arc::default(),
             credits,

@@ -21,14 +21,15 @@ use tonic::{
 
 use crate::{
     COPY_BYTES_MAX, Credits, SEND_BYTES_MAX,
-    pool::receive,
+    pool::{HTTP_FRAME_BYTES_MAX, receive},
     wire::{AnswerWhenDone, FrameBody, request_message},
 };
 
 /// Bytes of a request. The longest names a region of as many axes as there may be.
 const REQUEST_BYTES_MAX: usize = 4 << 10;
-/// What a peer may send before it is heard: requests are small.
-const WINDOW_BYTES: u32 = 1 << 20;
+/// What a client may send of one value, and of all, before it is read. It sends none that the worker has no room for.
+const STREAM_WINDOW_BYTES: u32 = 4 << 20;
+const CONNECTION_WINDOW_BYTES: u32 = 16 << 20;
 
 /// Why a store does not give a chunk.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -151,8 +152,9 @@ impl<S: ChunkSource> StoreService<S> {
 /// A server that is set up for large answers.
 pub fn server() -> Server {
     Server::builder()
-        .initial_stream_window_size(WINDOW_BYTES)
-        .initial_connection_window_size(WINDOW_BYTES)
+        .max_frame_size(HTTP_FRAME_BYTES_MAX)
+        .initial_stream_window_size(STREAM_WINDOW_BYTES)
+        .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
 }
 
 async fn collect(mut body: Body) -> Result<Bytes, Status> {
