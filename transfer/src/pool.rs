@@ -78,8 +78,6 @@ impl StorePool {
     /// As [`new`](Self::new), with another bound on what is under way.
     pub fn with_credits(credits: Credits) -> Self {
         keep_freed_frames();
-        #[cfg(target_os = "linux")]
-        crate::map_large_buffers();
         Self {
             channels: Arc::default(),
             credits,

@@ -163,8 +163,12 @@ impl Object {
         #[cfg(unix)]
         if let (GetResultPayload::File(file, _), true) = (&result.payload, local::is_long(&result.range)) {
             let file = file.try_clone().map_err(|e| self.broken(&e))?;
-            let whole = local::read(file, vec![result.range.clone()]).await;
-            return whole.map(|mut read| read.remove(0)).map_err(|e| self.broken(&e));
+            let read = local::read(file, vec![result.range.clone()]).await;
+            let whole = read.map_err(|e| self.broken(&e))?.remove(0);
+            return match whole.len() as u64 == result.meta.size {
+                true => Ok(whole),
+                false => Err(self.broken(&"it became shorter while it was read")),
+            };
         }
         result.bytes().await.map_err(|e| self.error(e, None))
     }

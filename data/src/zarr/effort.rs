@@ -1,6 +1,6 @@
 //! How much effort zstd makes where the metadata leaves it to the writer: level 0, which is what `zarr` writes unless told.
 //!
-//! Level 3, zstd's own choice, takes four times as long as level 2 for noisy numbers, and makes them hardly shorter. So a
+//! Level 3, zstd's own choice, takes several times as long as level 2 for noisy numbers, and makes them hardly shorter. So a
 //! sample of each chunk is compressed at rising levels, and the least that does as well will do. Who reads sees no
 //! difference: a frame does not say its level.
 
@@ -11,10 +11,12 @@ use zstd::bulk::Compressor;
 /// zstd's own choice, to which the others are compared.
 const USUAL_LEVEL: i32 = 3;
 const QUICKER_LEVELS: [i32; 2] = [1, 2];
-/// A sample is so many parts of so many bytes, spread over the chunk; of chunks that are not much longer none is taken.
+/// A sample is so many parts, spread over the chunk, and one byte of so many of it, but no longer than is needed to tell.
+/// Short chunks are compressed before it would be known how.
 const SAMPLE_PART_COUNT: usize = 4;
-const SAMPLE_PART_BYTES: usize = 64 << 10;
-const SAMPLED_BYTES_MIN: usize = 4 * SAMPLE_PART_COUNT * SAMPLE_PART_BYTES;
+const SAMPLED_PART: usize = 16;
+const SAMPLE_BYTES_MAX: usize = 256 << 10;
+const SAMPLED_BYTES_MIN: usize = 1 << 20;
 /// By how much a sample may be longer than at the usual level: one part in so many.
 const LONGER_PART: usize = 100;
 
@@ -61,14 +63,15 @@ fn sample(bytes: &[u8]) -> Option<Vec<u8>> {
     if bytes.len() < SAMPLED_BYTES_MIN {
         return None;
     }
-    let stride = (bytes.len() - SAMPLE_PART_BYTES) / (SAMPLE_PART_COUNT - 1);
-    let parts = (0..SAMPLE_PART_COUNT).map(|part| &bytes[part * stride..part * stride + SAMPLE_PART_BYTES]);
+    let len = (bytes.len() / SAMPLED_PART).min(SAMPLE_BYTES_MAX) / SAMPLE_PART_COUNT;
+    let stride = (bytes.len() - len) / (SAMPLE_PART_COUNT - 1);
+    let parts = (0..SAMPLE_PART_COUNT).map(|part| &bytes[part * stride..part * stride + len]);
     Some(parts.collect::<Vec<_>>().concat())
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{SAMPLED_BYTES_MIN, compress, enough, sample};
+    use super::{SAMPLE_BYTES_MAX, SAMPLED_BYTES_MIN, compress, enough, sample};
 
     /// Bytes that look like noise, the same each time.
     fn noise(len: usize) -> Vec<u8> {
@@ -110,8 +113,14 @@ mod tests {
     #[test]
     fn samples_are_of_the_whole_chunk_and_not_of_short_ones() {
         assert!(sample(&vec![0; SAMPLED_BYTES_MIN - 1]).is_none());
-        let bytes: Vec<u8> = (0..SAMPLED_BYTES_MIN + 5).map(|at| (at >> 16) as u8).collect();
-        let sample = sample(&bytes).unwrap();
-        assert_eq!((sample[0], sample[sample.len() - 1]), (0, *bytes.last().unwrap()));
+        for (len, sampled) in [
+            (SAMPLED_BYTES_MIN, 64 << 10),
+            (SAMPLED_BYTES_MIN * 8 + 5, SAMPLE_BYTES_MAX),
+        ] {
+            let bytes: Vec<u8> = (0..len).map(|at| (at * 251 / len) as u8).collect();
+            let sample = sample(&bytes).unwrap();
+            assert_eq!(sample.len(), sampled);
+            assert_eq!((sample[0], sample[sampled - 1]), (0, bytes[len - 1]));
+        }
     }
 }

@@ -1,5 +1,6 @@
 //! Array programs, beside Dask, dask-array and Frisky, and the least that this host needs for them.
 
+mod at_hand;
 mod child;
 mod floor;
 mod npy;
@@ -15,8 +16,6 @@ use std::{
 use anyhow::{Context, bail};
 use graticule_array::{Array, LowerOptions};
 use graticule_client::{Client, LocalOptions};
-use graticule_kernel::{SPARE_BYTES_MAX, TensorMut};
-use graticule_plan::DType;
 use serde_json::{Value, json};
 
 use self::programs::{PROGRAMS, Program};
@@ -27,9 +26,6 @@ use crate::terminal;
 const PEERS: &str = include_str!("../../../../benches/array_peers.py");
 /// What it takes from the tasks' peers: how Frisky is started.
 const TASK_PEERS: &str = include_str!("../../../../benches/task_peers.py");
-/// What is written once before each run, and let go, in parts that nobody keeps; see [`have_memory_at_hand`].
-const AT_HAND_BYTES: usize = 3 << 30;
-const AT_HAND_PART_BYTES: usize = SPARE_BYTES_MAX * 2;
 /// How the script ends where a peer is not installed, and where it does not have a program.
 const NOT_INSTALLED: i32 = 3;
 const NOT_THERE: i32 = 4;
@@ -244,7 +240,7 @@ impl<'a> Bench<'a> {
     /// # Errors
     /// If Graticule fails, or a peer's results are others.
     fn once(&self, name: &str, program: &Program) -> anyhow::Result<Once> {
-        have_memory_at_hand()?;
+        at_hand::have_memory()?;
         let threads = self.args.threads.to_string();
         let (ours, theirs) = (self.folder.join("ours"), self.folder.join("theirs"));
         let done = match name {
@@ -286,34 +282,6 @@ impl<'a> Bench<'a> {
 }
 
 /// The last line that a process printed, if it ended well.
-/// Has the system hold free memory: the host of a virtual machine takes back what was free for a few seconds, and gives it
-/// again at a millisecond a MiB, for which whoever ran first would pay.
-fn have_memory_at_hand() -> anyhow::Result<()> {
-    #[cfg(target_os = "linux")]
-    graticule_transfer::map_large_buffers();
-    let mut held = Vec::new();
-    // Where that would be half of what is free, runs may find it or not.
-    if available_bytes().is_none_or(|available| available < 2 * AT_HAND_BYTES as u64) {
-        return Ok(());
-    }
-    for _ in 0..AT_HAND_BYTES / AT_HAND_PART_BYTES {
-        let mut part = TensorMut::zeros(DType::UInt8, &[AT_HAND_PART_BYTES])?;
-        part.bytes_mut()
-            .iter_mut()
-            .step_by(4096)
-            .for_each(|byte| *byte = 1);
-        held.push(part);
-    }
-    Ok(())
-}
-
-fn available_bytes() -> Option<u64> {
-    let memory = fs::read_to_string("/proc/meminfo").ok()?;
-    let line = memory.lines().find(|line| line.starts_with("MemAvailable:"))?;
-    let kib: u64 = line.split_whitespace().nth(1)?.parse().ok()?;
-    Some(kib * 1024)
-}
-
 fn said(name: &str, program: &Program, done: &child::Done) -> anyhow::Result<Value> {
     if !done.status.success() {
         let why = last_lines(&done.complained);
