@@ -1,6 +1,6 @@
 //! Which values of a program others may see when its task is over.
 
-use graticule_ops::{Node, Program};
+use graticule_ops::{Node, Program, ZARR_WRITER};
 
 /// For each node whether its memory may become that of the result, or goes to a user's function, which may run in another
 /// process. All else ends with the task.
@@ -12,7 +12,7 @@ pub(crate) fn nodes_that_leave(program: &Program) -> Vec<bool> {
     }
     // Operands stand before who takes them.
     for (node, step) in nodes.iter().enumerate().rev() {
-        if matches!(step, Node::Apply(_)) || (leaves[node] && may_be_a_view(step)) {
+        if hands_out(step) || (leaves[node] && may_be_a_view(step)) {
             for operand in step.operands() {
                 // What stands elsewhere is refused when the program runs.
                 if let Some(leaves) = leaves.get_mut(operand.0 as usize) {
@@ -38,6 +38,11 @@ pub fn inputs_that_leave(program: &Program, count: usize) -> Vec<bool> {
     leave
 }
 
+/// Whether a node's operands go to a user's function. The writer of Zarr is ours: it runs where the task does and hands none on.
+fn hands_out(step: &Node) -> bool {
+    matches!(step, Node::Apply(apply) if *apply.function != *ZARR_WRITER)
+}
+
 /// Whether a node's value may lie in its operand's memory.
 fn may_be_a_view(step: &Node) -> bool {
     match step {
@@ -58,7 +63,9 @@ fn may_be_a_view(step: &Node) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use graticule_ops::{Node, NodeId, Program, ReduceKind, Reduction, Stage, UnaryOp};
+    use graticule_ops::{
+        Apply, ApplyOperand, Node, NodeId, Program, ReduceKind, Reduction, Stage, UnaryOp, ZARR_WRITER,
+    };
     use graticule_plan::DType;
 
     use super::{inputs_that_leave, nodes_that_leave};
@@ -94,5 +101,29 @@ mod tests {
         };
         let fused = Program::new(vec![input(0), Node::ExpandDims { x, axis: 0 }, sum]);
         assert_eq!(nodes_that_leave(&fused), [false, false, true]);
+    }
+
+    #[test]
+    fn operands_of_a_users_function_leave_and_those_of_the_writer_do_not() {
+        let applied = |function: &str| {
+            let operand = ApplyOperand {
+                x: NodeId(0),
+                axes: vec![],
+                pieces: vec![],
+                core_ndim: 0,
+            };
+            let apply = Apply {
+                function: function.into(),
+                payload: None,
+                operands: vec![operand],
+                axes: vec![],
+                dtypes: vec![DType::UInt64],
+                loops: None,
+                scratch_bytes: None,
+            };
+            Program::new(vec![input(0), Node::Apply(apply)])
+        };
+        assert_eq!(inputs_that_leave(&applied("mine"), 1), [true]);
+        assert_eq!(inputs_that_leave(&applied(ZARR_WRITER), 1), [false]);
     }
 }

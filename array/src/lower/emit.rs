@@ -10,7 +10,7 @@ use graticule_ops::{
     self as ops, AxisSelection, BlockAxis, NodeId, Program, Read, Reduction, Scalar, Stage, encode_codes,
     encode_table,
 };
-use graticule_plan::{AxisWindow, DType, Digest, Input, InputMap, LayerId, PlanBuilder, Source};
+use graticule_plan::{AxisWindow, BlockMap, DType, Digest, Input, InputMap, LayerId, PlanBuilder, Source};
 
 use super::{
     edges::{Placement, element_windows, operand_placement, windows},
@@ -224,6 +224,26 @@ impl<'a> Emitter<'a> {
         has_block || element_windows(self.graph, ix, 0, placement, self.root).is_none()
     }
 
+    /// Where an operand begins in the array that its elements are counted in.
+    ///
+    /// Of a cut that is but a window on another array elements are counted there, not from its own first one.
+    fn window_start(&self, x: NodeIx, emitted: NodeId, axis: usize) -> u64 {
+        let ops::Node::Input { input, .. } = self.nodes[emitted.0 as usize] else {
+            return 0;
+        };
+        if !self.done.contains_key(&x) {
+            return 0;
+        }
+        let source = self.graph.grid(self.graph.operand(x, 0));
+        let map = BlockMap::new(&self.inputs[input].0.map, self.graph.grid(self.root), source);
+        // Only along axes of one block are elements asked for: all blocks of the layer have the same window there.
+        let window = map.expect("windows fit their grids").window(0);
+        let pieces = window.and_then(|axes| axes.into_iter().nth(axis));
+        pieces
+            .and_then(|pieces| Some(pieces.first()?.element))
+            .unwrap_or(0)
+    }
+
     /// The window on another layer or a held result; equal ones are one input.
     fn input(&mut self, x: NodeIx, map: Vec<AxisWindow>) -> NodeId {
         let source = match self.graph.op(x) {
@@ -340,12 +360,16 @@ impl<'a> Emitter<'a> {
                 }
                 ops::Node::Stride { x: xs[0], steps }
             }
-            Op::Take { axis, positions } => ops::Node::Take {
-                x: xs[0],
-                axis: *axis,
-                positions: self.table(encode_table(&positions.to_vec())),
-                extent: self.axes(ix, placement).remove(*axis),
-            },
+            Op::Take { axis, positions } => {
+                let start = self.window_start(node.operands[0], xs[0], *axis);
+                let positions: Vec<u64> = positions.iter().map(|position| start + position).collect();
+                ops::Node::Take {
+                    x: xs[0],
+                    axis: *axis,
+                    positions: self.table(encode_table(&positions)),
+                    extent: self.axes(ix, placement).remove(*axis),
+                }
+            }
             Op::Transpose(order) => ops::Node::Transpose {
                 x: xs[0],
                 order: order.clone(),

@@ -3,9 +3,10 @@
 use std::collections::BTreeSet;
 
 use graticule_array::{
-    LowerOptions, Wanted, lower,
+    Array, Boundary, Chunks, LowerOptions, Wanted, lower,
     rewrite::{REWRITES, Rewrites},
 };
+use graticule_ops::UnaryOp;
 use graticule_plan::DType;
 use proptest::prelude::*;
 
@@ -177,4 +178,29 @@ fn slices_of_windows_along_two_axes_are_numpys() {
     let python = "np.lib.stride_tricks.sliding_window_view(x, (2, 5), axis=(0, 1))[:, :, 1:3]";
     let inputs = [("x".to_owned(), input)];
     check(&part.expect("it fits"), python, &inputs, &Near::Same).expect("NumPy's windows");
+}
+
+/// Where a task takes what is left of an overlap, elements have the places in the overlap, a list those in what is left.
+#[test]
+fn lists_of_trimmed_overlaps_are_numpys() {
+    let mut random = Random::new(2);
+    let input = tensor(&mut random, DType::Int32, &[6, 4], Values::Tame);
+    let cut = Array::from_bytes(
+        input.dtype(),
+        &[6, 4],
+        &[Chunks::Size(2), Chunks::Size(4)],
+        input.bytes().to_vec(),
+    );
+    let (depth, boundary) = ([(1, 1), (2, 1)], [Boundary::Reflect, Boundary::Reflect]);
+    let trimmed = cut
+        .and_then(|cut| cut.overlap(&depth, &boundary))
+        .and_then(|overlap| overlap.unary(UnaryOp::Negative)?.trim_overlap(&depth, &boundary));
+    let trimmed = trimmed.expect("it fits");
+    // Of more runs than become slices.
+    for positions in [[1; 40].as_slice(), [3, 0, 2].repeat(16).as_slice()] {
+        let list = trimmed.take(positions, 1).expect("it fits");
+        let python = format!("np.take(-x, {positions:?}, axis=1)");
+        let inputs = [("x".to_owned(), input.clone())];
+        check(&list, &python, &inputs, &Near::Same).expect("NumPy's elements");
+    }
 }
