@@ -118,6 +118,13 @@ pub(crate) fn fan_in(partial_bytes: u64) -> u64 {
     }
 }
 
+/// An order of axes, if the one at `place` is no more.
+fn without(order: &[usize], place: usize) -> Vec<usize> {
+    let gone = order[place];
+    let left = order.iter().filter(|&&axis| axis != gone);
+    left.map(|&axis| axis - usize::from(axis > gone)).collect()
+}
+
 impl Array {
     /// Reduces over axes.
     ///
@@ -137,6 +144,19 @@ impl Array {
             Some(axes) => axis_indices(axes, self.ndim())?,
             None => (0..self.ndim()).collect(),
         };
+        if let Some((windows, axis, order)) = self.moved_windows(&axes)
+            && !matches!(kind, ReduceKind::Quantile { .. })
+        {
+            let reduced = windows.reduce(
+                kind,
+                &Over {
+                    axes: Some(vec![axis as i64]),
+                    ..over.clone()
+                },
+            )?;
+            let order = if keepdims { order } else { without(&order, axes[0]) };
+            return Ok(reduced.permuted(order));
+        }
         let reduction = self.reduction(kind, skipna)?;
         self.check_not_empty(&reduction, &axes)?;
         let dtype = reduction.result_dtype()?;
@@ -151,6 +171,24 @@ impl Array {
             split_every,
         });
         Ok(Array::new(op, vec![x], dtype, grid))
+    }
+
+    /// If this is windows whose axis was moved elsewhere, as NumPy's are, and that axis is reduced: the windows, the axis,
+    /// and the order that the others were put in.
+    ///
+    /// Reduced where they lie they need not be laid out. The decision stands in the expression, since sums of windows that
+    /// move have other bits.
+    fn moved_windows(&self, axes: &[usize]) -> Option<(Array, usize, Vec<usize>)> {
+        let (Op::Transpose(order), [reduced]) = (&self.0.op, axes) else {
+            return None;
+        };
+        let windows = self.0.operands.first()?;
+        match windows.0.op {
+            Op::Sliding { axis, .. } if order[*reduced] == axis + 1 => {
+                Some((windows.clone(), axis + 1, order.clone()))
+            }
+            _ => None,
+        }
     }
 
     /// The most elements that a block has at one place of some axes.

@@ -152,7 +152,7 @@ impl Array {
         Ok(self.permuted(order))
     }
 
-    fn permuted(&self, order: Vec<usize>) -> Array {
+    pub(crate) fn permuted(&self, order: Vec<usize>) -> Array {
         if order.iter().enumerate().all(|(place, &axis)| place == axis) {
             return self.clone();
         }

@@ -33,6 +33,7 @@ def install() -> None:
     _fill_and_reduce()
     _quantile()
     _roll()
+    _fit()
     _xarray_groups.install()
     _apply_its_own()
     _map_blocks()
@@ -115,8 +116,14 @@ def _mean_of_times(x: Array, axis: Any, skipna: bool, **kwargs: Any) -> Array:
     return reduced("mean", distances, axis, skipna=skipna, **kwargs).astype(f"m8[{unit}]") + middle
 
 
-#: Reductions of moving windows that the core has, by the names of xarray's functions.
-_ROLLED = {"mean", "sum", "min", "max", "std", "var", "median"}
+#: Reductions of moving windows that the core has, by the names of xarray's functions, and those that may be made one axis
+#: after the other.
+_ROLLED = {"count", "mean", "sum", "prod", "min", "max", "std", "var", "median"}
+_ROLLED_BY_AXIS = {"count", "mean", "sum", "min", "max"}
+#: What xarray hands on with a reduction of windows, and the core has no use for.
+_ROLLING_KWARGS = {
+    "bottleneck_move_func", "numbagg_move_func", "rolling_agg_func", "fillna", "ddof", "sliding_window_view_kwargs",
+}
 
 
 def _quantile() -> None:
@@ -149,27 +156,88 @@ def _roll() -> None:
     from xarray.computation.rolling import DataArrayRolling
     from xarray.core.options import set_options
 
-    reduce = DataArrayRolling._array_reduce
+    reduce, count = DataArrayRolling._array_reduce, DataArrayRolling.count
+
+    def like(self: Any, made: Array, keep_attrs: Any) -> Any:
+        attrs = self.obj.attrs if keep_attrs else {}
+        return self.obj.__class__(made, self.obj.coords, attrs=attrs, name=self.obj.name)
 
     @functools.wraps(reduce)
     def native_reduce(self: Any, array_agg_func: Any, *args: Any, keep_attrs: Any = None, **kwargs: Any) -> Any:
-        x = self.obj.data
-        if not isinstance(x, Array):
+        if not isinstance(self.obj.data, Array):
             return reduce(self, array_agg_func, *args, keep_attrs=keep_attrs, **kwargs)
-        name, extra = getattr(array_agg_func, "__name__", ""), set(kwargs) - {
-            "bottleneck_move_func", "numbagg_move_func", "rolling_agg_func", "fillna", "ddof",
-        }
-        if self.ndim == 1 and name in _ROLLED and not extra and x.dtype.kind in "biuf" and self.min_periods > 0:
-            axis = self.obj.get_axis_num(self.dim[0])
-            made = ga.move(name, x, self.window[0], self.min_periods, axis, self.center[0], int(kwargs.get("ddof") or 0))
-            return self.obj.__class__(
-                made, self.obj.coords, attrs=self.obj.attrs if keep_attrs else {}, name=self.obj.name
-            )
+        # Means come as a function of their own, which divides the sums that it asks for by the counts.
+        function = array_agg_func or kwargs.get("rolling_agg_func")
+        name, extra = getattr(function, "__name__", "").lstrip("_"), set(kwargs) - _ROLLING_KWARGS
+        made = None if extra else _rolled(self, name, int(kwargs.get("ddof") or 0))
+        if made is not None:
+            return like(self, made, keep_attrs)
         # Not by bottleneck, whose windows must fit a chunk.
         with set_options(use_bottleneck=False, use_numbagg=False):
             return reduce(self, array_agg_func, *args, keep_attrs=keep_attrs, **kwargs)
 
-    DataArrayRolling._array_reduce = native_reduce
+    @functools.wraps(count)
+    def native_count(self: Any, keep_attrs: Any = None) -> Any:
+        made = _rolled(self, "count", 0) if isinstance(self.obj.data, Array) else None
+        return count(self, keep_attrs) if made is None else like(self, made, self._get_keep_attrs(keep_attrs))
+
+    DataArrayRolling._array_reduce, DataArrayRolling.count = native_reduce, native_count
+
+
+def _rolled(rolling: Any, name: str, ddof: int) -> Array | None:
+    """The reduction of moving windows as the core does it, which lays no window out; `None` where xarray's own way is left."""
+    x, needed = rolling.obj.data, rolling.min_periods
+    if name not in _ROLLED or x.dtype.kind not in "iuf" or needed <= 0:
+        return None
+    axes = [rolling.obj.get_axis_num(dim) for dim in rolling.dim]
+    along = list(zip(axes, rolling.window, rolling.center, strict=True))
+    if len(along) == 1:
+        axis, window, center = along[0]
+        made = ga.move(name, x, window, needed, axis, center, ddof)
+    elif name in _ROLLED_BY_AXIS:
+        made = _rolled_by_axis(name, x, along, needed)
+    else:
+        return None
+    # Integers of at most 16 bits are float32 for xarray where NaN may stand beside them.
+    keeps_short = name in ("min", "max", "std", "var", "median") and x.dtype.kind in "iu" and x.dtype.itemsize <= 2
+    return made.astype(np.float32) if keeps_short else made
+
+
+def _rolled_by_axis(name: str, x: Array, along: list[tuple[int, int, bool]], needed: int) -> Array:
+    """As [`_rolled`], of windows of several dimensions, one after the other."""
+
+    def moved(name: str, x: Array) -> Array:
+        for axis, window, center in along:
+            x = ga.move(name, x, window, 1, axis, center)
+        return x
+
+    is_float = x.dtype.kind == "f"
+    # Up to 2**24 elements of a window are counted exactly.
+    counts = moved("sum", (~ga.isnan(x) if is_float else ga.ones_like(x, dtype=bool)).astype(np.float32))
+    if name == "count":
+        made = counts.astype(np.float64)
+    elif name in ("min", "max"):
+        made = moved(name, x)
+    else:
+        made = moved("sum", ga.where(ga.isnan(x), np.zeros((), x.dtype), x) if is_float else x)
+        made = made / counts.astype(made.dtype) if name == "mean" else made
+    return ga.where(counts >= needed, made, np.asarray(np.nan, made.dtype))
+
+
+def _fit() -> None:
+    from xarray.compat import dask_array_ops
+
+    least_squares = dask_array_ops.least_squares
+
+    @functools.wraps(least_squares)
+    def native(lhs: Any, rhs: Any, rcond: Any = None, skipna: bool = False) -> Any:
+        if not (isinstance(rhs, Array) and skipna and rhs.dtype.kind in "biuf"):
+            return least_squares(lhs, rhs, rcond=rcond, skipna=skipna)
+        from . import _xarray_fit
+
+        return _xarray_fit.least_squares(lhs, rhs, rcond)
+
+    dask_array_ops.least_squares = native
 
 
 def _apply_its_own() -> None:
@@ -180,6 +248,11 @@ def _apply_its_own() -> None:
     def apply_together(func: Any, *args: Any, dask: str = "forbidden", dask_gufunc_kwargs: Any = None, **kwargs: Any) -> Any:
         is_lazy = any(isinstance(getattr(arg, "_data", arg), Array) for arg in args)
         if dask == "parallelized" and is_lazy and _is_its_own(func):
+            from . import _xarray_gaps
+
+            made = _xarray_gaps.filled(func, args, kwargs.get("signature"), kwargs.get("keep_attrs"))
+            if made is not None:
+                return made
             dask_gufunc_kwargs = {"allow_rechunk": True, **(dask_gufunc_kwargs or {})}
         return apply(func, *args, dask=dask, dask_gufunc_kwargs=dask_gufunc_kwargs, **kwargs)
 

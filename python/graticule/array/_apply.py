@@ -294,12 +294,14 @@ def apply_gufunc(
     if not isinstance(output_dtypes, (tuple, list)):
         output_dtypes = [output_dtypes] * len(outputs)
     sizes = [(str(one), int(size)) for one, size in (output_sizes or {}).items()]
+    if vectorize:
+        call.func = Loops(func, signature, output_dtypes, dict(sizes))
     own_axes = None if axes is None else [[one] if isinstance(one, int) else list(one) for one in axes]
 
     def made(function: Any, signature: str, dtypes: Any) -> list[Array]:
         found = _graticule.gufunc(
             _graticule.Function(dumps(function)), signature, [array._x for array in arrays],
-            [dtype_name(dtype) for dtype in dtypes], own_axes, axis, keepdims, sizes, bool(vectorize), allow_rechunk,
+            [dtype_name(dtype) for dtype in dtypes], own_axes, axis, keepdims, sizes, False, allow_rechunk,
         )
         return [Array(one) for one in found]
 
@@ -325,6 +327,38 @@ def _try_gufunc(func: Any, signature: str, arrays: list[Array], vectorize: Any, 
         small = [np.ones((1,) * count, array.dtype)[()] for array, count in zip(arrays, counts)]
         return infer("apply_gufunc", func, small, kwargs)
     return infer("apply_gufunc", func, arrays, kwargs)
+
+
+class Loops:
+    """A function that knows no leading axes, called for each place of them."""
+
+    def __init__(self, func: Callable[..., Any], signature: str, dtypes: Any, sizes: dict[str, int]) -> None:
+        inputs, outputs = ([_names(part) for part in side.strip("()").split("),(")] for side in signature.split("->"))
+        self.func, self.inputs, self.outputs = func, inputs, outputs
+        self.dtypes, self.sizes = [np.dtype(one) for one in dtypes], sizes
+
+    def __call__(self, *blocks: Any, **kwargs: Any) -> Any:
+        sizes, places, cores = dict(self.sizes), [], []
+        for block, names in zip(blocks, self.inputs):
+            last = np.ndim(block) - len(names)
+            places.append(np.shape(block)[:last])
+            cores.append(np.shape(block)[last:])
+            sizes.update(zip(names, cores[-1]))
+        loops = np.broadcast_shapes(*places)
+        inputs = [np.broadcast_to(block, (*loops, *core)) for block, core in zip(blocks, cores)]
+        shapes = [tuple(sizes[name] for name in names) for names in self.outputs]
+        made = [np.empty((*loops, *shape), dtype) for shape, dtype in zip(shapes, self.dtypes)]
+        for place in np.ndindex(*loops):
+            results = self.func(*(block[place] for block in inputs), **kwargs)
+            for one, shape, result in zip(made, shapes, results if len(made) > 1 else (results,), strict=True):
+                if np.shape(result) != shape:
+                    raise ValueError(f"a call gave an array of shape {np.shape(result)} where the signature says {shape}")
+                one[place] = result
+        return tuple(made) if len(made) > 1 else made[0]
+
+
+def _names(part: str) -> list[str]:
+    return [name for name in part.split(",") if name]
 
 
 class OneOf:

@@ -8,7 +8,7 @@ use proptest::prelude::*;
 use crate::{
     compare::Near,
     compose::{Made, Value, config, some_axis, value},
-    inputs::{Random, Values},
+    inputs::{Random, Values, array, tensor},
     moves::pair,
     operations::check_built,
 };
@@ -216,6 +216,49 @@ proptest! {
         check_built(finite.rolling(kind, axis, &rolling), &python, &case.inputs, &near)
             .map_err(TestCaseError::fail)?;
     }
+}
+
+/// Windows stand along the last axis, but are not laid out there to be reduced.
+#[test]
+fn windows_along_any_axis_are_reduced_where_they_lie() {
+    use ReduceKind::{ArgMax, Max, Median, Sum};
+    let mut random = Random::new(3);
+    let input = tensor(&mut random, DType::Int32, &[7, 5, 6], Values::Tame);
+    let x = array(&mut random, &input);
+    let inputs = [("x".to_owned(), input)];
+    for (axis, kind, keepdims) in (0..3).flat_map(|axis| {
+        let kinds = [ArgMax, Max, Median, Sum];
+        kinds
+            .into_iter()
+            .flat_map(move |kind| [(axis, kind.clone(), false), (axis, kind, true)])
+    }) {
+        let over = Over {
+            keepdims,
+            ..Over::axis(-1)
+        };
+        let reduced = x
+            .sliding_window_view(&[3], axis)
+            .and_then(|windows| windows.reduce(kind.clone(), &over));
+        let (name, keeps) = (kind.name(), if keepdims { "True" } else { "False" });
+        let python = format!(
+            "np.{name}(np.lib.stride_tricks.sliding_window_view(x, 3, axis={axis}), axis=-1, keepdims={keeps})"
+        );
+        if !keepdims {
+            let text = reduced
+                .as_ref()
+                .expect("it fits")
+                .explain()
+                .expect("it is planned")
+                .to_string();
+            assert!(!text.contains("transpose"), "{text}");
+        }
+        check_built(reduced, &python, &inputs, &Near::Same).expect("NumPy's windows");
+    }
+    let quantiles = x
+        .sliding_window_view(&[3], 0_i64)
+        .and_then(|windows| windows.quantile(&[0.5], &Over::axis(-1)));
+    let python = "np.quantile(np.lib.stride_tricks.sliding_window_view(x, 3, axis=0), [0.5], axis=-1)";
+    check_built(quantiles, python, &inputs, &Near::Same).expect("NumPy's quantiles");
 }
 
 #[test]

@@ -1,0 +1,104 @@
+"""What xarray does series by series or window by window, and the core does in one operation: right, and really done so."""
+
+import warnings
+
+import numpy as np
+import pandas as pd
+import pytest
+import xarray as xr
+
+CHUNKS = {"time": 7, "y": 4, "x": 3}
+
+
+def cube(dtype="f8", gaps=0.2, steps=40, seed=0):
+    rng = np.random.default_rng(seed)
+    values = rng.normal(size=(steps, 9, 7)) * 10
+    if np.dtype(dtype).kind == "f":
+        values[rng.random(values.shape) < gaps] = np.nan
+    elif np.dtype(dtype).kind == "u":
+        values = np.abs(values)
+    times = pd.date_range("2001-01-01", periods=steps, freq="17D")
+    return xr.DataArray(values.astype(dtype), dims=("time", "y", "x"), coords={"time": times}, name="v", attrs={"units": "K"})
+
+
+@pytest.mark.parametrize("name", ["count", "mean", "sum", "prod", "min", "max", "std", "var", "median"])
+@pytest.mark.parametrize("dtype", ["f8", "f4", "i4", "i2", "u1"])
+def test_windows_move_and_are_not_laid_out(name, dtype, client):
+    array = cube(dtype, steps=17)
+    if name == "prod":
+        array = array.clip(-3, 3)
+    lazy = array.chunk(CHUNKS)
+    for dims in ({"time": 4}, {"x": 3}, {"y": 3, "x": 5}):
+        for center in (False, True):
+            for needed in (None, 1, 2):
+                with xr.set_options(use_bottleneck=False):
+                    want = getattr(array.rolling(dims, center=center, min_periods=needed), name)()
+                got = getattr(lazy.rolling(dims, center=center, min_periods=needed), name)()
+                assert got.dtype == want.dtype
+                if len(dims) == 1 or name in ("count", "mean", "sum", "min", "max"):
+                    assert "transpose" not in got.data.explain()
+                close = {"rtol": 1e-4, "atol": 1e-3} if want.dtype == np.float32 else {"rtol": 1e-9, "atol": 1e-9}
+                xr.testing.assert_allclose(want, got.compute(), **close)
+                assert got.attrs == want.attrs and got.name == want.name
+
+
+def test_windows_of_a_dataset_move_too(client):
+    data = cube().to_dataset()
+    for name in ("mean", "max", "count"):
+        got = getattr(data.chunk(CHUNKS).rolling(time=5, min_periods=2), name)()
+        assert "transpose" not in got.v.data.explain()
+        with xr.set_options(use_bottleneck=False):
+            xr.testing.assert_allclose(getattr(data.rolling(time=5, min_periods=2), name)(), got.compute())
+
+
+@pytest.mark.parametrize("gaps", [0, 0.2, 0.9])
+@pytest.mark.parametrize("degree", [0, 1, 2])
+@pytest.mark.parametrize("steps", [1, 3, 40])
+def test_polynomials_leave_gaps_out(gaps, degree, steps, client):
+    array = cube(gaps=gaps, steps=steps)
+    for options in ({}, {"full": True}, {"w": np.linspace(1, 2, steps)}):
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            want = array.polyfit("time", degree, skipna=True, **options)
+            got = array.chunk(CHUNKS).polyfit("time", degree, **options).compute()
+        for name, variable in want.data_vars.items():
+            scale = float(np.nanmax(np.abs(variable.values), initial=0)) or 1.0
+            np.testing.assert_allclose(got[name].values, variable.values, rtol=1e-7, atol=1e-9 * scale, err_msg=name)
+
+
+@pytest.mark.parametrize("dtype", ["f8", "f4"])
+@pytest.mark.parametrize("gaps", [0, 0.3, 0.9, 1])
+def test_gaps_are_filled_between_neighbours_to_the_bit(dtype, gaps, client):
+    array = cube(dtype, gaps)
+    if gaps == 0.3:
+        array.values[[5, 8, 9], 2, 2] = np.inf, np.inf, -np.inf
+    for options in ({}, {"use_coordinate": False}, {"limit": 2}, {"max_gap": "40D"}, {"keep_attrs": False}):
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            want = array.interpolate_na("time", **options)
+        got = array.chunk(CHUNKS).interpolate_na("time", **options)
+        assert "graticule.python" not in got.data.explain()
+        assert got.dtype == dtype
+        xr.testing.assert_identical(want, got.compute())
+
+
+def test_other_ways_to_fill_gaps_are_xarrays(client):
+    array = cube(gaps=0.3)
+    for options in ({"fill_value": "extrapolate"}, {"method": "nearest"}):
+        xr.testing.assert_identical(array.interpolate_na("time", **options), array.chunk(CHUNKS).interpolate_na("time", **options).compute())
+
+
+def test_a_vectorized_function_is_told_where_its_shape_is_wrong(client):
+    lazy = cube().chunk({"time": -1, "y": 4, "x": 3})
+
+    def fitted(function):
+        return xr.apply_ufunc(
+            function, lazy, input_core_dims=[["time"]], output_core_dims=[["part"]], vectorize=True, dask="parallelized",
+            output_dtypes=["f8"], dask_gufunc_kwargs={"output_sizes": {"part": 2}},
+        )
+
+    halves = fitted(lambda series: [np.nansum(series), 1]).compute()
+    np.testing.assert_allclose(halves.isel(part=0), lazy.sum("time").compute())
+    assert (halves.isel(part=1) == 1).all()
+    with pytest.raises(ValueError, match=r"shape \(3,\) where the signature says \(2,\)"):
+        fitted(lambda series: series[:3]).compute()
