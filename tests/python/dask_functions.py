@@ -17,6 +17,12 @@ EAGER = set()
 NOTES = {}
 
 
+def _delayed(*args):
+    import dask
+
+    return dask.delayed(np.arange)(*args)
+
+
 def arrays(rng):
     """Arrays of several dtypes and shapes; floats are multiples of 1/4, so that sums are exact whatever their order."""
     floats = rng.integers(-12, 12, (6, 8)) / 4
@@ -110,6 +116,7 @@ calls({
     "triu_indices_from": lambda xp, a: xp.triu_indices_from(a.x), "union1d": lambda xp, a: xp.union1d(a.v, a.v + 2), "unique": lambda xp, a: xp.unique(a.v),
     "unravel_index": lambda xp, a: xp.unravel_index(a.t, (4, 6)), "vstack": lambda xp, a: xp.vstack([a.x, a.y]), "where": lambda xp, a: xp.where(a.b, a.x, a.y),
     "zeros": lambda xp, a: xp.zeros((4, 5)), "apply_over_axes": lambda xp, a: xp.apply_over_axes(xp.sum, a.x, [0, 1]),
+    "from_delayed": lambda xp, a: xp.stack([xp.from_delayed(_delayed(4, 7), (3,), dtype="i8") for _ in range(2)]),
     "apply_along_axis": lambda xp, a: xp.apply_along_axis(np.cumsum, 1, a.x), "fromfunction": lambda xp, a: xp.fromfunction(lambda i, j: i * 10 + j, (3, 4)),
     "histogramdd": lambda xp, a: xp.histogramdd(xp.stack([a.w, a.w * 2], axis=1), bins=[[-3, 0, 3], [-7, 0, 7]])[0],
 })

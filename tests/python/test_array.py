@@ -357,3 +357,31 @@ def test_distributions_at_the_ends_of_what_they_take():
     assert (random.zipf(5000.0, size=50, chunks=20).compute() == 1).all()
     assert (random.zipf(1 + 1e-12, size=50, chunks=20).compute() >= 1).all()
     np.testing.assert_allclose(random.beta(1e308, 1e308, size=50, chunks=20).compute(), 0.5)
+
+
+@pytest.mark.parametrize("vectorize", [False, True])
+def test_results_without_core_dimensions_stand_anywhere_in_a_signature(vectorize, client):
+    x = np.arange(12.0).reshape(3, 4)
+    lazy = ga.from_array(x, chunks=(2, 4))
+    both = {"vectorize": vectorize, "output_dtypes": ["f8", "f8"]}
+    first = ga.apply_gufunc(lambda rows: (rows + 1, rows.sum(-1)), "(i)->(i),()", lazy, **both)
+    last = ga.apply_gufunc(lambda rows: (rows.sum(-1), rows + 1), "(i)->(),(i)", lazy, **both)
+    for wide, narrow in (first, last[::-1]):
+        np.testing.assert_array_equal(wide.compute(), x + 1)
+        np.testing.assert_array_equal(narrow.compute(), x.sum(-1))
+    scaled = ga.apply_gufunc(lambda rows, by: rows.sum(-1) * by, "(i),()->()", lazy, np.array([1.0, 2, 3]), **{**both, "output_dtypes": "f8"})
+    np.testing.assert_array_equal(scaled.compute(), x.sum(-1) * [1, 2, 3])
+
+
+def test_delayed_values_that_are_not_as_told_say_so(client):
+    dask = pytest.importorskip("dask")
+    value = dask.delayed(np.full)((3, 4), 1, "f4")
+    np.testing.assert_array_equal(ga.from_delayed(value, (3, 4), "f4")[1:, ::2].compute(), np.ones((2, 2), "f4"))
+    with pytest.raises(graticule.GraticuleError, match=r"shape \(3, 4\); from_delayed was told of float32 ones of shape \(3, 5\)"):
+        ga.from_delayed(value, (3, 5), "f4").compute()
+    with pytest.raises(graticule.GraticuleError, match="float32 elements of shape .* told of int32 ones"):
+        ga.from_delayed(value, (3, 4), "i4").compute()
+    with pytest.raises(ValueError, match="give from_delayed the dtype"):
+        ga.from_delayed(value, (3, 4))
+    with pytest.raises(TypeError, match="takes a value of dask.delayed, not int"):
+        ga.from_delayed(3, (3, 4), "f4")

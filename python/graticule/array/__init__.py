@@ -37,6 +37,7 @@ from ._create import (
     empty_like,
     eye,
     from_array,
+    from_delayed,
     from_zarr,
     fromfunction,
     full,

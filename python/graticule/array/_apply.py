@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import re
 import warnings
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -282,7 +283,7 @@ def apply_gufunc(
     """Calls a generalised function, whose signature says which axes go into one call: `"(i,j),(j)->(i)"`."""
     signature = signature.replace(" ", "")
     outputs = _outputs(signature)
-    several = "),(" in signature.split("->")[1] or signature.split("->")[1].count("(") > 1
+    several = len(outputs) > 1
     arrays = [Array(typed(value)) for value in args]
     call = Call(func, [(number, None) for number in range(len(arrays))], kwargs, casts=_casts)
     if output_dtypes is None and meta is not None:
@@ -318,12 +319,12 @@ def apply_gufunc(
 
 
 def _outputs(signature: str) -> list[str]:
-    return [f"({part})" for part in signature.split("->")[1].strip("()").split("),(")]
+    return [f"({part})" for part in _parts(signature.split("->")[1])]
 
 
 def _try_gufunc(func: Any, signature: str, arrays: list[Array], vectorize: Any, kwargs: Any) -> Any:
     if vectorize:
-        counts = [len([one for one in part.strip("()").split(",") if one]) for part in signature.split("->")[0].split("),(")]
+        counts = [len(names) for names in _names(signature.split("->")[0])]
         small = [np.ones((1,) * count, array.dtype)[()] for array, count in zip(arrays, counts)]
         return infer("apply_gufunc", func, small, kwargs)
     return infer("apply_gufunc", func, arrays, kwargs)
@@ -333,7 +334,7 @@ class Loops:
     """A function that knows no leading axes, called for each place of them."""
 
     def __init__(self, func: Callable[..., Any], signature: str, dtypes: Any, sizes: dict[str, int]) -> None:
-        inputs, outputs = ([_names(part) for part in side.strip("()").split("),(")] for side in signature.split("->"))
+        inputs, outputs = map(_names, signature.split("->"))
         self.func, self.inputs, self.outputs = func, inputs, outputs
         self.dtypes, self.sizes = [np.dtype(one) for one in dtypes], sizes
 
@@ -357,8 +358,14 @@ class Loops:
         return tuple(made) if len(made) > 1 else made[0]
 
 
-def _names(part: str) -> list[str]:
-    return [name for name in part.split(",") if name]
+def _parts(side: str) -> list[str]:
+    """What stands between the brackets of a signature's side."""
+    return re.findall(r"\(([^)]*)\)", side) or [""]
+
+
+def _names(side: str) -> list[list[str]]:
+    """The core dimensions of each array of a signature's side."""
+    return [[name for name in part.split(",") if name] for part in _parts(side)]
 
 
 class OneOf:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 import operator
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -18,6 +19,19 @@ from ._convert import axes_of, dtype_name, expression, is_weak, supports, typed
 
 _numbers = itertools.count()
 
+#: Whether xarray has been told of lazy arrays.
+_xarray_knows = False
+
+
+def _look_for_xarray() -> None:
+    """Tells xarray of lazy arrays, once it is there: it may be imported after they were made, and ask for no chunk manager."""
+    global _xarray_knows
+    if hasattr(sys.modules.get("xarray"), "DataArray"):
+        _xarray_knows = True
+        from .._client import _tell_xarray
+
+        _tell_xarray()
+
 
 class Array:
     """A lazy chunked array: it knows shape, dtype and chunks, and computes when it is asked for its elements.
@@ -26,7 +40,7 @@ class Array:
     arrays. `compute()` brings the elements here; so do `np.asarray`, `float`, `bool` and comparisons in an `if`.
     """
 
-    __slots__ = ("_chunks", "_job", "_name", "_x")
+    __slots__ = ("_chunks", "_job", "_known", "_name", "_x")
     __array_priority__ = 12
 
     def __init__(self, x: Any) -> None:
@@ -35,11 +49,16 @@ class Array:
         self._name: str | None = None
         #: What makes it, where it is kept in the cluster.
         self._job: Any = None
+        #: Its elements, where they were few and at hand when it was made.
+        self._known: np.ndarray | None = None
 
     # What it is.
 
     @property
     def shape(self) -> tuple[int, ...]:
+        # The first that xarray asks of what it wraps.
+        if not _xarray_knows:
+            _look_for_xarray()
         return self._x.shape
 
     @property

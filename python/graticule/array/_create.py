@@ -43,6 +43,36 @@ def from_array(x: Any, chunks: Any = "auto", **_: Any) -> Array:
     return Array(_graticule.mapped(function, [], dtype_name(dtype), [], [], list(map(list, lengths))))
 
 
+def from_delayed(value: Any, shape: Any, dtype: Any = None, meta: Any = None, **_: Any) -> Array:
+    """An array of one chunk, whose elements a value of `dask.delayed` gives: a file that a function of yours reads, say.
+
+    The task that makes the chunk computes all that the value needs, without Dask's scheduler; what several values share, each
+    computes for itself. Join many with `stack`, `concatenate` or `block`.
+    """
+    dtype = getattr(meta, "dtype", None) if dtype is None else dtype
+    if dtype is None:
+        raise InvalidValue("nothing is computed to learn a dtype: give from_delayed the dtype of the elements")
+    if not hasattr(value, "__dask_graph__"):
+        raise InvalidType(f"from_delayed takes a value of dask.delayed, not {type(value).__name__}; what a future holds, from_array takes as its result()")
+    shape = _shape(shape)
+    return from_array(_Delayed(value, shape, np.dtype(dtype)), chunks=tuple((length,) for length in shape))
+
+
+class _Delayed:
+    """What `dask.delayed` gives, as something that can be sliced."""
+
+    def __init__(self, value: Any, shape: tuple[int, ...], dtype: np.dtype) -> None:
+        self.value, self.shape, self.dtype = value, shape, dtype
+
+    def __getitem__(self, index: Any) -> np.ndarray:
+        made = np.asarray(self.value.compute(scheduler="synchronous"))
+        if made.shape != self.shape or not np.can_cast(made.dtype, self.dtype, "same_kind"):
+            raise InvalidValue(
+                f"a delayed value gave {made.dtype} elements of shape {made.shape}; from_delayed was told of {self.dtype} ones of shape {self.shape}"
+            )
+        return made[index].astype(self.dtype, copy=False)
+
+
 def from_zarr(url: Any, component: str | None = None, chunks: Any = None, **_: Any) -> Array:
     """The Zarr array at a path or address, read by the workers themselves, in the chunks in which it is stored."""
     url = str(url) if component is None else f"{str(url).rstrip('/')}/{component}"
