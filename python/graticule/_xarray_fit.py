@@ -6,6 +6,7 @@ gaps: the equations of all share their matrix, of which each leaves other rows o
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -40,7 +41,7 @@ class Fit:
         self.lhs, self.rcond = lhs, rcond
 
     def __call__(self, block: np.ndarray) -> np.ndarray:
-        series = block.reshape(-1, block.shape[-1])
+        series = block.reshape(math.prod(block.shape[:-1]), block.shape[-1])
         made = np.full((len(series), self.lhs.shape[1] + 1), np.nan)
         for first in range(0, len(series), _TOGETHER):
             part = slice(first, first + _TOGETHER)

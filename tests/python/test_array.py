@@ -385,3 +385,21 @@ def test_delayed_values_that_are_not_as_told_say_so(client):
         ga.from_delayed(value, (3, 4))
     with pytest.raises(TypeError, match="takes a value of dask.delayed, not int"):
         ga.from_delayed(3, (3, 4), "f4")
+
+
+def test_calls_of_a_vectorized_function_give_what_was_said(client):
+    lazy = ga.from_array(np.arange(12.0).reshape(3, 4), chunks=(2, 4))
+
+    def made(function, dtypes, signature="(i)->()"):
+        results = ga.apply_gufunc(function, signature, lazy, vectorize=True, output_dtypes=dtypes)
+        return (results[0] if isinstance(results, tuple) else results).compute()
+
+    np.testing.assert_array_equal(made(lambda series: len(series), "u1"), np.full(3, 4, "u1"))
+    np.testing.assert_array_equal(made(np.sum, "f4"), np.array([6, 22, 38], "f4"))
+    with pytest.raises(TypeError, match="a call gave float64, int64 was declared; declare its dtype with output_dtypes="):
+        made(lambda series: series.sum() / 7, "i8")
+    with pytest.raises(TypeError, match="a call gave complex128, float64 was declared"):
+        made(lambda series: 1j, "f8")
+    for wrong in (lambda series: series.sum(), lambda series: (1.0, 2.0, 3.0)):
+        with pytest.raises(ValueError, match="where the signature says 2 results: give them as a tuple"):
+            made(wrong, ["f8", "f8"], "(i)->(),()")

@@ -68,6 +68,11 @@ def test_polynomials_leave_gaps_out(gaps, degree, steps, client):
             np.testing.assert_allclose(got[name].values, variable.values, rtol=1e-7, atol=1e-9 * scale, err_msg=name)
 
 
+def test_polynomials_of_no_steps_are_gaps(client):
+    fitted = cube(steps=0).chunk(CHUNKS).polyfit("time", 1).polyfit_coefficients.compute()
+    assert fitted.shape == (2, 9, 7) and fitted.isnull().all()
+
+
 def test_arrays_that_were_there_before_xarray_are_known_to_it():
     script = """
 import graticule.array as ga, numpy as np

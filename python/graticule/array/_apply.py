@@ -351,11 +351,30 @@ class Loops:
         made = [np.empty((*loops, *shape), dtype) for shape, dtype in zip(shapes, self.dtypes)]
         for place in np.ndindex(*loops):
             results = self.func(*(block[place] for block in inputs), **kwargs)
-            for one, shape, result in zip(made, shapes, results if len(made) > 1 else (results,), strict=True):
-                if np.shape(result) != shape:
-                    raise ValueError(f"a call gave an array of shape {np.shape(result)} where the signature says {shape}")
-                one[place] = result
+            for one, result in zip(made, self._told_apart(results)):
+                one[place] = _checked(result, one.shape[len(loops) :], one.dtype)
         return tuple(made) if len(made) > 1 else made[0]
+
+    def _told_apart(self, results: Any) -> Sequence[Any]:
+        count = len(self.outputs)
+        if count == 1:
+            return (results,)
+        if not isinstance(results, (tuple, list)) or len(results) != count:
+            got = f"{len(results)} results" if isinstance(results, (tuple, list)) else type(results).__name__
+            raise InvalidValue(f"a call gave {got} where the signature says {count} results: give them as a tuple")
+        return results
+
+
+def _checked(result: Any, shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
+    """What a call gave, if it is what was said."""
+    made = np.asarray(result)
+    if made.shape != shape:
+        raise InvalidValue(f"a call gave an array of shape {made.shape} where the signature says {shape}")
+    # Python's whole numbers take any dtype of whole numbers.
+    is_weak = isinstance(result, int) and dtype.kind in "iu"
+    if not (made.dtype == dtype or is_weak or np.can_cast(made.dtype, dtype, "same_kind")):
+        raise InvalidType(f"a call gave {made.dtype}, {dtype} was declared; declare its dtype with output_dtypes=")
+    return made
 
 
 def _parts(side: str) -> list[str]:

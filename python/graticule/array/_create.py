@@ -53,7 +53,7 @@ def from_delayed(value: Any, shape: Any, dtype: Any = None, meta: Any = None, **
     if dtype is None:
         raise InvalidValue("nothing is computed to learn a dtype: give from_delayed the dtype of the elements")
     if not hasattr(value, "__dask_graph__"):
-        raise InvalidType(f"from_delayed takes a value of dask.delayed, not {type(value).__name__}; what a future holds, from_array takes as its result()")
+        raise InvalidType(f"from_delayed takes a value of dask.delayed, not {type(value).__name__}; of a future, give its result() to from_array")
     shape = _shape(shape)
     return from_array(_Delayed(value, shape, np.dtype(dtype)), chunks=tuple((length,) for length in shape))
 
