@@ -1,10 +1,10 @@
 //! What a plan has in memory when its tasks run one after the other, each as soon as it can.
 //!
-//! The order is the scheduler's: outputs in turn, block by block, and of each task the inputs in their order, depth
+//! The order is the scheduler's: outputs as [`Turns`](crate::Turns) says, block by block, and of each task the inputs in their order, depth
 //! first. However many tasks run at a time, no run needs more than this and what its running tasks have, if sources are
 //! started only within it: when nothing runs, what is held is what a run one by one would hold at that point.
 
-use crate::{BlockMap, ChunkGrid, Key, LayerId, Plan, Source};
+use crate::{BlockMap, ChunkGrid, Key, LayerId, Place, Plan, Source};
 
 impl Plan {
     /// The most bytes in memory at a time when tasks run one by one: chunks that are still needed, kept ones not
@@ -98,12 +98,14 @@ impl<'a> Walk<'a> {
     }
 
     fn run(mut self) -> u64 {
-        for output in self.plan.outputs() {
-            let layer = output.layer.0 as usize;
-            for block in 0..self.plan.layer(output.layer).grid.block_count() {
+        let (turns, mut place) = (self.plan.turns(), Place::default());
+        while let Some((output, first, count)) = turns.at(&mut place) {
+            let layer = self.plan.outputs()[output].layer.0 as usize;
+            for block in first..first + count {
                 self.demand(layer, block);
                 while self.step() {}
             }
+            turns.pass(&mut place, count);
         }
         self.peak_bytes
     }

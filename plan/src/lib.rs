@@ -28,6 +28,7 @@ mod ids;
 mod inverse;
 mod layer;
 mod map;
+mod turns;
 mod unit;
 mod window;
 
@@ -39,5 +40,6 @@ pub use ids::{ChunkId, Digest, JobId, Key, LayerId, TaskId, WorkerId};
 pub use inverse::Inverse;
 pub use layer::{Body, Layer, LayerKind, Output, Plan, PlanBuilder, Resource};
 pub use map::{BlockMap, Piece};
+pub use turns::{Place, Turns};
 pub use unit::TimeUnit;
 pub use window::{AxisWindow, Input, InputMap, Rows, Source};

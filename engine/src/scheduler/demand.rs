@@ -2,7 +2,7 @@
 
 use std::cmp::Reverse;
 
-use graticule_plan::{ChunkId, JobId, LayerId, TaskId};
+use graticule_plan::{ChunkId, JobId, LayerId, Place, TaskId};
 
 use super::{
     Sabotage, Scheduler,
@@ -19,10 +19,8 @@ pub(super) const BARREN_COUNT_MAX: u64 = 1 << 14;
 /// A walk over what a job's outputs need, with an explicit stack: never a whole closure.
 #[derive(Debug, Default)]
 pub(super) struct Cursor {
-    /// Position in the plan's outputs.
-    pub(super) output: usize,
-    /// Next block of that output.
-    pub(super) block: u64,
+    /// The next block of an output, in the order of the plan's turns.
+    pub(super) place: Place,
     pub(super) stack: Vec<Frame>,
 }
 
@@ -194,15 +192,10 @@ impl Scheduler {
     /// Takes a step over a job's outputs. `None` if there was nothing to be demanded where it stands.
     fn step_outputs(&mut self, job: JobId) -> Option<bool> {
         let record = self.job_mut(job);
-        let Some(output) = record.plan.outputs().get(record.cursor.output) else {
+        let Some((output, first, rest)) = record.turns.at(&mut record.cursor.place) else {
             return Some(false);
         };
-        let (layer, first) = (output.layer, record.cursor.block);
-        let rest = record.plan.layer(layer).grid.block_count() - first;
-        if rest == 0 {
-            (record.cursor.output, record.cursor.block) = (record.cursor.output + 1, 0);
-            return None;
-        }
+        let layer = record.plan.outputs()[output].layer;
         let (count, is_wanted) = record.layers[layer.0 as usize].wanted_run_at(first, rest);
         let blocks = BlockRun {
             job,
@@ -210,14 +203,14 @@ impl Scheduler {
             first,
             count,
         };
-        let (count, is_absent) = self.absent_run(blocks);
-        if is_wanted && is_absent {
-            let count = self.demand(blocks.part(first, count), Walk::Job(job));
-            self.job_mut(job).cursor.block += count;
-            return Some(true);
+        let (mut count, is_absent) = self.absent_run(blocks);
+        let is_demanded = is_wanted && is_absent;
+        if is_demanded {
+            count = self.demand(blocks.part(first, count), Walk::Job(job));
         }
-        self.job_mut(job).cursor.block += count;
-        None
+        let JobRecord { turns, cursor, .. } = self.job_mut(job);
+        turns.pass(&mut cursor.place, count);
+        is_demanded.then_some(true)
     }
 
     /// What a walk finds at a place of an input of tasks whose inputs it looks at; their job may be gone.

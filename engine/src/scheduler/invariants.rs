@@ -270,6 +270,8 @@ impl Scheduler {
                 record.outputs_left
             ));
         }
+        let mut next = record.cursor.place;
+        record.turns.at(&mut next);
         for (index, output) in record.plan.outputs().iter().enumerate() {
             let layer = self.layer(job, output.layer);
             for block in 0..layer.spec.layer.grid.block_count() {
@@ -280,8 +282,7 @@ impl Scheduler {
                 };
                 // What of it is left is known only when all are back.
                 let unknown = self.is_restoring() || record.client_is_away;
-                let ahead =
-                    unknown || running && (index, block) >= (record.cursor.output, record.cursor.block);
+                let ahead = unknown || running && record.turns.place_of(index, block) >= next;
                 let forgotten =
                     layer.is_wanted_output(block) && self.is_absent(chunk) && !coming.contains(&chunk);
                 if forgotten && !ahead {

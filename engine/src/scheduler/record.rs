@@ -6,7 +6,7 @@ use std::{
     sync::Arc,
 };
 
-use graticule_plan::{BlockMap, JobId, Key, LayerId, Plan, TaskId, WorkerId};
+use graticule_plan::{BlockMap, JobId, Key, LayerId, Plan, TaskId, Turns, WorkerId};
 
 use super::{
     ClientId,
@@ -33,6 +33,8 @@ pub(super) struct JobRecord {
     /// The job is of an earlier run, and its client has not said yet what it has: nothing is demanded.
     pub(super) client_is_away: bool,
     pub(super) cursor: Cursor,
+    /// The order in which its outputs are demanded.
+    pub(super) turns: Turns,
     /// Output chunks that are not yet kept or delivered.
     pub(super) outputs_left: u64,
     /// Jobs of higher priority have their turn first.

@@ -40,6 +40,7 @@ impl Scheduler {
             state: JobState::Running,
             client_is_away: false,
             cursor: demand::Cursor::default(),
+            turns: plan.turns(),
             outputs_left,
             problems: Default::default(),
             priority: priority_of(&plan),

@@ -209,11 +209,11 @@ impl Scheduler {
         }
         let bottom = job.cursor.stack.first().map(|frame| frame.tasks.head());
         let next = || {
-            let output = job.plan.outputs().get(job.cursor.output)?;
+            let (output, block, _) = job.turns.at(&mut job.cursor.place.clone())?;
             Some(TaskId {
                 job: task.job,
-                layer: output.layer,
-                block: job.cursor.block,
+                layer: job.plan.outputs()[output].layer,
+                block,
             })
         };
         Standing::NotDemanded {
