@@ -1,8 +1,8 @@
 //! Sums of products over axes that two arrays share: stacks of matrix products.
 
+use graticule_numerics::product;
 use graticule_ops::{Contract, Contraction, Side};
 use graticule_plan::DType;
-use matrixmultiply::CGemmOption;
 use num_complex::Complex;
 
 use crate::{
@@ -236,7 +236,7 @@ integers!(i8, i16, i32, i64, u8, u16, u32, u64);
 const LANES: usize = 8;
 
 macro_rules! floats {
-    ($($type:ty => $gemm:ident),*) => {$(
+    ($($type:ty),*) => {$(
         impl Product for $type {
             fn product(x: Matrix<'_, $type>, y: Matrix<'_, $type>, sizes: Sizes, out: &mut [$type]) {
                 let Sizes { m, k, n } = sizes;
@@ -255,55 +255,35 @@ macro_rules! floats {
                     }
                     return;
                 }
-                check_extents(x, y, sizes, out.len());
-                let [x_free, x_summed, y_free, y_summed] =
-                    [x.free, x.summed, y.free, y.summed].map(|stride| stride as isize);
-                // SAFETY: `check_extents` says that the last element of each matrix, which has the greatest position as
-                // no step is negative, lies within its slice; `out` is C order and borrowed alone.
-                #[allow(unsafe_code)]
-                unsafe {
-                    matrixmultiply::$gemm(
-                        m, k, n, 1.0,
-                        x.data.as_ptr(), x_free, x_summed,
-                        y.data.as_ptr(), y_summed, y_free,
-                        0.0, out.as_mut_ptr(), n as isize, 1,
-                    );
-                }
+                multiply_by(x, y, sizes, out);
             }
         }
     )*};
 }
 
-floats!(f32 => sgemm, f64 => dgemm);
-
-/// Asserts that each matrix has its last element, and that the result has room.
-fn check_extents<T>(x: Matrix<'_, T>, y: Matrix<'_, T>, Sizes { m, k, n }: Sizes, made: usize) {
-    let last = |matrix: &Matrix<'_, T>, free: usize| (free - 1) * matrix.free + (k - 1) * matrix.summed;
-    assert!(last(&x, m) < x.data.len() && last(&y, n) < y.data.len() && m * n == made);
-}
+floats!(f32, f64);
 
 macro_rules! complex {
-    ($($real:ty => $gemm:ident),*) => {$(
+    ($($real:ty),*) => {$(
         impl Product for Complex<$real> {
             fn product(x: Matrix<'_, Self>, y: Matrix<'_, Self>, sizes: Sizes, out: &mut [Self]) {
-                let Sizes { m, k, n } = sizes;
-                check_extents(x, y, sizes, out.len());
-                let [x_free, x_summed, y_free, y_summed] =
-                    [x.free, x.summed, y.free, y.summed].map(|stride| stride as isize);
-                // SAFETY: as for floats; a complex number is two of them without padding.
-                #[allow(unsafe_code)]
-                unsafe {
-                    matrixmultiply::$gemm(
-                        CGemmOption::Standard, CGemmOption::Standard,
-                        m, k, n, [1.0, 0.0],
-                        x.data.as_ptr().cast(), x_free, x_summed,
-                        y.data.as_ptr().cast(), y_summed, y_free,
-                        [0.0, 0.0], out.as_mut_ptr().cast(), n as isize, 1,
-                    );
-                }
+                multiply_by(x, y, sizes, out);
             }
         }
     )*};
 }
 
-complex!(f32 => cgemm, f64 => zgemm);
+complex!(f32, f64);
+
+/// The product as numerics make it.
+fn multiply_by<T: product::Multiply>(
+    x: Matrix<'_, T>,
+    y: Matrix<'_, T>,
+    Sizes { m, k, n }: Sizes,
+    out: &mut [T],
+) {
+    fn operand<T>(Matrix { data, free, summed }: Matrix<'_, T>) -> product::Operand<'_, T> {
+        product::Operand { data, free, summed }
+    }
+    T::multiply(operand(x), operand(y), [m, k, n], out);
+}

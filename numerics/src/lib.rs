@@ -1,4 +1,4 @@
-//! What is made of one matrix or one line by the algorithms of others: factorizations by `faer`, Fourier transforms by
+//! What is made of one matrix or one line by the algorithms of others: factorizations and products by `faer`, Fourier transforms by
 //! `rustfft` and `realfft`. What is here gives them NumPy's answers.
 //!
 //! It is a crate of its own because these take long to compile, and kernels change more often: no function that it offers
@@ -18,3 +18,4 @@
 
 pub mod fourier;
 pub mod linalg;
+pub mod product;
