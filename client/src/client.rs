@@ -211,7 +211,9 @@ impl Client {
     pub async fn start(&self, arrays: &[&Array], options: &RunOptions) -> Result<Job, ClientError> {
         let wanted: Vec<_> = arrays.iter().map(|array| (*array, Wanted::Deliver)).collect();
         let Lowered { plan, outputs, .. } = self.lower(&wanted, options)?;
-        self.submit_plan(plan, outputs, options).await
+        let job = self.submit_plan(plan, outputs, options).await?;
+        job.keep(arrays);
+        Ok(job)
     }
 
     /// Starts a job of a plan that did not come from arrays. `outputs` says of each of its outputs what it is; what has
@@ -265,6 +267,7 @@ impl Client {
         let Lowered { plan, outputs, .. } = self.lower(&wanted, options)?;
         let name = name_of(&plan, options);
         let submitted = self.send(name, plan).await?;
+        submitted.feed.keep(arrays);
         let job = KeepingJob::new(self.session.clone(), submitted, options.clone());
         let handles = keys.into_iter().zip(&outputs);
         Ok(handles

@@ -7,6 +7,7 @@ use std::{
 };
 
 use bytes::Bytes;
+use graticule_array::Array;
 use graticule_plan::LayerId;
 use graticule_proto::{
     ReadyChunk,
@@ -43,6 +44,8 @@ struct State {
     problems: Vec<Arc<str>>,
     without_workers_since: Option<Instant>,
     outcome: Option<Result<(), ClientError>>,
+    /// What the job is made of, which may keep what its tasks read.
+    arrays: Vec<Array>,
 }
 
 /// What to do about a chunk that can be had.
@@ -110,9 +113,23 @@ impl JobFeed {
             JobEvent::Cancelled => state.end(Err(ClientError::Cancelled)),
         }
         let over = state.outcome.is_some();
+        let arrays = if over {
+            std::mem::take(&mut state.arrays)
+        } else {
+            Vec::new()
+        };
         drop(state);
+        let_go(arrays);
         self.changed.notify_waiters();
         over
+    }
+
+    /// Has arrays, and what they keep, live as long as the job runs, whoever else lets go of them.
+    pub(crate) fn keep(&self, arrays: &[&Array]) {
+        let mut state = self.state();
+        if state.outcome.is_none() {
+            state.arrays = arrays.iter().copied().cloned().collect();
+        }
     }
 
     /// Notes how far the job is.
@@ -125,7 +142,11 @@ impl JobFeed {
 
     /// Ends the job as the session sees it: the connection is lost, or the plan was refused.
     pub(crate) fn end(&self, error: ClientError) {
-        self.state().end(Err(error));
+        let mut state = self.state();
+        state.end(Err(error));
+        let arrays = std::mem::take(&mut state.arrays);
+        drop(state);
+        let_go(arrays);
         self.changed.notify_waiters();
     }
 
@@ -195,6 +216,17 @@ impl State {
     /// The first end counts.
     fn end(&mut self, outcome: Result<(), ClientError>) {
         self.outcome.get_or_insert(outcome);
+    }
+}
+
+/// Drops arrays where a destructor may wait, as that of Python's memory does for the interpreter.
+fn let_go(arrays: Vec<Array>) {
+    if arrays.is_empty() {
+        return;
+    }
+    match tokio::runtime::Handle::try_current() {
+        Ok(runtime) => drop(runtime.spawn_blocking(move || drop(arrays))),
+        Err(_) => drop(arrays),
     }
 }
 

@@ -7,7 +7,7 @@ use std::{
 };
 
 use futures::Stream;
-use graticule_array::OutputMeta;
+use graticule_array::{Array, OutputMeta};
 use graticule_kernel::{Chunk, Tensor};
 use graticule_plan::{ChunkId, JobId, LayerId, WorkerId};
 use graticule_proto::ToCluster;
@@ -121,6 +121,11 @@ impl Job {
             here: VecDeque::new(),
             untold: Vec::new(),
         }
+    }
+
+    /// Has arrays live as long as the job runs.
+    pub(crate) fn keep(&self, arrays: &[&Array]) {
+        self.feed.keep(arrays);
     }
 
     /// The job's number in its cluster.

@@ -44,6 +44,8 @@ class Client(About):
         Where chunks go that do not fit the memory.
     processes
         Has functions run in processes of their own, by a `LocalCluster` that is closed with this client.
+    log, silence_logs
+        What of its log the cluster in this process, or with `processes` its processes, write to standard error; as for `LocalCluster`.
     reconnect_timeout
         Seconds to try to reach a scheduler again whose connection broke, before what is under way fails: 20, of a `LocalCluster` 3.
     asynchronous
@@ -63,14 +65,18 @@ class Client(About):
         asynchronous: bool = False,
         processes: bool = False,
         reconnect_timeout: float | None = None,
+        log: str | None = None,
+        silence_logs: int | str | bool | None = None,
     ) -> None:
+        if address is not None and (log, silence_logs) != (None, None):
+            raise InvalidValue("what a cluster elsewhere logs is said where it is started: LocalCluster(log=...), or --log")
         self._asynchronous = asynchronous
         self.cluster: LocalCluster | None = None
         self._owns_cluster = processes and address is None
         if self._owns_cluster:
             address = LocalCluster(
                 n_workers, threads_per_worker, memory_limit or "auto",
-                dashboard_address=dashboard_address, local_directory=local_directory,
+                dashboard_address=dashboard_address, local_directory=local_directory, log=log, silence_logs=silence_logs,
             )
         if isinstance(address, LocalCluster):
             self.cluster, address = address, address.scheduler_address
@@ -82,6 +88,8 @@ class Client(About):
         self.is_remote = address is not None
         if address is None:
             _logs.collect(of_functions=True)
+            if (log, silence_logs) != (None, None):
+                _graticule.show_log(_logs.filter_of(log, silence_logs))
             self._cluster = _graticule.Cluster.local(
                 n_workers, threads_per_worker, _bytes(memory_limit), dashboard_address, local_directory
             )
@@ -292,9 +300,9 @@ def open_clients() -> list[Client]:
         return [client for client in _clients if not client.closed]
 
 
-def is_elsewhere() -> bool:
-    """Whether the default client's workers are in other processes."""
-    return any(client.is_remote for client in _clients[-1:])
+def elsewhere() -> Any:
+    """The cluster of the default client, if its workers are in other processes."""
+    return next((client._cluster for client in _clients[-1:] if client.is_remote), None)
 
 
 def compute(*arrays: Any, allow_large: bool = False) -> tuple[Any, ...]:

@@ -192,6 +192,19 @@ impl Generator {
         Ok(made?.into())
     }
 
+    fn hypergeometric(&mut self, good: u64, bad: u64, drawn: u64, shape: Vec<u64>, chunks: Lengths) -> Made {
+        let chunks = convert::chunks(chunks);
+        Ok(self
+            .random
+            .hypergeometric(good, bad, drawn, &shape, &chunks)?
+            .into())
+    }
+
+    fn multinomial(&mut self, trials: u64, chances: Vec<f64>, shape: Vec<u64>, chunks: Lengths) -> Made {
+        let chunks = convert::chunks(chunks);
+        Ok(self.random.multinomial(trials, &chances, &shape, &chunks)?.into())
+    }
+
     fn permutation(&mut self, len: u64) -> Made {
         Ok(self.random.permutation(len)?.into())
     }
@@ -223,6 +236,7 @@ impl Generator {
 pub(crate) fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(from_bytes, module)?)?;
     module.add_function(wrap_pyfunction!(crate::memory::from_memory, module)?)?;
+    module.add_function(wrap_pyfunction!(crate::memory::scatter_array, module)?)?;
     module.add_function(wrap_pyfunction!(scalar, module)?)?;
     module.add_function(wrap_pyfunction!(full, module)?)?;
     module.add_function(wrap_pyfunction!(full_like, module)?)?;

@@ -1,4 +1,5 @@
-//! Arrays that lie in this process's memory, for a cluster in this process: nothing is copied until a block is asked for.
+//! Arrays that lie in this process's memory: for a cluster in this process nothing is copied until a block is asked for, to the
+//! workers of another they are sent.
 //!
 //! The expression names the array by a number and keeps it alive. What the plan carries is that number alone, where an array that
 //! travels with its plan would be decoded by each of its tasks.
@@ -9,14 +10,16 @@ use std::{
 };
 
 use graticule_array::{BlockFunction, BlockLen, MapBlocks, map_blocks};
-use graticule_client::{BlockCall, Chunk, FunctionError};
+use graticule_client::{BlockCall, Chunk, FunctionError, ScatterOptions};
 use graticule_kernel::{Tensor, TensorMut};
 use pyo3::{buffer::PyBuffer, prelude::*};
 
 use crate::{
+    cluster::Cluster,
     convert::{Lengths, Named},
     error::Failure,
     expression::Made,
+    wait::wait,
 };
 
 /// The name under which workers of this process know it.
@@ -82,6 +85,30 @@ pub(crate) fn from_memory(dtype: Named, shape: Vec<usize>, chunks: Lengths, data
     let lengths: Vec<BlockLen> = chunks.into_iter().map(BlockLen::Lengths).collect();
     let array = map_blocks(&function, &[], &MapBlocks::new(dtype.0).chunks(lengths))?;
     Ok(array.keeping(held).into())
+}
+
+/// An array of the bytes of a contiguous buffer, which have gone into the memory of a cluster's workers when this returns.
+#[pyfunction]
+pub(crate) fn scatter_array(
+    py: Python<'_>,
+    cluster: &Cluster,
+    dtype: Named,
+    shape: Vec<usize>,
+    chunk_len: usize,
+    copies: u32,
+    data: &Bound<'_, PyAny>,
+) -> Made {
+    let buffer = PyBuffer::<u8>::get(data)?;
+    if !buffer.is_c_contiguous() {
+        return Err(Failure::value("the elements do not lie in one piece"));
+    }
+    let tensor = Tensor::from_bytes(dtype.0, &shape, bytes_of(buffer))?;
+    let client = cluster.client()?;
+    let options = ScatterOptions::new().replicas(copies);
+    let array = wait(py, async move {
+        client.scatter_array(&tensor, chunk_len, &options).await
+    })?;
+    Ok(array.into())
 }
 
 fn bytes_of(buffer: PyBuffer<u8>) -> bytes::Bytes {

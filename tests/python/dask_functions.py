@@ -182,7 +182,7 @@ DISTRIBUTIONS = {
     "negative_binomial": (200, 0.3), "noncentral_chisquare": (9.0, 2.0), "noncentral_f": (9.0, 30.0, 2.0), "standard_gamma": (3.0,),
     "standard_t": (9.0,), "vonmises": (0.5, 4.0), "wald": (2.0, 3.0), "zipf": (5.0,), "pareto": (3.0,), "poisson": (400.0,), "power": (3.0,), "randint": (-500, 500), "random": (), "random_integers": (-500, 500), "random_sample": (), "rayleigh": (2.0,),
     "standard_cauchy": (), "standard_exponential": (), "standard_normal": (), "triangular": (-1.0, 0.5, 2.0), "uniform": (-1.0, 3.0), "weibull": (2.0,),
-    "choice": (1000,),
+    "choice": (1000,), "hypergeometric": (3000, 5000, 2000),
 }
 
 
@@ -211,6 +211,7 @@ class Drawn:
 
 calls({f"random.{name}": drawn(name) for name in DISTRIBUTIONS})
 calls({
+    "random.multinomial": lambda xp, a: Drawn(np.asarray(xp.random.multinomial(40, [0.2, 0.3, 0.5], size=(200, 600)))),
     "random.permutation": lambda xp, a: np.sort(np.asarray(xp.random.permutation(24))),
     "random.default_rng": lambda xp, a: Drawn(np.asarray(xp.random.default_rng(3).normal(size=100_000))), "random.seed": lambda xp, a: repeated(xp),
 })

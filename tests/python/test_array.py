@@ -209,8 +209,8 @@ def test_linalg_fft_and_random(client):
     np.testing.assert_allclose(ga.fft.fftn(x).compute(), np.fft.fftn(a), atol=1e-12)
     one, other = (ga.random.default_rng(7).normal(size=(20, 10), chunks=c).compute() for c in (3, 20))
     np.testing.assert_array_equal(one, other)
-    with pytest.raises(NotImplementedError, match="hypergeometric"):
-        ga.random.default_rng(0).hypergeometric(3, 4, 5)
+    with pytest.raises(NotImplementedError, match="dirichlet"):
+        ga.random.default_rng(0).dirichlet([3, 4, 5])
 
 
 @pytest.mark.parametrize("values", [np.arange(10.0), np.ones(9), np.arange(7), np.empty(0)], ids=["rising", "equal", "integers", "none"])
@@ -265,6 +265,11 @@ def test_positions_and_histograms_are_numpys(client):
     assert abs(np.median(rng.lognormal(mean=1.0, sigma=0.5, size=5000).compute()) - np.e) < 0.2
     assert set(rng.choice(3, 200, p=[0.5, 0.0, 0.5]).compute()) == {0, 2}
     assert np.unique(rng.choice(50, (5, 8), replace=False, chunks=3).compute()).size == 40
+    counts = rng.multinomial(20, [0.5, 0.0, 0.5], (6, 4), chunks=3)
+    assert counts.shape == (6, 4, 3) and counts.chunks[-1] == (3,) and counts.dtype == np.int64
+    assert np.all(counts.sum(-1).compute() == 20) and not counts[..., 1].compute().any()
+    with pytest.raises(ValueError, match="nsample"):
+        rng.hypergeometric(3, 4, 2.5)
     corners = rng.triangular(-1, 0, 2, size=200).compute()
     assert corners.min() >= -1 and corners.max() <= 2
     with pytest.raises(ValueError, match="add up to"):

@@ -51,6 +51,21 @@ def test_several_arrays_are_computed_in_one_plan(client):
     assert parts["name"] == "x" and parts["list"][1] == 1
 
 
+def test_numpys_arrays_live_until_what_is_kept_of_them_is_made(client):
+    for lazy in (lambda a: ga.from_array(a, chunks=(6, 50, 100)), lambda a: xr.DataArray(a).chunk(dim_0=6, dim_1=50)):
+        elements = np.random.default_rng(7).random((24, 100, 400))
+        want, gone = elements.sum(), weakref.ref(elements)
+        kept = lazy(elements).persist()
+        del elements
+        gc.collect()
+        assert float(kept.sum()) == pytest.approx(want)
+        deadline = time.monotonic() + 5
+        while gone() is not None and time.monotonic() < deadline:
+            gc.collect()
+            time.sleep(0.01)
+        assert gone() is None
+
+
 def test_results_can_be_written(client):
     for chunks in (2, 8):
         made = ga.ones(8, chunks=chunks).compute()

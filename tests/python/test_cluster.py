@@ -1,6 +1,7 @@
 """Clusters of processes: functions run in them, and what a crash, a missing module or a lost scheduler costs."""
 
 import ctypes
+import gc
 import os
 import socket
 import subprocess
@@ -9,6 +10,7 @@ import textwrap
 import time
 import urllib.error
 import urllib.request
+import weakref
 
 import numpy as np
 import pytest
@@ -97,6 +99,26 @@ def test_arrays_travel(far):
     assert far.submit(look, doubled).result() == (False, True)
     pair = far.submit(lambda a: {"whole": a, "row": a[0]}, future).result()
     np.testing.assert_array_equal(pair["row"], x[0])
+
+
+def test_large_arrays_of_the_client_are_in_expressions(cluster):
+    with Client(cluster) as client:
+        x = np.arange(12_000_000.0).reshape(60, 200, 1000)
+        want = x.mean(0)
+        cube = xr.DataArray(x, dims=("time", "y", "x")).chunk(time=7, y=50)
+        lazy = cube.data
+        assert lazy.chunks == ((7,) * 8 + (4,), (50,) * 4, (1000,))
+        gone = weakref.ref(x)
+        del x, cube
+        gc.collect()
+        # The workers have it.
+        until(lambda: gone() is None)
+        np.testing.assert_allclose(lazy.mean(0).compute(), want)
+        np.testing.assert_array_equal(lazy[3:5, ::7, -1].compute(), lazy.compute()[3:5, ::7, -1])
+        held = sum(worker["memory"] for worker in client.info()["workers"])
+        assert held >= lazy.nbytes
+        del lazy
+        until(lambda: sum(worker["memory"] for worker in client.info()["workers"]) < held / 2)
 
 
 def test_more_arrays_than_a_worker_has_room_for_at_a_time_are_scattered_without_waiting(far):

@@ -65,6 +65,27 @@ def test_a_local_cluster_says_what_it_is_asked_for(options, variables):
         assert len([line for line in written if told in line]) == 1, (told, written)
 
 
+@pytest.mark.parametrize("options", ['processes=True, log="info"', "processes=True, silence_logs=False", 'log="info"'])
+def test_a_client_says_of_its_own_cluster_what_it_is_asked_for(options):
+    script = f"""
+from graticule import Client
+
+def fails():
+    raise ValueError("no date")
+
+if __name__ == "__main__":
+    with Client(n_workers=1, threads_per_worker=1, memory_limit="512 MiB", {options}) as client:
+        client.submit(fails).exception()
+"""
+    written = errors_of_program([sys.executable, "-c", script])
+    assert levels(written) == {"INFO", "WARN"} and any("no date" in line for line in written), written
+
+
+def test_a_client_cannot_say_it_of_a_cluster_elsewhere():
+    with pytest.raises(InvalidValue, match="where it is started"):
+        Client("grpc://127.0.0.1:1", log="info")
+
+
 @pytest.mark.parametrize("option", ["", "--log=warn"])
 def test_a_scheduler_and_its_workers_write_warnings_by_default(option):
     # Made here, it goes along whole: workers do not have the tests' modules.

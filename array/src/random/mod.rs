@@ -1,5 +1,6 @@
 //! Arrays of random numbers.
 
+mod counts;
 mod derived;
 mod ratios;
 

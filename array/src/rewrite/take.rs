@@ -18,6 +18,12 @@ use crate::{
 /// The most runs that a list of positions is taken apart into.
 const RUNS_MAX: usize = 32;
 
+/// From so many runs on each must have [`RUN_LEN_MIN`] elements in the middle: each run is a slice of all that the list is
+/// taken from, a layer and a read of each file, which short ones are not worth.
+const RUNS_FEW: usize = 4;
+
+const RUN_LEN_MIN: usize = 8;
+
 /// The most blocks of an array of which it is found out whether lists take something of each.
 const SELECTED_BLOCKS_MAX: u64 = 1 << 16;
 
@@ -28,7 +34,7 @@ fn taken(graph: &Graph, ix: NodeIx) -> Option<(NodeIx, usize, &[u64])> {
     }
 }
 
-/// Runs of equal steps that make up the list, or `None` above [`RUNS_MAX`].
+/// Runs of equal steps that make up the list; `None` if they are too many, or too short.
 fn runs(positions: &[u64]) -> Option<Vec<AxisSelection>> {
     let mut runs = Vec::new();
     let mut rest = positions;
@@ -55,7 +61,8 @@ fn runs(positions: &[u64]) -> Option<Vec<AxisSelection>> {
         });
         rest = &rest[len..];
     }
-    Some(runs)
+    let is_worth = runs.len() <= RUNS_FEW || positions.len() >= runs.len() * RUN_LEN_MIN;
+    is_worth.then_some(runs)
 }
 
 /// Whether the blocks that a list takes elements of have more than twice as many.

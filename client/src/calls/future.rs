@@ -186,6 +186,11 @@ impl Drop for Promise {
 }
 
 impl Future {
+    /// The name under which the cluster keeps it, once it has gone out.
+    pub(crate) fn key(&self) -> Option<Key> {
+        self.promise.place().map(|place| place.key)
+    }
+
     pub(crate) fn new(promise: Arc<Promise>) -> Self {
         Self { promise }
     }

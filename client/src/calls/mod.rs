@@ -10,6 +10,7 @@ mod draft;
 mod future;
 mod route;
 mod scatter;
+mod scatter_array;
 
 use std::sync::{
     Arc, Mutex, PoisonError,

@@ -111,7 +111,27 @@ impl Client {
         values: impl IntoIterator<Item = V>,
         options: &ScatterOptions,
     ) -> Result<Vec<Future>, ClientError> {
-        let values: Vec<Chunk> = values.into_iter().map(|value| value.into().into()).collect();
+        let whole = |value: V| {
+            let value: Value = value.into();
+            let item_bytes = value.nbytes().max(1);
+            let grid = ChunkGrid::new(vec![AxisChunks::regular(1, 1)?])?;
+            Ok(Handed {
+                chunk: value.into(),
+                grid,
+                item_bytes,
+            })
+        };
+        let values: Result<Vec<Handed>, PlanError> = values.into_iter().map(whole).collect();
+        self.hand_over(values.expect("one element is a grid"), options)
+            .await
+    }
+
+    /// Has workers take values, and returns when all copies are there that find room.
+    pub(super) async fn hand_over(
+        &self,
+        values: Vec<Handed>,
+        options: &ScatterOptions,
+    ) -> Result<Vec<Future>, ClientError> {
         if values.is_empty() {
             return Ok(Vec::new());
         }
@@ -130,23 +150,28 @@ impl Client {
     }
 }
 
+/// A value, and the array of one block that it is in the plan.
+pub(super) struct Handed {
+    pub(super) chunk: Chunk,
+    pub(super) grid: ChunkGrid,
+    pub(super) item_bytes: u64,
+}
+
 /// A plan of values, a layer for each, since they differ in size.
 fn draft(
     session: &Session,
-    values: Vec<Chunk>,
+    values: Vec<Handed>,
     options: &ScatterOptions,
 ) -> Result<(Drafted, Vec<Arc<Promise>>), PlanError> {
     let mut builder = PlanBuilder::new();
     let (mut layers, mut promises) = (Vec::new(), Vec::new());
-    for value in values {
-        let grid = ChunkGrid::new(vec![AxisChunks::regular(1, 1)?])?;
-        let mut layer = Layer::new(
-            NAME,
-            grid,
-            value.nbytes().max(1),
-            Body::new(Vec::new()),
-            Vec::new(),
-        );
+    for Handed {
+        chunk,
+        grid,
+        item_bytes,
+    } in values
+    {
+        let mut layer = Layer::new(NAME, grid, item_bytes, Body::new(Vec::new()), Vec::new());
         layer.workers.clone_from(&options.workers);
         layer.kind = LayerKind::Values {
             replicas: options.replicas.max(1),
@@ -156,7 +181,7 @@ fn draft(
             layer,
             keep: Some(key),
         })?;
-        let promise = Arc::new(Promise::new(NAME.into(), session.clone()).with_value(value));
+        let promise = Arc::new(Promise::new(NAME.into(), session.clone()).with_value(chunk));
         promise.put(Place {
             batch: NO_BATCH,
             key,

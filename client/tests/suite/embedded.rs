@@ -2,7 +2,7 @@
 
 #![allow(clippy::unwrap_used)] // Helpers of tests are tests too.
 
-use std::{collections::BTreeSet, time::Duration};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use futures::StreamExt;
 use graticule_array::{Array, Chunks, Over};
@@ -247,6 +247,37 @@ async fn what_reads_leave_out_comes_with_the_result() {
     );
     assert_eq!(results.problems.len(), 1);
     assert!(results.problems[0].contains("the-item"), "{:?}", results.problems);
+}
+
+/// What an array keeps is there until what is made of it is, though the array itself is gone, and no longer.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_kept_array_is_made_of_lives_until_it_is_made() {
+    let client = Client::local_with(&LocalOptions {
+        worker_count: 0,
+        ..LocalOptions::default()
+    })
+    .await
+    .unwrap();
+    let source = Arc::new("what tasks read");
+    let read = numbers(100, 10).keeping(source.clone());
+    let kept = client.persist(&read.add(1).unwrap()).await.unwrap();
+    let job = client.start(&[&read], &RunOptions::default()).await.unwrap();
+    drop(read);
+    assert_eq!(
+        Arc::strong_count(&source),
+        2,
+        "of this test, and of the array that jobs have"
+    );
+    drop((kept, job));
+    let begun = std::time::Instant::now();
+    while Arc::strong_count(&source) > 1 {
+        assert!(
+            begun.elapsed() < PATIENCE,
+            "jobs that are over keep what they read"
+        );
+        tokio::time::sleep(Duration::from_millis(2)).await;
+    }
+    client.close().await;
 }
 
 #[test]

@@ -6,7 +6,8 @@ use std::{net::SocketAddr, pin::Pin, time::Duration};
 
 use futures::Stream;
 use graticule_array::{Array, Chunks, Over};
-use graticule_client::{Client, ClientError, ConnectOptions, RunOptions};
+use graticule_client::{Client, ClientError, ConnectOptions, RunOptions, ScatterOptions};
+use graticule_kernel::Tensor;
 use graticule_plan::DType;
 use graticule_proto::v1;
 use graticule_scheduler::ServeOptions;
@@ -60,6 +61,65 @@ async fn a_cluster_behind_sockets_gives_the_same_bytes_as_an_embedded_one() {
         .unwrap();
     assert_eq!(far, embedded.compute_many(&arrays).await.unwrap());
     assert_eq!(remote.info().await.unwrap().workers.len(), 2);
+    for worker in workers {
+        worker.stop(PATIENCE).await;
+    }
+    scheduler.shutdown().await;
+}
+
+/// Arrays of pieces along the first axis, along others, and of one.
+#[tokio::test(flavor = "multi_thread")]
+async fn arrays_go_to_the_workers_in_pieces_and_are_those_of_expressions() {
+    let (scheduler, url) = scheduler().await;
+    let workers = [worker(&url).await, worker(&url).await];
+    let client = Client::connect(&url).await.unwrap();
+    let element = |at: usize| (at % 1013) as f64;
+    for shape in [
+        &[300, 50, 1000][..],
+        &[1, 2, 4_500_000],
+        &[2, 5_000_000],
+        &[7, 3],
+        &[],
+    ] {
+        let elements: Vec<f64> = (0..shape.iter().product()).map(element).collect();
+        let want: f64 = elements.iter().sum();
+        let tensor = Tensor::from_vec(shape, elements).unwrap();
+        let options = ScatterOptions::new();
+        let scattered = client.scatter_array(&tensor, 10, &options);
+        let array = tokio::time::timeout(PATIENCE, scattered).await.unwrap().unwrap();
+        drop(tensor);
+        let lens: Vec<u64> = shape.iter().map(|&len| len as u64).collect();
+        assert_eq!((array.shape(), array.dtype()), (lens, DType::Float64));
+        let mut wanted = vec![array.sum(&Over::all()).unwrap()];
+        if let [_, _, last] = *shape {
+            // Elements of the second row of the first.
+            let part = array
+                .slice(&[(..1).into(), (1..2).into(), (3..9).into()])
+                .unwrap();
+            wanted.push(part.subtract(element(last + 3)).unwrap());
+        }
+        let wanted: Vec<&Array> = wanted.iter().collect();
+        let got = client.compute_many(&wanted);
+        let got = tokio::time::timeout(PATIENCE, got).await.unwrap().unwrap();
+        assert_eq!(got[0].as_slice::<f64>().unwrap(), [want]);
+        if let Some(part) = got.get(1) {
+            assert_eq!(part.as_slice::<f64>().unwrap(), [0.0, 1.0, 2.0, 3.0, 4.0, 5.0]);
+        }
+    }
+    let held = async || {
+        let workers = client.info().await.unwrap().workers;
+        workers
+            .iter()
+            .map(|worker| worker.status.memory_bytes)
+            .sum::<u64>()
+    };
+    let emptied = async {
+        while held().await > 0 {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, emptied).await.unwrap();
+    client.close().await;
     for worker in workers {
         worker.stop(PATIENCE).await;
     }

@@ -74,19 +74,27 @@ def typed(value: Any, like: Any = None) -> Any:
 
 #: Arrays up to this size travel with their plan.
 _INLINE_BYTES = 64 * 2**10
+#: Up to this one they do too, where the cluster is in other processes: then each task that reads one decodes it.
+_FAR_INLINE_BYTES = 4 * 2**20
+#: Workers that hold a larger one, if they have room: the client's memory does not stand behind it any more.
+_COPIES = 2
 
 
 def from_elements(elements: np.ndarray, chunks: Any) -> Any:
     """The expression of the elements of a NumPy array.
 
-    Small ones are copied into it, and so are all for a cluster in other processes; else the array is looked at when it is computed.
+    Small ones are copied into it; others are looked at when they are computed. To a cluster in other processes they are sent at once.
     """
-    from .._client import is_elsewhere
+    from .._client import elsewhere
 
     name = dtype_name(elements.dtype)
     flat = np.ascontiguousarray(_plain(elements)).reshape(-1).view(np.uint8)
-    if flat.nbytes <= _INLINE_BYTES or is_elsewhere():
+    far = elsewhere()
+    if flat.nbytes <= (_INLINE_BYTES if far is None else _FAR_INLINE_BYTES):
         return _graticule.from_bytes(name, elements.shape, chunks, flat)
+    if far is not None:
+        row = chunks[0][0] if chunks else 1
+        return _graticule.scatter_array(far, name, elements.shape, row, _COPIES, flat).rechunk(chunks)
     return _graticule.from_memory(name, elements.shape, chunks, flat)
 
 

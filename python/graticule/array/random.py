@@ -15,7 +15,7 @@ from ._create import _lengths, _shape
 
 __all__ = [
     "Generator", "RandomState", "beta", "binomial", "chisquare", "choice", "default_rng", "exponential", "f", "gamma",
-    "geometric", "gumbel", "laplace", "logistic", "lognormal", "logseries", "negative_binomial", "noncentral_chisquare",
+    "geometric", "gumbel", "hypergeometric", "laplace", "logistic", "lognormal", "logseries", "multinomial", "negative_binomial", "noncentral_chisquare",
     "noncentral_f", "normal", "pareto", "permutation", "poisson", "power", "randint", "random", "random_integers",
     "random_sample", "rayleigh", "seed", "standard_cauchy", "standard_exponential", "standard_gamma", "standard_normal",
     "standard_t", "triangular", "uniform", "vonmises", "wald", "weibull", "zipf",
@@ -152,6 +152,19 @@ class Generator:
         shape = _shape(size)
         return Array(self._random.noncentral_f(float(dfnum), float(dfden), float(nonc), shape, _lengths(shape, chunks, float)))
 
+    def hypergeometric(self, ngood: int, nbad: int, nsample: int, size: Any = (), chunks: Any = "auto") -> Array:
+        shape = _shape(size)
+        counts = _count(ngood, "ngood"), _count(nbad, "nbad"), _count(nsample, "nsample")
+        return Array(self._random.hypergeometric(*counts, shape, _lengths(shape, chunks, np.int64)))
+
+    def multinomial(self, n: int, pvals: Any, size: Any = (), chunks: Any = "auto") -> Array:
+        """How many of `n` trials come out as each kind, the kinds along a last axis; each trial is drawn."""
+        shape, chances = _shape(size), np.asarray(pvals, dtype=np.float64)
+        if chances.ndim != 1:
+            raise Unsupported("multinomial numbers of several lists of pvals; draw and stack them one by one")
+        lengths = _lengths(shape, chunks, np.int64)
+        return Array(self._random.multinomial(_count(n, "n"), chances.tolist(), shape, lengths))
+
     def _derived(self, name: str, a: float, b: float, size: Any, chunks: Any) -> Array:
         shape = _shape(size)
         return Array(self._random.derived(name, float(a), float(b), shape, _lengths(shape, chunks, float)))
@@ -163,6 +176,12 @@ class Generator:
         if name.startswith("_"):
             raise AttributeError(name)
         raise Unsupported(f"random numbers of the distribution {name!r}")
+
+
+def _count(number: Any, name: str) -> int:
+    if not isinstance(number, (int, np.integer)) or number < 0:
+        raise ValueError(f"{name} must be a whole number of 0 or more, not {number!r}")
+    return int(number)
 
 
 def default_rng(seed: int | None = None) -> Generator:
@@ -200,3 +219,4 @@ beta, binomial, chisquare, f, gamma = _shared.beta, _shared.binomial, _shared.ch
 logseries, negative_binomial, noncentral_f = _shared.logseries, _shared.negative_binomial, _shared.noncentral_f
 noncentral_chisquare, standard_gamma = _shared.noncentral_chisquare, _shared.standard_gamma
 standard_t, vonmises, wald, zipf = _shared.standard_t, _shared.vonmises, _shared.wald, _shared.zipf
+hypergeometric, multinomial = _shared.hypergeometric, _shared.multinomial

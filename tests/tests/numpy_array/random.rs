@@ -320,6 +320,42 @@ fn rare_events_are_as_often_as_poisson_says() {
 }
 
 #[test]
+fn what_is_not_put_back_is_as_often_as_counting_says() {
+    for (good, bad, taken) in [
+        (5, 3, 4),
+        (0, 4, 3),
+        (40, 60, 30),
+        (3000, 5000, 2000),
+        (1, 999, 500),
+    ] {
+        let numbers = many(|r, shape, chunks| r.hypergeometric(good, bad, taken, shape, chunks));
+        let cumulative = format!(
+            "(lambda ways, x: np.max(np.abs(np.cumsum(np.bincount(x.ravel())) / x.size - np.cumsum(\
+             [ways({good}, i) * ways({bad}, {taken} - i) / ways({good} + {bad}, {taken}) if i <= {taken} else 0 \
+             for i in range(int(x.max()) + 1)]))))(__import__('math').comb, x)"
+        );
+        let got = Numpy::shared().eval(&cumulative, &[("x", &numbers)]).unwrap();
+        let got = got.item(0).as_f64();
+        assert!(got < 2.2 / 200.0, "{good} {bad} {taken}: {got}");
+    }
+}
+
+#[test]
+fn trials_are_of_all_kinds_together() {
+    let mut random = Generator::new(9);
+    let chances = [0.2, 0.0, 0.5, 0.3];
+    let counts = random
+        .multinomial(12, &chances, &[60, 80], &[Chunks::Size(17), Chunks::Whole])
+        .unwrap();
+    assert_eq!((counts.shape(), counts.dtype()), (vec![60, 80, 4], DType::Int64));
+    let x = result(&counts, Rewrites::All).unwrap();
+    let python = "bool((x.sum(-1) == 12).all() and (x[..., 1] == 0).all() and np.abs(x.mean((0, 1)) - [2.4, 0, 6, 3.6]).max() < 0.15\
+                  and np.abs(x.var((0, 1)) - [1.92, 0, 3, 2.52]).max() < 0.2)";
+    let got = Numpy::shared().eval(python, &[("x", &x)]).unwrap();
+    assert_eq!(got.item(0).as_f64(), 1.0);
+}
+
+#[test]
 fn arrays_of_one_generator_differ_and_of_one_seed_are_the_same() {
     let make = |random: &mut Generator| random.random(&[100], &[Chunks::Whole], DType::Float64).unwrap();
     let mut random = Generator::new(1);
@@ -391,6 +427,14 @@ fn what_cannot_be_drawn_is_refused() {
             "choice(2, 3, p=[0.5, 0.6])",
         ),
         (random.choice(0, shape, chunks, true, None), "choice(0, 3)"),
+        (
+            random.hypergeometric(2, 3, 6, shape, chunks),
+            "hypergeometric(2, 3, 6, 3)",
+        ),
+        (
+            random.multinomial(3, &[0.6, 0.6, 0.1], shape, chunks),
+            "multinomial(3, [0.6, 0.6, 0.1], 3)",
+        ),
         (
             random.uniform(0.0, f64::INFINITY, shape, chunks),
             "uniform(0, np.inf, 3)",
