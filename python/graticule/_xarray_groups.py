@@ -48,6 +48,27 @@ def install() -> None:
             owner.reduce = _reducing(reduce)
     quantile = groupby.GroupBy.quantile
     groupby.GroupBy.quantile = _quantile(quantile)
+    _labels()
+
+
+def _labels() -> None:
+    """Has lazy labels computed when groups are formed of them: a reduction is planned by where each group's elements lie."""
+    try:
+        from xarray import groupers
+    except ImportError:
+        return
+
+    for grouper in (groupers.UniqueGrouper, groupers.BinGrouper):
+        grouper.factorize = _at_hand(grouper.factorize)
+
+
+def _at_hand(factorize: Any) -> Any:
+    @functools.wraps(factorize)
+    def known(self: Any, group: Any) -> Any:
+        is_lazy = isinstance(getattr(getattr(group, "variable", None), "_data", None), Array)
+        return factorize(self, group.compute() if is_lazy else group)
+
+    return known
 
 
 def _without_flox(by_flox: Any) -> Any:

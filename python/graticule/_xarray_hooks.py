@@ -34,6 +34,7 @@ def install() -> None:
     _quantile()
     _roll()
     _fit()
+    _interpolate()
     _xarray_groups.install()
     _apply_its_own()
     _map_blocks()
@@ -238,6 +239,21 @@ def _fit() -> None:
         return _xarray_fit.least_squares(lhs, rhs, rcond)
 
     dask_array_ops.least_squares = native
+
+
+def _interpolate() -> None:
+    from xarray.core import missing
+
+    interpolate_variable = missing.interpolate_variable
+
+    @functools.wraps(interpolate_variable)
+    def native(var: Any, indexes_coords: Any, *, method: str, kwargs: Any) -> Any:
+        from . import _xarray_interp
+
+        made = _xarray_interp.interpolated(var, indexes_coords, method, kwargs)
+        return interpolate_variable(var, indexes_coords, method=method, kwargs=kwargs) if made is None else made
+
+    missing.interpolate_variable = native
 
 
 def _apply_its_own() -> None:

@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from xarray.namedarray.parallelcompat import ChunkManagerEntrypoint
 
 import graticule.array as ga
@@ -25,6 +26,9 @@ from .array._convert import supports
 from .errors import Unsupported
 
 __all__ = ["GraticuleBackend", "GraticuleManager"]
+
+#: Coordinates of at most so many bytes stay at hand, for operations that are planned by their values.
+_KNOWN_BYTES_MAX = 1 << 20
 
 _xarray_hooks.install()
 
@@ -55,7 +59,10 @@ class GraticuleManager(ChunkManagerEntrypoint[Array]):
         native = _cf.native(data)
         if native is not None:
             return native.rechunk(normalize_chunks(chunks, native.shape, None, native.dtype, native.chunks))
-        return ga.from_array(data, chunks)
+        made = ga.from_array(data, chunks)
+        if made.nbytes <= _KNOWN_BYTES_MAX and _is_in_memory(data):
+            made._known = np.array(data)
+        return made
 
     def rechunk(self, data: Array, chunks: Any, **kwargs: Any) -> Array:
         return data.rechunk(chunks)
@@ -160,3 +167,9 @@ def _named(func: Callable[..., Any]) -> str:
     while isinstance(func, functools.partial):
         func = func.func
     return getattr(func, "__name__", repr(func))
+
+
+def _is_in_memory(data: Any) -> bool:
+    """Whether elements are there already: NumPy's, or those of an index."""
+    inner = getattr(data, "array", data)
+    return isinstance(inner, np.ndarray) or isinstance(getattr(inner, "array", None), pd.Index)

@@ -8,6 +8,9 @@ import numpy as np
 import pandas as pd
 import pytest
 import xarray as xr
+from xarray.groupers import BinGrouper, UniqueGrouper
+
+import graticule.array as ga
 
 CHUNKS = {"time": 7, "y": 4, "x": 3}
 
@@ -123,8 +126,89 @@ def test_a_vectorized_function_is_told_where_its_shape_is_wrong(client):
         fitted(lambda series: series[:3]).compute()
 
 
-def test_rows_are_interpolated_to_places_of_their_own(client):
-    array = np.abs(cube()).assign_coords(y=np.linspace(50, 10, 9), x=np.arange(7) * 0.5)
-    places = xr.DataArray(np.linspace(0, 3, 9), dims="y")
-    got = array.chunk(CHUNKS).assign_coords(array.coords).interp(x=places).compute()
-    xr.testing.assert_allclose(array.interp(x=places), got)
+POINTS = xr.DataArray([0.3, 1.1], dims="p")
+INTERPOLATED = {
+    "within": lambda x: x.interp(x=[0.25, 1.1, 2.0]),
+    "beyond": lambda x: x.interp(x=[-1, 0.3, 9]),
+    "two dimensions": lambda x: x.interp(x=[0.1, 1.5, 2.9], y=[49.0, 12.0, 33.3]),
+    "finer": lambda x: x.interp(x=np.linspace(0, 3, 100), y=np.linspace(10, 50, 77)),
+    "one place": lambda x: x.interp(x=0.7),
+    "another dimension": lambda x: x.interp(x=POINTS),
+    "two other dimensions": lambda x: x.interp(x=xr.DataArray([[0.3, 1.1], [2.0, 2.2]], dims=("p", "q"))),
+    "times": lambda x: x.interp(time=x.time[:-1] + np.timedelta64(3, "D")),
+    "not a place": lambda x: x.interp(x=[0.2, np.nan]),
+}
+INTERPOLATED_IN_PYTHON = {
+    "points": lambda x: x.interp(x=POINTS, y=xr.DataArray([33.0, 41.0], dims="p")),
+    "a place for each row": lambda x: x.interp(x=xr.DataArray(np.linspace(0, 3, 9), dims="y")),
+    "nearest": lambda x: x.interp(x=[0.3, 1.1], method="nearest"),
+    "cubic": lambda x: x.interp(x=[0.2, 0.9], method="cubic"),
+    "extrapolated": lambda x: x.interp(x=[-1, 0.3, 9], kwargs={"fill_value": "extrapolate"}),
+}
+
+
+def placed(dtype):
+    return np.abs(cube(dtype)).assign_coords(y=np.linspace(50, 10, 9), x=np.arange(7) * 0.5, z=("y", np.arange(9.0) ** 2))
+
+
+@pytest.mark.parametrize("name", INTERPOLATED)
+@pytest.mark.parametrize("dtype", ["f8", "f4", "i4", "u1"])
+def test_lines_between_neighbours_are_drawn_to_the_bit(name, dtype, client):
+    array = placed(dtype)
+    got = INTERPOLATED[name](array.chunk(CHUNKS).assign_coords(array.coords))
+    assert "graticule.python" not in got.data.explain()
+    want = INTERPOLATED[name](array)
+    assert got.dtype == want.dtype
+    xr.testing.assert_identical(want, got.compute())
+
+
+@pytest.mark.parametrize("name", INTERPOLATED_IN_PYTHON)
+def test_other_ways_to_interpolate_are_xarrays(name, client):
+    array = placed("f8")
+    got = INTERPOLATED_IN_PYTHON[name](array.chunk(CHUNKS).assign_coords(array.coords)).compute()
+    xr.testing.assert_allclose(INTERPOLATED_IN_PYTHON[name](array), got)
+
+
+LABELLED = {
+    "labels": lambda x: x.groupby(zone=UniqueGrouper(labels=[0, 1, 2])).mean(),
+    "some labels": lambda x: x.groupby(zone=UniqueGrouper(labels=[0, 2])).count(),
+    "median": lambda x: x.groupby(zone=UniqueGrouper(labels=[0, 1, 2])).median(),
+    "bins": lambda x: x.groupby(height=BinGrouper([0, 3, 8])).sum(),
+    "anomaly": lambda x: x.groupby(zone=UniqueGrouper(labels=[0, 1, 2])) - x.groupby(zone=UniqueGrouper(labels=[0, 1, 2])).mean(),
+}
+
+
+@pytest.mark.parametrize("name", LABELLED)
+def test_labels_may_be_lazy_where_xarray_is_told_which_there_are(name, client):
+    zones = np.random.default_rng(3).integers(0, 3, (9, 7))
+    array = np.abs(cube()).assign_coords(zone=(("y", "x"), zones), height=("y", np.arange(9.0)))
+    lazy = array.chunk(CHUNKS).assign_coords(zone=array.zone.chunk(y=4), height=array.height.chunk(y=4))
+    got = LABELLED[name](lazy)
+    assert type(got.data) is ga.Array
+    xr.testing.assert_allclose(LABELLED[name](array), got.compute())
+    with pytest.raises(ValueError, match="Please pass `labels`"):
+        lazy.groupby("zone").mean()
+
+
+ALONG = {
+    "the greatest": lambda x: x.isel(x.argmax(["time"])),
+    "one for several": lambda x: x.isel(time=x.mean("x").argmax("time")),
+    "in another order": lambda x: x.isel(time=x.argmax("time").transpose("x", "y")),
+    "the last dimension": lambda x: x.isel(x=x.argmax("x")),
+    "of a part": lambda x: x.isel(time=x.isel(y=slice(1, 4)).argmax("time"), y=[1, 2, 3]),
+}
+
+
+@pytest.mark.parametrize("name", ALONG)
+def test_positions_along_a_dimension_may_be_lazy(name, client):
+    array = cube(gaps=0).drop_vars("time")
+    got = ALONG[name](array.chunk(CHUNKS))
+    assert type(got.data) is ga.Array
+    xr.testing.assert_identical(ALONG[name](array), got.compute())
+
+
+def test_other_lazy_points_are_refused_with_what_to_do(client):
+    array = cube(gaps=0).drop_vars("time").chunk(CHUNKS)
+    places = array.isel(y=0).argmax("time") % 7
+    with pytest.raises(IndexError, match="compute"):
+        array.isel(time=places, y=places % 3)

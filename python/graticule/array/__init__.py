@@ -91,8 +91,9 @@ from ._positions import (
     triu_indices_from,
     unravel_index,
 )
-from ._products import corrcoef, cov, cross, dot, einsum, inner, kron, matmul, outer, tensordot, vdot, vecdot
+from ._products import convolve, corrcoef, cov, cross, dot, einsum, inner, kron, matmul, outer, tensordot, vdot, vecdot
 from ._reduce import (
+    argpartition,
     argsort,
     argtopk,
     average,
@@ -109,6 +110,7 @@ from ._reduce import (
     move,
     nanpercentile,
     nanquantile,
+    partition,
     percentile,
     ptp,
     push,
@@ -121,7 +123,10 @@ from ._select import (
     argwhere,
     extract,
     flatnonzero,
+    intersect1d,
     nonzero,
+    setdiff1d,
+    setxor1d,
     union1d,
     unique,
     unique_all,
@@ -187,6 +192,7 @@ from ._shape import (
     tril,
     triu,
     unstack,
+    unwrap,
     vsplit,
     vstack,
 )

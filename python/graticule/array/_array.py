@@ -40,7 +40,7 @@ class Array:
     arrays. `compute()` brings the elements here; so do `np.asarray`, `float`, `bool` and comparisons in an `if`.
     """
 
-    __slots__ = ("_chunks", "_job", "_name", "_x")
+    __slots__ = ("_chunks", "_job", "_known", "_name", "_x")
     __array_priority__ = 12
 
     def __init__(self, x: Any) -> None:
@@ -49,6 +49,8 @@ class Array:
         self._name: str | None = None
         #: What makes it, where it is kept in the cluster.
         self._job: Any = None
+        #: Its elements, where they were few and at hand when it was made.
+        self._known: np.ndarray | None = None
 
     # What it is.
 

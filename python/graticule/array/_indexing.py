@@ -21,7 +21,7 @@ def get(x: Array, index: Any) -> Array:
     if len(parts) == 1 and isinstance(parts[0], Array) and parts[0].dtype.kind == "b":
         return _masked(x, parts[0])
     lazy = [place for place, part in enumerate(parts) if isinstance(part, Array) and part.dtype.kind in "iu" and part.ndim]
-    if len(lazy) == 1 and all(part == slice(None) for place, part in enumerate(parts) if place not in lazy):
+    if len(lazy) == 1 and all(_is_whole(part) for place, part in enumerate(parts) if place not in lazy):
         return take_lazy(x, parts[lazy[0]], lazy[0])
     parts = tuple(_known(part) for part in parts)
     if any(isinstance(part, np.ndarray) and part.ndim != 1 and part.dtype.kind == "b" for part in parts):
@@ -29,6 +29,10 @@ def get(x: Array, index: Any) -> Array:
     if not any(isinstance(part, np.ndarray) for part in parts):
         return Array(x._x.slice(list(parts)))
     return _fancy(x, _whole_index(x, parts))
+
+
+def _is_whole(part: Any) -> bool:
+    return isinstance(part, slice) and part == slice(None)
 
 
 def _known(part: Any) -> Any:
@@ -208,6 +212,40 @@ def _pick_in_block(front: Array, points: list[np.ndarray]) -> Array:
     return Array(flat._x.take(np.ascontiguousarray(positions), 0))
 
 
+def _along(x: Array, parts: list[Any], lazy: list[int]) -> Array:
+    """Positions along one axis that are computed, one for each place of others, as `argmax` gives them; whole axes come last."""
+    refused = InvalidIndex(
+        "lazy positions go along one axis, with a list for each of the others; compute() them for other points"
+    )
+    if len(lazy) != 1 or len(parts) != x.ndim:
+        raise refused
+    (axis,) = lazy
+    positions = parts[axis]
+    whole = [place for place, part in enumerate(parts) if _is_whole(part)]
+    others = [place for place in range(x.ndim) if place not in whole and place != axis]
+    # By axis of the positions, which axis of the array it is; axes of one element take what is left.
+    of_axis: dict[int, int] = {}
+    for place in sorted(others, key=lambda place: x.shape[place] == 1):
+        part = np.asarray(parts[place])
+        long = [part.ndim - dim for dim, length in enumerate(part.shape) if length > 1]
+        left = [back for back in range(positions.ndim, 0, -1) if back not in of_axis]
+        back = long[0] if len(long) == 1 else left[0] if left and x.shape[place] == 1 else 0
+        if len(long) > 1 or back not in left or part.dtype.kind not in "iu":
+            raise refused
+        of_axis[back] = place
+        listed = part.reshape(-1)
+        if not np.array_equal(listed, np.arange(x.shape[place])):
+            x = take(x, _wrap(listed, x.shape[place], place), place)
+    if positions.ndim != len(others):
+        raise refused
+    order = [of_axis[back] for back in range(positions.ndim, 0, -1)]
+    front = x.transpose([*order, axis, *whole])
+    wide = positions.astype(np.int64)._x.reshape([*positions.shape, *[1] * (1 + len(whole))])
+    lengths = [*positions.shape, 1, *(x.shape[place] for place in whole)]
+    taken = Array(front._x.take_along_axis(wide.broadcast_to(lengths), positions.ndim))
+    return Array(taken._x.squeeze([positions.ndim]))
+
+
 def _masked(x: Array, mask: Array) -> Array:
     selected = _graticule.Selected.masked(x._x, mask._x)
     return Array(default_client()._cluster.sized([selected])[0])
@@ -254,11 +292,13 @@ class Pointwise:
     def __getitem__(self, index: Any) -> Array:
         index = index if isinstance(index, tuple) else (index,)
         lazy = [place for place, part in enumerate(index) if isinstance(part, Array) and part.ndim]
-        if len(lazy) == 1 and all(part == slice(None) for place, part in enumerate(index) if place not in lazy):
+        if len(lazy) == 1 and all(_is_whole(part) for place, part in enumerate(index) if place not in lazy):
             taken = take_lazy(self._x, index[lazy[0]], lazy[0])
             count = index[lazy[0]].ndim
             rest = [axis for axis in range(taken.ndim) if not lazy[0] <= axis < lazy[0] + count]
             return taken.transpose([*range(lazy[0], lazy[0] + count), *rest])
+        if lazy:
+            return _along(self._x, list(index) + [slice(None)] * (self._x.ndim - len(index)), lazy)
         parts = [_known(p) for p in index]
         parts = _whole_index(self._x, tuple(parts))
         if any(part is None for part in parts):

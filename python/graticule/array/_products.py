@@ -7,13 +7,13 @@ from typing import Any
 import numpy as np
 
 from .. import _graticule
-from ..errors import Unsupported
+from ..errors import InvalidValue, Unsupported
 from ._array import Array
 from ._convert import typed
-from ._shape import diagonal, matrix_transpose, trace
+from ._shape import diagonal, matrix_transpose, pad, sliding_window_view, trace
 
 __all__ = [
-    "corrcoef", "cov", "cross", "diagonal", "dot", "einsum", "inner", "kron", "matmul", "matrix_transpose", "outer",
+    "convolve", "corrcoef", "cov", "cross", "diagonal", "dot", "einsum", "inner", "kron", "matmul", "matrix_transpose", "outer",
     "tensordot", "trace", "vdot", "vecdot",
 ]
 
@@ -45,6 +45,23 @@ def inner(a: Any, b: Any) -> Array:
 
 def vecdot(x1: Any, x2: Any, /, *, axis: int = -1, **_: Any) -> Array:
     return Array(_graticule.vecdot(typed(x1), typed(x2), axis))
+
+
+def convolve(a: Any, v: Any, mode: str = "full") -> Array:
+    """NumPy's `convolve`: the shorter of both lies in one chunk, and slides along the other."""
+    x, kernel = Array(typed(a)), Array(typed(v))
+    if x.ndim != 1 or kernel.ndim != 1 or not x.size or not kernel.size:
+        raise InvalidValue(f"convolve takes two arrays of one axis that are not empty, not shapes {x.shape} and {kernel.shape}")
+    if mode not in ("full", "same", "valid"):
+        raise InvalidValue(f"mode must be 'full', 'same' or 'valid', not {mode!r}")
+    if x.size < kernel.size:
+        x, kernel = kernel, x
+    x, kernel = (one.astype(np.result_type(x.dtype, kernel.dtype)) for one in (x, kernel))
+    beside = kernel.size - 1
+    before = {"full": beside, "same": beside - beside // 2, "valid": 0}[mode]
+    after = {"full": beside, "same": beside // 2, "valid": 0}[mode]
+    wide = pad(x, (before, after)) if before or after else x
+    return sliding_window_view(wide, kernel.size) @ kernel[::-1].rechunk(-1)
 
 
 def cross(a: Any, b: Any, axisa: int = -1, axisb: int = -1, axisc: int = -1, axis: int | None = None) -> Array:

@@ -7,16 +7,20 @@ from typing import Any
 import numpy as np
 
 from .. import _graticule
-from ..errors import InvalidValue, Unsupported
+from ..errors import InvalidType, InvalidValue, Unsupported
 from ._array import Array
 from ._convert import axes_of, dtype_name, expression, typed
 from ._elementwise import FUNCTIONS as FUNCTIONS_OF_ELEMENTS
+from ._elementwise import where as where_of
 
 
-def _check(function: str, out: Any, where: Any = None, initial: Any = None) -> None:
-    unset = (None, np._NoValue, True)
-    for name, value in (("out", out), ("where", where), ("initial", initial)):
-        if not any(value is one for one in unset):
+#: What arguments are that say nothing.
+_UNSET = (None, np._NoValue, True)
+
+
+def _check(function: str, out: Any, where: Any = None) -> None:
+    for name, value in (("out", out), ("where", where)):
+        if not any(value is one for one in _UNSET):
             raise Unsupported(f"{function} with {name}=")
 
 
@@ -54,6 +58,46 @@ def _over_nothing(name: str, x: Array, skipna: bool) -> Array:
     return Array(_graticule.reduce(name, wide._x, [-1], False, skipna))
 
 
+#: What changes nothing where it is left out of a reduction, and what takes in one element more.
+_NEUTRAL = {"sum": 0, "prod": 1, "any": False, "all": True}
+_JOINED = {"sum": "add", "prod": "multiply", "min": "minimum", "max": "maximum"}
+
+
+def _of_some(
+    name: str, a: Any, axis: Any, dtype: Any, keepdims: Any, nan: bool, initial: Any, where: Any, split_every: Any
+) -> Array:
+    """A reduction of the elements that a mask leaves, and of one more."""
+    own, x = f"nan{name}" if nan else name, Array(typed(a))
+    has_initial = not any(initial is one for one in _UNSET[:2])
+    if has_initial and name not in _JOINED:
+        raise InvalidType(f"{own} takes no initial=")
+    if not any(where is one for one in _UNSET):
+        mask = Array(typed(where))
+        if mask.dtype != bool:
+            raise InvalidType(f"{own}: where= must be booleans, not {mask.dtype}")
+        if name in ("min", "max") and not has_initial:
+            raise InvalidValue(f"{own} has no value where a mask leaves nothing: give initial= beside where=")
+        neutral = _NEUTRAL.get(name, initial if name in _JOINED else 0)
+        left = where_of(mask, x, np.asarray(neutral).astype(x.dtype)[()])
+        if name == "mean":
+            if nan:
+                mask = mask & FUNCTIONS_OF_ELEMENTS["notnull"](x)
+            counted = Array(mask._x.broadcast_to(list(x.shape)))
+            total = reduced("sum", left, axis, reduced("mean", x, axis, dtype).dtype, keepdims, nan)
+            return (total / reduced("sum", counted, axis, None, keepdims)).astype(total.dtype)
+        if name not in _NEUTRAL and name not in _JOINED:
+            raise Unsupported(f"{own} with where=")
+        x = left
+    made = reduced(name, x, axis, dtype, keepdims, nan, split_every=split_every)
+    if not has_initial:
+        return made
+    return FUNCTIONS_OF_ELEMENTS[_JOINED[name]](made, np.asarray(initial).astype(made.dtype)[()])
+
+
+def _is_of_some(initial: Any, where: Any) -> bool:
+    return not (any(initial is one for one in _UNSET) and any(where is one for one in _UNSET))
+
+
 def _reduction(name: str, nan: bool, typed_too: bool) -> Any:
     own = f"nan{name}" if nan else name
 
@@ -61,14 +105,18 @@ def _reduction(name: str, nan: bool, typed_too: bool) -> Any:
         a: Any, axis: Any = None, dtype: Any = None, out: Any = None, keepdims: Any = False, initial: Any = None,
         where: Any = None, *, split_every: Any = None,
     ) -> Array:
-        _check(own, out, where, initial)
+        _check(own, out)
+        if _is_of_some(initial, where):
+            return _of_some(name, a, axis, dtype, keepdims, nan, initial, where, split_every)
         return reduced(name, a, axis, dtype, keepdims, nan, split_every=split_every)
 
     def without(
         a: Any, axis: Any = None, out: Any = None, keepdims: Any = False, initial: Any = None, where: Any = None, *,
         split_every: Any = None, **kwargs: Any,
     ) -> Array:
-        _check(own, out, where, initial)
+        _check(own, out)
+        if _is_of_some(initial, where):
+            return _of_some(name, a, axis, None, keepdims, nan, initial, where, split_every)
         return reduced(name, a, axis, None, keepdims, nan, split_every=split_every)
 
     function = with_dtype if typed_too else without
@@ -276,6 +324,26 @@ def argsort(a: Any, axis: int | None = -1, kind: Any = None, order: Any = None, 
     if axis is None:
         x, axis = x.ravel(), -1
     return Array(_graticule.sort(x._x, axis, descending, True))
+
+
+def partition(a: Any, kth: Any, axis: int | None = -1, kind: Any = None, order: Any = None) -> Array:
+    """NumPy's `partition`; elements on both sides of `kth` are in order too."""
+    _check_kth(a, kth, axis)
+    return sort(a, axis)
+
+
+def argpartition(a: Any, kth: Any, axis: int | None = -1, kind: Any = None, order: Any = None) -> Array:
+    """NumPy's `argpartition`; positions on both sides of `kth` are in order too."""
+    _check_kth(a, kth, axis)
+    return argsort(a, axis)
+
+
+def _check_kth(a: Any, kth: Any, axis: int | None) -> None:
+    x = Array(typed(a))
+    length = x.size if axis is None else x.shape[axis]
+    for one in np.atleast_1d(kth).tolist():
+        if not -length <= one < length:
+            raise InvalidValue(f"kth={one} is out of bounds for {length} elements")
 
 
 def topk(a: Any, k: int, axis: int = -1, split_every: Any = None) -> Array:

@@ -86,3 +86,28 @@ def union1d(ar1: Any, ar2: Any) -> Array:
     from ._shape import concatenate
 
     return unique(concatenate([Array(typed(ar1)).ravel(), Array(typed(ar2)).ravel()]))
+
+
+def intersect1d(ar1: Any, ar2: Any, assume_unique: bool = False, return_indices: bool = False) -> Array:
+    if return_indices:
+        from ..errors import Unsupported
+
+        raise Unsupported("intersect1d with return_indices=; ask unique(..., return_index=True) and isin")
+    from ._reduce import isin
+
+    own = unique(ar1)
+    return own[isin(own, unique(ar2))]
+
+
+def setdiff1d(ar1: Any, ar2: Any, assume_unique: bool = False) -> Array:
+    from ._reduce import isin
+
+    own = Array(typed(ar1)).ravel() if assume_unique else unique(ar1)
+    return own[isin(own, unique(ar2), invert=True)]
+
+
+def setxor1d(ar1: Any, ar2: Any, assume_unique: bool = False) -> Array:
+    from ._reduce import sort
+    from ._shape import concatenate
+
+    return sort(concatenate([setdiff1d(ar1, ar2), setdiff1d(ar2, ar1)]))

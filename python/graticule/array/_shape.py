@@ -356,6 +356,27 @@ def ediff1d(ary: Any, to_end: Any = None, to_begin: Any = None) -> Array:
     return concatenate(parts)
 
 
+def unwrap(p: Any, discont: float | None = None, axis: int = -1, *, period: float = 2 * np.pi) -> Array:
+    """NumPy's `unwrap`: leaps of more than half a period become their complement."""
+    from ._elementwise import where
+    from ._reduce import cumulative_sum
+
+    x = Array(typed(p))
+    dtype = (np.empty(0, x.dtype) + period).dtype
+    x = x.astype(dtype)
+    discont = period / 2 if discont is None else discont
+    half, rest = divmod(period, 2) if dtype.kind in "iu" else (period / 2, 0)
+    leaps = diff(x, axis=axis)
+    within = np.mod(leaps + half, period) - half
+    if rest == 0:
+        # Half a period could be meant either way.
+        within = where((within == -half) & (leaps > 0), half, within)
+    amends = where(np.abs(leaps) < discont, 0, within - leaps)
+    first = [slice(None)] * x.ndim
+    first[axis] = slice(0, 1)
+    return x + concatenate([x[tuple(first)] * 0, cumulative_sum(amends, axis=axis)], axis=axis).astype(x.dtype)
+
+
 def gradient(f: Any, *varargs: Any, axis: Any = None, edge_order: int = 1, **_: Any) -> Any:
     x = Array(typed(f))
     spacing = [float(one) if np.ndim(one) == 0 else np.asarray(one, dtype=np.float64).tolist() for one in varargs]

@@ -6,13 +6,14 @@ from collections import namedtuple
 from typing import Any
 
 from .. import _graticule
+from ..errors import InvalidValue
 from ._array import Array
 from ._convert import axes_of, typed
-from ._products import cross, diagonal, matmul, matrix_transpose, outer, tensordot, trace, vecdot
+from ._products import cross, diagonal, einsum, matmul, matrix_transpose, outer, tensordot, trace, vecdot
 
 __all__ = [
     "cholesky", "cond", "cross", "det", "diagonal", "eig", "eigh", "eigvals", "eigvalsh", "inv", "lstsq", "lu", "matmul",
-    "matrix_norm", "matrix_power", "matrix_rank", "matrix_transpose", "norm", "outer", "pinv", "qr", "sfqr", "slogdet",
+    "matrix_norm", "matrix_power", "matrix_rank", "matrix_transpose", "multi_dot", "norm", "outer", "pinv", "qr", "sfqr", "slogdet",
     "solve", "solve_triangular", "svd", "svd_compressed", "svdvals", "tensordot", "trace", "tsqr", "vecdot", "vector_norm",
 ]
 
@@ -112,6 +113,21 @@ def lstsq(a: Any, b: Any, rcond: float | None = None) -> tuple[Array, Array, Arr
 
 def matrix_power(a: Any, n: int) -> Array:
     return Array(_graticule.matrix_power(typed(a), n))
+
+
+def multi_dot(arrays: Any, *, out: Any = None) -> Array:
+    """The product of several matrices, in the order with the fewest products."""
+    parts = [Array(typed(one)) for one in arrays]
+    if len(parts) < 2:
+        raise InvalidValue(f"multi_dot takes two arrays at least, not {len(parts)}")
+    letters = iter("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ")
+    left, names = next(letters), []
+    for number, part in enumerate(parts):
+        if part.ndim not in ((1, 2) if number in (0, len(parts) - 1) else (2,)):
+            raise InvalidValue(f"array {number} of multi_dot has {part.ndim} axes; matrices have two, and the first and the last may have one")
+        names.append(left if part.ndim == 1 else left + (left := next(letters)))
+    ends = (names[0][:-1] if parts[0].ndim == 2 else "") + (names[-1][-1] if parts[-1].ndim == 2 else "")
+    return einsum(",".join(names) + "->" + ends, *parts)
 
 
 def norm(x: Any, ord: Any = None, axis: Any = None, keepdims: bool = False) -> Array:
