@@ -9,7 +9,7 @@ use bytes::Bytes;
 use tokio::sync::{broadcast, oneshot};
 
 use crate::{
-    DashboardError, FeedReceiver, Record,
+    DashboardError, FeedReceiver,
     aggregate::{
         Activity, Aggregator, ArrayPublisher, Direction, LineQuery, Publisher, RosterOrder, RowKey,
         ServerFigures,
@@ -328,18 +328,7 @@ impl HubState {
         self.hand_over(now_us);
         let (aggregator, recorder) = (&mut self.aggregator, &mut self.recorder);
         self.latest = self.receiver.drain(now_us, |at_us, record| {
-            if let Record::TaskFinished(finished) = &record
-                && let Some(span_us) = aggregator.queued(finished)
-            {
-                recorder.queued(finished, span_us);
-            }
-            if let Record::TaskFailed { task, attempt, .. } = &record
-                && let Some(attempted) = aggregator.attempted(at_us, *task, *attempt)
-            {
-                recorder.attempted(&attempted);
-            }
-            recorder.take(at_us, &record);
-            aggregator.apply(at_us, record);
+            recorder.take_with(aggregator, at_us, record);
         });
         self.news += self.latest;
     }

@@ -28,6 +28,7 @@
 pub mod aggregate;
 mod answers;
 mod assets;
+mod disk;
 mod encoded;
 mod error;
 mod feed;
@@ -41,6 +42,7 @@ mod record;
 mod runs;
 
 pub use self::{
+    disk::{ChunkRun, DiskChecked, DiskTold},
     error::DashboardError,
     feed::{BULK_RECORD_COUNT_MAX, Feed, FeedReceiver, Observer, STRUCTURAL_RECORD_COUNT_MAX},
     http::{Dashboard, DashboardHandle, DashboardOptions, VIEWER_COUNT_MAX},

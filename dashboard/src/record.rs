@@ -3,7 +3,7 @@ use std::sync::Arc;
 use graticule_plan::{ChunkGrid, Input, JobId, Key, TaskId, WorkerId};
 use serde::{Deserialize, Serialize};
 
-use crate::{LogLine, LogSource, Moved, aggregate::JobState};
+use crate::{DiskTold, LogLine, LogSource, Moved, aggregate::JobState};
 
 /// One thing that happened in the cluster, as the scheduler tells it to those who watch.
 ///
@@ -143,6 +143,13 @@ pub enum Record {
         moves: Arc<[Moved]>,
         /// Movements that the worker could not keep.
         lost: u64,
+    },
+    /// Which of its chunks a worker has on disk, as far as it tells.
+    Disk {
+        /// The worker.
+        worker: WorkerId,
+        /// What it tells.
+        told: Arc<DiskTold>,
     },
     /// What somebody logged since it told the last time.
     Logged {
@@ -307,6 +314,7 @@ impl Record {
             | Self::ChunksReleased { .. }
             | Self::WorkerStatus { .. }
             | Self::Moved { .. }
+            | Self::Disk { .. }
             | Self::Logged { .. } => false,
         }
     }

@@ -146,6 +146,7 @@ impl Spans {
             | Record::ChunksReleased { .. }
             | Record::WorkerStatus { .. }
             | Record::Moved { .. }
+            | Record::Disk { .. }
             | Record::Logged { .. } => {}
         }
     }

@@ -61,7 +61,7 @@ impl Aggregator {
             }
             Mark::Assigned | Mark::Started => Standing::Active,
             Mark::Failed => Standing::Failed,
-            Mark::Released | Mark::Spilled => Standing::Done,
+            Mark::Released => Standing::Done,
         };
         Some(Marked {
             standing,
@@ -97,9 +97,6 @@ impl Aggregator {
         if !marked.is_new {
             return true;
         }
-        if finished.spilled {
-            self.mark(task, Mark::Spilled, finished.attempt);
-        }
         let ended_us = finished.started_us.saturating_add(finished.duration_us);
         self.ends.count(finished.started_us, ended_us);
         if let Some(layer) = self
@@ -123,6 +120,9 @@ impl Aggregator {
         self.count_slot_time(finished, queued);
         let sizes = (finished.bytes, finished.duration_us);
         self.tell_words(task, finished.worker, finished.attempt, sizes);
+        if finished.spilled {
+            self.went_to_disk(task, finished.worker);
+        }
         let again = if marked.is_again { StreamTask::AGAIN } else { 0 };
         let spilled = if finished.spilled { StreamTask::SPILLED } else { 0 };
         self.draw(finished, again | spilled);

@@ -66,6 +66,7 @@ impl Aggregator {
             .map(|(id, _)| *id);
         if let Some(id) = oldest {
             self.active.remove_worker(id);
+            self.disk_left(id);
             self.failures.retain(|failure| failure.worker != id);
             if let Some(table) = self.workers.remove(&id) {
                 self.traffic.forget_worker(table.key);

@@ -23,7 +23,7 @@ pub(super) struct Holding {
     pub(super) worker: Option<RowKey>,
     /// On the scale of `scale.rs`.
     pub(super) bytes_step: u8,
-    /// Whether it went to disk.
+    /// Whether it is on disk.
     pub(super) is_spilled: bool,
 }
 

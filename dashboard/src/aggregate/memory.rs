@@ -54,7 +54,7 @@ pub struct Holder {
     pub total: u64,
     /// Their bytes.
     pub bytes: u64,
-    /// Those of them that went to disk.
+    /// Those of them that are on disk.
     pub spilled: u64,
     /// Who made them, their number and bytes; the most bytes first.
     pub workers: Vec<(Option<RowKey>, u64, u64)>,

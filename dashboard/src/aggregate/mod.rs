@@ -10,6 +10,7 @@ mod activity;
 mod array;
 mod block;
 mod cells;
+mod disks;
 mod edges;
 mod exposition;
 mod filmed;
@@ -46,6 +47,8 @@ mod workers;
 
 #[cfg(test)]
 mod array_tests;
+#[cfg(test)]
+mod disk_tests;
 #[cfg(test)]
 mod finding_tests;
 #[cfg(test)]
@@ -128,7 +131,7 @@ pub use self::{
     },
     worker_story::{HELD_OF_WORKER_MAX, HeldOfWorker, RUNNING_OF_WORKER_MAX, WorkerStory},
 };
-use crate::{LeaveReason, Record};
+use crate::{LeaveReason, Record, disk::DiskMove};
 
 /// Jobs that have rows; beyond that the ones that ended first are forgotten, and only then running ones.
 pub const JOB_COUNT_MAX: usize = 32;
@@ -181,6 +184,8 @@ pub struct Aggregator {
     next_worker_key: RowKey,
     record_count: u64,
     rejected_count: u64,
+    /// What the latest report of a disk changed.
+    disk_moves: Vec<DiskMove>,
 }
 
 /// Sorted by time, so that the oldest goes first.
@@ -240,6 +245,7 @@ impl Aggregator {
                 self.active.remove_worker(worker);
                 let mut is_new = false;
                 let is_sound = self.with_worker(worker, |table| is_new = table.leave(at_us, &why));
+                self.disk_left(worker);
                 let is_loss = matches!(why, LeaveReason::Lost { .. });
                 self.meters.workers_lost += u64::from(is_new && is_loss);
                 is_sound
@@ -304,6 +310,7 @@ impl Aggregator {
                 self.with_worker(worker, |table| table.report(at_us, status))
             }
             Record::Moved { worker, moves, lost } => self.moved(at_us, worker, &moves, lost),
+            Record::Disk { worker, told } => self.disk_told(at_us, worker, &told),
             Record::Logged { source, lines, lost } => {
                 self.lines.take(source, &lines, lost);
                 true

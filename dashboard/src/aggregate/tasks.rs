@@ -1,6 +1,7 @@
 use std::collections::BTreeMap;
 
 use super::{
+    disks::Disks,
     frame::RowKey,
     held::{HeldChunks, Holding},
     watch::Watch,
@@ -24,7 +25,6 @@ pub(super) enum Mark {
     Finished,
     Void,
     Released,
-    Spilled,
 }
 
 /// How a task stands.
@@ -61,7 +61,7 @@ impl Marks {
     fn standing(self) -> Standing {
         if self.0 == 0 || self.has(Mark::Void) {
             Standing::Waiting
-        } else if self.has(Mark::Finished) || self.has(Mark::Released) || self.has(Mark::Spilled) {
+        } else if self.has(Mark::Finished) || self.has(Mark::Released) {
             Standing::Done
         } else if self.has(Mark::Failed) {
             Standing::Failed
@@ -88,13 +88,18 @@ struct Word {
 }
 
 impl Word {
+    /// Who made it.
+    fn maker(&self) -> Option<RowKey> {
+        self.worker.checked_sub(1)
+    }
+
     /// Whose chunk it is, if it is there.
-    fn holding(&self) -> Option<Holding> {
+    fn holding(&self, block: u64, disks: &Disks) -> Option<Holding> {
         let is_there = self.marks.standing() == Standing::Done && !self.marks.has(Mark::Released);
         is_there.then(|| Holding {
-            worker: self.worker.checked_sub(1),
+            worker: self.maker(),
             bytes_step: self.bytes,
-            is_spilled: self.marks.has(Mark::Spilled),
+            is_spilled: disks.is_on_disk(self.maker(), block),
         })
     }
 }
@@ -117,7 +122,7 @@ pub(super) struct TaskFacts {
     pub(super) attempt: Option<u32>,
     /// Whether its chunk was dropped because nobody needs it.
     pub(super) is_released: bool,
-    /// Whether its chunk is on its worker's disk.
+    /// Whether its chunk is on disk: on that of its worker, if it is there.
     pub(super) is_spilled: bool,
     /// Whether the latest attempt is void.
     pub(super) is_void: bool,
@@ -195,6 +200,8 @@ pub(super) struct TaskWords {
     tally: Tally,
     /// Chunks that are there, by who made them and their size.
     held: HeldChunks,
+    /// Which of them lie on disks.
+    disks: Disks,
     /// Whether single tasks were forgotten to make room.
     is_forgotten: bool,
     /// Blocks that changed, while somebody looks at each of them.
@@ -221,7 +228,7 @@ impl TaskWords {
 
     /// The room that is taken, in pages.
     pub(super) fn page_count(&self) -> usize {
-        self.pages.len() + self.past.len().div_ceil(PAST_PER_PAGE)
+        self.pages.len() + self.past.len().div_ceil(PAST_PER_PAGE) + self.disks.page_count()
     }
 
     /// Marks an attempt at `block`. `None` if that needs a page and `may_grow` is false.
@@ -235,7 +242,7 @@ impl TaskWords {
             .entry(page_index)
             .or_insert_with(|| Box::new([Word::default(); PAGE_TASK_COUNT as usize]));
         let word = &mut page[(block % PAGE_TASK_COUNT) as usize];
-        self.held.remove(word.holding());
+        self.held.remove(word.holding(block, &self.disks));
         let is_first = word.marks.0 == 0;
         if is_first || attempt > word.attempt {
             if !is_first {
@@ -260,7 +267,7 @@ impl TaskWords {
         self.tally.subtract(Tally::of(*marks, is_latest));
         *marks = marks.with(mark);
         self.tally.add(Tally::of(*marks, is_latest));
-        self.held.add(word.holding());
+        self.held.add(word.holding(block, &self.disks));
         if let Some(watch) = &mut self.watch {
             watch.changed(block);
         }
@@ -282,11 +289,11 @@ impl TaskWords {
         if word.attempt != attempt || word.marks.0 == 0 {
             return;
         }
-        self.held.remove(word.holding());
+        self.held.remove(word.holding(block, &self.disks));
         word.worker = told.worker.saturating_add(1);
         word.bytes = word.bytes.max(told.bytes);
         word.time = word.time.max(told.time);
-        self.held.add(word.holding());
+        self.held.add(word.holding(block, &self.disks));
     }
 
     /// Chunks that are there, by who made them and their size.
@@ -294,18 +301,58 @@ impl TaskWords {
         &self.held
     }
 
+    /// Which blocks lie on disks.
+    pub(super) fn disks(&self) -> &Disks {
+        &self.disks
+    }
+
+    /// Takes in that a worker has a chunk on disk, or has it there no more. Whether that was not known.
+    pub(super) fn put_on_disk(&mut self, block: u64, worker: RowKey, is_on_disk: bool) -> bool {
+        if self.disks.has(worker, block) == is_on_disk {
+            return false;
+        }
+        let word = self.word(block);
+        self.held.remove(word.holding(block, &self.disks));
+        self.disks.put(worker, block, is_on_disk);
+        self.held.add(word.holding(block, &self.disks));
+        if let Some(watch) = &mut self.watch {
+            watch.changed(block);
+        }
+        true
+    }
+
+    /// A worker has left, with what was on its disk.
+    pub(super) fn worker_left(&mut self, worker: RowKey) {
+        // Of chunks that it made, copies on other disks count from here on.
+        let blocks = self.disks.all();
+        for block in &blocks {
+            self.held.remove(self.word(*block).holding(*block, &self.disks));
+        }
+        self.disks.leave(worker);
+        for block in blocks {
+            self.held.add(self.word(block).holding(block, &self.disks));
+            if let Some(watch) = &mut self.watch {
+                watch.changed(block);
+            }
+        }
+    }
+
+    fn word(&self, block: u64) -> Word {
+        let page = self.pages.get(&(block / PAGE_TASK_COUNT));
+        page.map_or(Word::default(), |page| page[(block % PAGE_TASK_COUNT) as usize])
+    }
+
     /// What is known of the task at `block`.
     pub(super) fn facts(&self, block: u64) -> TaskFacts {
-        let page = self.pages.get(&(block / PAGE_TASK_COUNT));
-        let word = page.map_or(Word::default(), |page| page[(block % PAGE_TASK_COUNT) as usize]);
+        let word = self.word(block);
         TaskFacts {
             standing: word.marks.standing(),
             attempt: (word.marks.0 != 0).then_some(word.attempt),
             is_released: word.marks.has(Mark::Released),
-            is_spilled: word.marks.has(Mark::Spilled),
+            is_spilled: self.disks.is_on_disk(word.maker(), block),
             is_void: word.marks.has(Mark::Void),
             is_again: word.has_past,
-            worker: word.worker.checked_sub(1),
+            worker: word.maker(),
             bytes: word.bytes,
             time: word.time,
         }
@@ -326,15 +373,17 @@ impl TaskWords {
             let kept = task_count
                 .saturating_sub(index * PAGE_TASK_COUNT)
                 .min(PAGE_TASK_COUNT) as usize;
-            for word in &mut page[kept..] {
+            for (at, word) in page.iter_mut().enumerate().skip(kept) {
+                let block = index * PAGE_TASK_COUNT + at as u64;
                 self.tally.subtract(Tally::of(word.marks, true));
-                self.held.remove(word.holding());
+                self.held.remove(word.holding(block, &self.disks));
                 *word = Word::default();
             }
             if kept > 0 {
                 self.pages.insert(index, page);
             }
         }
+        self.disks.truncate(task_count);
         if let Some(watch) = &mut self.watch {
             watch.all_changed();
         }
@@ -346,6 +395,7 @@ impl TaskWords {
         self.pages.clear();
         self.past.clear();
         self.held = HeldChunks::default();
+        self.disks.clear();
         if let Some(watch) = &mut self.watch {
             watch.all_changed();
         }

@@ -37,6 +37,8 @@ pub struct WorkerStory {
     pub held: Vec<HeldOfWorker>,
     /// The latest errors of tasks on it, the latest first.
     pub failures: Vec<Failure>,
+    /// Chunks that went to its disk, or left it, of which it has had no room to tell: those are shown as they were.
+    pub disk_waiting: u64,
     /// How it came and went.
     pub life: Vec<LifeEvent>,
 }
@@ -51,7 +53,7 @@ pub struct HeldOfWorker {
     pub chunks: u64,
     /// Their bytes.
     pub bytes: u64,
-    /// Those of them that went to disk.
+    /// Those of them that are on disk.
     pub spilled: u64,
 }
 
@@ -103,6 +105,7 @@ impl Aggregator {
             running: running.take(RUNNING_OF_WORKER_MAX).copied().collect(),
             held,
             failures: failures.collect(),
+            disk_waiting: table.disk_waiting(),
             life: self.life_events(table),
         })
     }

@@ -87,6 +87,8 @@ pub(super) struct WorkerTable {
     retires: BTreeMap<u64, Option<Arc<str>>>,
     /// When the last task of each slot ended, as far as that was told.
     lane_ends_us: Vec<u64>,
+    /// When it last told of its disk, and how many chunks it had no room to tell of.
+    disk_told: (u64, u64),
     /// Whether its tasks are told one by one, which is fresher than its reports.
     pub(super) is_told_of_tasks: bool,
 }
@@ -121,6 +123,7 @@ impl WorkerTable {
             failures: BTreeSet::new(),
             retires: BTreeMap::new(),
             lane_ends_us: Vec::new(),
+            disk_told: (0, 0),
             is_told_of_tasks: false,
         }
     }
@@ -162,6 +165,21 @@ impl WorkerTable {
             message,
         });
         true
+    }
+
+    /// Takes in that it tells of its disk. Whether that is newer than what it told before, and than its leaving.
+    pub(super) fn tells_of_disk(&mut self, at_us: u64, waiting: u64) -> bool {
+        let is_gone = self.left_us().is_some_and(|left_us| at_us <= left_us);
+        if is_gone || at_us < self.disk_told.0 {
+            return false;
+        }
+        self.disk_told = (at_us, waiting);
+        true
+    }
+
+    /// Chunks that went to its disk, or left it, of which it has had no room to tell.
+    pub(super) fn disk_waiting(&self) -> u64 {
+        self.disk_told.1
     }
 
     /// Its name for people.

@@ -2,12 +2,12 @@
 //!
 //! ```text
 //! archive = "GRATRUN\n", version u32, length of the body u64, CRC-32 of the body u32, body
-//! body    = head as deflated JSON, status columns, log lines as deflated JSON, then for each job its segments of tasks and
-//!           of drops, and what was moved for it
+//! body    = head as deflated JSON, status columns, log lines as deflated JSON, then for each job its segments of tasks, of
+//!           drops and of chunks that went to disks and left them, and what was moved for it
 //! ```
 //!
 //! The first version has neither lines nor what was moved, the second no decisions on the number of workers in its head and no
-//! beginnings of attempts that failed among a job's records.
+//! beginnings of attempts that failed among a job's records, the third nothing of disks.
 
 use std::sync::Arc;
 
@@ -17,6 +17,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     columns::{self, deflated, inflated},
+    disks::{DiskRow, Disks},
     lines::RunLines,
     moves::{Moves, Told},
     tape::{Dropped, Ended, Tape},
@@ -27,13 +28,16 @@ use crate::{
 };
 
 /// The version of the archive's format; those before it are read too.
-pub const ARCHIVE_VERSION: u32 = 3;
+pub const ARCHIVE_VERSION: u32 = 4;
 
 /// The first version that has log lines, and what was moved.
 const TOPICS_VERSION: u32 = 2;
 
 /// The first version that has decisions on the number of workers, and when attempts began that failed.
 const SCALING_VERSION: u32 = 3;
+
+/// The first version that has chunks which went to disks and left them.
+const DISKS_VERSION: u32 = 4;
 
 /// Decisions on the number of workers, and what was done about it, that are kept; the oldest make room.
 pub(super) const SCALING_RECORD_COUNT_MAX: usize = 2_048;
@@ -132,6 +136,8 @@ struct JobJson {
     moves_lost: u64,
     task_segments: usize,
     drop_segments: usize,
+    #[serde(default)]
+    disk_segments: usize,
 }
 
 impl Archive {
@@ -191,7 +197,7 @@ impl Archive {
             TOPICS_VERSION - 1
         };
         for tape in &tapes {
-            for segment in tape.tasks.iter().chain(&tape.drops) {
+            for segment in tape.tasks.iter().chain(&tape.drops).chain(&tape.disks.segments) {
                 columns::put(&mut body, segment);
             }
             if self.lines.is_some() {
@@ -227,7 +233,7 @@ impl Archive {
         let mut jobs = Vec::new();
         let mut work_us = 0u64;
         for job in head.jobs {
-            if !job.is_sound() {
+            if !job.is_sound() || (job.disk_segments > 0 && version < DISKS_VERSION) {
                 return Err(damaged("the plan of a job"));
             }
             let tape = job
@@ -245,6 +251,10 @@ impl Archive {
             let drops = tape.read_drops().ok_or(damaged("the dropped chunks of a job"))?;
             if !drops.iter().all(is_sound_drop) {
                 return Err(damaged("the dropped chunks of a job"));
+            }
+            let disks = tape.disks.read(tape.job).ok_or(damaged("the disks of a job"))?;
+            if !disks.iter().all(is_sound_disk) {
+                return Err(damaged("the disks of a job"));
             }
             tape.moves.read().ok_or(damaged("what was moved for a job"))?;
             jobs.push(tape);
@@ -363,6 +373,7 @@ impl JobJson {
             moves_lost: tape.moves.lost,
             task_segments: tape.tasks.len(),
             drop_segments: tape.drops.len(),
+            disk_segments: tape.disks.segments.len(),
         }
     }
 
@@ -376,6 +387,7 @@ impl JobJson {
         };
         let tasks = segments(self.task_segments)?;
         let drops = segments(self.drop_segments)?;
+        let disks = Disks::of_segments(segments(self.disk_segments)?);
         let moves: Arc<[u8]> = match has_topics {
             true => columns::take(bytes)?.into(),
             false => [0].into(),
@@ -385,6 +397,7 @@ impl JobJson {
             self.rare,
             tasks,
             drops,
+            disks,
             Moves::of_packed(moves, self.moves_lost),
             (self.tasks, self.left_out),
         ))
@@ -421,6 +434,10 @@ fn is_sound_task((at_us, task): &Ended) -> bool {
 
 fn is_sound_drop(dropped: &Dropped) -> bool {
     is_sound(dropped.at_ms) && is_sound(dropped.first.block) && is_sound(dropped.count)
+}
+
+fn is_sound_disk(row: &DiskRow) -> bool {
+    is_sound(row.at_ms) && is_sound(row.chunks.first.block) && is_sound(row.chunks.count)
 }
 
 fn is_sound_scaling(told: &[(u64, Record)]) -> bool {

@@ -17,6 +17,7 @@ use serde::Serialize;
 
 use super::{
     archive::Archive,
+    disks::DiskRow,
     topics::{TopicPlaces, Topics, Waited},
 };
 use crate::{
@@ -109,6 +110,8 @@ impl Archive {
                 };
                 (drop.at_ms.saturating_mul(1_000), record)
             }));
+            let disks = tape.disks.read(tape.job).unwrap_or_default();
+            timed.extend(disks.iter().map(DiskRow::record));
         }
         timed
             .iter_mut()

@@ -5,6 +5,9 @@
 
 mod archive;
 mod columns;
+#[cfg(test)]
+mod disk_tests;
+mod disks;
 mod film;
 mod folder;
 mod lines;

@@ -15,7 +15,8 @@ use super::{
 };
 use crate::{
     JobOutcome, Moved, Record, ScaleDecision, TaskFinished,
-    aggregate::{JobState, Reports},
+    aggregate::{Aggregator, JobState, Reports},
+    disk::DiskMove,
 };
 
 /// Ended runs that are kept in memory; beyond that the oldest are dropped.
@@ -143,6 +144,30 @@ impl Recorder {
         }
     }
 
+    /// Takes in what happened at `at_us` microseconds after the cluster's start, before the tables do and after it: what
+    /// follows from a record is told by them.
+    pub(crate) fn take_with(&mut self, tables: &mut Aggregator, at_us: u64, record: Record) {
+        if let Record::TaskFinished(finished) = &record
+            && let Some(span_us) = tables.queued(finished)
+        {
+            self.queued(finished, span_us);
+        }
+        if let Record::TaskFailed { task, attempt, .. } = &record
+            && let Some(attempted) = tables.attempted(at_us, *task, *attempt)
+        {
+            self.attempted(&attempted);
+        }
+        self.take(at_us, &record);
+        let disk_of = match &record {
+            Record::Disk { worker, .. } => Some(*worker),
+            _ => None,
+        };
+        tables.apply(at_us, record);
+        if let Some(worker) = disk_of {
+            self.moved_on_disk(at_us, worker, tables.disk_moves());
+        }
+    }
+
     /// Takes in what happened at `at_us` microseconds after the cluster's start.
     pub(crate) fn take(&mut self, at_us: u64, record: &Record) {
         match record {
@@ -171,6 +196,8 @@ impl Recorder {
             }
             // When a task was given and begun is told again when it ends.
             Record::TaskAssigned { .. } | Record::TaskStarted { .. } => {}
+            // What it changed is told apart, once the tables have found out.
+            Record::Disk { .. } => {}
             Record::Moved { worker, moves, lost } => self.moved(at_us, *worker, moves, *lost),
             Record::Logged { source, lines, lost } => self.lines.take(at_us, *source, lines, *lost),
             Record::WorkerRetiring { .. }
@@ -276,9 +303,18 @@ impl Recorder {
         }
     }
 
+    /// Takes in what a report of a worker's disk changed.
+    fn moved_on_disk(&mut self, at_us: u64, worker: WorkerId, moves: &[DiskMove]) {
+        for moved in moves {
+            self.write(moved.chunks.first, |tape| {
+                tape.moved_on_disk(at_us, worker, moved)
+            });
+        }
+    }
+
     /// Takes in from when to when a task that ends was with its worker before that fetched for it. Call before the end
     /// itself is taken in.
-    pub(crate) fn queued(&mut self, finished: &TaskFinished, span_us: (u64, u64)) {
+    fn queued(&mut self, finished: &TaskFinished, span_us: (u64, u64)) {
         if let Some(run) = self.open_run(finished.task.job)
             && !run.is_settled
         {
@@ -288,7 +324,7 @@ impl Recorder {
     }
 
     /// Takes in when and on which slot an attempt began that fails. Call before the failure itself is taken in.
-    pub(crate) fn attempted(&mut self, attempted: &TaskFinished) {
+    fn attempted(&mut self, attempted: &TaskFinished) {
         let began = Record::TaskStarted {
             task: attempted.task,
             worker: attempted.worker,

@@ -189,7 +189,7 @@ fn a_worker_is_there_from_its_joining_though_by_its_clock_it_fetched_before() {
 fn a_file_of_all_that_there_is_that_was_cut_or_flipped_anywhere_is_refused() {
     let (_, recorder) = watched(&scaled());
     let bytes = recorder.archive(1, u64::MAX >> 16).expect("it is kept").encode();
-    assert_eq!(bytes[8], 3);
+    assert_eq!(bytes[8], 4);
     for at in 0..bytes.len() {
         assert!(Archive::decode(&bytes[..at]).is_err(), "cut at {at}");
         let mut other = bytes.clone();

@@ -4,10 +4,11 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use graticule_plan::{JobId, LayerId, TaskId, WorkerId};
 
-use super::{columns, moves::Moves};
+use super::{columns, disks::Disks, moves::Moves};
 use crate::{
     Record, TaskFinished,
     aggregate::{take_varint, unzigzag, varint, zigzag},
+    disk::DiskMove,
 };
 
 /// Rows that are encoded together.
@@ -40,6 +41,8 @@ pub(crate) struct Tape {
     pub(super) rare: Vec<(u64, Record)>,
     pub(super) tasks: Vec<Arc<[u8]>>,
     pub(super) drops: Vec<Arc<[u8]>>,
+    /// Which of its chunks went to disks, and left them.
+    pub(super) disks: Disks,
     open_tasks: Vec<Ended>,
     open_drops: Vec<Dropped>,
     pub(super) task_count: u64,
@@ -60,6 +63,7 @@ impl Tape {
             rare: Vec::new(),
             tasks: Vec::new(),
             drops: Vec::new(),
+            disks: Disks::default(),
             open_tasks: Vec::new(),
             open_drops: Vec::new(),
             task_count: 0,
@@ -76,14 +80,17 @@ impl Tape {
         rare: Vec<(u64, Record)>,
         tasks: Vec<Arc<[u8]>>,
         drops: Vec<Arc<[u8]>>,
+        disks: Disks,
         moves: Moves,
         (task_count, left_out): (u64, u64),
     ) -> Self {
-        let segment_bytes = tasks.iter().chain(&drops).map(|segment| segment.len()).sum();
+        let segments = tasks.iter().chain(&drops).chain(&disks.segments);
+        let segment_bytes = segments.map(|segment| segment.len()).sum();
         Self {
             rare,
             tasks,
             drops,
+            disks,
             task_count,
             left_out,
             segment_bytes,
@@ -129,6 +136,17 @@ impl Tape {
         }
     }
 
+    pub(super) fn moved_on_disk(&mut self, at_us: u64, worker: WorkerId, moved: &DiskMove) {
+        if self.disks.join(at_us, worker, moved) {
+            return;
+        }
+        if self.segment_bytes >= TAPE_BYTES_MAX {
+            self.left_out += 1;
+            return;
+        }
+        self.segment_bytes += self.disks.push(at_us, worker, moved);
+    }
+
     pub(super) fn rare(&mut self, at_us: u64, record: Record) {
         if self.rare.len() >= RARE_COUNT_MAX && !record.is_structural() {
             self.left_out += 1;
@@ -141,7 +159,7 @@ impl Tape {
     /// Bytes of memory that it takes, about.
     pub(super) fn held_bytes(&self) -> usize {
         let open = size_of_val(&self.open_tasks[..]) + size_of_val(&self.open_drops[..]);
-        self.segment_bytes + self.rare_bytes + open + self.moves.held_bytes()
+        self.segment_bytes + self.rare_bytes + open + self.disks.open_bytes() + self.moves.held_bytes()
     }
 
     /// Bytes of what is packed.
@@ -169,6 +187,7 @@ impl Tape {
     pub(super) fn close(&mut self) {
         self.close_tasks();
         self.close_drops();
+        self.segment_bytes += self.disks.close();
     }
 
     fn close_tasks(&mut self) {

@@ -260,7 +260,7 @@ fn what_is_no_archive_is_told_what_to_do() {
     newer[8] = 9;
     assert_eq!(
         told(&newer),
-        "this run is of format 9, and this release reads formats up to 3: open it with the release that wrote it"
+        "this run is of format 9, and this release reads formats up to 4: open it with the release that wrote it"
     );
 }
 

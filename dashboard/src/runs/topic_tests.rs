@@ -96,18 +96,7 @@ fn logged(at_us: u64, source: LogSource, text: &str, job: Option<u64>) -> (u64, 
 pub(super) fn watched(records: &[(u64, Record)]) -> (Aggregator, Recorder) {
     let (mut aggregator, mut recorder) = (Aggregator::new(), Recorder::new("test", 0, 1));
     for (at_us, record) in joined().iter().chain(records) {
-        if let Record::TaskFinished(finished) = record
-            && let Some(span_us) = aggregator.queued(finished)
-        {
-            recorder.queued(finished, span_us);
-        }
-        if let Record::TaskFailed { task, attempt, .. } = record
-            && let Some(attempted) = aggregator.attempted(*at_us, *task, *attempt)
-        {
-            recorder.attempted(&attempted);
-        }
-        recorder.take(*at_us, record);
-        aggregator.apply(*at_us, record.clone());
+        recorder.take_with(&mut aggregator, *at_us, record.clone());
     }
     recorder.settle();
     recorder.close(u64::MAX);

@@ -61,6 +61,8 @@ export interface WorkerTold {
   running: RunningWire[];
   held: HeldOfWorker[];
   failures: Failure[];
+  /** Chunks that went to its disk, or left it, of which it has had no room to tell. */
+  disk_waiting: number;
   life: LifeEvent[];
 }
 

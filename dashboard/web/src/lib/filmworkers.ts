@@ -208,6 +208,7 @@ export function filmWorker(shown: Shown, worker: Key, level: number): WorkerTold
     running: running.map((it) => [it.layer, it.block, it.worker, it.slot, it.started_us, 0]),
     held: held.slice(0, HELD_OF_WORKER_MAX),
     failures: failures.toReversed(),
+    disk_waiting: 0,
     life: shown.scaling?.events.find(([key]) => key === worker)?.[1] ?? [],
   };
 }
