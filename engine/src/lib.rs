@@ -17,6 +17,7 @@
 
 pub mod autoscale;
 mod block_run;
+mod disk;
 pub mod edges;
 mod footprint;
 mod ledger;
@@ -29,6 +30,7 @@ mod time;
 pub mod worker;
 
 pub use block_run::{BlockRun, RUN_BLOCKS_MAX};
+pub use disk::{DISK_RUN_COUNT_MAX, DiskCheck, DiskReport, add_to_runs};
 pub use ledger::{IN_HAND_BYTES_MIN, PlanMemory};
 pub use lines::{LOG_LINE_COUNT_MAX, LOG_TARGET_BYTES_MAX, LOG_TEXT_BYTES_MAX, LogLevel, LogLine, LogReport};
 pub use message::{

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use graticule_plan::{ChunkGrid, ChunkId, Digest, JobId, Layer, LayerId, Resource, TaskId, WorkerId};
 
-use crate::{BlockRun, LogReport, Moved};
+use crate::{BlockRun, DiskReport, LogReport, Moved};
 
 /// The largest result, encoded, that rides in a report instead of waiting to be fetched.
 pub const INLINE_BYTES_MAX: usize = 4096;
@@ -270,6 +270,8 @@ pub enum ToScheduler {
     Moved(Moved),
     /// What it logged since it told the last time; for people alone.
     Logs(LogReport),
+    /// Which of its chunks went to disk and left it since it told the last time; for people alone.
+    Disk(DiskReport),
 }
 
 /// What became of one task, or of neighbours that went well alike.

@@ -14,6 +14,7 @@
 
 mod client;
 mod dataset;
+mod disk;
 mod error;
 mod journal;
 mod lines;

@@ -1,6 +1,6 @@
 use crate::{ProtoError, v1};
 
-const PROTOCOL: u32 = 10;
+const PROTOCOL: u32 = 11;
 const PLAN_FORMAT: u32 = 4;
 const OPERATIONS: u32 = 10;
 

@@ -50,16 +50,24 @@ fn chunks(list: v1::ChunkList) -> Vec<ChunkId> {
 }
 
 fn run_list(runs: Vec<BlockRun>) -> v1::BlockRunList {
-    let run = |run: BlockRun| v1::BlockRun {
-        head: Some(run.head().into()),
-        count: run.count,
-    };
     v1::BlockRunList {
-        runs: runs.into_iter().map(run).collect(),
+        runs: run_frames(runs),
     }
 }
 
 fn runs(list: v1::BlockRunList) -> Result<Vec<BlockRun>, ProtoError> {
+    read_runs(list.runs)
+}
+
+pub(crate) fn run_frames(runs: Vec<BlockRun>) -> Vec<v1::BlockRun> {
+    let run = |run: BlockRun| v1::BlockRun {
+        head: Some(run.head().into()),
+        count: run.count,
+    };
+    runs.into_iter().map(run).collect()
+}
+
+pub(crate) fn read_runs(frames: Vec<v1::BlockRun>) -> Result<Vec<BlockRun>, ProtoError> {
     let run = |run: v1::BlockRun| {
         let head = task(run.head)?;
         check_run(head.block, run.count)?;
@@ -68,7 +76,7 @@ fn runs(list: v1::BlockRunList) -> Result<Vec<BlockRun>, ProtoError> {
             ..head.into()
         })
     };
-    list.runs.into_iter().map(run).collect()
+    frames.into_iter().map(run).collect()
 }
 
 /// Neighbouring blocks are few, and are blocks.
@@ -101,6 +109,7 @@ impl From<ToScheduler> for v1::WorkerMessage {
             }),
             ToScheduler::Moved(moved) => Message::Moved(moved.into()),
             ToScheduler::Logs(report) => Message::Logs(report.into()),
+            ToScheduler::Disk(report) => Message::Disk(report.into()),
         };
         Self {
             message: Some(message),
@@ -132,6 +141,7 @@ impl TryFrom<v1::WorkerMessage> for ToScheduler {
             }
             Message::Moved(moved) => ToScheduler::Moved(moved.try_into()?),
             Message::Logs(report) => ToScheduler::Logs(report.try_into()?),
+            Message::Disk(report) => ToScheduler::Disk(report.try_into()?),
         })
     }
 }

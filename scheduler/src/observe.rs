@@ -3,11 +3,11 @@
 use std::sync::Arc;
 
 use graticule_dashboard::{
-    JobOutcome, LayerInfo, LayerPlan, LeaveReason, LogSource, Moved, MovedKind, Record, TaskFinished,
-    WorkerStatus,
+    ChunkRun, DiskChecked, DiskTold, JobOutcome, LayerInfo, LayerPlan, LeaveReason, LogSource, Moved,
+    MovedKind, Record, TaskFinished, WorkerStatus,
 };
 use graticule_engine::{
-    Move, MoveKind,
+    BlockRun, DiskReport, Move, MoveKind,
     scheduler::{LayerProgress, Observation},
 };
 use graticule_plan::{JobId, LayerId, Plan};
@@ -54,6 +54,7 @@ pub(crate) fn observe(observation: &Observation) {
         Observation::WorkerJoined { .. }
         | Observation::WorkerStatus { .. }
         | Observation::Moved { .. }
+        | Observation::Disk { .. }
         | Observation::Logged { .. }
         | Observation::TasksLeased { .. }
         | Observation::TasksFinished { .. }
@@ -92,6 +93,24 @@ fn moved_row(now_us: u64, row: &Move) -> Moved {
         cpu_us: row.cpu_us,
         began_us: now_us.saturating_sub(row.began_ago_us),
         ended_us: now_us.saturating_sub(row.ended_ago_us),
+    }
+}
+
+fn disk_told(report: DiskReport) -> DiskTold {
+    let run = |run: BlockRun| ChunkRun {
+        first: run.head(),
+        count: run.count,
+    };
+    let runs = |runs: Vec<BlockRun>| runs.into_iter().map(run).collect();
+    DiskTold {
+        to_disk: runs(report.to_disk),
+        off_disk: runs(report.off_disk),
+        check: report.check.map(|check| DiskChecked {
+            from: check.from,
+            until: check.until,
+            on_disk: runs(check.on_disk),
+        }),
+        waiting: report.waiting,
     }
 }
 
@@ -145,6 +164,10 @@ pub(crate) fn record(
             worker,
             moves: moved.moves.iter().map(|row| moved_row(now_us, row)).collect(),
             lost: moved.lost,
+        },
+        Observation::Disk { worker, report } => Record::Disk {
+            worker,
+            told: Arc::new(disk_told(report)),
         },
         Observation::Logged { worker, report } => logged(now_us, LogSource::Worker(worker), report),
         Observation::JobStarted { job, name, plan } => {

@@ -110,6 +110,7 @@ impl Ledger {
             }
             Observation::WorkerStatus { worker, .. }
             | Observation::Moved { worker, .. }
+            | Observation::Disk { worker, .. }
             | Observation::Logged { worker, .. } => {
                 self.is_alive(worker)?;
             }

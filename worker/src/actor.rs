@@ -314,6 +314,7 @@ impl Actor {
                 self.next_session += 1;
                 self.link = Some((id, session));
                 self.paces.clear();
+                self.fetcher.store.ledger.renew();
                 self.events.push_back(Event::Connected { session: id });
             }
             Input::Fetched { run, outcome } => {
@@ -443,6 +444,7 @@ impl Actor {
                 self.say(session, message);
                 if tells_more {
                     self.tell_moves(session);
+                    self.tell_disk(session, is_status);
                 }
                 if is_status {
                     self.tell_lines(session);
@@ -493,6 +495,14 @@ impl Actor {
         self.moves_told = Instant::now();
         if let Some(moved) = self.fetcher.store.moves.take() {
             self.say(session, ToScheduler::Moved(moved));
+        }
+    }
+
+    /// Says which chunks went to disk and left it since it was told the last time; `checks` if there is time to say what is
+    /// there once more.
+    fn tell_disk(&mut self, session: SessionId, checks: bool) {
+        if let Some(report) = self.fetcher.store.ledger.take(Instant::now(), checks) {
+            self.say(session, ToScheduler::Disk(report));
         }
     }
 

@@ -13,6 +13,7 @@ mod call;
 mod compute;
 mod connect;
 mod cpu;
+mod disk;
 mod error;
 mod fetch;
 mod functions;

@@ -8,7 +8,7 @@ use std::{
     time::Instant,
 };
 
-use dashmap::DashMap;
+use dashmap::{DashMap, Entry as MapEntry};
 use graticule_engine::{MoveKind, MoveName};
 use graticule_kernel::{Chunk, KernelError};
 use graticule_plan::ChunkId;
@@ -17,6 +17,7 @@ use tokio::sync::Semaphore;
 use tracing::warn;
 
 use crate::{
+    disk::DiskLedger,
     mixed::Mixed,
     moves::{Moves, layer_of},
     spill::{SpillLog, SpilledChunk},
@@ -53,6 +54,8 @@ pub struct ChunkStore {
     chunks: DashMap<ChunkId, Entry, Mixed>,
     pub(crate) uploads: Uploads,
     pub(crate) moves: Moves,
+    /// Who is told of what goes to disk and leaves it.
+    pub(crate) ledger: DiskLedger,
     disk: SpillLog,
     disk_reads: Semaphore,
     clock: AtomicU64,
@@ -81,6 +84,7 @@ impl ChunkStore {
             chunks: DashMap::with_hasher(Mixed::default()),
             uploads: Uploads::default(),
             moves: Moves::default(),
+            ledger: DiskLedger::default(),
             disk: SpillLog::new(parent, name),
             disk_reads: Semaphore::new(DISK_READS_MAX),
             clock: AtomicU64::new(0),
@@ -106,15 +110,35 @@ impl ChunkStore {
             bytes,
             used: AtomicU64::new(self.tick()),
         };
-        if let Some(before) = self.chunks.insert(id, entry) {
+        let before = match self.chunks.entry(id) {
+            MapEntry::Vacant(vacant) => {
+                vacant.insert(entry);
+                None
+            }
+            MapEntry::Occupied(mut occupied) => {
+                let before = occupied.insert(entry);
+                self.leaves_disk(id, &before);
+                Some(before)
+            }
+        };
+        if let Some(before) = before {
             self.count_out(&before);
         }
     }
 
     /// Drops a chunk, if it is there.
     pub fn remove(&self, id: ChunkId) {
-        if let Some((_, entry)) = self.chunks.remove(&id) {
-            self.count_out(&entry);
+        if let MapEntry::Occupied(occupied) = self.chunks.entry(id) {
+            self.leaves_disk(id, occupied.get());
+            self.count_out(&occupied.remove());
+        }
+    }
+
+    /// Enters in the books that a chunk is not on disk any more, if it was. The caller has its entry in hand, so that books
+    /// and chunks change in the same order.
+    fn leaves_disk(&self, id: ChunkId, before: &Entry) {
+        if let Place::Disk(_) = &before.place {
+            self.ledger.enter(id, false);
         }
     }
 
@@ -219,6 +243,8 @@ impl ChunkStore {
             entry.place = Place::Disk(Arc::new(spilled));
             self.memory_bytes.fetch_sub(entry.bytes, Ordering::Relaxed);
             self.spilled_bytes.fetch_add(entry.bytes, Ordering::Relaxed);
+            // Within the entry's lock, as above.
+            self.ledger.enter(id, true);
         }
     }
 
@@ -288,6 +314,7 @@ impl ChunkSource for ChunkStore {
 
 #[cfg(test)]
 mod tests {
+    use graticule_engine::BlockRun;
     use graticule_kernel::Tensor;
     use graticule_plan::{JobId, LayerId};
 
@@ -383,6 +410,24 @@ mod tests {
             assert_eq!(read.nbytes(), on_disk);
         }
         assert_eq!(store.copied_bytes(id(9), None), 0);
+    }
+
+    #[tokio::test]
+    async fn what_goes_to_disk_and_what_leaves_it_is_told() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = store(folder.path());
+        let now = Instant::now();
+        assert_eq!(store.ledger.take(now, true), None, "all of it is in memory");
+        store.spill_to(0);
+        let heads = |runs: &[BlockRun]| runs.iter().map(|run| (run.first, run.count)).collect::<Vec<_>>();
+        let report = store.ledger.take(now, false).unwrap();
+        assert_eq!((heads(&report.to_disk), report.off_disk.len()), (vec![(0, 3)], 0));
+        // A chunk that is read stays where it is; one that is made again is in memory.
+        store.read(id(0), None).await.unwrap();
+        store.insert(id(1), chunk(1));
+        store.remove(id(2));
+        let report = store.ledger.take(now, false).unwrap();
+        assert_eq!((report.to_disk.len(), heads(&report.off_disk)), (0, vec![(1, 2)]));
     }
 
     #[tokio::test]

@@ -8,6 +8,7 @@ mod lengths;
 mod logged;
 mod metrics;
 mod moved;
+mod on_disk;
 mod own_worker;
 mod rechunk;
 mod reconnect;

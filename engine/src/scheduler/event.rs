@@ -5,7 +5,8 @@ use graticule_plan::{ChunkId, JobId, Key, LayerId, Plan, TaskId, WorkerId};
 
 use super::RetireProgress;
 use crate::{
-    Announce, BlockRun, LogReport, Moved, Peer, SessionId, TaskTimes, ToScheduler, ToWorker, WorkerStatus,
+    Announce, BlockRun, DiskReport, LogReport, Moved, Peer, SessionId, TaskTimes, ToScheduler, ToWorker,
+    WorkerStatus,
 };
 
 /// One connected client, as the shell numbers it.
@@ -257,6 +258,13 @@ pub enum Observation {
         worker: WorkerId,
         /// What it logged.
         report: LogReport,
+    },
+    /// A worker told which of its chunks are on its disk.
+    Disk {
+        /// The worker.
+        worker: WorkerId,
+        /// What it told.
+        report: DiskReport,
     },
     /// A job began.
     JobStarted {

@@ -101,6 +101,11 @@ impl Scheduler {
                 self.out
                     .push(Command::Observe(Observation::Logged { worker, report }));
             }
+            ToScheduler::Disk(mut report) => {
+                report.bound();
+                self.out
+                    .push(Command::Observe(Observation::Disk { worker, report }));
+            }
         }
     }
 

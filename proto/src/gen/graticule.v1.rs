@@ -261,6 +261,39 @@ impl LayerKind {
         }
     }
 }
+/// Neighbouring blocks of one layer.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct BlockRun {
+    #[prost(message, optional, tag = "1")]
+    pub head: ::core::option::Option<TaskId>,
+    #[prost(uint64, tag = "2")]
+    pub count: u64,
+}
+/// What a worker says of the chunks on its disk.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct Disk {
+    #[prost(message, repeated, tag = "1")]
+    pub to_disk: ::prost::alloc::vec::Vec<BlockRun>,
+    /// In memory again, or not there at all.
+    #[prost(message, repeated, tag = "2")]
+    pub off_disk: ::prost::alloc::vec::Vec<BlockRun>,
+    #[prost(message, optional, tag = "3")]
+    pub check: ::core::option::Option<DiskCheck>,
+    /// Chunks that had no room here, and are told later.
+    #[prost(uint64, tag = "4")]
+    pub waiting: u64,
+}
+/// All that is on disk of the chunks from one to another, in the order of their names.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct DiskCheck {
+    #[prost(message, optional, tag = "1")]
+    pub from: ::core::option::Option<TaskId>,
+    /// The first of which nothing is said; none if it is said of all that follow.
+    #[prost(message, optional, tag = "2")]
+    pub until: ::core::option::Option<TaskId>,
+    #[prost(message, repeated, tag = "3")]
+    pub on_disk: ::prost::alloc::vec::Vec<BlockRun>,
+}
 /// What a worker logged since it told the last time.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct Logs {
@@ -343,7 +376,10 @@ pub struct Version {
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct WorkerMessage {
-    #[prost(oneof = "worker_message::Message", tags = "1, 2, 3, 4, 5, 6, 7, 8, 20, 21")]
+    #[prost(
+        oneof = "worker_message::Message",
+        tags = "1, 2, 3, 4, 5, 6, 7, 8, 20, 21, 22"
+    )]
     pub message: ::core::option::Option<worker_message::Message>,
 }
 /// Nested message and enum types in `WorkerMessage`.
@@ -373,6 +409,9 @@ pub mod worker_message {
         /// What was logged since it was told the last time.
         #[prost(message, tag = "21")]
         Logs(super::Logs),
+        /// Which of its chunks went to disk and left it since it told the last time.
+        #[prost(message, tag = "22")]
+        Disk(super::Disk),
     }
 }
 /// A worker would have to spill: what could it drop instead?
@@ -716,14 +755,6 @@ pub mod copy_report {
 pub struct ChunkList {
     #[prost(message, repeated, tag = "1")]
     pub chunks: ::prost::alloc::vec::Vec<TaskId>,
-}
-/// Neighbouring blocks of one layer.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
-pub struct BlockRun {
-    #[prost(message, optional, tag = "1")]
-    pub head: ::core::option::Option<TaskId>,
-    #[prost(uint64, tag = "2")]
-    pub count: u64,
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct BlockRunList {
