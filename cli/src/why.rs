@@ -145,6 +145,7 @@ fn placement_json(placement: &Placement) -> Value {
     match placement {
         Placement::Idlest => json!({"why": "idlest"}),
         Placement::Alone => json!({"why": "alone"}),
+        Placement::OnlyFit => json!({"why": "only_fit"}),
         Placement::MostInputs { held_bytes, of_bytes } => {
             json!({"why": "most_inputs", "held_bytes": held_bytes, "of_bytes": of_bytes})
         }

@@ -14,8 +14,8 @@ impl fmt::Display for Answer {
             About::Worker(why) => write!(f, "{why}")?,
             About::FormerWorker(worker) => write!(f, "worker {worker} is not connected any more")?,
         }
-        if let Some((worker, placement)) = &self.ran {
-            write!(f, "\n  ran on worker {worker}: {placement}")?;
+        if let Some(ran) = self.ran_text() {
+            write!(f, "\n  {ran}")?;
         }
         if self.story.is_empty() {
             return match (self.is_cut, &self.about) {
@@ -38,6 +38,14 @@ impl fmt::Display for Answer {
             )?;
         }
         Ok(())
+    }
+}
+
+impl Answer {
+    /// Of a task that is done, where it ran, and why there.
+    pub fn ran_text(&self) -> Option<String> {
+        let (worker, placement) = self.ran.as_ref()?;
+        Some(format!("ran on worker {worker}: {placement}"))
     }
 }
 

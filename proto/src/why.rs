@@ -145,6 +145,7 @@ pub(crate) fn leased(worker: WorkerId, name: &str, placement: Placement) -> v1::
     let (placement, held_bytes, of_bytes) = match placement {
         Placement::Idlest => (v1::Placement::Idlest, 0, 0),
         Placement::Alone => (v1::Placement::Alone, 0, 0),
+        Placement::OnlyFit => (v1::Placement::OnlyFit, 0, 0),
         Placement::MostInputs { held_bytes, of_bytes } => (v1::Placement::MostInputs, held_bytes, of_bytes),
         Placement::NextBest { held_bytes, of_bytes } => (v1::Placement::NextBest, held_bytes, of_bytes),
     };
@@ -162,6 +163,7 @@ pub(crate) fn placement(of: &v1::Leased) -> Placement {
     match of.placement() {
         v1::Placement::Idlest => Placement::Idlest,
         v1::Placement::Alone => Placement::Alone,
+        v1::Placement::OnlyFit => Placement::OnlyFit,
         v1::Placement::MostInputs => Placement::MostInputs { held_bytes, of_bytes },
         v1::Placement::NextBest => Placement::NextBest { held_bytes, of_bytes },
     }

@@ -95,6 +95,9 @@ impl Story {
             found
         };
         let (ran_on, _) = *finished(&|other| other == task).get(&task)?;
+        if engine.only_fit(task) == Some(ran_on) {
+            return Some((ran_on, Placement::OnlyFit));
+        }
         let inputs: HashSet<ChunkId> = engine.first_inputs(task, INPUT_COUNT_MAX).into_iter().collect();
         let mut by_worker: HashMap<WorkerId, u64> = HashMap::new();
         for (worker, bytes) in finished(&|other| inputs.contains(&other)).into_values() {

@@ -22,7 +22,7 @@ impl LayerRecord {
     }
 
     /// Whether a worker may run the layer's tasks when it has nothing else to do.
-    fn may_ever_run_on(&self, worker: &WorkerRecord) -> bool {
+    pub(super) fn may_ever_run_on(&self, worker: &WorkerRecord) -> bool {
         let layer = &self.spec.layer;
         let has_all = layer.resources.iter().all(|need| {
             worker

@@ -51,7 +51,7 @@ pub use membership::WorkerInfo;
 pub use restore::{Fact, Restore};
 pub use retire::{RetireProgress, RetireWait};
 pub use sabotage::Sabotage;
-pub use why_answer::{Admission, Bound, Openings, Placement, Standing, Unknown, Why, WorkerWhy};
+pub use why_answer::{Admission, Bound, Openings, Placement, Standing, Unknown, Why, WhyLine, WorkerWhy};
 
 use crate::{BlockRun, IN_HAND_BYTES_MIN, Incarnation, LayerSpec, RUN_BLOCKS_MAX, SessionId, Time, ToWorker};
 use record::{JobRecord, JobState, LayerRecord, TaskRecord};

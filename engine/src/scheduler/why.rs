@@ -306,6 +306,9 @@ impl Scheduler {
         if is_untried || record.losses >= LOSSES_SUSPICIOUS {
             return Placement::Alone;
         }
+        if self.only_fit(task) == Some(worker) {
+            return Placement::OnlyFit;
+        }
         let (mut by_worker, mut of_bytes) = (BTreeMap::<WorkerId, u64>::new(), 0_u64);
         self.each_input(task, |input| {
             let source = self.layer(input.job, input.layer);
@@ -323,6 +326,22 @@ impl Scheduler {
             None => Placement::Idlest,
             Some(&most) if held_bytes == most => Placement::MostInputs { held_bytes, of_bytes },
             Some(_) => Placement::NextBest { held_bytes, of_bytes },
+        }
+    }
+
+    /// The worker that alone among several has what a task asks for; `None` also if the task is not known.
+    pub fn only_fit(&self, task: TaskId) -> Option<WorkerId> {
+        let layer = self.jobs.get(&task.job)?.layers.get(task.layer.0 as usize)?;
+        if !layer.is_choosy() || self.workers.len() < 2 {
+            return None;
+        }
+        let mut fit = self
+            .workers
+            .iter()
+            .filter(|(_, worker)| layer.may_ever_run_on(worker));
+        match (fit.next(), fit.next()) {
+            (Some((worker, _)), None) => Some(*worker),
+            _ => None,
         }
     }
 

@@ -103,6 +103,17 @@ pub struct Why {
     pub standing: Standing,
 }
 
+/// A line of what there is to say of a task.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WhyLine<'a> {
+    /// How many tasks wait for it, one for the other; 0 for the task that was asked about.
+    pub depth: usize,
+    /// The task, and the name of its layer; `None` for what is said of several.
+    pub of: Option<(TaskId, &'a str)>,
+    /// What there is to say.
+    pub text: String,
+}
+
 /// Where a task stands, and why.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Standing {
@@ -232,6 +243,8 @@ pub enum Placement {
     Idlest,
     /// Workers vanished while they had it, or nobody knows how large its result is, so it runs alone.
     Alone,
+    /// Of several workers it is the only one that has what the task asks for.
+    OnlyFit,
 }
 
 /// How a worker is.

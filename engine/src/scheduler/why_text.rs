@@ -2,33 +2,58 @@
 
 use std::fmt;
 
-use super::why_answer::{Admission, Bound, Openings, Placement, Standing, Why, WorkerWhy};
+use super::why_answer::{Admission, Bound, Openings, Placement, Standing, Why, WhyLine, WorkerWhy};
 
 impl fmt::Display for Why {
     /// A line for the task, and one for each cause below it, indented.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write_tree(self, f, 0)
+        for (at, line) in self.lines().iter().enumerate() {
+            if at > 0 {
+                writeln!(f)?;
+            }
+            write!(f, "{}", "  ".repeat(line.depth))?;
+            if let Some((task, layer)) = line.of {
+                write!(f, "{task} ({layer}): ")?;
+            }
+            f.write_str(&line.text)?;
+        }
+        Ok(())
     }
 }
 
-fn write_tree(why: &Why, f: &mut fmt::Formatter<'_>, depth: usize) -> fmt::Result {
-    let pad = "  ".repeat(depth);
-    write!(f, "{pad}{} ({}): {}", why.task, why.layer, why.standing)?;
-    if let Some(history) = history(why) {
-        write!(f, " [{history}]")?;
+impl Why {
+    /// What there is to say, line by line: of the task, and below it of what it waits for.
+    pub fn lines(&self) -> Vec<WhyLine<'_>> {
+        let mut lines = Vec::new();
+        add_lines(self, 0, &mut lines);
+        lines
     }
+}
+
+fn add_lines<'a>(why: &'a Why, depth: usize, lines: &mut Vec<WhyLine<'a>>) {
+    let mut text = why.standing.to_string();
+    if let Some(history) = history(why) {
+        text.push_str(&format!(" [{history}]"));
+    }
+    lines.push(WhyLine {
+        depth,
+        of: Some((why.task, &why.layer)),
+        text,
+    });
     if let Standing::Waiting { missing, causes } = &why.standing {
         for cause in causes {
-            writeln!(f)?;
-            write_tree(cause, f, depth + 1)?;
+            add_lines(cause, depth + 1, lines);
         }
         let more = missing.saturating_sub(causes.len() as u64);
         // Further down one stands for all.
         if more > 0 && depth == 0 && !causes.is_empty() {
-            write!(f, "\n{pad}  and {more} more")?;
+            lines.push(WhyLine {
+                depth: 1,
+                of: None,
+                text: format!("and {more} more"),
+            });
         }
     }
-    Ok(())
 }
 
 /// What went wrong with the task so far; `None` if nothing did.
@@ -183,6 +208,7 @@ impl fmt::Display for Placement {
                 size(*of_bytes)
             ),
             Placement::Idlest => f.write_str("it had the fewest tasks at hand"),
+            Placement::OnlyFit => f.write_str("it is the only one that has what the task asks for"),
             Placement::Alone => {
                 f.write_str("it was empty, and the task runs alone (workers vanished with it, or its result's size is unknown)")
             }

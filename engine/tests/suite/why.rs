@@ -5,7 +5,7 @@ use graticule_engine::{
     Time, ToScheduler,
     scheduler::{Bound, Event, Placement, Standing, Unknown, Why},
 };
-use graticule_plan::{JobId, Key, TaskId, WorkerId};
+use graticule_plan::{Annotations, JobId, Key, Layer, Resource, TaskId, WorkerId};
 
 const KEY: Key = Key(7);
 
@@ -288,4 +288,55 @@ fn a_worker_tells_what_it_has_at_hand_and_how_long_it_was_silent() {
         cluster.scheduler.worker_named("worker").is_err(),
         "two have the name"
     );
+}
+
+#[test]
+fn the_only_worker_that_has_what_a_task_asks_for_is_named_as_such() {
+    let mut cluster = Cluster::default();
+    let gpu = Resource {
+        name: "GPU".into(),
+        count: 1,
+    };
+    let with_gpu = cluster.join_offering(2, vec![gpu.clone()]);
+    let wants = |layer: &mut Layer| Annotations::new().resource("GPU", 1).apply(layer);
+    let job = cluster.submit(Plans::default().source_with(2, wants).deliver().plan());
+    // Alone it is no choice; beside others it is the only one, until another one has what is asked for.
+    let expected = [Placement::Idlest, Placement::OnlyFit, Placement::Idlest];
+    for want in expected {
+        let answer = why(&cluster, task(job, 0, 0));
+        let Standing::Leased {
+            worker, placement, ..
+        } = answer.standing
+        else {
+            panic!("{answer}");
+        };
+        assert_eq!((worker, placement), (with_gpu, want));
+        let resources = match want {
+            Placement::OnlyFit => vec![gpu.clone()],
+            _ => Vec::new(),
+        };
+        cluster.join_offering(1, resources);
+    }
+}
+
+#[test]
+fn the_lines_of_an_answer_are_those_of_its_text() {
+    let mut cluster = Cluster::default();
+    let worker = cluster.join(1, 1 << 30);
+    let job = cluster.submit(Plans::default().source(8).all().deliver().plan());
+    let answer = why(&cluster, task(job, 1, 0));
+    let lines = answer.lines();
+    let text = answer.to_string();
+    assert_eq!(lines.len(), text.lines().count());
+    assert!(lines.len() > 3, "{text}");
+    for (line, of_text) in lines.iter().zip(text.lines()) {
+        assert!(of_text.ends_with(&line.text), "{of_text}");
+        assert!(of_text.starts_with(&"  ".repeat(line.depth)), "{of_text}");
+        match line.of {
+            Some((task, _)) => assert!(of_text.contains(&task.to_string()), "{of_text}"),
+            None => assert_eq!(line.text, "and 5 more"),
+        }
+    }
+    assert_eq!(lines[0].of.map(|(task, _)| task), Some(task(job, 1, 0)));
+    assert!(!cluster.leased(worker).is_empty());
 }

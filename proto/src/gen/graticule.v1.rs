@@ -1651,6 +1651,7 @@ pub enum Placement {
     MostInputs = 1,
     NextBest = 2,
     Alone = 3,
+    OnlyFit = 4,
 }
 impl Placement {
     /// String value of the enum field names used in the ProtoBuf definition.
@@ -1663,6 +1664,7 @@ impl Placement {
             Self::MostInputs => "PLACEMENT_MOST_INPUTS",
             Self::NextBest => "PLACEMENT_NEXT_BEST",
             Self::Alone => "PLACEMENT_ALONE",
+            Self::OnlyFit => "PLACEMENT_ONLY_FIT",
         }
     }
     /// Creates an enum from field names used in the ProtoBuf definition.
@@ -1672,6 +1674,7 @@ impl Placement {
             "PLACEMENT_MOST_INPUTS" => Some(Self::MostInputs),
             "PLACEMENT_NEXT_BEST" => Some(Self::NextBest),
             "PLACEMENT_ALONE" => Some(Self::Alone),
+            "PLACEMENT_ONLY_FIT" => Some(Self::OnlyFit),
             _ => None,
         }
     }
