@@ -169,6 +169,9 @@ impl LocalCluster {
             started,
             ..SchedulerOptions::default()
         });
+        if let Some(dashboard) = &dashboard {
+            dashboard.ask_of(scheduler.explainer());
+        }
         let peers = LocalPeers::default();
         let site = Site {
             options: options.clone(),

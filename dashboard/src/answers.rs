@@ -12,6 +12,7 @@ use crate::{
     aggregate::{Direction, LineQuery, RosterOrder, RowKey},
     http::{FRESH_JSON, Watch, busy},
     hub::Question,
+    reasons::Unexplained,
 };
 
 /// The routes of questions.
@@ -19,6 +20,7 @@ pub(crate) fn routes() -> Router<Watch> {
     Router::new()
         .route("/api/plans/{job}", get(outline))
         .route("/api/blocks/{layer}/{block}", get(block))
+        .route("/api/reasons/{layer}/{block}", get(reasons))
         .route("/api/timeline", get(timeline))
         .route("/api/timeline/tiles/{level}/{index}", get(tile))
         .route("/api/timeline/tasks/{from_us}/{to_us}", get(timeline_tasks))
@@ -42,6 +44,16 @@ async fn outline(Path(job): Path<RowKey>, State(watch): State<Watch>) -> Respons
 
 async fn block(Path((layer, block)): Path<(RowKey, u64)>, State(watch): State<Watch>) -> Response {
     answer(&watch, Question::Block { layer, block }).await
+}
+
+/// Why a task is where it is: asked anew once a second at most while somebody looks.
+async fn reasons(Path((layer, block)): Path<(RowKey, u64)>, State(watch): State<Watch>) -> Response {
+    match watch.reasons.of(layer, block).await {
+        Ok(told) => (FRESH_JSON, told).into_response(),
+        // No fault of who asks: a browser would complain of it to its user.
+        Err(Unexplained::Unknown) => StatusCode::NO_CONTENT.into_response(),
+        Err(Unexplained::Busy) => busy(),
+    }
 }
 
 async fn timeline(State(watch): State<Watch>) -> Response {

@@ -38,6 +38,7 @@ use crate::{
     guard::{self, Guard},
     hub::{Hub, Question, Topic},
     panels,
+    reasons::{Explainer, Reasons},
     runs::{Recording, Shelf, open_folder},
 };
 
@@ -98,9 +99,12 @@ pub struct Dashboard {
 pub struct DashboardHandle {
     address: SocketAddr,
     hub: Hub,
+    reasons: Reasons,
     viewers: Arc<Semaphore>,
     stop: watch::Sender<bool>,
     server: JoinHandle<io::Result<()>>,
+    /// Who asks why tasks are where they are.
+    desk: JoinHandle<()>,
     thread: Option<thread::JoinHandle<()>>,
 }
 
@@ -108,6 +112,7 @@ pub struct DashboardHandle {
 #[derive(Debug, Clone)]
 pub(crate) struct Watch {
     pub(crate) hub: Hub,
+    pub(crate) reasons: Reasons,
     viewers: Arc<Semaphore>,
     started: Instant,
     guard: Guard,
@@ -133,7 +138,8 @@ impl Dashboard {
         if !address.ip().is_loopback() && !options.allow_off_loopback {
             return Err(DashboardError::OffLoopback { address });
         }
-        let dashboard = Self::new(receiver, options, address.ip())?;
+        let (dashboard, desk) = Self::new(receiver, options, address.ip())?;
+        let desk = tokio::spawn(desk);
         let router = dashboard.router();
         let (stop, mut stopping) = watch::channel(false);
         let server = tokio::spawn(async move {
@@ -146,20 +152,31 @@ impl Dashboard {
                 .await
         });
         info!(%address, "dashboard listens");
-        let Watch { hub, viewers, .. } = dashboard.watch;
+        let Watch {
+            hub,
+            reasons,
+            viewers,
+            ..
+        } = dashboard.watch;
         Ok(DashboardHandle {
             address,
             hub,
+            reasons,
             viewers,
             stop,
             server,
+            desk,
             thread: Some(dashboard.thread),
         })
     }
 
-    /// Starts to take records in. `bound` is the address the page will be asked for at: it becomes one of the
-    /// host names by which it may be.
-    fn new(receiver: FeedReceiver, options: DashboardOptions, bound: IpAddr) -> Result<Self, DashboardError> {
+    /// Starts to take records in; the second value is to be run beside it. `bound` is the address the page will be asked for
+    /// at: it becomes one of the host names by which it may be.
+    fn new(
+        receiver: FeedReceiver,
+        options: DashboardOptions,
+        bound: IpAddr,
+    ) -> Result<(Self, impl Future<Output = ()> + Send), DashboardError> {
         let (folder, writer) = match options.runs {
             Some(path) => open_folder(path).map(|(folder, writer)| (Some(folder), Some(writer)))?,
             None => (None, None),
@@ -176,13 +193,16 @@ impl Dashboard {
         if !bound.is_unspecified() {
             host_names.push(bound.to_string());
         }
+        let (reasons, desk) = Reasons::new(hub.clone());
         let watch = Watch {
             hub,
+            reasons,
             viewers: Arc::new(Semaphore::new(VIEWER_COUNT_MAX)),
             started: options.started,
             guard: Guard::new(host_names),
         };
-        Ok(Self { watch, shelf, thread })
+        let dashboard = Self { watch, shelf, thread };
+        Ok((dashboard, desk))
     }
 
     /// The routes of the page.
@@ -218,6 +238,12 @@ impl DashboardHandle {
         format!("http://{}/", self.address)
     }
 
+    /// Has pages ask `explainer` why tasks are where they are; without one they say what follows from the tables. The first
+    /// one stays.
+    pub fn ask_of(&self, explainer: Arc<dyn Explainer>) {
+        self.reasons.ask_of(explainer);
+    }
+
     /// Reaches what it keeps of runs.
     pub fn recording(&self) -> Recording {
         Recording::of(self.hub.clone())
@@ -234,6 +260,9 @@ impl DashboardHandle {
         if timeout(SHUTDOWN_GRACE, &mut self.server).await.is_err() {
             self.server.abort();
         }
+        self.desk.abort();
+        // It owns nothing that is still to be done, and was told to end.
+        let _ = (&mut self.desk).await;
         if let Some(thread) = self.thread.take() {
             // The thread was told to stop; it ends within one tick. A panic there was reported by its hook.
             let _ = tokio::task::spawn_blocking(move || thread.join()).await;
@@ -244,6 +273,7 @@ impl DashboardHandle {
 impl Drop for DashboardHandle {
     fn drop(&mut self) {
         self.stop.send_replace(true);
+        self.desk.abort();
         if self.thread.is_some() {
             self.hub.stop();
         }

@@ -6,6 +6,7 @@ use std::{
 };
 
 use bytes::Bytes;
+use graticule_plan::TaskId;
 use tokio::sync::{broadcast, oneshot};
 
 use crate::{
@@ -15,6 +16,7 @@ use crate::{
         ServerFigures,
     },
     encoded::{Frame, json},
+    reasons::Explanation,
     runs::{Archive, History, Recorder, RunKey, RunWriter},
 };
 
@@ -109,6 +111,10 @@ enum Request {
     /// With whether more may still be told of it.
     Since(u64, oneshot::Sender<(Archive, bool)>),
     Now(oneshot::Sender<u64>),
+    /// The task of a layer's key and a block.
+    Task(RowKey, u64, oneshot::Sender<TaskId>),
+    /// An explanation by the keys that viewers know.
+    Keyed(Explanation, oneshot::Sender<Bytes>),
     Stop,
 }
 
@@ -219,6 +225,16 @@ impl Hub {
         self.request(Request::Now).await
     }
 
+    /// The task that viewers know by its layer's key and its block.
+    pub(crate) async fn task_named(&self, layer: RowKey, block: u64) -> Option<TaskId> {
+        self.request(|reply| Request::Task(layer, block, reply)).await
+    }
+
+    /// An explanation by the keys that viewers know, as JSON.
+    pub(crate) async fn keyed(&self, explanation: Explanation) -> Option<Bytes> {
+        self.request(|reply| Request::Keyed(explanation, reply)).await
+    }
+
     async fn request<T>(&self, request: impl FnOnce(oneshot::Sender<T>) -> Request) -> Option<T> {
         let (reply, answer) = oneshot::channel();
         self.requests.try_send(request(reply)).ok()?;
@@ -297,6 +313,14 @@ impl HubState {
                 }
                 Ok(Request::Now(reply)) => {
                     let _ = reply.send(self.now_us());
+                }
+                Ok(Request::Task(layer, block, reply)) => {
+                    if let Some(task) = self.aggregator.task_named(layer, block) {
+                        let _ = reply.send(task);
+                    }
+                }
+                Ok(Request::Keyed(explanation, reply)) => {
+                    let _ = reply.send(json(&self.aggregator.explained(&explanation)).into());
                 }
                 Ok(Request::Stop) | Err(RecvTimeoutError::Disconnected) => return self.finish(),
                 Err(RecvTimeoutError::Timeout) => self.take_in(),

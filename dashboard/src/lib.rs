@@ -38,6 +38,7 @@ mod hub;
 mod logline;
 mod moved;
 mod panels;
+mod reasons;
 mod record;
 mod runs;
 
@@ -48,6 +49,7 @@ pub use self::{
     http::{Dashboard, DashboardHandle, DashboardOptions, VIEWER_COUNT_MAX},
     logline::{LogLevel, LogLine, LogSource},
     moved::{Moved, MovedKind},
+    reasons::{EXPLAINED_COUNT_MAX, Explainer, Explanation, ExplanationLine},
     record::{
         JobOutcome, LayerInfo, LayerPlan, LeaveReason, Record, ScaleDecision, TaskFinished, WorkerStatus,
     },

@@ -21,6 +21,7 @@ mod adapt;
 mod clients;
 mod conversation;
 mod datasets;
+mod explain;
 mod handle;
 mod journal;
 mod lasting;

@@ -169,6 +169,9 @@ pub async fn serve(options: ServeOptions) -> Result<Served, ServeError> {
     };
     let (scheduler, ended) = actor::start_with(running, opened);
     let ended = tokio::spawn(ended);
+    if let Some(dashboard) = &dashboard {
+        dashboard.ask_of(scheduler.explainer());
+    }
     let service = ClusterService {
         scheduler: scheduler.clone(),
         dashboard: dashboard_url.clone().unwrap_or_default(),

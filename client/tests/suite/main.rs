@@ -10,6 +10,7 @@ mod metrics;
 mod moved;
 mod on_disk;
 mod own_worker;
+mod reasons;
 mod rechunk;
 mod reconnect;
 mod remote;

@@ -12,6 +12,7 @@ mod block;
 mod cells;
 mod disks;
 mod edges;
+mod explained;
 mod exposition;
 mod filmed;
 mod finding_rules;
@@ -98,6 +99,7 @@ pub use self::{
     array::{ArrayPublisher, CELL_COUNT_MAX},
     block::{BlockStory, LINK_BLOCK_COUNT_MAX, Link},
     cells::{CELL_AGAIN, CELL_BYTES, Cell, CellState, CellView, FLAG_FORGOTTEN},
+    explained::EXPLANATION_LINE_COUNT_MAX,
     exposition::ServerFigures,
     findings::{FINDING_COUNT_MAX, Finding, FindingKind, Insights},
     frame::{
