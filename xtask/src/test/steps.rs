@@ -265,12 +265,16 @@ fn browser_tests(project: &Project) -> Result<Outcome> {
         ));
     }
     // With the whole workspace's features, as the Rust tests have built it already.
-    let build = "build --workspace --exclude xtask --exclude xtask-codegen --example replay --quiet";
+    let build = "build --workspace --exclude xtask --exclude xtask-codegen --example replay --example waiting --quiet";
     project.cargo(build).run_ok()?;
     let finished = web::npm(&page, "run test:browser")
         .env(
             "GRATICULE_REPLAY_BIN",
             project.target_dir.join("debug/examples/replay"),
+        )
+        .env(
+            "GRATICULE_WAITING_BIN",
+            project.target_dir.join("debug/examples/waiting"),
         )
         .env("GRATICULE_CHROMIUM", chromium)
         .limit(BROWSER_LIMIT)

@@ -1,6 +1,7 @@
 import type { BlockStory, Key, Outline, StreamWire } from './frame';
 import { addressOfLines, type LinesTold, type LogFilter } from './logs';
 import { playing } from './playing';
+import type { Reasons } from './reasons';
 import type { RunKey, RunsTold } from './runs';
 
 /** Asks the server once. `null` if it does not know, or does not answer. A run that is shown answers itself. */
@@ -21,6 +22,12 @@ export async function askOutline(job: Key): Promise<Outline | null> {
 export async function askBlock(layer: Key, block: number, signal?: AbortSignal): Promise<BlockStory | null> {
   const film = playing();
   return film ? film.block(layer, block) : ask<BlockStory>(`api/blocks/${layer}/${block}`, signal);
+}
+
+/** Why a task is where it is. Nobody is asked while the page is hidden, or of a run that is replayed. */
+export async function askReasons(layer: Key, block: number, signal?: AbortSignal): Promise<Reasons | null> {
+  if (playing() || document.visibilityState === 'hidden') return null;
+  return ask<Reasons>(`api/reasons/${layer}/${block}`, signal);
 }
 
 /** What there is on the timeline. */

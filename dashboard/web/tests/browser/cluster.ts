@@ -28,6 +28,13 @@ export async function replay(...options: string[]): Promise<Replay> {
   return serving(binary, options);
 }
 
+/** Starts a cluster whose tasks wait, the example named by `GRATICULE_WAITING_BIN`. */
+export async function waiting(): Promise<Replay> {
+  const binary = process.env['GRATICULE_WAITING_BIN'];
+  if (!binary) throw new Error('set GRATICULE_WAITING_BIN to the built example `waiting`');
+  return serving(binary, []);
+}
+
 /** Starts a reverse proxy before what is at `url`, below `prefix`. */
 export const proxied = (url: string, prefix: string, ...options: string[]): Promise<Replay> =>
   serving(process.execPath, [fileURLToPath(new URL('proxy.mjs', import.meta.url)), url, prefix, ...options]);
@@ -87,6 +94,7 @@ export function stage() {
     },
     open: (url: string, options: Parameters<Browser['newPage']>[0] = {}) => open(shared, url, options),
     started: async (...options: string[]) => kept(await replay(...options)),
+    waits: async () => kept(await waiting()),
     behind: async (url: string, prefix: string, ...options: string[]) => kept(await proxied(url, prefix, ...options)),
   };
 }

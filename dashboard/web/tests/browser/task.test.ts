@@ -2,9 +2,9 @@ import { describe, expect, it } from 'vitest';
 
 import { job, layer, snapshot } from '../unit/fixtures';
 import { violations } from './axe';
-import { stage, until } from './cluster';
+import { HOSTILE, stage, until } from './cluster';
 
-const { newPage, open, started } = stage();
+const { newPage, open, started, waits } = stage();
 
 describe('the page of a task', () => {
   it('is reached from a chunk, and leads on to what it reads', async () => {
@@ -32,6 +32,53 @@ describe('the page of a task', () => {
     await until(page, 'no-task', (text) => text.includes('no such task'));
     await page.goto(`${url}#/task/99/0`);
     await until(page, 'no-task', (text) => text.includes('no longer kept'));
+  });
+
+  it('says why in the words of the scheduler: memory, what no worker has, and where a task ran', async () => {
+    const { url } = await waits();
+    const { page, complaints } = await open(`${url}#/task`);
+    const keyOf = async (name: string, count = 1) => {
+      const option = page.locator('select option', { hasText: name });
+      await page.waitForFunction(([text, least]) => [...document.querySelectorAll('select option')].filter((it) => it.textContent?.includes(String(text))).length >= Number(least), [name, count]);
+      const keys = await option.evaluateAll((all) => all.map((it) => Number((it as HTMLOptionElement).value)));
+      return keys.sort((one, other) => one - other);
+    };
+    const [call, behind] = await keyOf(HOSTILE, 2);
+    const [ones] = await keyOf('full+gate');
+    await page.goto(`${url}#/task/${call}/0`);
+    await until(page, 'task-why', (text) => text.includes('of 1 worker 1 lacks what it asks for'));
+    await page.goto(`${url}#/task/${behind}/0`);
+    await until(page, 'task-why', (text) => text.includes('waits for an input'));
+    const because = await until(page, 'task-because', (text) => text.includes('lacks what it asks for') && text);
+    expect(because).toContain(HOSTILE);
+    expect(await page.locator('img').count()).toBe(0);
+    expect(await violations(page)).toEqual([]);
+    await page.getByTestId('task-because').locator('a').click();
+    await until(page, 'task-why', (text) => text.includes('of 1 worker 1 lacks what it asks for'));
+    await page.goto(`${url}#/task/${ones}/63`);
+    await until(page, 'task-why', (text) => /not demanded yet[\s\S]* are in use, .* by results that clients have not fetched/.test(text));
+    await page.goto(`${url}#/task/${ones}/0`);
+    await until(page, 'task-ran', (text) => text.includes('Ran on worker 1: it had the fewest tasks at hand'));
+    expect(complaints).toEqual([]);
+  });
+
+  it('says what follows from the tables where the scheduler cannot be asked', async () => {
+    const { url } = await started('--speed', '20', '--once', '--tasks', '150');
+    const { page, complaints } = await open(`${url}#/array`);
+    await until(page, 'tasks', (text) => text.includes('100%'));
+    let asked = 0;
+    page.on('request', (request) => (asked += Number(request.url().includes('api/reasons'))));
+    await page.goto(`${url}#/task/0/3`);
+    await until(page, 'task-why', (text) => text.includes('all who needed it have read it'));
+    expect(asked).toBeGreaterThan(0);
+    expect(await page.getByTestId('task-because').count()).toBe(0);
+    // A run that is replayed asks nobody.
+    await page.goto(`${url}#/run/1/task/0/3`);
+    await page.getByTestId('task-story').waitFor();
+    asked = 0;
+    await page.waitForTimeout(1_500);
+    expect(asked).toBe(0);
+    expect(complaints).toEqual([]);
   });
 
   it('shows hostile names and errors as text', async () => {
