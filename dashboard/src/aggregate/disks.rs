@@ -19,11 +19,16 @@ const REPORT_BLOCK_COUNT_MAX: u64 = 1 << 20;
 /// Words of blocks that take the room of a page of tasks.
 const WORDS_PER_PAGE: usize = 512;
 
+/// Workers that have left and are remembered for each layer, the latest ones.
+const LEFT_COUNT_MAX: usize = 1_024;
+
 /// The blocks of one layer that lie on disks.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Disks {
     /// For each worker 64 blocks to a word, where any of them is set.
     of_worker: BTreeMap<RowKey, BTreeMap<u64, u64>>,
+    /// How many words they are together.
+    word_count: usize,
     /// Workers that have left.
     left: BTreeSet<RowKey>,
 }
@@ -51,12 +56,12 @@ impl Disks {
         if is_on_disk {
             // One that tells of its disk is there, whatever was told of it before.
             self.left.remove(&worker);
-            *self
-                .of_worker
-                .entry(worker)
-                .or_default()
-                .entry(block / 64)
-                .or_default() |= bit;
+            let words = self.of_worker.entry(worker).or_default();
+            let word = words.entry(block / 64).or_insert_with(|| {
+                self.word_count += 1;
+                0
+            });
+            *word |= bit;
             return;
         }
         let Some(words) = self.of_worker.get_mut(&worker) else {
@@ -66,6 +71,7 @@ impl Disks {
             *word &= !bit;
             if *word == 0 {
                 words.remove(&(block / 64));
+                self.word_count -= 1;
             }
         }
         if words.is_empty() {
@@ -91,8 +97,13 @@ impl Disks {
 
     /// Forgets what a worker has on disk: it has left.
     pub(super) fn leave(&mut self, worker: RowKey) {
-        self.of_worker.remove(&worker);
+        if let Some(words) = self.of_worker.remove(&worker) {
+            self.word_count -= words.len();
+        }
         self.left.insert(worker);
+        if self.left.len() > LEFT_COUNT_MAX {
+            self.left.pop_first();
+        }
     }
 
     /// Forgets blocks at and past `end`.
@@ -106,12 +117,12 @@ impl Disks {
 
     pub(super) fn clear(&mut self) {
         self.of_worker.clear();
+        self.word_count = 0;
     }
 
     /// The room that is taken, in pages of tasks.
     pub(super) fn page_count(&self) -> usize {
-        let words: usize = self.of_worker.values().map(BTreeMap::len).sum();
-        words.div_ceil(WORDS_PER_PAGE)
+        self.word_count.div_ceil(WORDS_PER_PAGE)
     }
 }
 
@@ -222,13 +233,15 @@ impl Aggregator {
                     continue;
                 }
                 let runs = check.on_disk.iter();
-                let said: Vec<Range<u64>> = runs
+                let said: BTreeMap<u64, u64> = runs
                     .filter(|run| (run.first.job, run.first.layer) == of_layer)
-                    .map(|run| run.first.block..run.first.block.saturating_add(run.count))
+                    .map(|run| (run.first.block, run.count))
                     .collect();
-                let gone = on_disk
-                    .into_iter()
-                    .filter(|block| !said.iter().any(|it| it.contains(block)));
+                let is_said = |block: &u64| {
+                    let run = said.range(..=block).next_back();
+                    run.is_some_and(|(first, count)| block - first < *count)
+                };
+                let gone = on_disk.into_iter().filter(|block| !is_said(block));
                 for block in gone {
                     layer.words.put_on_disk(block, worker, false);
                     let (job, layer) = of_layer;
@@ -255,4 +268,40 @@ fn note(moves: &mut Vec<DiskMove>, chunk: TaskId, is_on_disk: bool) {
         count: 1,
     };
     moves.push(DiskMove { chunks, is_on_disk });
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn words_are_counted_whatever_comes_and_goes(
+            steps in prop::collection::vec((0..4u32, 0..300u64, 0..9u8), 0..200),
+        ) {
+            let mut disks = Disks::default();
+            for (worker, block, what) in steps {
+                match what {
+                    0 => disks.leave(worker),
+                    1 => disks.truncate(block),
+                    2..4 => disks.put(worker, block, false),
+                    _ => disks.put(worker, block, true),
+                }
+                let words: usize = disks.of_worker.values().map(BTreeMap::len).sum();
+                prop_assert_eq!(disks.word_count, words);
+                prop_assert_eq!(disks.all().is_empty(), disks.of_worker.is_empty());
+            }
+        }
+    }
+
+    #[test]
+    fn workers_that_left_long_ago_are_forgotten() {
+        let mut disks = Disks::default();
+        (0..LEFT_COUNT_MAX as u32 + 9).for_each(|worker| disks.leave(worker));
+        assert_eq!(disks.left.len(), LEFT_COUNT_MAX);
+        disks.put(2_000, 5, true);
+        assert!(disks.is_on_disk(Some(1_000), 5) && !disks.is_on_disk(Some(3), 5));
+    }
 }
