@@ -95,32 +95,35 @@ impl Plan {
     /// The order in which outputs are made.
     pub fn turns(&self) -> Turns {
         let outputs = self.outputs();
-        let blocks = |at: usize| self.layer(outputs[at].layer).grid.block_count();
         let is_looked_at = outputs.len().saturating_mul(self.layers().len()) <= LOOKED_AT_MAX;
         let mut turns: Vec<Turn> = Vec::new();
+        // By layer, whether the output before is made of it, where that was asked.
         let mut before: Option<Vec<bool>> = None;
-        for at in 0..outputs.len() {
-            let needed = (is_looked_at && outputs.len() > 1).then(|| self.needed_by(outputs[at].layer));
-            let is_the_same = matches!((&before, &needed), (Some(a), Some(b)) if self.are_of_the_same(a, b));
-            let stride = needed.as_deref().map_or(1, |needed| self.stride(needed));
-            match turns.last_mut() {
-                Some(turn) if is_the_same && turn.blocks == blocks(at) && turn.blocks > 1 => {
-                    let is_first = turn.outputs.len() == 1;
-                    turn.stride = if is_first {
-                        self.stride(before.as_deref().unwrap_or(&[]))
-                    } else {
-                        turn.stride
-                    };
-                    turn.stride = turn.stride.min(stride);
+        for (at, output) in outputs.iter().enumerate() {
+            let blocks = self.layer(output.layer).grid.block_count();
+            let may_join = is_looked_at && blocks > 1;
+            let one = match turns.last() {
+                Some(turn) if may_join && turn.blocks == blocks => before
+                    .take()
+                    .or_else(|| Some(self.needed_by(outputs[at - 1].layer))),
+                _ => None,
+            };
+            let other = one.as_ref().map(|_| self.needed_by(output.layer));
+            let shared = one
+                .zip(other.as_ref())
+                .filter(|(one, other)| self.are_of_the_same(one, other));
+            match (shared, turns.last_mut()) {
+                (Some((one, other)), Some(turn)) => {
+                    turn.stride = turn.stride.min(self.stride(&one)).min(self.stride(other));
                     turn.outputs.end = at + 1;
                 }
                 _ => turns.push(Turn {
                     outputs: at..at + 1,
-                    blocks: blocks(at),
-                    stride: blocks(at).max(1),
+                    blocks,
+                    stride: blocks.max(1),
                 }),
             }
-            before = needed;
+            before = other;
         }
         Turns { turns }
     }

@@ -184,7 +184,8 @@ class Client(About):
 
     def _results(self, lazy: list[Any], allow_large: bool = False) -> list[np.ndarray]:
         buffers = self._cluster.compute([_plain(array)._x for array in lazy], allow_large)
-        return [as_numpy(buffer) for buffer in buffers]
+        made = [as_numpy(buffer) for buffer in buffers]
+        return [asked.of(codes) if _is_text(asked) else codes for asked, codes in zip(lazy, made)]
 
     def _kept(self, lazy: list[Any]) -> list[Any]:
         plain = [_plain(array) for array in lazy]
@@ -192,8 +193,8 @@ class Client(About):
         made = [type(array)(one.expression()) for array, one in zip(plain, kept)]
         for array, job in zip(made, kept):
             array._job = job
-        # Arrays of the Array API are given back as such.
-        return [array if type(array) is type(asked) else type(asked)(array) for array, asked in zip(made, lazy)]
+        # Arrays of the Array API are given back as such, and text is.
+        return [_as(asked, array) for array, asked in zip(made, lazy)]
 
 
 def as_numpy(buffer: Any) -> np.ndarray:
@@ -208,7 +209,19 @@ def _is_array(value: Any) -> bool:
     from .array import Array
 
     api = sys.modules.get("graticule.array_api")
-    return isinstance(value, Array) or (api is not None and isinstance(value, api.Array))
+    return isinstance(value, Array) or (api is not None and isinstance(value, api.Array)) or _is_text(value)
+
+
+def _is_text(value: Any) -> bool:
+    text = sys.modules.get("graticule.array._text")
+    return text is not None and isinstance(value, text.Text)
+
+
+def _as(asked: Any, array: Any) -> Any:
+    """An array in the class of another one."""
+    if _is_text(asked):
+        return asked.like(array)
+    return array if type(array) is type(asked) else type(asked)(array)
 
 
 def _is_delayed(value: Any) -> bool:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import numpy as _np
 
 from .._client import compute
-from . import _elementwise, _reduce, fft, linalg, random
+from . import _elementwise, _reduce, _text, fft, linalg, random
 from ._apply import (
     apply_along_axis,
     apply_gufunc,
@@ -197,6 +197,7 @@ from ._shape import (
     vstack,
 )
 from ._store import from_npy_stack, store, to_npy_stack, to_zarr
+from ._text import Text
 
 globals().update(_elementwise.FUNCTIONS)
 globals().update(_reduce.FUNCTIONS)
@@ -206,6 +207,11 @@ for _name in (
     "complex128", "datetime64", "timedelta64", "newaxis", "nan", "inf", "pi", "e", "dtype",
 ):
     globals()[_name] = getattr(_np, _name)
+
+
+for _name, _function in _text.FUNCTIONS.items():
+    if _name in globals():
+        globals()[_name] = _text.taking(globals()[_name], _function)
 
 
 def _methods() -> None:

@@ -59,6 +59,8 @@ def typed(value: Any, like: Any = None) -> Any:
 
     if isinstance(value, Array):
         return value._x
+    if hasattr(value, "lazy") and getattr(value, "dtype", np.dtype(bool)).kind in "US":
+        raise InvalidType("text is taken by comparisons, isin, where, concatenate, stack, and what moves elements; compute() it for others")
     if isinstance(value, (datetime.datetime, datetime.date)):
         value = np.datetime64(value)
     elif isinstance(value, datetime.timedelta):

@@ -21,8 +21,8 @@ def _lengths(shape: Any, chunks: Any, dtype: Any) -> tuple[tuple[int, ...], ...]
     return normalize_chunks("auto" if chunks is None else chunks, shape, None, dtype)
 
 
-def from_array(x: Any, chunks: Any = "auto", **_: Any) -> Array:
-    """The elements of a NumPy array, or of anything that has a shape and a dtype and can be sliced.
+def from_array(x: Any, chunks: Any = "auto", **_: Any) -> Any:
+    """The elements of a NumPy array, or of anything that has a shape and a dtype and can be sliced; of text a `Text`.
 
     A NumPy array is read, block by block, when the result is computed in this process: do not write into it meanwhile. What else
     can be sliced (an h5py dataset, say) is pickled, and sliced by the workers.
@@ -32,6 +32,10 @@ def from_array(x: Any, chunks: Any = "auto", **_: Any) -> Array:
     if isinstance(x, (list, tuple)) or np.isscalar(x) or not hasattr(x, "shape"):
         x = np.asarray(x)
     dtype = np.dtype(x.dtype)
+    if dtype.kind in "US":
+        from ._text import from_text
+
+        return from_text(x, chunks)
     if not supports(dtype):
         dtype_name(dtype)
     lengths = normalize_chunks(chunks, x.shape, None, dtype, getattr(x, "chunks", None))
@@ -80,16 +84,16 @@ def from_zarr(url: Any, component: str | None = None, chunks: Any = None, **_: A
     return made if chunks is None else made.rechunk(chunks)
 
 
-def asarray(a: Any, dtype: Any = None, chunks: Any = "auto", **_: Any) -> Array:
+def asarray(a: Any, dtype: Any = None, chunks: Any = "auto", **_: Any) -> Any:
     made = from_array(a, chunks)
     return made if dtype is None else made.astype(dtype)
 
 
-def asanyarray(a: Any, dtype: Any = None, **kwargs: Any) -> Array:
+def asanyarray(a: Any, dtype: Any = None, **kwargs: Any) -> Any:
     return asarray(a, dtype, **kwargs)
 
 
-def array(a: Any, dtype: Any = None, **kwargs: Any) -> Array:
+def array(a: Any, dtype: Any = None, **kwargs: Any) -> Any:
     return asarray(a, dtype, **kwargs)
 
 
