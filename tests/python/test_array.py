@@ -144,9 +144,9 @@ def test_errors_are_those_that_numpy_users_catch(client):
     with pytest.raises(np.exceptions.AxisError):
         x.sum(axis=5)
     with pytest.raises(TypeError):
-        ga.asarray(np.array(["text"]))
+        ga.asarray(np.array([None]))
     with pytest.raises(TypeError):
-        np.linalg.multi_dot([x, x])
+        np.packbits(x)
     with pytest.raises(graticule.InvalidType, match="pickled"):
         __import__("pickle").dumps(x)
 
