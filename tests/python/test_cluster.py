@@ -115,10 +115,15 @@ def test_large_arrays_of_the_client_are_in_expressions(cluster):
         until(lambda: gone() is None)
         np.testing.assert_allclose(lazy.mean(0).compute(), want)
         np.testing.assert_array_equal(lazy[3:5, ::7, -1].compute(), lazy.compute()[3:5, ::7, -1])
-        held = sum(worker["memory"] for worker in client.info()["workers"])
-        assert held >= lazy.nbytes
+
+        def held():
+            return sum(worker["memory"] for worker in client.info()["workers"])
+
+        # What workers hold is told some time later.
+        until(lambda: held() >= lazy.nbytes)
+        bytes_held = lazy.nbytes
         del lazy
-        until(lambda: sum(worker["memory"] for worker in client.info()["workers"]) < held / 2)
+        until(lambda: held() < bytes_held / 2)
 
 
 def test_more_arrays_than_a_worker_has_room_for_at_a_time_are_scattered_without_waiting(far):
