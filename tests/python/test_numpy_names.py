@@ -19,6 +19,9 @@ SAME = {
         f"{name} of some": lambda a, b, name=name: getattr(np, name)(a, axis=1, where=b > 3)
         for name in ("sum", "prod", "any", "all", "mean", "nansum", "nanmean")
     },
+    "max of nothing with initial": lambda a, b: np.max(a[:0], axis=0, initial=3),
+    "min of nothing with initial": lambda a, b: np.min(a[:, :0], initial=3),
+    "max of integers with a fraction": lambda a, b: np.max(b[:2] * 0, axis=0, initial=0.5),
     "mean of some columns": lambda a, b: np.mean(a, where=b[0] > 3, keepdims=True),
     "mean of some integers": lambda a, b: np.mean(b, axis=0, where=a > 0.2),
     "mean of some float32": lambda a, b: np.mean(a.astype("f4"), axis=0, where=a > 0.2),
@@ -58,6 +61,7 @@ def test_they_are_numpys(name, client):
     [
         (lambda x: np.max(x, where=x > 0.3), "give initial="),
         (lambda x: np.sum(x, where=x), "must be booleans"),
+        (lambda x: np.min(x.astype("u1"), initial=-1), "out of bounds for uint8"),
         (lambda x: np.convolve(x, x), "two arrays of one axis"),
         (lambda x: np.convolve(x[0], x[1], "some"), "mode"),
         (lambda x: np.partition(x, 99), "kth=99 is out of bounds"),
@@ -66,5 +70,5 @@ def test_they_are_numpys(name, client):
     ],
 )
 def test_what_they_do_not_take_is_said(call, words):
-    with pytest.raises((ValueError, TypeError), match=words):
+    with pytest.raises((ValueError, TypeError, OverflowError), match=words):
         call(ga.from_array(A, chunks=20))

@@ -46,6 +46,8 @@ SAME = {
     "in a list": lambda x: np.isin(x, ["ab", "zz", "nothing"]),
     "not in a list": lambda x: np.isin(x, ["ab"], invert=True),
     "in no list": lambda x: np.isin(x, []),
+    "equal to a number": lambda x: x == 3,
+    "not equal to bytes": lambda x: x != np.array([b"ab"] * 4),
 }
 
 
@@ -88,6 +90,8 @@ def test_text_is_kept_computed_with_others_and_selects(client):
         (lambda x: np.add(x, x), TypeError),
         (lambda x: np.sort(x), TypeError),
         (lambda x: ga.sum(x), TypeError),
+        (lambda x: ga.map_blocks(np.char.upper, x), TypeError),
+        (lambda x: ga.argsort(x), TypeError),
         (lambda x: x < 3, TypeError),
         (lambda x: x.astype(float), NotImplementedError),
         (lambda x: x.transpose(0, 5), ValueError),
@@ -98,3 +102,17 @@ def test_text_is_kept_computed_with_others_and_selects(client):
 def test_what_text_does_not_do_is_said(call, error, client):
     with pytest.raises(error):
         call(ga.from_array(WORDS, chunks=2))
+
+
+def test_text_is_not_written_and_nothing_is_left_of_the_try(client, tmp_path):
+    x = ga.from_array(WORDS, chunks=2)
+    target = np.empty(WORDS.shape, WORDS.dtype)
+    for write in (
+        lambda: ga.to_zarr(x, tmp_path / "x.zarr"),
+        lambda: ga.store(x, target),
+        lambda: ga.store([ga.ones(3), x], [np.empty(3), target]),
+        lambda: ga.to_npy_stack(tmp_path / "stack", x),
+    ):
+        with pytest.raises(TypeError, match="text is not written"):
+            write()
+    assert not list(tmp_path.iterdir())

@@ -207,8 +207,21 @@ def test_positions_along_a_dimension_may_be_lazy(name, client):
     xr.testing.assert_identical(ALONG[name](array), got.compute())
 
 
-def test_other_lazy_points_are_refused_with_what_to_do(client):
-    array = cube(gaps=0).drop_vars("time").chunk(CHUNKS)
-    places = array.isel(y=0).argmax("time") % 7
-    with pytest.raises(IndexError, match="compute"):
-        array.isel(time=places, y=places % 3)
+def test_positions_of_other_lazy_points_are_computed(client):
+    array = cube(gaps=0).drop_vars("time")
+    lazy = array.chunk(CHUNKS)
+    places = {dim: xr.DataArray(np.arange(7) % length, dims="p") for dim, length in (("time", 40), ("y", 9))}
+    got = lazy.isel({dim: one.chunk(p=3) for dim, one in places.items()})
+    xr.testing.assert_identical(array.isel(places), got.compute())
+
+
+def test_points_by_lazy_lists_masks_and_numbers_are_numpys(client):
+    x = np.arange(24.0).reshape(4, 6)
+    lazy, list_, mask = ga.from_array(x, chunks=2), ga.array([0, 3]), ga.array([True, False, True, False])
+    for got, want in (
+        (lazy.vindex[list_, 3], x[[0, 3], 3]),
+        (lazy.vindex[list_, [1, 2]], x[[0, 3], [1, 2]]),
+        (lazy.vindex[list_, ga.array([1, 2])], x[[0, 3], [1, 2]]),
+        (lazy.vindex[mask, [1, 2]], x[[0, 2], [1, 2]]),
+    ):
+        np.testing.assert_array_equal(got.compute(), want)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import math
 import operator
 import sys
 from collections.abc import Callable
@@ -12,10 +11,10 @@ from typing import Any
 import numpy as np
 
 from .. import _graticule
-from .._client import default_client
 from ..errors import InvalidType, InvalidValue, Unsupported
 from ._chunks import Lengths, normalize_chunks
 from ._convert import axes_of, dtype_name, expression, is_weak, supports, typed
+from ._lazy import Lazy
 
 _numbers = itertools.count()
 
@@ -33,7 +32,7 @@ def _look_for_xarray() -> None:
         _tell_xarray()
 
 
-class Array:
+class Array(Lazy):
     """A lazy chunked array: it knows shape, dtype and chunks, and computes when it is asked for its elements.
 
     Made by the functions of `graticule.array` (`from_array`, `zeros`, ...). Methods and operators are NumPy's and give new lazy
@@ -74,10 +73,6 @@ class Array:
         return self._x.size
 
     @property
-    def itemsize(self) -> int:
-        return self.dtype.itemsize
-
-    @property
     def nbytes(self) -> int:
         return self._x.nbytes
 
@@ -98,10 +93,6 @@ class Array:
         return self._x.numblocks
 
     @property
-    def npartitions(self) -> int:
-        return math.prod(self.numblocks)
-
-    @property
     def name(self) -> str:
         """A name of this array's own."""
         if self._name is None:
@@ -119,21 +110,10 @@ class Array:
         """What would run, before and after rewriting, in words."""
         return self._x.explain()
 
-    def __repr__(self) -> str:
-        return f"graticule.array<shape={self.shape}, dtype={self.dtype}, chunksize={self.chunksize}>"
-
     def _repr_html_(self) -> str:
         from ._html import table
 
         return table(self)
-
-    def __len__(self) -> int:
-        if not self.shape:
-            raise InvalidType("len() of an array without axes")
-        return self.shape[0]
-
-    def __iter__(self) -> Any:
-        return (self[i] for i in range(len(self)))
 
     def __copy__(self) -> Array:
         return Array(self._x)
@@ -151,27 +131,6 @@ class Array:
         return ("graticule.array", self.name)
 
     # Its elements.
-
-    def compute(self, *, allow_large: bool = False, **_: Any) -> Any:
-        """The elements, computed by the default client; of an array without axes a NumPy scalar."""
-        elements = default_client().compute(self, allow_large=allow_large)
-        return elements[()] if elements.ndim == 0 else elements
-
-    def persist(self, **_: Any) -> Array:
-        """The same array, computed and kept in the cluster as long as it, or what is made of it, lives."""
-        return default_client().persist(self)
-
-    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
-        if copy is False:
-            raise InvalidValue("a lazy array has no elements that could be looked at without a copy")
-        elements = default_client().compute(self)
-        return elements if dtype is None else elements.astype(dtype, copy=False)
-
-    def item(self, *index: int) -> Any:
-        return np.asarray(self[index] if index else self).item()
-
-    def tolist(self) -> Any:
-        return np.asarray(self).tolist()
 
     def _scalar(self) -> np.ndarray:
         if self.size != 1:
@@ -242,10 +201,6 @@ class Array:
     partitions = blocks
 
     # Shape and chunks.
-
-    @property
-    def T(self) -> Array:
-        return self.transpose()
 
     @property
     def mT(self) -> Array:

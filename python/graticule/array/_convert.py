@@ -14,6 +14,10 @@ from ..errors import InvalidType
 _KINDS = "biufcmM"
 
 
+#: What is said where text is given to what takes numbers.
+NO_NUMBERS = "text is taken by comparisons, isin, where, concatenate, stack, and what moves elements; compute() it for others"
+
+
 def supports(dtype: np.dtype) -> bool:
     """Whether arrays can have this dtype."""
     if dtype.kind not in _KINDS or dtype.subdtype is not None:
@@ -60,7 +64,7 @@ def typed(value: Any, like: Any = None) -> Any:
     if isinstance(value, Array):
         return value._x
     if hasattr(value, "lazy") and getattr(value, "dtype", np.dtype(bool)).kind in "US":
-        raise InvalidType("text is taken by comparisons, isin, where, concatenate, stack, and what moves elements; compute() it for others")
+        raise InvalidType(NO_NUMBERS)
     if isinstance(value, (datetime.datetime, datetime.date)):
         value = np.datetime64(value)
     elif isinstance(value, datetime.timedelta):

@@ -212,13 +212,13 @@ def _pick_in_block(front: Array, points: list[np.ndarray]) -> Array:
     return Array(flat._x.take(np.ascontiguousarray(positions), 0))
 
 
-def _along(x: Array, parts: list[Any], lazy: list[int]) -> Array:
-    """Positions along one axis that are computed, one for each place of others, as `argmax` gives them; whole axes come last."""
-    refused = InvalidIndex(
-        "lazy positions go along one axis, with a list for each of the others; compute() them for other points"
-    )
-    if len(lazy) != 1 or len(parts) != x.ndim:
-        raise refused
+def _along(x: Array, parts: list[Any], lazy: list[int]) -> Array | None:
+    """Lazy positions along one axis, one for each element of others, as `argmax` gives them; whole axes come last.
+
+    `None` for positions of other kinds.
+    """
+    if len(lazy) != 1 or len(parts) != x.ndim or parts[lazy[0]].dtype.kind not in "iu":
+        return None
     (axis,) = lazy
     positions = parts[axis]
     whole = [place for place, part in enumerate(parts) if _is_whole(part)]
@@ -231,13 +231,13 @@ def _along(x: Array, parts: list[Any], lazy: list[int]) -> Array:
         left = [back for back in range(positions.ndim, 0, -1) if back not in of_axis]
         back = long[0] if len(long) == 1 else left[0] if left and x.shape[place] == 1 else 0
         if len(long) > 1 or back not in left or part.dtype.kind not in "iu":
-            raise refused
+            return None
         of_axis[back] = place
         listed = part.reshape(-1)
         if not np.array_equal(listed, np.arange(x.shape[place])):
             x = take(x, _wrap(listed, x.shape[place], place), place)
     if positions.ndim != len(others):
-        raise refused
+        return None
     order = [of_axis[back] for back in range(positions.ndim, 0, -1)]
     front = x.transpose([*order, axis, *whole])
     wide = positions.astype(np.int64)._x.reshape([*positions.shape, *[1] * (1 + len(whole))])
@@ -297,8 +297,10 @@ class Pointwise:
             count = index[lazy[0]].ndim
             rest = [axis for axis in range(taken.ndim) if not lazy[0] <= axis < lazy[0] + count]
             return taken.transpose([*range(lazy[0], lazy[0] + count), *rest])
-        if lazy:
-            return _along(self._x, list(index) + [slice(None)] * (self._x.ndim - len(index)), lazy)
+        along = _along(self._x, list(index) + [slice(None)] * (self._x.ndim - len(index)), lazy)
+        if along is not None:
+            return along
+        # Of other points the positions are computed.
         parts = [_known(p) for p in index]
         parts = _whole_index(self._x, tuple(parts))
         if any(part is None for part in parts):

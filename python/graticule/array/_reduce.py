@@ -10,6 +10,7 @@ from .. import _graticule
 from ..errors import InvalidType, InvalidValue, Unsupported
 from ._array import Array
 from ._convert import axes_of, dtype_name, expression, typed
+from ._create import full_like
 from ._elementwise import FUNCTIONS as FUNCTIONS_OF_ELEMENTS
 from ._elementwise import where as where_of
 
@@ -78,7 +79,7 @@ def _of_some(
         if name in ("min", "max") and not has_initial:
             raise InvalidValue(f"{own} has no value where a mask leaves nothing: give initial= beside where=")
         neutral = _NEUTRAL.get(name, initial if name in _JOINED else 0)
-        left = where_of(mask, x, np.asarray(neutral).astype(x.dtype)[()])
+        left = where_of(mask, x, np.array(neutral, x.dtype)[()])
         if name == "mean":
             if nan:
                 mask = mask & FUNCTIONS_OF_ELEMENTS["notnull"](x)
@@ -88,10 +89,14 @@ def _of_some(
         if name not in _NEUTRAL and name not in _JOINED:
             raise Unsupported(f"{own} with where=")
         x = left
+    if has_initial and name in ("min", "max") and not x.size:
+        # Of nothing that is all there is; elsewhere such a reduction has no value.
+        counts = reduced("sum", x, axis, None, keepdims)
+        return full_like(counts, np.array(initial, x.dtype)[()], x.dtype)
     made = reduced(name, x, axis, dtype, keepdims, nan, split_every=split_every)
     if not has_initial:
         return made
-    return FUNCTIONS_OF_ELEMENTS[_JOINED[name]](made, np.asarray(initial).astype(made.dtype)[()])
+    return FUNCTIONS_OF_ELEMENTS[_JOINED[name]](made, np.array(initial, made.dtype)[()])
 
 
 def _is_of_some(initial: Any, where: Any) -> bool:

@@ -12,8 +12,9 @@ from typing import Any
 import numpy as np
 
 from .._client import default_client
-from ..errors import InvalidValue, Unsupported
+from ..errors import InvalidType, InvalidValue, Unsupported
 from ._array import Array
+from ._lazy import Lazy
 from ._zarr_write import is_computed_from, written
 
 
@@ -28,10 +29,12 @@ def store(
     few blocks. So is everything with `by_workers=False`. With `compute=False` nothing runs until what is returned is called or
     computed.
     """
-    if isinstance(sources, Array):
+    if isinstance(sources, Lazy):
         sources, targets = [sources], [targets]
         regions = None if regions is None else [regions]
     regions = [None] * len(sources) if regions is None else regions
+    for source in sources:
+        _check_numbers(source)
 
     def write(client: Any) -> None:
         made = written(sources, targets, regions) if by_workers else [None] * len(sources)
@@ -63,6 +66,12 @@ def _within(region: Any, place: tuple[slice, ...]) -> tuple[Any, ...]:
     return tuple(made) + tuple(left)
 
 
+def _check_numbers(array: Any) -> None:
+    """Refuses text before anything is written."""
+    if isinstance(array, Lazy) and not isinstance(array, Array):
+        raise InvalidType("text is not written; compute() it, and write what NumPy has")
+
+
 def to_zarr(
     arr: Array, url: Any, component: str | None = None, overwrite: bool = False, region: Any = None, compute: bool = True, *,
     by_workers: bool = True, **kwargs: Any,
@@ -72,6 +81,7 @@ def to_zarr(
     `url` is a path, an address that `zarr` can write to, or a Zarr array that is there. A new one is stored in the array's
     chunks, which must be of one length along each axis but for the last one.
     """
+    _check_numbers(arr)
     if hasattr(url, "shape"):
         return store(arr, url, region, compute, by_workers=by_workers)
     try:
@@ -92,6 +102,7 @@ def to_zarr(
 
 def to_npy_stack(dirname: Any, x: Array, axis: int = 0) -> None:
     """Writes each block along an axis as a file of NumPy's into a folder, as Dask does."""
+    _check_numbers(x)
     axis %= x.ndim
     whole = x.rechunk({other: -1 for other in range(x.ndim) if other != axis})
     folder = pathlib.Path(dirname)

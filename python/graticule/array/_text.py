@@ -8,17 +8,18 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
-from .._client import default_client
 from ..errors import InvalidType, InvalidValue, Unsupported
 from ._array import Array
 from ._chunks import normalize_chunks
-from ._create import from_array
+from ._convert import NO_NUMBERS
+from ._create import from_array, full
 from ._elementwise import where
+from ._lazy import Lazy
 from ._reduce import FUNCTIONS as REDUCTIONS
 from ._select import compressed
 from ._shape import broadcast_to, concatenate, flip, pad, roll, take, take_along_axis
@@ -66,7 +67,7 @@ def _item_dtype(dtype: np.dtype) -> np.dtype:
     return np.dtype(np.uint32 if dtype.kind == "U" else np.uint8)
 
 
-class Text:
+class Text(Lazy):
     """A lazy chunked array of text (`<U3`, `S8`), under NumPy's names as far as labels are asked for them."""
 
     __slots__ = ("_kind", "lazy")
@@ -96,10 +97,6 @@ class Text:
         return math.prod(self.shape)
 
     @property
-    def itemsize(self) -> int:
-        return self.dtype.itemsize
-
-    @property
     def nbytes(self) -> int:
         return self.lazy.nbytes
 
@@ -116,23 +113,13 @@ class Text:
         return self.lazy.numblocks[:-1]
 
     @property
-    def npartitions(self) -> int:
-        return math.prod(self.numblocks)
-
-    @property
     def name(self) -> str:
         return self.lazy.name
 
-    def __repr__(self) -> str:
-        return f"graticule.array<shape={self.shape}, dtype={self.dtype}, chunksize={self.chunksize}>"
-
-    def __len__(self) -> int:
-        if not self.shape:
-            raise InvalidType("len() of an array without axes")
-        return self.shape[0]
-
-    def __iter__(self) -> Iterator[Any]:
-        return (self[i] for i in range(len(self)))
+    @property
+    def _x(self) -> Any:
+        """What operations on numbers ask for."""
+        raise InvalidType(NO_NUMBERS)
 
     def explain(self) -> str:
         return self.lazy.explain()
@@ -141,13 +128,6 @@ class Text:
         return Text(self.lazy, self._kind)
 
     # Its elements.
-
-    def compute(self, **kwargs: Any) -> Any:
-        elements = default_client().compute(self, **kwargs)
-        return elements[()] if elements.ndim == 0 else elements
-
-    def persist(self, **_: Any) -> Text:
-        return default_client().persist(self)
 
     def of(self, elements: np.ndarray) -> np.ndarray:
         """Computed codes as text."""
@@ -159,18 +139,6 @@ class Text:
         """Other codes of the same kind."""
         return Text(codes, self._kind)
 
-    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
-        if copy is False:
-            raise InvalidValue("a lazy array has no elements that could be looked at without a copy")
-        elements = default_client().compute(self)
-        return elements if dtype is None else elements.astype(dtype, copy=False)
-
-    def item(self, *index: int) -> Any:
-        return np.asarray(self[index] if index else self).item()
-
-    def tolist(self) -> Any:
-        return np.asarray(self).tolist()
-
     # Parts and places.
 
     def __getitem__(self, index: Any) -> Text:
@@ -181,10 +149,6 @@ class Text:
         parts = index if isinstance(index, tuple) else (index,)
         whole = (*parts, slice(None)) if any(part is Ellipsis for part in parts) else (*parts, Ellipsis, slice(None))
         return self.like(self.lazy[whole])
-
-    @property
-    def T(self) -> Text:
-        return self.transpose()
 
     def transpose(self, *axes: Any) -> Text:
         if len(axes) == 1 and (axes[0] is None or isinstance(axes[0], (tuple, list))):
@@ -259,11 +223,15 @@ class Text:
 
     def __eq__(self, other: Any) -> Any:
         pair = self._beside(other)
-        return NotImplemented if pair is None else REDUCTIONS["all"](pair[0] == pair[1], axis=-1)
+        return self._all(False, other) if pair is None else REDUCTIONS["all"](pair[0] == pair[1], axis=-1)
 
     def __ne__(self, other: Any) -> Any:
         pair = self._beside(other)
-        return NotImplemented if pair is None else REDUCTIONS["any"](pair[0] != pair[1], axis=-1)
+        return self._all(True, other) if pair is None else REDUCTIONS["any"](pair[0] != pair[1], axis=-1)
+
+    def _all(self, value: bool, other: Any) -> Array:
+        """What comparing with something else than text gives: the same everywhere, as with NumPy."""
+        return full(np.broadcast_shapes(self.shape, np.shape(other)), value, bool)
 
     __hash__ = None  # type: ignore[assignment]
 
