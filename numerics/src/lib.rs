@@ -1,5 +1,5 @@
-//! What is made of one matrix or one line by the algorithms of others: factorizations and products by `faer`, Fourier transforms by
-//! `rustfft` and `realfft`. What is here gives them NumPy's answers.
+//! What is made of one matrix or one line by the algorithms of others: factorizations by `faer`, products by `faer` and
+//! `matrixmultiply`, Fourier transforms by `rustfft` and `realfft`. What is here gives them NumPy's answers.
 //!
 //! It is a crate of its own because these take long to compile, and kernels change more often: no function that it offers
 //! has a type parameter, so all of it is compiled here. It knows elements in memory and nothing of tensors, blocks and

@@ -134,74 +134,118 @@ products!(
 mod tests {
     use super::*;
 
-    /// The chain of sums that every element is said to be.
-    fn chained(x: &Operand<'_, f64>, y: &Operand<'_, f64>, [m, k, n]: [usize; 3]) -> Vec<f64> {
-        let element = |i: usize, j: usize| {
-            let panel = |start: usize| {
-                (start..k.min(start + PANEL)).fold(0.0, |sum: f64, p| {
-                    x.data[i * x.free + p * x.summed].mul_add(y.data[j * y.free + p * y.summed], sum)
-                })
-            };
-            (0..k)
-                .step_by(PANEL)
-                .map(panel)
-                .reduce(|sum, panel| sum + panel)
-                .unwrap_or(0.0)
+    /// Rows, terms and columns: small products and large ones, of one panel and of several, with what is left over.
+    const SIZES: [[usize; 3]; 10] = [
+        [2, 1, 2],
+        [3, 3, 3],
+        [2, 700, 5],
+        [17, 31, 16],
+        [64, 256, 65],
+        [49, 257, 48],
+        [100, 600, 7],
+        [7, 513, 120],
+        [1, 300, 90],
+        [90, 300, 1],
+    ];
+
+    /// The operands of a product with the terms of each element side by side, and in each other layout.
+    fn layouts<T: Copy>(
+        a: &[T],
+        b: &[T],
+        [m, k, n]: [usize; 3],
+        each: &mut dyn FnMut(Operand<'_, T>, Operand<'_, T>),
+    ) {
+        let turned = |from: &[T], rows: usize| -> Vec<T> {
+            (0..from.len())
+                .map(|at| from[at % rows * (from.len() / rows) + at / rows])
+                .collect()
         };
-        (0..m * n).map(|at| element(at / n, at % n)).collect()
+        let (a_turned, b_turned) = (turned(a, m), turned(b, n));
+        for (x, x_free, x_summed) in [(a, k, 1), (&a_turned, 1, m)] {
+            for (y, y_free, y_summed) in [(b, k, 1), (&b_turned, 1, n)] {
+                let x = Operand {
+                    data: x,
+                    free: x_free,
+                    summed: x_summed,
+                };
+                let y = Operand {
+                    data: y,
+                    free: y_free,
+                    summed: y_summed,
+                };
+                each(x, y);
+            }
+        }
     }
 
-    #[test]
-    fn elements_are_chains_of_sums_in_any_layout() {
-        if cfg!(target_arch = "x86_64") && !has_fused_sums() {
-            return;
-        }
-        let value = |i: usize| ((i * 7919 + 13) % 1009) as f64 / 331.0 - 1.5;
-        for sizes in [
-            [2, 1, 2],
-            [3, 3, 3],
-            [2, 700, 5],
-            [17, 31, 16],
-            [64, 256, 65],
-            [49, 257, 48],
-            [100, 600, 7],
-            [7, 513, 120],
-            [1, 300, 90],
-            [90, 300, 1],
-        ] {
-            let [m, k, n] = sizes;
-            let (a, b): (Vec<f64>, Vec<f64>) = (
-                (0..m * k).map(value).collect(),
-                (0..k * n).map(|i| value(i + 5)).collect(),
-            );
-            for (x_free, x_summed) in [(k, 1), (1, m)] {
-                for (y_free, y_summed) in [(1, n), (k, 1)] {
-                    let x = Operand {
-                        data: &a,
-                        free: x_free,
-                        summed: x_summed,
+    fn value(i: usize) -> f64 {
+        ((i * 7919 + 13) % 1009) as f64 / 331.0 - 1.5
+    }
+
+    macro_rules! chains {
+        ($name:ident, $type:ty) => {
+            #[test]
+            fn $name() {
+                if !has_fused_sums() {
+                    return;
+                }
+                for sizes in SIZES {
+                    let [m, k, n] = sizes;
+                    let a: Vec<$type> = (0..m * k).map(|i| value(i) as $type).collect();
+                    let b: Vec<$type> = (0..k * n).map(|i| value(i + 5) as $type).collect();
+                    let element = |at: usize| {
+                        let panel = |start: usize| {
+                            (start..k.min(start + PANEL)).fold(0.0, |sum: $type, p| {
+                                a[at / n * k + p].mul_add(b[at % n * k + p], sum)
+                            })
+                        };
+                        let panels = (0..k).step_by(PANEL).map(panel);
+                        panels.reduce(|sum, panel| sum + panel).unwrap_or(0.0)
                     };
-                    let y = Operand {
-                        data: &b,
-                        free: y_free,
-                        summed: y_summed,
-                    };
-                    let mut made = vec![f64::NAN; m * n];
-                    f64::multiply(x, y, sizes, &mut made);
-                    let want = chained(&x, &y, sizes);
-                    let differ = made
-                        .iter()
-                        .zip(&want)
-                        .filter(|(a, b)| a.to_bits() != b.to_bits())
-                        .count();
-                    assert_eq!(
-                        differ,
-                        0,
-                        "{sizes:?}, steps {:?}",
-                        [x_free, x_summed, y_free, y_summed]
-                    );
+                    let want: Vec<$type> = (0..m * n).map(element).collect();
+                    layouts(&a, &b, sizes, &mut |x, y| {
+                        let mut made = vec![<$type>::NAN; m * n];
+                        <$type>::multiply(x, y, sizes, &mut made);
+                        let differ = made
+                            .iter()
+                            .zip(&want)
+                            .filter(|(a, b)| a.to_bits() != b.to_bits());
+                        assert_eq!(
+                            differ.count(),
+                            0,
+                            "{sizes:?}, steps {:?}",
+                            [x.free, x.summed, y.free, y.summed]
+                        );
+                    });
                 }
             }
+        };
+    }
+
+    chains!(elements_are_chains_of_sums_in_any_layout, f64);
+    chains!(elements_of_float32_are_too, f32);
+
+    #[test]
+    fn complex_elements_are_the_same_in_any_layout() {
+        for sizes in SIZES {
+            let [m, k, n] = sizes;
+            let number = |i: usize| Complex::new(value(i), value(i + 331));
+            let (a, b): (Vec<_>, Vec<_>) = (
+                (0..m * k).map(number).collect(),
+                (5..k * n + 5).map(number).collect(),
+            );
+            let mut first: Option<Vec<Complex<f64>>> = None;
+            layouts(&a, &b, sizes, &mut |x, y| {
+                let mut made = vec![Complex::new(f64::NAN, 0.0); m * n];
+                Complex::<f64>::multiply(x, y, sizes, &mut made);
+                let first = first.get_or_insert_with(|| made.clone());
+                assert_eq!(
+                    &made,
+                    first,
+                    "{sizes:?}, steps {:?}",
+                    [x.free, x.summed, y.free, y.summed]
+                );
+            });
         }
     }
 

@@ -1,7 +1,7 @@
 //! What a plan has in memory when its tasks run one after the other, each as soon as it can.
 //!
-//! The order is the scheduler's: outputs as [`Turns`](crate::Turns) says, block by block, and of each task the inputs in their order, depth
-//! first. However many tasks run at a time, no run needs more than this and what its running tasks have, if sources are
+//! The order is the scheduler's: outputs as [`Turns`](crate::Turns) says, block by block, and of each task the inputs in
+//! their order, depth first. However many tasks run at a time, no run needs more than this and what its running tasks have, if sources are
 //! started only within it: when nothing runs, what is held is what a run one by one would hold at that point.
 
 use crate::{BlockMap, ChunkGrid, Key, LayerId, Place, Plan, Source};

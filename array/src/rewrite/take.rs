@@ -18,10 +18,10 @@ use crate::{
 /// The most runs that a list of positions is taken apart into.
 const RUNS_MAX: usize = 32;
 
-/// From so many runs on each must have [`RUN_LEN_MIN`] elements in the middle: each run is a slice of all that the list is
-/// taken from, a layer and a read of each file, which short ones are not worth.
+/// Runs that are taken apart however short they are. Of more, each must have [`RUN_LEN_MIN`] elements on average: a run
+/// becomes a slice of all that the list is taken from, a layer and a read of each file, which short ones are not worth.
 const RUNS_FEW: usize = 4;
-
+/// See [`RUNS_FEW`].
 const RUN_LEN_MIN: usize = 8;
 
 /// The most blocks of an array of which it is found out whether lists take something of each.
@@ -384,5 +384,22 @@ mod tests {
         }
         assert_eq!(runs(&[3, 4, 5]).unwrap().len(), 1);
         assert_eq!(runs(&[9, 6, 3]).unwrap().len(), 1);
+    }
+
+    #[test]
+    fn many_short_runs_are_no_slices() {
+        let pairs = |count: u64| {
+            (0..count)
+                .flat_map(|run| [3 * run, 3 * run + 1])
+                .collect::<Vec<u64>>()
+        };
+        assert_eq!(runs(&pairs(4)).map(|runs| runs.len()), Some(4));
+        assert_eq!(runs(&pairs(5)), None);
+        let long: Vec<u64> = (0..5).flat_map(|run| 20 * run..20 * run + 8).collect();
+        assert_eq!(runs(&long).map(|runs| runs.len()), Some(5));
+        let every_other: Vec<u64> = (0..2 * RUNS_MAX as u64 + 2)
+            .flat_map(|run| 20 * run..20 * run + 8)
+            .collect();
+        assert_eq!(runs(&every_other), None, "too many");
     }
 }

@@ -1,4 +1,4 @@
-import { FORMAT_VERSION, type DeltaFrame, type Head, type JobRow, type LayerRow, type SnapshotFrame, type WorkerRow } from '../../src/lib/frame';
+import { FORMAT_VERSION, type BlockStory, type DeltaFrame, type Head, type JobRow, type LayerRow, type SnapshotFrame, type WorkerRow } from '../../src/lib/frame';
 
 export function head(changes: Partial<Head> = {}): Head {
   return {
@@ -142,3 +142,23 @@ export function arrayFrame(
   }
   return Uint8Array.from(out);
 }
+
+/** A task that waits, with what differs from that. */
+export const story = (changes: Partial<BlockStory>): BlockStory => ({
+  layer: 0,
+  block: 0,
+  extents: [],
+  planned_bytes: 0,
+  state: 'waiting',
+  attempt: null,
+  again: false,
+  worker: null,
+  given_us: null,
+  started_us: null,
+  bytes_step: 0,
+  time_step: 0,
+  errors: [],
+  inputs: [],
+  consumers: [],
+  ...changes,
+});

@@ -1,25 +1,9 @@
 import { expect, it } from 'vitest';
 
-import type { BlockStory } from '../../src/lib/frame';
 import { said, type Reasons } from '../../src/lib/reasons';
+import { story } from './fixtures';
 
-const story: BlockStory = {
-  layer: 0,
-  block: 0,
-  extents: [],
-  planned_bytes: 0,
-  state: 'waiting',
-  attempt: null,
-  again: false,
-  worker: null,
-  given_us: null,
-  started_us: null,
-  bytes_step: 0,
-  time_step: 0,
-  errors: [],
-  inputs: [{ layer: 1, count: 3, done: 1, runs: [[4, 3]] }],
-  consumers: [],
-};
+const waiting = story({ inputs: [{ layer: 1, count: 3, done: 1, runs: [[4, 3]] }] });
 
 const reasons: Reasons = {
   lines: [
@@ -30,7 +14,7 @@ const reasons: Reasons = {
 };
 
 it('says what the scheduler says, and of what it waits for apart', () => {
-  const { why, because, ran } = said(story, reasons, true);
+  const { why, because, ran } = said(waiting, reasons, true);
   expect(why).toBe('waits for an input');
   expect(because.map((line) => line.task)).toEqual([[1, 4]]);
   expect(ran).toBe('');
@@ -38,11 +22,11 @@ it('says what the scheduler says, and of what it waits for apart', () => {
 
 it('says why a task ran where it ran', () => {
   const done: Reasons = { lines: [{ depth: 0, task: [0, 0], text: 'done' }], ran: { worker: 3, text: 'ran on worker 3: it had the fewest tasks at hand' } };
-  expect(said({ ...story, state: 'held' }, done, true).ran).toBe('Ran on worker 3: it had the fewest tasks at hand');
+  expect(said({ ...waiting, state: 'held' }, done, true).ran).toBe('Ran on worker 3: it had the fewest tasks at hand');
 });
 
 it('says what follows from chunks where nobody is asked', () => {
   for (const nobody of [null, { lines: [], ran: null }]) {
-    expect(said(story, nobody, true)).toEqual({ why: 'waits for 2 chunks that it reads', because: [], ran: '' });
+    expect(said(waiting, nobody, true)).toEqual({ why: 'waits for 2 chunks that it reads', because: [], ran: '' });
   }
 });

@@ -1,26 +1,7 @@
 import { expect, it } from 'vitest';
 
-import type { BlockStory } from '../../src/lib/frame';
 import { missingInputs, whyOf } from '../../src/lib/why';
-
-const story = (changes: Partial<BlockStory>): BlockStory => ({
-  layer: 0,
-  block: 0,
-  extents: [],
-  planned_bytes: 0,
-  state: 'waiting',
-  attempt: null,
-  again: false,
-  worker: null,
-  given_us: null,
-  started_us: null,
-  bytes_step: 0,
-  time_step: 0,
-  errors: [],
-  inputs: [],
-  consumers: [],
-  ...changes,
-});
+import { story } from './fixtures';
 
 it('a task waits for what it reads, then for its turn', () => {
   const inputs = [{ layer: 1, count: 3, done: 1, runs: [[4, 3] as [number, number]] }];
