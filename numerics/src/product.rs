@@ -1,6 +1,6 @@
 //! Products of two matrices, of which each element is the same chain of sums on every machine that fuses a product with a
-//! sum: one after the other along a panel, panels one after the other. `faer` is quicker than `matrixmultiply` by a
-//! quarter, but goes other ways with small matrices, where the order of its sums hangs on how they lie in memory.
+//! sum: one after the other along a panel, panels one after the other. `faer` is quicker than `matrixmultiply` with
+//! large matrices, but goes other ways with small ones, where the order of its sums hangs on how they lie in memory.
 
 use faer::{Accum, MatMut, MatRef, Par, linalg::matmul::matmul, prelude::ReborrowMut};
 use matrixmultiply::CGemmOption;
